@@ -1,0 +1,58 @@
+"""Message and Part: what is said, as frozen values, and their one JSON form.
+
+Knows nothing of storage: a message has no id and no time, and two messages with the
+same content are equal.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One typed piece of content."""
+
+    type: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A role and its parts, said once; `also` holds what else belongs to it, by name."""
+
+    role: str
+    parts: Sequence[Part]
+    also: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The element of `history`: `{"role": ..., "content": [{"type": ..., "value": ...}]}`.
+
+        Spaced as `json.dumps` does, then the names of `also` in their order. Text stays
+        text; a message that is not valid UTF-8 (a lone surrogate) is escaped whole, so the
+        result always is.
+        """
+        element = {
+            "role": self.role,
+            "content": [{"type": part.type, "value": part.value} for part in self.parts],
+            **self.also,
+        }
+        return dumps(element)
+
+
+def dumps(value: object, **style: Any) -> str:
+    """JSON text that can always be written as UTF-8: escaped whole only where it must be."""
+    text = json.dumps(value, ensure_ascii=False, **style)
+    return text if is_utf8(text) else json.dumps(value, **style)
+
+
+def is_utf8(text: str) -> bool:
+    """Whether `text` can be written as UTF-8, that is, holds no lone surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,128 @@
+"""From the environment to Django's settings, read top to bottom.
+
+Every variable is in README.md's table of settings. Other packages are named as strings.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+from convstore.databases import django_database
+from convstore.errors import DatabaseUrlError
+
+
+def positive(name: str, default: int) -> int:
+    """The variable `name` as an integer of at least 1."""
+    text = os.environ.get(name, str(default))
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise ImproperlyConfigured(f"{name} is {text!r}; it must be an integer of at least 1")
+    return int(text)
+
+
+def listed(name: str, default: str) -> list[str]:
+    """The variable `name` as a list, its items apart by commas."""
+    return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
+
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# --- The service -------------------------------------------------------------------------
+
+MODELS_DIR = Path(os.environ.get("MODELS_DIR", "models"))
+# How long a request may wait for its database, in seconds; then it is answered with 503.
+DATABASE_TIMEOUT = positive("DATABASE_TIMEOUT", 5)
+MAX_BODY_BYTES = positive("MAX_BODY_BYTES", 64 * 1024 * 1024)
+MAX_PARTS = positive("MAX_PARTS", 10_000)
+
+# What `filesys` with its default path uses, so that the admin shows the default memory.
+DATABASE_URL = os.environ.get("DATABASE_URL", "sqlite:///data/conversations.sqlite3")
+try:
+    DATABASES = {"default": django_database(DATABASE_URL, timeout=DATABASE_TIMEOUT)}
+except DatabaseUrlError as error:
+    raise ImproperlyConfigured(f"DATABASE_URL: {error}") from None
+
+# --- Django ------------------------------------------------------------------------------
+
+SECRET_KEY = os.environ.get("SECRET_KEY", "")  # signs the admin's sessions; `serve` makes one
+DEBUG = False
+# The API is called by address and by service name alike; name the hosts where the admin
+# is open to browsers from outside.
+ALLOWED_HOSTS = listed("ALLOWED_HOSTS", "*")
+CSRF_TRUSTED_ORIGINS = listed("CSRF_TRUSTED_ORIGINS", "")
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "convstore",
+    "memory_api",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.gzip.GZipMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "convstore.urls"
+WSGI_APPLICATION = "convstore.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+TIME_ZONE = "UTC"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+STATIC_URL = "admin-static/"
+STATIC_ROOT = BASE_DIR / "static"
+STORAGES = {
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+REST_FRAMEWORK = {
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Conversational memory",
+    "DESCRIPTION": "Open Inference Protocol (V2): store a message and get the window back.",
+    "VERSION": "2",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SERVE_INCLUDE_SCHEMA": False,
+}
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": os.environ.get("LOG_LEVEL", "INFO").upper()},
+    # Each 4xx would be a line of its own; the access log has them.
+    "loggers": {"django.request": {"level": "ERROR"}},
+}

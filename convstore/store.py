@@ -1,0 +1,152 @@
+"""ConversationStore: append, window, exchange. The only door to the data.
+
+An exchange is atomic and in order, exact under any number of writers, costs the same
+whatever the length of the conversation, and is on disk once it has answered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+from uuid import UUID
+
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, Error, connections
+
+from convstore import faults
+from convstore.errors import IdentityClash, Unavailable
+from convstore.messages import Message, is_utf8
+from convstore.statements import (
+    Address,
+    NewMessage,
+    Statements,
+    Stored,
+    pinned_window,
+    statements_for,
+)
+
+Answer = TypeVar("Answer")
+
+# The first and the longest pause between two tries of a transaction, in seconds.
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationStore:
+    """The conversations of one database, `using` being its alias in Django's `connections`.
+
+    `variant` picks how statements are run; by default the fastest that the database has.
+    Not to be used inside `transaction.atomic()`: an answer would precede its COMMIT.
+    """
+
+    using: str = DEFAULT_DB_ALIAS
+    variant: Callable[[str], Statements] = statements_for
+
+    def append(self, memory_id: str, messages: Sequence[Message]) -> int:
+        """Add messages, all or none; the position of the last. Raises as `exchange` does."""
+        return self.exchange(memory_id, messages, 1)[-1].position
+
+    def window(self, memory_id: str, size: int) -> list[Stored]:
+        """The window of at most `size` (>= 1) messages, oldest first; [] for an unknown id.
+
+        It is the last `size` messages; when the first message has the role system or
+        developer, `size` >= 2 and it is older than those, it comes first and the last
+        `size` - 1 follow. Raises Unavailable, IdentityClash.
+        """
+        to = _address(memory_id)
+        rows = self._tried(lambda statements: statements.window(to, size))
+        return pinned_window(rows, size)
+
+    def exchange(
+        self,
+        memory_id: str,
+        messages: Sequence[Message],
+        size: int,
+        request_key: UUID | None = None,
+    ) -> list[Stored]:
+        """Add messages (at least one), all or none, and answer with the window that ends in them.
+
+        A second call with the same `request_key` adds nothing and answers as the first did;
+        by default each call has a key of its own. Raises Unavailable, after which the
+        messages are stored or not: only a call with the same key can tell, and is safe.
+        Raises IdentityClash.
+        """
+        to = _address(memory_id)
+        new = _new_messages(messages, request_key or uuid.uuid4())
+        # The keys are made once: a try whose COMMIT succeeded unheard is found by the next.
+        rows = self._tried(lambda statements: statements.exchange(to, new, size))
+        if not rows:
+            raise IdentityClash("this memory_id has the key of another conversation")
+        return pinned_window(rows, size)
+
+    def check(self) -> None:
+        """Ask the database whether it can serve at all. Raises Unavailable."""
+        self.window("", 1)
+
+    def _tried(self, work: Callable[[Statements], Answer]) -> Answer:
+        """The answer of one whole transaction, tried again while that may help."""
+        connection = connections[self.using]
+        deadline = time.monotonic() + settings.DATABASE_TIMEOUT
+        pause = SHORTEST_PAUSE
+        while True:
+            try:
+                connection.ensure_connection()
+            except Error as error:
+                raise Unavailable("the database cannot be reached") from error
+            try:
+                return work(self.variant(self.using))
+            except TimeoutError as error:
+                raise Unavailable(faults.BUSY.says) from error
+            except Error as error:
+                fault = faults.judge(error)
+                if fault is None:
+                    raise
+                if fault.connection_lost:
+                    connection.close()
+                if not fault.again or time.monotonic() + pause > deadline:
+                    raise Unavailable(fault.says) from error
+            time.sleep(random.uniform(0, pause))  # noqa: S311 - jitter, not a secret
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+
+def conversation_key(memory_id: str) -> UUID:
+    """The primary key of a conversation: a UUID (version 8) from the id's SHA-256.
+
+    Version and variant bits are set because MariaDB's UUID type refuses a hash as it is.
+    """
+    bits = int.from_bytes(hashlib.sha256(memory_id.encode()).digest()[:16])
+    bits = bits & ~(0xF << 76) | (8 << 76)
+    bits = bits & ~(0b11 << 62) | (0b10 << 62)
+    return UUID(int=bits)
+
+
+def _address(memory_id: str) -> Address:
+    return Address(conversation_key(memory_id), memory_id, datetime.now(UTC))
+
+
+def _new_messages(messages: Sequence[Message], request_key: UUID) -> list[NewMessage]:
+    """The rows of one request: each with a key of its own, all with the request's fingerprint."""
+    bodies = [message.to_json() for message in messages]
+    digest = hashlib.sha256("\n".join(bodies).encode()).digest()
+    return [
+        NewMessage(
+            role=_column(message.role),
+            body=body,
+            # The first message has the request's key itself, the next ones derive theirs.
+            request_key=uuid.uuid5(request_key, str(n)) if n else request_key,
+            fingerprint=UUID(bytes=digest[:16], version=4),
+        )
+        for n, (message, body) in enumerate(zip(messages, bodies, strict=True))
+    ]
+
+
+def _column(role: str) -> str:
+    """The role as far as a column can hold it; the body has it as it came."""
+    text = role if is_utf8(role) else role.encode("utf-8", "replace").decode()
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:255]

@@ -1,0 +1,16 @@
+"""Where the rooms hang together: the admin, and all else to the HTTP door."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+
+urlpatterns = [
+    path("", RedirectView.as_view(url="/v2/docs")),
+    path("admin/", admin.site.urls),
+    path("", include("memory_api.urls")),
+]
+handler400 = "memory_api.views.bad_request"
+handler404 = "memory_api.views.not_found"
+handler500 = "memory_api.views.server_error"

@@ -1,0 +1,25 @@
+"""The entry point of WSGI servers."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "convstore.settings")
+
+django_application = get_wsgi_application()
+
+
+def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """Django's application, able to read chunked bodies.
+
+    They come without a length, so Django would see them empty. Where the server marks
+    their end itself (`wsgi.input_terminated`), any length that is long enough will do.
+    """
+    if environ.get("HTTP_TRANSFER_ENCODING") and environ.get("wsgi.input_terminated"):
+        environ["CONTENT_LENGTH"] = str(sys.maxsize)
+    return django_application(environ, start_response)

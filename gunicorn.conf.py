@@ -1,0 +1,28 @@
+"""How gunicorn serves; it reads this file by itself from the working directory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from typing import Any
+
+from prometheus_client import multiprocess
+
+bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8080')}"
+workers = int(os.environ.get("WORKERS", "1"))
+threads = int(os.environ.get("THREADS", "8"))
+worker_class = "gthread"
+control_socket_disable = True
+
+# The worker processes' metrics add up through files in this folder.
+metrics_folder = tempfile.mkdtemp(prefix="convstore-metrics-")
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_folder
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    multiprocess.mark_process_dead(worker.pid)
+
+
+def on_exit(server: Any) -> None:
+    shutil.rmtree(metrics_folder, ignore_errors=True)

@@ -1,0 +1,31 @@
+"""Why a request is refused, one class per reason. Each door gives them their statuses.
+
+RequestError
+ ├── BadRequest      not V2, or not what a memory can act on
+ ├── TooLarge        over a limit on bytes or parts
+ └── UnknownMemory   no memory has this name and version
+
+SettingsError        a model-settings.json that cannot be loaded
+"""
+
+from __future__ import annotations
+
+
+class RequestError(Exception):
+    """Base of the reasons. The text is one sentence that says what came and what is wanted."""
+
+
+class BadRequest(RequestError):
+    """The document, a tensor or a parameter is missing, doubled or of the wrong form."""
+
+
+class TooLarge(RequestError):
+    """The body, the inflated body or the number of parts is over its limit."""
+
+
+class UnknownMemory(RequestError):
+    """There is no memory of this name, or not in this version."""
+
+
+class SettingsError(Exception):
+    """A field of model-settings.json is wrong. The text names the file and the field."""

@@ -1,0 +1,93 @@
+"""The HTTP door's bytes: a request's body to a document, an answer to a response.
+
+Decides nothing. Every Content-Type is read as JSON, since tritonclient and kserve send
+none, and curl sends a form's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import IO, Any
+
+from django.conf import settings
+from django.http import HttpResponse
+from django.http.request import UnreadablePostError
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+
+from memory_api import v2
+from memory_api.contract import Answer
+from memory_api.errors import BadRequest, TooLarge
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+
+
+class V2Parser(BaseParser):
+    """A V2 document out of a body: gzip or deflate undone, binary tensors in their places."""
+
+    media_type = "*/*"
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        headers = (parser_context or {})["request"].headers
+        limit = settings.MAX_BODY_BYTES
+        body = _body(stream, headers.get("Content-Length"), limit)
+        body = v2.inflate(body, headers.get("Content-Encoding", ""), limit)
+        return v2.read(body, headers.get(HEADER_LENGTH))
+
+
+def _body(stream: IO[Any], declared: str | None, limit: int) -> bytes:
+    too_large = TooLarge(f"the body is over the limit of {limit} bytes")
+    if declared and declared.isdigit() and int(declared[:20]) > limit:
+        raise too_large
+    try:
+        body: bytes = stream.read(limit + 1)
+    except (UnreadablePostError, OSError):
+        raise BadRequest("the body ended before it was complete") from None
+    if len(body) > limit:
+        raise too_large
+    return body
+
+
+class V2Renderer(BaseRenderer):
+    """A document as JSON."""
+
+    media_type = "application/json"
+    format = "json"
+    charset = None
+
+    def render(
+        self,
+        data: Any,
+        accepted_media_type: str | None = None,
+        renderer_context: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        return v2.write(data)
+
+
+class AnyContent(BaseContentNegotiation):
+    """V2 has one form: whatever the client says it sends or accepts, it is that."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        return parsers[0]
+
+    def select_renderer(
+        self, request: Request, renderers: Any, format_suffix: str | None = None
+    ) -> Any:
+        return renderers[0], renderers[0].media_type
+
+
+def response(answer: Answer) -> HttpResponse:
+    """An answer as it was asked for: JSON, or JSON with binary tensors behind it."""
+    if not answer.binary:
+        return HttpResponse(v2.write(answer.document), content_type=V2Renderer.media_type)
+    body, length = v2.write_binary(answer.document, answer.binary)
+    return HttpResponse(
+        body, content_type="application/octet-stream", headers={HEADER_LENGTH: str(length)}
+    )

@@ -1,0 +1,158 @@
+"""The HTTP door: one view a route. Translates, decides nothing."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from rest_framework.exceptions import APIException
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from convstore import __version__
+from convstore.errors import Unavailable
+from memory_api import contract, metrics, parsers
+from memory_api.errors import BadRequest, TooLarge, UnknownMemory
+from memory_api.memories import Memory, memories, named
+
+logger = logging.getLogger(__name__)
+
+STATUSES: dict[type[Exception], int] = {
+    BadRequest: 400,
+    UnknownMemory: 404,
+    TooLarge: 413,
+    Unavailable: 503,
+}
+RETRY_AFTER_SECONDS = 1
+
+
+class V2View(APIView):
+    """What all routes share: one form in, one form out, `{"error": ...}` for every failure."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    parser_classes = (parsers.V2Parser,)
+    renderer_classes = (parsers.V2Renderer,)
+    content_negotiation_class = parsers.AnyContent
+    http_method_names = ("get", "post", "head")
+
+    def get_exception_handler(self) -> Any:
+        return error_response
+
+    def finalize_response(self, request: Request, *args: Any, **kwargs: Any) -> Any:
+        response = super().finalize_response(request, *args, **kwargs)
+        match = request.resolver_match
+        route = match.route if match else ""
+        metrics.http_requests.labels(request.method, route, response.status_code).inc()
+        return response
+
+
+def error_response(error: Exception, context: dict[str, Any]) -> Response:
+    """The one place where a failure gets its status and its `{"error": sentence}`."""
+    status = STATUSES.get(type(error))
+    if status is not None:
+        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else {}
+        if status == 503:
+            logger.warning("%s: %s", error, error.__cause__)
+        return Response({"error": str(error)}, status, headers=headers)
+    if isinstance(error, APIException):
+        return Response({"error": str(error.detail)}, error.status_code)
+    if isinstance(error, Http404):
+        return Response({"error": "not found"}, 404)
+    return Response({"error": unexpected(context["request"], error)}, 500)
+
+
+def unexpected(request: HttpRequest | Request, error: BaseException | None) -> str:
+    """Log a fault of ours, and the sentence that leads to it in the log."""
+    request_id = request.headers.get("X-Request-Id") or str(uuid.uuid4())
+    logger.error("request %s %r failed", request_id[:100], request.path, exc_info=error)
+    return f"the server failed; its log has the details under request {request_id[:100]}"
+
+
+class Server(V2View):
+    def get(self, request: Request) -> Response:
+        extensions = ["binary_tensor_data", "model_repository"]
+        return Response({"name": "convstore", "version": __version__, "extensions": extensions})
+
+
+class Live(V2View):
+    def get(self, request: Request) -> Response:
+        return Response({"live": True})
+
+
+class Ready(V2View):
+    """Ready while a memory can serve: one whose database is down does not take the others along."""
+
+    def get(self, request: Request) -> Response:
+        all_memories = memories()
+        ready = not all_memories or any(is_ready(memory) for memory in all_memories)
+        return Response({"ready": ready}, 200 if ready else 503)
+
+
+class ModelReady(V2View):
+    def get(self, request: Request, name: str, version: str | None = None) -> Response:
+        ready = is_ready(named(name, version))
+        return Response({"name": name, "ready": ready}, 200 if ready else 503)
+
+
+class ModelMetadata(V2View):
+    def get(self, request: Request, name: str, version: str | None = None) -> Response:
+        return Response(contract.metadata(named(name, version)))
+
+
+class Infer(V2View):
+    def post(self, request: Request, name: str, version: str | None = None) -> HttpResponse:
+        memory = named(name, version)
+        labels = (memory.name, memory.version or "")
+        with (
+            metrics.infer_duration.labels(*labels).time(),
+            metrics.infer_failure.labels(*labels).count_exceptions(),
+        ):
+            answer = contract.infer(memory, request.data)
+        metrics.infer_success.labels(*labels).inc()
+        return parsers.response(answer)
+
+
+class RepositoryIndex(V2View):
+    def post(self, request: Request) -> Response:
+        return Response([_indexed(memory) for memory in memories()])
+
+
+class Metrics(V2View):
+    def get(self, request: Request) -> HttpResponse:
+        return HttpResponse(metrics.exposition(), content_type=CONTENT_TYPE_LATEST)
+
+
+def is_ready(memory: Memory) -> bool:
+    """Whether the memory's database answers and has its tables."""
+    try:
+        memory.store.check()
+    except Unavailable as error:
+        logger.warning("memory %s is not ready: %s: %s", memory.name, error, error.__cause__)
+        return False
+    return True
+
+
+def _indexed(memory: Memory) -> dict[str, str]:
+    version = {} if memory.version is None else {"version": memory.version}
+    state = "READY" if is_ready(memory) else "UNAVAILABLE"
+    return {"name": memory.name, **version, "state": state, "reason": ""}
+
+
+# --- Failures that reach no view ---------------------------------------------------------
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return JsonResponse({"error": "the request is malformed"}, status=400)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return JsonResponse({"error": "there is no such route; see /v2/docs"}, status=404)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return JsonResponse({"error": unexpected(request, None)}, status=500)
