@@ -1,0 +1,136 @@
+"""Real databases and real server processes for the tests.
+
+TEST_DATABASES, a list apart by commas, says which databases every store and contract test
+runs on: `sqlite`, `postgresql` (started here, from a wheel), or the URL of a server, in
+which a database is made for the run. The end of the run says which were exercised.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.core.management import call_command
+from django.db import connections
+from sqlalchemy.engine import URL, make_url
+
+from convstore.databases import connect
+from convstore.models import Conversation, Message
+from convstore.statements import PortableOrm, statements_for
+from convstore.store import ConversationStore
+from tests.doors import HttpDoor
+from tests.postgres import Postgres
+from tests.service import Service, write_memories
+
+DATABASES = os.environ.get("TEST_DATABASES", "sqlite,postgresql").split(",")
+
+exercised: dict[str, str] = {}
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Postgres]:
+    """The PostgreSQL server that the tests share."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def new_database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], str]:
+    """Make an empty database of a kind out of DATABASES; its URL."""
+
+    def make(kind: str) -> str:
+        if kind == "sqlite":
+            return f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/test.sqlite3"
+        url = make_url(kind if "://" in kind else request.getfixturevalue("postgresql").url())
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        with psycopg.connect(libpq(url), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+        return url.set(database=name).render_as_string(hide_password=False)
+
+    return make
+
+
+def libpq(url: URL) -> str:
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="session", params=DATABASES)
+def database_kind(request: pytest.FixtureRequest) -> str:
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture(scope="session")
+def database_url(database_kind: str, new_database: Callable[[str], str]) -> str:
+    """A database of each kind, for the tests that work in this process."""
+    return new_database(database_kind)
+
+
+@pytest.fixture(scope="session")
+def migrated(database_url: str, django_db_blocker: Any) -> str:
+    """The alias of `database_url`, its tables made by the migrations."""
+    django_db_blocker.unblock()  # for good: each test that needs a database says so itself
+    alias = connect(database_url)
+    call_command("migrate", "convstore", database=alias, verbosity=0)
+    note_exercised(alias)
+    return alias
+
+
+def note_exercised(alias: str) -> None:
+    connection = connections[alias]
+    version = ".".join(map(str, connection.get_database_version()))
+    exercised[connection.display_name] = version
+
+
+@pytest.fixture
+def database(migrated: str) -> Iterator[str]:
+    """The alias of an empty database with tables."""
+    yield migrated
+    Message.objects.using(migrated).all().delete()
+    Conversation.objects.using(migrated).all().delete()
+
+
+@pytest.fixture(params=[statements_for, PortableOrm], ids=["fast", "portable"])
+def store(database: str, request: pytest.FixtureRequest) -> ConversationStore:
+    """A store on each database, over each variant of its statements."""
+    return ConversationStore(database, request.param)
+
+
+# --- A real service ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def service(
+    database_kind: str,
+    new_database: Callable[[str], str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Service]:
+    """gunicorn on each database, with the memories of `tests.service.MEMORIES`."""
+    folder = tmp_path_factory.mktemp("service")
+    write_memories(folder / "models")
+    url = new_database(database_kind)
+    with Service(folder, DATABASE_URL=url, MODELS_DIR=str(folder / "models")) as service:
+        yield service
+
+
+@pytest.fixture
+def door(service: Service) -> HttpDoor:
+    """A way in to every memory; the tests of the contract go through it."""
+    return HttpDoor(service)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    named = ", ".join(f"{name} {version}" for name, version in sorted(exercised.items()))
+    terminalreporter.write_line(f"databases exercised: {named or 'none'}")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return Path(__file__).parent.parent

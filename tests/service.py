@@ -1,0 +1,120 @@
+"""The service as a process, started the way the README says."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import requests
+
+ROOT = Path(__file__).parent.parent
+START_SECONDS = 60
+
+TENSORS = ["role", "content", "type"]
+TOOLS = [*TENSORS, "tool_calls", "tool_call_id"]
+# Nothing listens there: port 1 is the lowest that there is.
+NOWHERE = "postgresql://nobody:secret@127.0.0.1:1/nothing"
+
+# name -> (version, config); without a URL a memory keeps to DATABASE_URL.
+MEMORIES: dict[str, tuple[str | None, dict[str, Any]]] = {
+    "memory": (None, {"window_size": 50, "tensor_names": TENSORS}),
+    "default": (None, {}),
+    "four": (None, {"window_size": 4}),
+    "two": (None, {"window_size": 2}),
+    "one": (None, {"window_size": 1}),
+    "tools": (None, {"window_size": 50, "tensor_names": [*TOOLS, "name"]}),
+    "contents": (None, {"tensor_names": ["content"]}),
+    "versioned": ("3", {}),
+    "down": (None, {"url": NOWHERE}),
+}
+
+
+def write_memories(folder: Path) -> None:
+    """A folder of model-settings.json files, one for each of MEMORIES."""
+    for name, (version, config) in MEMORIES.items():
+        write_memory(folder, name, {"database": "sql", "config": config}, version)
+
+
+def write_memory(
+    folder: Path, name: str, extra: dict[str, Any], version: str | None = None
+) -> None:
+    document = {
+        "name": name,
+        "implementation": "mlserver_memory.ConversationalMemory",
+        "parameters": {"version": version, "extra": extra},
+    }
+    (folder / name).mkdir(parents=True)
+    (folder / name / "model-settings.json").write_text(json.dumps(document))
+
+
+def checkout(folder: Path) -> Path:
+    """A copy of this project's files in `folder`, with this one's virtual environment."""
+    ours = (".git", ".venv*", "data", "static", "tests", ".*_cache", "__pycache__")
+    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*ours))
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    return folder
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+class Service:
+    """`make serve` in a checkout under `folder`, on a free port; stopped at the end."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.folder = folder / "checkout"
+        self.log = folder / "log"
+        self.port = free_port()
+        self.environment = {**environment, "PORT": str(self.port)}
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        if not self.folder.exists():
+            checkout(self.folder)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                ["make", "serve"],
+                cwd=self.folder,
+                env={**os.environ, **self.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._wait_until_live()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.signal(signal.SIGTERM)
+        self.process.wait(timeout=30)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to make, gunicorn and its workers, all of them started here."""
+        os.killpg(self.process.pid, number)
+
+    def _wait_until_live(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            try:
+                requests.get(f"{self.url}/v2/health/live", timeout=5).raise_for_status()
+            except requests.RequestException:
+                time.sleep(0.1)
+            else:
+                return
+        raise AssertionError(f"the service did not start:\n{self.log.read_text()}")
