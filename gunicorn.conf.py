@@ -20,6 +20,13 @@ metrics_folder = tempfile.mkdtemp(prefix="convstore-metrics-")
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_folder
 
 
+def post_worker_init(worker: Any) -> None:
+    """Read the memories' settings before the first request asks for one."""
+    from memory_api.memories import memories
+
+    memories()
+
+
 def child_exit(server: Any, worker: Any) -> None:
     multiprocess.mark_process_dead(worker.pid)
 

@@ -23,7 +23,6 @@ from django.db import IntegrityError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import QuerySet
 
-from convstore.errors import IdentityClash
 from convstore.fairness import FairLock
 from convstore.models import Conversation, Message
 
@@ -64,7 +63,10 @@ class Statements(Protocol):
     `pinned_window` makes the window of them."""
 
     def exchange(self, to: Address, new: Sequence[NewMessage], size: int) -> list[Stored]:
-        """Add `new` (at least one), all or none; the rows of the window that ends in them."""
+        """Add `new` (at least one), all or none; the rows of the window that ends in them.
+
+        None come back, and nothing was added, when the key is another memory_id's.
+        """
 
     def window(self, to: Address, size: int) -> list[Stored]:
         """The rows of the newest window; none when the conversation is unknown."""
@@ -226,12 +228,6 @@ def _queue(connection: BaseDatabaseWrapper) -> Any:
     return queue.held(timeout=connection.settings_dict["OPTIONS"].get("timeout", 5))
 
 
-def same_id(stored: str, to: Address) -> None:
-    """The comparison that no collation has a say in."""
-    if stored != to.memory_id:
-        raise IdentityClash("this memory_id has the key of another conversation")
-
-
 # --- The portable path -------------------------------------------------------------------
 
 
@@ -248,23 +244,26 @@ class PortableOrm:
     def exchange(self, to: Address, new: Sequence[NewMessage], size: int) -> list[Stored]:
         while True:
             with transaction.atomic(self.using, durable=True):
-                if self._lock(to):
+                holder = self._lock(to)
+                if holder == to.memory_id:
                     own = self._position_of(to, new[-1].request_key)
                     last = own or self._add(to, new)
                     return self._window(to, size, last)
+            if holder is not None:
+                return []
             self._create(to)
 
     def window(self, to: Address, size: int) -> list[Stored]:
         return self._window(to, size, None)
 
-    def _lock(self, to: Address) -> bool:
+    def _lock(self, to: Address) -> str | None:
+        """Lock the conversation's row; the memory_id that it is of, or None for no row."""
         rows = Conversation.objects.using(self.using).filter(pk=to.key)
-        found = list(rows.select_for_update().values_list("memory_id", "active_at"))
-        for memory_id, active_at in found:
-            same_id(memory_id, to)
+        for memory_id, active_at in rows.select_for_update().values_list("memory_id", "active_at"):
             if active_at < to.now - ACTIVE_STEP:
                 rows.update(active_at=to.now)
-        return bool(found)
+            return memory_id
+        return None
 
     def _create(self, to: Address) -> None:
         # In a transaction of its own: two first messages at once both come here, one of
@@ -307,9 +306,8 @@ class PortableOrm:
             rows = rows.filter(position__lte=last)
         newest = rows.order_by("-position").values_list("position", "role", "body")
         found = list(newest.values_list(*Stored._fields, "conversation__memory_id")[:size])
-        for *_, memory_id in found[:1]:
-            same_id(memory_id, to)
-        window = [Stored(*row[:3]) for row in found]
+        # Compared here, where no collation has a say in it.
+        window = [Stored(*row[:3]) for row in found if row[3] == to.memory_id]
         if size >= 2 and len(window) == size and window[-1].position > 1:
             first = newest.filter(position=1, role__in=PINNED_ROLES)
             window += [Stored(*row) for row in first]

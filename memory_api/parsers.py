@@ -14,7 +14,6 @@ from django.http import HttpResponse
 from django.http.request import UnreadablePostError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 from memory_api import v2
@@ -55,22 +54,6 @@ def _body(stream: IO[Any], declared: str | None, limit: int) -> bytes:
     return body
 
 
-class V2Renderer(BaseRenderer):
-    """A document as JSON."""
-
-    media_type = "application/json"
-    format = "json"
-    charset = None
-
-    def render(
-        self,
-        data: Any,
-        accepted_media_type: str | None = None,
-        renderer_context: Mapping[str, Any] | None = None,
-    ) -> bytes:
-        return v2.write(data)
-
-
 class AnyContent(BaseContentNegotiation):
     """V2 has one form: whatever the client says it sends or accepts, it is that."""
 
@@ -83,10 +66,19 @@ class AnyContent(BaseContentNegotiation):
         return renderers[0], renderers[0].media_type
 
 
-def response(answer: Answer) -> HttpResponse:
+def reply(
+    document: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> HttpResponse:
+    """A document as a JSON response."""
+    return HttpResponse(
+        v2.write(document), content_type="application/json", status=status, headers=headers
+    )
+
+
+def reply_to_inference(answer: Answer) -> HttpResponse:
     """An answer as it was asked for: JSON, or JSON with binary tensors behind it."""
     if not answer.binary:
-        return HttpResponse(v2.write(answer.document), content_type=V2Renderer.media_type)
+        return reply(answer.document)
     body, length = v2.write_binary(answer.document, answer.binary)
     return HttpResponse(
         body, content_type="application/octet-stream", headers={HEADER_LENGTH: str(length)}

@@ -7,15 +7,19 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 
 from memory_api import views
 
-MODEL = r"^v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?"
+MODEL = r"^v2/models/(?P<name>[^/]+)"
+VERSION = MODEL + r"/versions/(?P<version>[^/]+)"
 
 urlpatterns = [
     re_path(r"^v2/?$", views.Server.as_view()),
     re_path(r"^v2/health/live/?$", views.Live.as_view()),
     re_path(r"^v2/health/ready/?$", views.Ready.as_view()),
     re_path(MODEL + r"/?$", views.ModelMetadata.as_view()),
+    re_path(VERSION + r"/?$", views.ModelMetadata.as_view()),
     re_path(MODEL + r"/ready/?$", views.ModelReady.as_view()),
+    re_path(VERSION + r"/ready/?$", views.ModelReady.as_view()),
     re_path(MODEL + r"/infer/?$", views.Infer.as_view()),
+    re_path(VERSION + r"/infer/?$", views.Infer.as_view()),
     re_path(r"^v2/repository/index/?$", views.RepositoryIndex.as_view()),
     re_path(r"^metrics/?$", views.Metrics.as_view()),
     re_path(r"^v2/docs/?$", SpectacularSwaggerSplitView.as_view(url_name="openapi"), name="docs"),

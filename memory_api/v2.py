@@ -338,7 +338,7 @@ def tensor(name: str, values: Collection[str]) -> Tensor:
     }
 
 
-def write(document: Mapping[str, Any]) -> bytes:
+def write(document: object) -> bytes:
     """A document as compact JSON."""
     return dumps(document, separators=(",", ":")).encode()
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 import uuid
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from convstore import __version__
@@ -18,6 +18,8 @@ from convstore.errors import Unavailable
 from memory_api import contract, metrics, parsers
 from memory_api.errors import BadRequest, TooLarge, UnknownMemory
 from memory_api.memories import Memory, memories, named
+from memory_api.openapi import answers, exposes, infers
+from memory_api.parsers import reply
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,8 @@ STATUSES: dict[type[Exception], int] = {
     Unavailable: 503,
 }
 RETRY_AFTER_SECONDS = 1
+# A client's own request id that can stand in a log line.
+HARMLESS_ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 
 
 class V2View(APIView):
@@ -36,12 +40,8 @@ class V2View(APIView):
     authentication_classes = ()
     permission_classes = ()
     parser_classes = (parsers.V2Parser,)
-    renderer_classes = (parsers.V2Renderer,)
     content_negotiation_class = parsers.AnyContent
     http_method_names = ("get", "post", "head")
-
-    def get_exception_handler(self) -> Any:
-        return error_response
 
     def finalize_response(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, *args, **kwargs)
@@ -51,60 +51,68 @@ class V2View(APIView):
         return response
 
 
-def error_response(error: Exception, context: dict[str, Any]) -> Response:
+def error_response(error: Exception, context: dict[str, Any]) -> HttpResponse:
     """The one place where a failure gets its status and its `{"error": sentence}`."""
     status = STATUSES.get(type(error))
     if status is not None:
         headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else {}
         if status == 503:
             logger.warning("%s: %s", error, error.__cause__)
-        return Response({"error": str(error)}, status, headers=headers)
+        return reply({"error": str(error)}, status, headers=headers)
     if isinstance(error, APIException):
-        return Response({"error": str(error.detail)}, error.status_code)
+        return reply({"error": str(error.detail)}, error.status_code)
     if isinstance(error, Http404):
-        return Response({"error": "not found"}, 404)
-    return Response({"error": unexpected(context["request"], error)}, 500)
+        return reply({"error": "not found"}, 404)
+    return reply({"error": unexpected(context["request"], error)}, 500)
 
 
 def unexpected(request: HttpRequest | Request, error: BaseException | None) -> str:
     """Log a fault of ours, and the sentence that leads to it in the log."""
-    request_id = request.headers.get("X-Request-Id") or str(uuid.uuid4())
-    logger.error("request %s %r failed", request_id[:100], request.path, exc_info=error)
-    return f"the server failed; its log has the details under request {request_id[:100]}"
+    request_id = request.headers.get("X-Request-Id", "")
+    if not HARMLESS_ID.fullmatch(request_id):
+        request_id = str(uuid.uuid4())
+    logger.error("request %s %r failed", request_id, request.path, exc_info=error)
+    return f"the server failed; its log has the details under request {request_id}"
 
 
 class Server(V2View):
-    def get(self, request: Request) -> Response:
+    @answers("ServerMetadata", "What this server is")
+    def get(self, request: Request) -> HttpResponse:
         extensions = ["binary_tensor_data", "model_repository"]
-        return Response({"name": "convstore", "version": __version__, "extensions": extensions})
+        return reply({"name": "convstore", "version": __version__, "extensions": extensions})
 
 
 class Live(V2View):
-    def get(self, request: Request) -> Response:
-        return Response({"live": True})
+    @answers("Live", "Whether the server runs")
+    def get(self, request: Request) -> HttpResponse:
+        return reply({"live": True})
 
 
 class Ready(V2View):
     """Ready while a memory can serve: one whose database is down does not take the others along."""
 
-    def get(self, request: Request) -> Response:
+    @answers("Ready", "Whether a memory can serve", or_503=True)
+    def get(self, request: Request) -> HttpResponse:
         all_memories = memories()
         ready = not all_memories or any(is_ready(memory) for memory in all_memories)
-        return Response({"ready": ready}, 200 if ready else 503)
+        return reply({"ready": ready}, 200 if ready else 503)
 
 
 class ModelReady(V2View):
-    def get(self, request: Request, name: str, version: str | None = None) -> Response:
+    @answers("ModelReady", "Whether this memory can serve", 404, or_503=True)
+    def get(self, request: Request, name: str, version: str | None = None) -> HttpResponse:
         ready = is_ready(named(name, version))
-        return Response({"name": name, "ready": ready}, 200 if ready else 503)
+        return reply({"name": name, "ready": ready}, 200 if ready else 503)
 
 
 class ModelMetadata(V2View):
-    def get(self, request: Request, name: str, version: str | None = None) -> Response:
-        return Response(contract.metadata(named(name, version)))
+    @answers("ModelMetadata", "A memory and its tensors", 404)
+    def get(self, request: Request, name: str, version: str | None = None) -> HttpResponse:
+        return reply(contract.metadata(named(name, version)))
 
 
 class Infer(V2View):
+    @infers
     def post(self, request: Request, name: str, version: str | None = None) -> HttpResponse:
         memory = named(name, version)
         labels = (memory.name, memory.version or "")
@@ -114,15 +122,17 @@ class Infer(V2View):
         ):
             answer = contract.infer(memory, request.data)
         metrics.infer_success.labels(*labels).inc()
-        return parsers.response(answer)
+        return parsers.reply_to_inference(answer)
 
 
 class RepositoryIndex(V2View):
-    def post(self, request: Request) -> Response:
-        return Response([_indexed(memory) for memory in memories()])
+    @answers("RepositoryIndex", "All memories")
+    def post(self, request: Request) -> HttpResponse:
+        return reply([_indexed(memory) for memory in memories()])
 
 
 class Metrics(V2View):
+    @exposes
     def get(self, request: Request) -> HttpResponse:
         return HttpResponse(metrics.exposition(), content_type=CONTENT_TYPE_LATEST)
 
@@ -147,12 +157,12 @@ def _indexed(memory: Memory) -> dict[str, str]:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return JsonResponse({"error": "the request is malformed"}, status=400)
+    return reply({"error": "the request is malformed"}, status=400)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return JsonResponse({"error": "there is no such route; see /v2/docs"}, status=404)
+    return reply({"error": "there is no such route; see /v2/docs"}, status=404)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return JsonResponse({"error": unexpected(request, None)}, status=500)
+    return reply({"error": unexpected(request, None)}, status=500)

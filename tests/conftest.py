@@ -51,7 +51,7 @@ def new_database(
         url = make_url(kind if "://" in kind else request.getfixturevalue("postgresql").url())
         name = f"test_{uuid.uuid4().hex[:12]}"
         with psycopg.connect(libpq(url), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+            connection.execute(f"CREATE DATABASE {name}")
         return url.set(database=name).render_as_string(hide_password=False)
 
     return make
