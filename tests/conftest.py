@@ -73,10 +73,15 @@ def database_url(database_kind: str, new_database: Callable[[str], str]) -> str:
     return new_database(database_kind)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _databases_may_be_used(django_db_blocker: Any) -> None:
+    """pytest-django's guard is for tests that share one database; ours make their own."""
+    django_db_blocker.unblock()
+
+
 @pytest.fixture(scope="session")
-def migrated(database_url: str, django_db_blocker: Any) -> str:
+def migrated(database_url: str) -> str:
     """The alias of `database_url`, its tables made by the migrations."""
-    django_db_blocker.unblock()  # for good: each test that needs a database says so itself
     alias = connect(database_url)
     call_command("migrate", "convstore", database=alias, verbosity=0)
     note_exercised(alias)

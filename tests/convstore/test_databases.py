@@ -1,0 +1,123 @@
+"""From URLs and engine options to Django connections."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from django.db import connections
+
+from convstore.databases import connect, django_database
+from convstore.errors import DatabaseUrlError
+
+
+def test_the_seeds_url_becomes_a_connection_with_our_driver():
+    entry = django_database("postgresql+pg8000://admin:admin@postgres:5432/db", {})
+    assert entry["ENGINE"] == "django.db.backends.postgresql"
+    assert (entry["USER"], entry["PASSWORD"]) == ("admin", "admin")
+    assert (entry["HOST"], entry["PORT"], entry["NAME"]) == ("postgres", "5432", "db")
+
+
+@pytest.mark.parametrize("driver", ["", "+pg8000", "+psycopg2", "+psycopg", "+asyncpg"])
+def test_whatever_driver_a_url_names_ours_serves_it(driver):
+    entry = django_database(f"postgresql{driver}://u:p@h/d")
+    assert entry["ENGINE"] == "django.db.backends.postgresql"
+
+
+def test_percent_encoded_passwords_are_decoded():
+    entry = django_database("postgresql://u:p%40%3A%2F%23%3F%25s@h/d")
+    assert entry["PASSWORD"] == "p@:/#?%s"
+
+
+def test_libpq_arguments_are_handed_on():
+    entry = django_database("postgresql://u@/d?host=/run/postgresql&sslmode=require")
+    assert entry["OPTIONS"]["host"] == "/run/postgresql"
+    assert entry["OPTIONS"]["sslmode"] == "require"
+
+
+def test_a_relative_sqlite_path_is_relative_to_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    entry = django_database("sqlite:///some folder/a.db")
+    assert entry["NAME"] == str(tmp_path / "some folder" / "a.db")
+    assert django_database("sqlite:////a/b.db")["NAME"] == "/a/b.db"
+
+
+def test_sqlite_is_durable_and_takes_the_write_lock_first():
+    options = django_database("sqlite:///a.db")["OPTIONS"]
+    assert options["transaction_mode"] == "IMMEDIATE"
+    assert "journal_mode=WAL" in options["init_command"]
+    assert "synchronous=FULL" in options["init_command"]
+
+
+def test_pool_options_become_a_pool():
+    options = {"pool_size": 3, "max_overflow": 2, "pool_timeout": 7, "pool_recycle": 60}
+    entry = django_database("postgresql://u@h/d", options)
+    expected = {"min_size": 0, "max_size": 5, "timeout": 7, "max_lifetime": 60}
+    assert entry["OPTIONS"]["pool"] == expected
+    assert entry["CONN_MAX_AGE"] == 0
+
+
+def test_without_pool_options_each_thread_keeps_its_connection():
+    entry = django_database("postgresql://u@h/d", {"pool_recycle": 60, "pool_pre_ping": True})
+    assert "pool" not in entry["OPTIONS"]
+    assert entry["CONN_MAX_AGE"] == 60
+    assert entry["CONN_HEALTH_CHECKS"] is True
+
+
+def test_connect_args_are_the_drivers_arguments():
+    options = {"connect_args": {"application_name": "chat"}}
+    entry = django_database("postgresql://u@h/d", options)
+    assert entry["OPTIONS"]["application_name"] == "chat"
+
+
+REFUSED = [
+    ("postgresql://u@h/d", {"pool_class": "x"}, "pool_class"),
+    ("postgresql://u@h/d", {"pool_size": "5"}, "pool_size"),
+    ("postgresql://u@h/d", {"pool_size": True}, "pool_size"),
+    ("postgresql://u@h/d", {"isolation_level": "SERIALIZABLE"}, "isolation_level"),
+    ("postgresql://u@h/d", {"echo": True}, "echo"),
+    ("postgresql://u@h/d", {"connect_args": {"ssl_context": 1}}, "ssl_context"),
+    ("postgresql://u@h/d?unix_sock=/x", {}, "unix_sock"),
+    ("sqlite:///a.db", {"pool_size": 5}, "pool_size"),
+    ("sqlite:///a.db", {"isolation_level": "READ UNCOMMITTED"}, "isolation_level"),
+    ("sqlite:///a.db", {"connect_args": {"check_same_thread": False}}, "check_same_thread"),
+    ("sqlite:///a.db?mode=ro", {}, "mode"),
+    ("sqlite://", {}, "in-memory"),
+    ("sqlite:///:memory:", {}, "in-memory"),
+    ("mongodb://u@h/d", {}, "mongodb"),
+    ("not a url", {}, "dialect://"),
+    ("", {}, "dialect://"),
+    ("postgresql://u:p@h:port/d", {}, "dialect://"),
+]
+
+
+@pytest.mark.parametrize(("url", "options", "named"), REFUSED)
+def test_what_cannot_be_honoured_is_refused_by_name(url, options, named):
+    with pytest.raises(DatabaseUrlError, match=named):
+        django_database(url, options)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:TOPSECRET@h:port/d",
+        "nothing://u:TOPSECRET@h/d",
+        "postgresql://u:TOPSECRET@h/d?nope=TOPSECRET",
+        "sqlite://u:TOPSECRET@/d?x=TOPSECRET",
+    ],
+)
+def test_an_error_never_shows_a_password(url):
+    with pytest.raises(DatabaseUrlError) as raised:
+        django_database(url)
+    assert "TOPSECRET" not in str(raised.value)
+
+
+def test_the_same_url_and_options_are_one_connection():
+    assert connect("postgresql://u@h/d") == connect("postgresql://u@h/d", {})
+    assert connect("postgresql://u@h/d") != connect("postgresql://u@h/e")
+    assert connect("postgresql://u@h/d") != connect("postgresql://u@h/d", {"pool_size": 1})
+
+
+def test_djangos_own_database_keeps_its_alias(settings):
+    assert connect(settings.DATABASE_URL) == "default"
+    assert Path(str(connections.settings["default"]["NAME"])).name == "conversations.sqlite3"
