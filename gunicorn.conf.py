@@ -9,9 +9,11 @@ from typing import Any
 
 from prometheus_client import multiprocess
 
+from convstore import settings
+
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8080')}"
-workers = int(os.environ.get("WORKERS", "1"))
-threads = int(os.environ.get("THREADS", "8"))
+workers = settings.WORKERS
+threads = settings.THREADS
 worker_class = "gthread"
 control_socket_disable = True
 

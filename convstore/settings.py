@@ -31,6 +31,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 # --- The service -------------------------------------------------------------------------
 
+WORKERS = positive("WORKERS", 1)
+THREADS = positive("THREADS", 8)
 MODELS_DIR = Path(os.environ.get("MODELS_DIR", "models"))
 # How long a request may wait for its database, in seconds; then it is answered with 503.
 DATABASE_TIMEOUT = positive("DATABASE_TIMEOUT", 5)

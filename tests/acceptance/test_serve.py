@@ -1,0 +1,122 @@
+"""`make serve`: what a newcomer meets, trouble included."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.service import Service, checkout, free_port, write_memory
+
+SECONDS_OF_A_SECOND_START = 5
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return checkout(tmp_path / "checkout")
+
+
+def serve(project: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A `make serve` that is expected to give up."""
+    return subprocess.run(
+        ["make", "serve"],
+        cwd=project,
+        env={**os.environ, "PORT": str(free_port()), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_taken_port_gets_one_sentence_that_says_what_to_do(project):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = serve(project, PORT=port)
+    assert done.returncode != 0
+    assert f"Cannot listen on 127.0.0.1:{port}" in done.stderr
+    assert "PORT=8081 make serve" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("PORT", "http", "PORT is 'http'; it must be a number from 1 to 65535."),
+        ("PORT", "99999", "PORT is '99999'"),
+        ("HOST", "no.such.host.invalid", "HOST 'no.such.host.invalid' is not an address"),
+        ("DATABASE_TIMEOUT", "soon", "DATABASE_TIMEOUT is 'soon'; it must be an integer"),
+        ("WORKERS", "0", "WORKERS is '0'; it must be an integer of at least 1"),
+        ("THREADS", "many", "THREADS is 'many'; it must be an integer of at least 1"),
+        ("DATABASE_URL", "redis://localhost", "DATABASE_URL: database 'redis' is not supported"),
+        ("MODELS_DIR", "nowhere", "MODELS_DIR: there is no folder nowhere"),
+    ],
+)
+def test_a_wrong_setting_gets_one_sentence_that_names_it(project, variable, value, sentence):
+    done = serve(project, **{variable: value})
+    assert done.returncode != 0
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_model_settings_file_gets_one_sentence_that_names_it(project):
+    write_memory(project / "models", "bad", {"database": "filesys", "config": {"window": 5}})
+    done = serve(project)
+    assert done.returncode != 0
+    assert "models/bad/model-settings.json: parameters.extra.config.window is not" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("version", ["3.10", "3.13"])
+def test_a_wrong_python_gets_one_sentence_that_says_what_to_do(project, tmp_path, version):
+    (project / ".venv").unlink()
+    python = tmp_path / "python"
+    # A Python that fails the check of its version, as any but 3.11 and 3.12 does.
+    python.write_text("#!/bin/sh\nexit 1\n")
+    python.chmod(python.stat().st_mode | stat.S_IXUSR)
+    done = serve(project, PYTHON=str(python))
+    assert done.returncode != 0
+    assert "Python 3.11 or 3.12 is needed" in done.stderr
+
+
+def test_a_database_that_is_down_does_not_keep_the_service_from_starting(tmp_path):
+    with Service(tmp_path, DATABASE_URL="postgresql://u:TOPSECRET@127.0.0.1:1/d") as service:
+        write = service.folder / "models"
+        assert write.is_dir()
+        assert requests.get(f"{service.url}/v2/health/live", timeout=5).status_code == 200
+        # The shipped memory keeps its messages in a file and serves all the same.
+        assert requests.get(f"{service.url}/v2/health/ready", timeout=5).status_code == 200
+        log = service.log.read_text()
+    assert "DATABASE_URL: the tables of its database could not be made" in log
+    assert "TOPSECRET" not in log
+
+
+def test_a_second_start_takes_a_second_or_two(tmp_path):
+    with Service(tmp_path):
+        pass
+    before = time.monotonic()
+    with Service(tmp_path):
+        assert time.monotonic() - before < SECONDS_OF_A_SECOND_START
+
+
+def test_the_settings_of_gunicorn_are_honoured(tmp_path):
+    with Service(tmp_path, WORKERS="2", THREADS="3", HOST="127.0.0.1") as service:
+        log = service.log.read_text()
+    assert log.count("Booting worker") == 2
+    assert f"Listening at: http://127.0.0.1:{service.port}" in log
+
+
+def test_the_key_that_signs_sessions_is_made_once_and_private(tmp_path):
+    with Service(tmp_path) as service:
+        path = service.folder / "data" / "secret_key"
+        key = path.read_text()
+    assert len(key) >= 50
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with Service(tmp_path):
+        assert path.read_text() == key
