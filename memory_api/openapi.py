@@ -170,6 +170,10 @@ def without_trailing_slash(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
 
 
 def with_schemas(result: Schema, **_: Any) -> Schema:
-    """The document with the schemas that its routes refer to."""
+    """The document with the schemas that its routes refer to, and bodies that must be there."""
     result.setdefault("components", {})["schemas"] = SCHEMAS
+    for path in result["paths"].values():
+        for operation in path.values():
+            if "requestBody" in operation:
+                operation["requestBody"]["required"] = True
     return result
