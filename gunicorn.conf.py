@@ -15,6 +15,9 @@ bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8080')}"
 workers = settings.WORKERS
 threads = settings.THREADS
 worker_class = "gthread"
+# Longer than the idle time of the usual proxies, or they would reuse connections that are
+# being closed here. An idle connection holds no thread.
+keepalive = 75
 control_socket_disable = True
 
 # The worker processes' metrics add up through files in this folder.

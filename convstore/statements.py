@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
+from django.conf import settings
 from django.db import IntegrityError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import QuerySet
@@ -183,10 +184,9 @@ class PostgresBatch(SharedSql):
         connection = connections[self.using]
         if connection.in_atomic_block:
             raise RuntimeError("an exchange inside atomic() would answer before its COMMIT")
-        wait = connection.settings_dict["OPTIONS"].get("connect_timeout", 5)
         batch = [
             "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
-            f"SET LOCAL lock_timeout = '{int(wait)}s'",
+            f"SET LOCAL lock_timeout = '{settings.DATABASE_TIMEOUT}s'",
             LOCK,
             *(ADD.format(n=n) for n in range(len(new))),
             READ_OWN,

@@ -77,6 +77,8 @@ class ConversationStore:
         messages are stored or not: only a call with the same key can tell, and is safe.
         Raises IdentityClash.
         """
+        if not messages:
+            raise ValueError("an exchange adds at least one message; window only reads")
         to = _address(memory_id)
         new = _new_messages(messages, request_key or uuid.uuid4())
         # The keys are made once: a try whose COMMIT succeeded unheard is found by the next.

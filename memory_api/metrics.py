@@ -6,7 +6,9 @@ With several worker processes, gunicorn.conf.py gives them a folder to add up in
 from __future__ import annotations
 
 import os
+from functools import cache
 
+from django.contrib.admindocs.views import simplify_regex
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Summary, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -22,6 +24,14 @@ infer_duration = Summary(
 http_requests = Counter(
     "rest_server_requests", "Requests by route and status", ["method", "path", "status_code"]
 )
+
+
+def count(method: str | None, route: str, status: int) -> None:
+    """Count a request under its route's template, such as /v2/models/<name>/infer."""
+    http_requests.labels(method, template(route), status).inc()
+
+
+template = cache(simplify_regex)
 
 
 def exposition() -> bytes:

@@ -96,6 +96,8 @@ def inflate(body: bytes, coding: str, limit: int) -> bytes:
         raise TooLarge(f"the inflated body is over the limit of {limit} bytes")
     if not inflater.eof:
         raise BadRequest(f"the {coding} body ends too early")
+    if inflater.unused_data:
+        raise BadRequest(f"{len(inflater.unused_data)} bytes follow the {coding} body")
     return data
 
 

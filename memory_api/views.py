@@ -45,9 +45,8 @@ class V2View(APIView):
 
     def finalize_response(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, *args, **kwargs)
-        match = request.resolver_match
-        route = match.route if match else ""
-        metrics.http_requests.labels(request.method, route, response.status_code).inc()
+        route = getattr(request.resolver_match, "route", "")
+        metrics.count(request.method, route, response.status_code)
         return response
 
 

@@ -71,8 +71,7 @@ def test_a_lock_that_sqlite_never_gives_is_unavailable_and_later_it_serves(tmp_p
 def test_a_lock_that_postgresql_never_gives_is_unavailable_and_later_it_serves(
     postgresql, impatient
 ):
-    url = f"{postgresql.url()}?connect_timeout=1"
-    store = new_store(url)
+    store = new_store(postgresql.url())
     memory_id = str(uuid.uuid4())
     assert store.append(memory_id, HELLO) == 1
     with psycopg.connect(postgresql.url()) as other:

@@ -1,0 +1,93 @@
+"""The docs are true: commands exist, settings are all there, examples run as printed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from memory_api.memories import CONFIG_FIELDS, from_settings
+from tests.service import Service
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str) -> list[str]:
+    return [text for kind, text in BLOCKS if kind == language]
+
+
+def column(heading: str) -> set[str]:
+    """The words in code in the first column of the table under `heading`."""
+    section = README.split(f"## {heading}\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| ([^|]+) \|", section, re.MULTILINE)
+    return {word for row in rows for word in re.findall(r"`(\w+)`", row)}
+
+
+@pytest.fixture(scope="module")
+def seed_service(tmp_path_factory):
+    """The service as it comes, with nothing configured."""
+    with Service(tmp_path_factory.mktemp("readme")) as service:
+        yield service
+
+
+def test_the_python_example_prints_what_the_readme_says(seed_service):
+    (example,) = blocks("python")
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(example.replace("http://localhost:8080", seed_service.url), {})  # noqa: S102
+    assert printed.getvalue() in blocks("")
+
+
+def test_the_curl_example_answers(seed_service):
+    (command,) = [text for text in blocks("sh") if text.startswith("curl")]
+    pipe = os.popen(command.replace("http://localhost:8080", seed_service.url))  # noqa: S605
+    with pipe:
+        assert json.load(pipe)["model_name"] == "filesys-memory"
+
+
+def test_the_settings_example_is_the_file_that_ships(root):
+    (example,) = blocks("json")
+    shipped = json.loads((root / "models/filesys-memory/model-settings.json").read_text())
+    assert json.loads(example) == shipped
+    assert from_settings(json.loads(example), "README.md").name == "filesys-memory"
+
+
+def test_every_setting_is_in_the_table_and_the_table_has_no_other(root):
+    sources = (
+        "convstore/settings.py",
+        "convstore/management/commands/serve.py",
+        "convstore/wsgi.py",
+    )
+    code = "".join((root / source).read_text() for source in sources)
+    read = set(re.findall(r'(?:os\.environ\.\w+|positive|listed)\(\s*"(\w+)"', code))
+    assert column("Settings") - {"PYTHON"} == read - {"DJANGO_SETTINGS_MODULE"}
+
+
+def test_every_field_of_a_memory_is_in_the_table_and_the_table_has_no_other():
+    fields = {field for names in CONFIG_FIELDS.values() for field in names}
+    assert column("Memories") - {"config", "filesys", "sql"} == fields
+
+
+def test_every_make_target_that_the_docs_name_is_there(root):
+    targets = set(re.findall(r"^(\w+):", (root / "Makefile").read_text(), re.MULTILINE))
+    texts = README + (root / "CONTRIBUTING.md").read_text() + (root / "CHANGELOG.md").read_text()
+    assert set(re.findall(r"`(?:\w+=\S+ )*make (\w+)", texts)) <= targets
+    assert {"serve", "test", "lint", "format", "bench", "replay"} <= targets
+
+
+def test_links_to_files_lead_somewhere(root):
+    for text in (README, (root / "CONTRIBUTING.md").read_text()):
+        for path in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+            assert (root / path).exists()
+
+
+def test_the_rooms_that_contributing_names_are_there(root):
+    text = (root / "CONTRIBUTING.md").read_text()
+    for path in re.findall(r"`((?:convstore|memory_api)/\w+\.py)`", text):
+        assert (root / path).is_file()
