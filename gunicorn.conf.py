@@ -7,8 +7,6 @@ import shutil
 import tempfile
 from typing import Any
 
-from prometheus_client import multiprocess
-
 from convstore import settings
 
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8080')}"
@@ -20,7 +18,8 @@ worker_class = "gthread"
 keepalive = 75
 control_socket_disable = True
 
-# The worker processes' metrics add up through files in this folder.
+# The worker processes' metrics add up through files in this folder, which
+# prometheus_client must know before it is imported.
 metrics_folder = tempfile.mkdtemp(prefix="convstore-metrics-")
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_folder
 
@@ -33,6 +32,8 @@ def post_worker_init(worker: Any) -> None:
 
 
 def child_exit(server: Any, worker: Any) -> None:
+    from prometheus_client import multiprocess
+
     multiprocess.mark_process_dead(worker.pid)
 
 

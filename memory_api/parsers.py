@@ -11,7 +11,6 @@ from typing import IO, Any
 
 from django.conf import settings
 from django.http import HttpResponse
-from django.http.request import UnreadablePostError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
@@ -36,21 +35,26 @@ class V2Parser(BaseParser):
     ) -> Any:
         headers = (parser_context or {})["request"].headers
         limit = settings.MAX_BODY_BYTES
-        body = _body(stream, headers.get("Content-Length"), limit)
-        body = v2.inflate(body, headers.get("Content-Encoding", ""), limit)
+        chunked = "Transfer-Encoding" in headers
+        length = 0 if chunked else int(headers.get("Content-Length", 0))
+        body = v2.inflate(_body(stream, length, limit), headers.get("Content-Encoding", ""), limit)
         return v2.read(body, headers.get(HEADER_LENGTH))
 
 
-def _body(stream: IO[Any], declared: str | None, limit: int) -> bytes:
+def _body(stream: IO[Any], length: int, limit: int) -> bytes:
+    """The whole body, of which at least `length` bytes were announced."""
     too_large = TooLarge(f"the body is over the limit of {limit} bytes")
-    if declared and declared.isdigit() and int(declared[:20]) > limit:
+    if length > limit:
         raise too_large
     try:
         body: bytes = stream.read(limit + 1)
-    except (UnreadablePostError, OSError):
-        raise BadRequest("the body ended before it was complete") from None
+    except Exception:  # each server has errors of its own for chunks that are none
+        raise BadRequest("the body is malformed or ended before it was complete") from None
     if len(body) > limit:
         raise too_large
+    # A client that went away leaves a shorter body, which may still be valid JSON.
+    if len(body) < length:
+        raise BadRequest(f"the body has {len(body)} bytes, but {length} were announced")
     return body
 
 

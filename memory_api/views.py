@@ -47,6 +47,9 @@ class V2View(APIView):
         response = super().finalize_response(request, *args, **kwargs)
         route = getattr(request.resolver_match, "route", "")
         metrics.count(request.method, route, response.status_code)
+        if request.method == "HEAD":  # as long as the answer to GET, and not sent
+            response.headers["Content-Length"] = str(len(response.content))
+            response.content = b""
         return response
 
 

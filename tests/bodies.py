@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -35,6 +37,51 @@ def said(memory_id: str, *parts: str, role: str = "user", **fields: Any) -> dict
         tensor("type", ["text"] * len(parts)),
         **fields,
     )
+
+
+def several(
+    memory_id: str, roles: Sequence[str], **tensors: Sequence[list[Any] | str]
+) -> dict[str, Any]:
+    """A request that adds one message for each role; item n of a tensor is message n's list.
+
+    A list is sent as JSON, an empty one as "", a string as it is.
+    """
+    return document(
+        tensor("memory_id", [memory_id]),
+        tensor("role", list(roles), shape=[len(roles)]),
+        *(
+            tensor(name, [_listed(item) for item in items], shape=[len(items)])
+            for name, items in tensors.items()
+        ),
+    )
+
+
+def _listed(item: list[Any] | str) -> str:
+    if isinstance(item, str):
+        return item
+    return json.dumps(item) if item else ""
+
+
+def packed(*elements: bytes) -> bytes:
+    """The elements of a binary BYTES tensor, each behind its length."""
+    return b"".join(len(element).to_bytes(4, "little") + element for element in elements)
+
+
+def binary_tensor(name: str, size: Any, **changes: Any) -> dict[str, Any]:
+    """A tensor whose data, `size` bytes of it, follows the JSON."""
+    return {
+        "name": name,
+        "shape": [1],
+        "datatype": "BYTES",
+        "parameters": {"binary_data_size": size},
+        **changes,
+    }
+
+
+def binary(fields: dict[str, Any], *blobs: bytes) -> tuple[bytes, dict[str, str]]:
+    """A body with binary data behind its JSON, and the header that says where that begins."""
+    header = json.dumps(fields).encode()
+    return b"".join([header, *blobs]), {"Inference-Header-Content-Length": str(len(header))}
 
 
 def new_id() -> str:

@@ -122,6 +122,7 @@ def service(
     write_memories(folder / "models")
     url = new_database(database_kind)
     with Service(folder, DATABASE_URL=url, MODELS_DIR=str(folder / "models")) as service:
+        note_exercised(connect(url))
         yield service
 
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import requests
 
+from convstore.databases import connect
+from convstore.models import Conversation, Message
 from tests.service import Service
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back: a status of the HTTP door, and a document."""
+    """What came back: a status of the HTTP door, a document, and the bytes it was read from."""
 
     status: int
     document: dict[str, Any]
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def history(self) -> list[str]:
@@ -49,4 +54,10 @@ class HttpDoor:
         """Any body at all, as it is, to a memory."""
         url = f"{self.service.url}/v2/models/{memory}/infer"
         reply = self.session.post(url, data=body, headers=headers, timeout=60)
-        return Reply(reply.status_code, reply.json())
+        return Reply(reply.status_code, reply.json(), reply.content, reply.headers)
+
+
+def stored(service: Service) -> tuple[int, int]:
+    """How many conversations and messages a service's database holds, asked past every door."""
+    alias = connect(service.environment["DATABASE_URL"])
+    return Conversation.objects.using(alias).count(), Message.objects.using(alias).count()
