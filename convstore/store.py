@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -22,19 +22,32 @@ from django.db import DEFAULT_DB_ALIAS, Error, connections
 from convstore import faults
 from convstore.errors import IdentityClash, Unavailable
 from convstore.messages import Message, is_utf8
+from convstore.portable_orm import PortableOrm
+from convstore.shared_sql import PostgresBatch, SqliteInProcess
 from convstore.statements import (
     Address,
     NewMessage,
     Statements,
     Stored,
     pinned_window,
-    statements_for,
 )
 
 Answer = TypeVar("Answer")
 
 # The first and the longest pause between two tries of a transaction, in seconds.
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.5
+
+
+def statements_for(using: str) -> Statements:
+    """The fastest variant that the connection `using` can run."""
+    connection = connections[using]
+    if connection.vendor == "sqlite":
+        return SqliteInProcess(using)
+    # Server-side binding takes one statement at a time; the batch needs several.
+    features: Any = connection.features
+    if connection.vendor == "postgresql" and not features.uses_server_side_binding:
+        return PostgresBatch(using)
+    return PortableOrm(using)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +102,10 @@ class ConversationStore:
 
     def check(self) -> None:
         """Ask the database whether it can serve at all. Raises Unavailable."""
-        self.window("", 1)
+        try:
+            self.window("", 1)
+        except Error as error:
+            raise Unavailable("the database's tables are not those of this version") from error
 
     def _tried(self, work: Callable[[Statements], Answer]) -> Answer:
         """The answer of one whole transaction, tried again while that may help."""

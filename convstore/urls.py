@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.urls import include, path
-from django.views.generic import RedirectView
 
 urlpatterns = [
-    path("", RedirectView.as_view(url="/v2/docs")),
     path("admin/", admin.site.urls),
     path("", include("memory_api.urls")),
 ]

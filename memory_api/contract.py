@@ -13,8 +13,8 @@ from typing import Any
 from django.conf import settings
 
 from convstore.messages import Message, Part, is_utf8
-from memory_api import v2
-from memory_api.errors import BadRequest, TooLarge
+from memory_api import documents, v2
+from memory_api.errors import BadRequest, TooLarge, shown
 from memory_api.memories import Memory
 
 OUTPUTS = ("memory_id", "history")
@@ -93,7 +93,7 @@ def _outputs(request: v2.InferRequest) -> Sequence[v2.Output]:
     for name in names:
         if name not in OUTPUTS:
             raise BadRequest(
-                f"output {v2.shown(name)} is not known; there are {' and '.join(OUTPUTS)}"
+                f"output {shown(name)} is not known; there are {' and '.join(OUTPUTS)}"
             )
         if names.count(name) > 1:
             raise BadRequest(f"output '{name}' is asked for {names.count(name)} times; ask once")
@@ -117,10 +117,14 @@ def _memory_id(request: v2.InferRequest) -> str:
 
 
 def _window_size(memory: Memory, request: v2.InferRequest) -> int:
-    older = request.parameters.get("memory_parameters", {})
-    if not isinstance(older, Mapping):
+    older = request.parameters.get("memory_parameters")
+    if not isinstance(older, Mapping | None):
         raise BadRequest("parameter 'memory_parameters' must be an object")
-    size = request.parameters.get("window_size", older.get("window_size", memory.window_size))
+    size = request.parameters.get("window_size")
+    if size is None:  # null is what a client sends that has nothing to say
+        size = (older or {}).get("window_size")
+    if size is None:
+        return memory.window_size
     # bool is an int to Python.
     if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= LARGEST_WINDOW:
         raise BadRequest(f"parameter 'window_size' must be an integer from 1 to {LARGEST_WINDOW}")
@@ -132,28 +136,45 @@ def _window_size(memory: Memory, request: v2.InferRequest) -> int:
 
 def _messages(memory: Memory, request: v2.InferRequest) -> list[Message]:
     """The messages to add; none when no tensor of a message was sent."""
-    tensors = {name: request.strings(name) for name in memory.tensor_names}
-    sent = {name: values for name, values in tensors.items() if values is not None}
+    sent = _sent(memory, request)
     if not sent:
         return []
-    if "role" not in memory.tensor_names:
-        sent["role"] = ["user"]
-    for name in ("role", "content"):
-        if name not in sent:
-            others = ", ".join(f"'{other}'" for other in sent)
-            raise BadRequest(f"tensor '{name}' is missing, but {others} was sent")
-    roles, contents = sent.pop("role"), sent.pop("content")
-    types = sent.pop("type", None)
+    roles, contents, types = sent.pop("role"), sent.pop("content"), sent.pop("type", None)
     if not roles:
         raise BadRequest("tensor 'role' has 0 elements; a message needs 1")
     if len(roles) == 1:
         messages = [_message(roles[0], contents, types, sent)]
     else:
         messages = _several(roles, contents, types, sent)
-    parts = sum(len(message.parts) for message in messages)
+    parts = sum(map(_size, messages))
     if parts > settings.MAX_PARTS:
         raise TooLarge(f"the request has {parts} parts; the limit is {settings.MAX_PARTS}")
     return messages
+
+
+def _sent(memory: Memory, request: v2.InferRequest) -> dict[str, list[str]]:
+    """The tensors of a message that were sent, by name: none, or role and content among them."""
+    tensors = {name: request.strings(name) for name in memory.tensor_names}
+    sent = {name: values for name, values in tensors.items() if values is not None}
+    if not sent:
+        return {}
+    if "role" not in memory.tensor_names:
+        sent["role"] = ["user"]
+    if "content" not in sent and ("tool_calls" in sent or "tool_call_id" in sent):
+        # Seldon's translators leave a tensor out whose values are all empty.
+        count = len(sent.get("role", ()))
+        sent["content"] = [""] if count == 1 else ['[""]'] * count
+    for name in ("role", "content"):
+        if name not in sent:
+            others = ", ".join(f"'{other}'" for other in sent)
+            raise BadRequest(f"tensor '{name}' is missing, but {others} was sent")
+    return sent
+
+
+def _size(message: Message) -> int:
+    """How many parts a message counts for: its own, and what else is kept with it."""
+    also = message.also.values()
+    return len(message.parts) + sum(len(kept) if isinstance(kept, list) else 1 for kept in also)
 
 
 def _several(
@@ -179,14 +200,14 @@ def _several(
         item = {name: _listed(values[n], name, n) for name, values in tensors.items()}
         parts = item.pop("content")
         kinds = item.pop("type", [])
-        messages.append(_message(role, parts, kinds or None, item))
+        messages.append(_message(role, parts, kinds or None, item, f" of message {n}"))
     return messages
 
 
 def _listed(text: str, name: str, n: int) -> list[Any]:
     if text == "":
         return []
-    if name == "tool_call_id" and not text.startswith("["):
+    if name == "tool_call_id" and not _is_list(text):
         return [text]  # the translators send the bare id
     values = _loaded(text, f"element {n} of tensor '{name}'")
     wanted = (str, dict) if name == "tool_calls" else (str,)
@@ -198,25 +219,37 @@ def _listed(text: str, name: str, n: int) -> list[Any]:
     return values
 
 
+def _is_list(text: str) -> bool:
+    try:
+        return isinstance(documents.loads(text), list)
+    except BadRequest:
+        return False
+
+
 def _message(
-    role: str, values: list[str], types: list[str] | None, also: Mapping[str, list[Any]]
+    role: str,
+    values: list[str],
+    types: list[str] | None,
+    also: Mapping[str, list[Any]],
+    which: str = "",
 ) -> Message:
+    """One message; `which` says in a sentence which of several it is."""
     types = ["text"] * len(values) if types is None else types
     if len(types) != len(values):
         raise BadRequest(
-            f"tensor 'type' has {len(types)} elements, but 'content' has {len(values)}"
+            f"tensor 'type' has {len(types)} elements, but 'content' has {len(values)}{which}"
         )
-    kept = {name: _kept(name, items) for name, items in also.items()}
+    kept = {name: _kept(name, items, which) for name, items in also.items()}
     kept = {name: value for name, value in kept.items() if value}
     if not values and not kept:
-        raise BadRequest("tensor 'content' has 0 elements; a message needs at least 1")
+        raise BadRequest(f"tensor 'content' has 0 elements{which}; a message needs at least 1")
     return Message(role, [Part(*pair) for pair in zip(types, values, strict=True)], kept)
 
 
-def _kept(name: str, values: list[Any]) -> Any:
+def _kept(name: str, values: list[Any], which: str) -> Any:
     """What a message keeps of the tensor `name`; something empty when there is nothing."""
     if name == "tool_calls":
-        return [_tool_call(value, n) for n, value in enumerate(values) if value != ""]
+        return [_tool_call(value, n, which) for n, value in enumerate(values) if value != ""]
     if name == "tool_call_id":
         if len(values) > 1:
             raise BadRequest(f"tensor 'tool_call_id' has {len(values)} elements for one message")
@@ -224,8 +257,8 @@ def _kept(name: str, values: list[Any]) -> Any:
     return values
 
 
-def _tool_call(value: Any, n: int) -> dict[str, Any]:
-    what = f"element {n} of tensor 'tool_calls'"
+def _tool_call(value: Any, n: int, which: str) -> dict[str, Any]:
+    what = f"element {n} of tensor 'tool_calls'{which}"
     call = value if isinstance(value, dict) else _loaded(value, what)
     if not isinstance(call, dict):
         raise BadRequest(f"{what} must be a JSON object")
@@ -250,6 +283,6 @@ def _inside(value: object) -> Iterable[object]:
 
 def _loaded(text: str, what: str) -> object:
     try:
-        return v2.loads(text)
+        return documents.loads(text)
     except BadRequest as error:
         raise BadRequest(f"{what}: {error}") from None

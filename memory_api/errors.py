@@ -10,6 +10,10 @@ SettingsError        a model-settings.json that cannot be loaded
 
 from __future__ import annotations
 
+import json
+
+LONGEST_WORD = 60
+
 
 class RequestError(Exception):
     """Base of the reasons. The text is one sentence that says what came and what is wanted."""
@@ -29,3 +33,9 @@ class UnknownMemory(RequestError):
 
 class SettingsError(Exception):
     """A field of model-settings.json is wrong. The text names the file and the field."""
+
+
+def shown(word: str) -> str:
+    """A client's own word inside a sentence: quoted, on one line, and cut where it is long."""
+    text = json.dumps(word, ensure_ascii=False)
+    return text if len(text) <= LONGEST_WORD else text[:LONGEST_WORD] + '..."'

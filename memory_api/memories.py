@@ -104,10 +104,10 @@ def named(name: str, version: str | None = None) -> Memory:
     found = [memory for memory in memories() if memory.name == name]
     if version is not None:
         if not (exact := [memory for memory in found if memory.version == version]):
-            raise UnknownMemory(f"Model {name} with version {version} not found")
+            raise UnknownMemory(f"Model {name[:100]} with version {version[:100]} not found")
         return exact[0]
     if not found:
-        raise UnknownMemory(f"Model {name} not found")
+        raise UnknownMemory(f"Model {name[:100]} not found")
     return max(found, key=_rank)
 
 

@@ -15,7 +15,7 @@ from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
-from memory_api import v2
+from memory_api import documents
 from memory_api.contract import Answer
 from memory_api.errors import BadRequest, TooLarge
 
@@ -37,8 +37,9 @@ class V2Parser(BaseParser):
         limit = settings.MAX_BODY_BYTES
         chunked = "Transfer-Encoding" in headers
         length = 0 if chunked else int(headers.get("Content-Length", 0))
-        body = v2.inflate(_body(stream, length, limit), headers.get("Content-Encoding", ""), limit)
-        return v2.read(body, headers.get(HEADER_LENGTH))
+        body = _body(stream, length, limit)
+        body = documents.inflate(body, headers.get("Content-Encoding", ""), limit)
+        return documents.read(body, headers.get(HEADER_LENGTH))
 
 
 def _body(stream: IO[Any], length: int, limit: int) -> bytes:
@@ -75,7 +76,7 @@ def reply(
 ) -> HttpResponse:
     """A document as a JSON response."""
     return HttpResponse(
-        v2.write(document), content_type="application/json", status=status, headers=headers
+        documents.write(document), content_type="application/json", status=status, headers=headers
     )
 
 
@@ -83,7 +84,7 @@ def reply_to_inference(answer: Answer) -> HttpResponse:
     """An answer as it was asked for: JSON, or JSON with binary tensors behind it."""
     if not answer.binary:
         return reply(answer.document)
-    body, length = v2.write_binary(answer.document, answer.binary)
+    body, length = documents.write_binary(answer.document, answer.binary)
     return HttpResponse(
         body, content_type="application/octet-stream", headers={HEADER_LENGTH: str(length)}
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.urls import re_path
-from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
 from memory_api import views
 
@@ -11,6 +10,7 @@ MODEL = r"^v2/models/(?P<name>[^/]+)"
 VERSION = MODEL + r"/versions/(?P<version>[^/]+)"
 
 urlpatterns = [
+    re_path(r"^$", views.Home.as_view()),
     re_path(r"^v2/?$", views.Server.as_view()),
     re_path(r"^v2/health/live/?$", views.Live.as_view()),
     re_path(r"^v2/health/ready/?$", views.Ready.as_view()),
@@ -22,6 +22,6 @@ urlpatterns = [
     re_path(VERSION + r"/infer/?$", views.Infer.as_view()),
     re_path(r"^v2/repository/index/?$", views.RepositoryIndex.as_view()),
     re_path(r"^metrics/?$", views.Metrics.as_view()),
-    re_path(r"^v2/docs/?$", SpectacularSwaggerSplitView.as_view(url_name="openapi"), name="docs"),
-    re_path(r"^v2/docs/openapi\.json$", SpectacularJSONAPIView.as_view(), name="openapi"),
+    re_path(r"^v2/docs/?$", views.Docs.as_view(url_name="openapi"), name="docs"),
+    re_path(r"^v2/docs/openapi\.json$", views.OpenApi.as_view(), name="openapi"),
 ]

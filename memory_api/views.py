@@ -7,7 +7,9 @@ import re
 import uuid
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 from prometheus_client import CONTENT_TYPE_LATEST
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
@@ -75,6 +77,22 @@ def unexpected(request: HttpRequest | Request, error: BaseException | None) -> s
         request_id = str(uuid.uuid4())
     logger.error("request %s %r failed", request_id, request.path, exc_info=error)
     return f"the server failed; its log has the details under request {request_id}"
+
+
+class Home(V2View):
+    """A browser that comes to the service's address is shown the docs."""
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> HttpResponse:
+        return HttpResponseRedirect("/v2/docs")
+
+
+class Docs(SpectacularSwaggerSplitView):
+    http_method_names = V2View.http_method_names
+
+
+class OpenApi(SpectacularJSONAPIView):
+    http_method_names = V2View.http_method_names
 
 
 class Server(V2View):

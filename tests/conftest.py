@@ -21,8 +21,8 @@ from sqlalchemy.engine import URL, make_url
 
 from convstore.databases import connect
 from convstore.models import Conversation, Message
-from convstore.statements import PortableOrm, statements_for
-from convstore.store import ConversationStore
+from convstore.portable_orm import PortableOrm
+from convstore.store import ConversationStore, statements_for
 from tests.doors import HttpDoor
 from tests.postgres import Postgres
 from tests.service import Service, write_memories

@@ -69,9 +69,10 @@ def test_positions_begin_with_1(database, message):
 def test_the_message_table_has_no_index_but_its_key_and_the_request_key(database):
     with connections[database].cursor() as cursor:
         found = connections[database].introspection.get_constraints(cursor, "convstore_message")
-    kinds = ("primary_key", "unique", "index")
     indexed = {
-        frozenset(item["columns"]) for item in found.values() if any(item[kind] for kind in kinds)
+        frozenset(item["columns"])
+        for item in found.values()
+        if item["primary_key"] or item["unique"] or item["index"]
     }
     keys = {"conversation_id", "position"}, {"conversation_id", "request_key"}
     assert indexed == set(map(frozenset, keys))

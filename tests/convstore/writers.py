@@ -43,8 +43,8 @@ def write(task: Task, writer: int) -> list[Acknowledged]:
     django.setup()
     from convstore.databases import connect
     from convstore.messages import Message, Part
-    from convstore.statements import PortableOrm, statements_for
-    from convstore.store import ConversationStore
+    from convstore.portable_orm import PortableOrm
+    from convstore.store import ConversationStore, statements_for
 
     variant = PortableOrm if task.portable else statements_for
     store = ConversationStore(connect(task.url), variant)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.service import write_memory
 FILESYS = {"database": "filesys"}
 
 
-def memory(extra: dict, **top) -> Memory:
+def memory(extra: dict[str, Any], **top) -> Memory:
     parameters = {"extra": extra, **top.pop("parameters", {})}
     return from_settings({"name": "m", "parameters": parameters, **top}, "file.json")
 
@@ -24,7 +25,7 @@ def configured(**config) -> Memory:
     return memory({"database": "filesys", "config": config})
 
 
-def refusal(extra: dict) -> str:
+def refusal(extra: dict[str, Any]) -> str:
     with pytest.raises(SettingsError) as raised:
         memory(extra)
     return str(raised.value)
