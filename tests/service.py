@@ -56,8 +56,12 @@ def write_memory(
 
 def checkout(folder: Path) -> Path:
     """A copy of this project's files in `folder`, with this one's virtual environment."""
-    ours = (".git", ".venv*", "data", "static", "tests", ".*_cache", "__pycache__")
-    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*ours))
+    ours = shutil.ignore_patterns(".*", "data", "static", "tests")
+
+    def ignored(directory: str, names: list[str]) -> set[str]:
+        return set(ours(directory, names)) if Path(directory) == ROOT else {"__pycache__"}
+
+    shutil.copytree(ROOT, folder, ignore=ignored)
     (folder / ".venv").symlink_to(ROOT / ".venv")
     return folder
 
