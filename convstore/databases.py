@@ -30,9 +30,10 @@ def connect(url: str | URL, options: Mapping[str, Any] | None = None) -> str:
     """Make a database known to Django's `connections` and return its alias.
 
     The same URL and options give the same alias, and Django's own default where it is
-    that database. Opens nothing. Raises DatabaseUrlError.
+    that database. Makes an SQLite file's folder, opens nothing. Raises DatabaseUrlError.
     """
     wanted = django_database(url, options)
+    make_folder(wanted)
     default = connections.settings[DEFAULT_DB_ALIAS]
     if all(default.get(name) == value for name, value in wanted.items()):
         return DEFAULT_DB_ALIAS
@@ -171,9 +172,8 @@ VENDORS: dict[str, Callable[[URL, Unused, int], dict[str, Any]]] = {
 }
 
 
-def make_folder(alias: str) -> None:
+def make_folder(entry: Mapping[str, Any]) -> None:
     """Make the folder that an SQLite file lives in; SQLite makes the file only."""
-    entry = connections.settings[alias]
     if entry["ENGINE"] == "django.db.backends.sqlite3":
         with suppress(OSError):  # a folder that cannot be made is found out at connect
             Path(entry["NAME"]).parent.mkdir(parents=True, exist_ok=True)

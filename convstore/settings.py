@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from convstore.databases import django_database
+from convstore.databases import django_database, make_folder
 from convstore.errors import DatabaseUrlError
 
 
@@ -45,6 +45,7 @@ try:
     DATABASES = {"default": django_database(DATABASE_URL, timeout=DATABASE_TIMEOUT)}
 except DatabaseUrlError as error:
     raise ImproperlyConfigured(f"DATABASE_URL: {error}") from None
+make_folder(DATABASES["default"])
 
 # --- Django ------------------------------------------------------------------------------
 

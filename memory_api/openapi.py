@@ -166,7 +166,7 @@ exposes = _described("Metrics for Prometheus", {(200, "text/plain"): TEXT})
 
 def without_trailing_slash(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
     """The routes in the form that the protocol prints; the other form works as well."""
-    return [(path.rstrip("/"), *rest) for path, *rest in endpoints]  # type: ignore[misc]
+    return [(path.rstrip("/") or "/", *rest) for path, *rest in endpoints]  # type: ignore[misc]
 
 
 def with_schemas(result: Schema, **_: Any) -> Schema:

@@ -45,8 +45,9 @@ def test_a_database_that_nobody_serves_is_unavailable_at_once():
     assert time.monotonic() - before < 1
 
 
-def test_an_sqlite_folder_that_is_not_there_is_unavailable(tmp_path):
-    store = ConversationStore(connect(f"sqlite:///{tmp_path}/none/a.db"))
+def test_an_sqlite_folder_that_cannot_be_made_is_unavailable(tmp_path):
+    (tmp_path / "file").touch()
+    store = ConversationStore(connect(f"sqlite:///{tmp_path}/file/a.db"))
     with pytest.raises(Unavailable):
         store.append("a", HELLO)
 

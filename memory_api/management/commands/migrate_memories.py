@@ -8,7 +8,6 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, Error
 
-from convstore.databases import make_folder
 from memory_api.errors import SettingsError
 from memory_api.memories import memories
 
@@ -32,7 +31,6 @@ class Command(BaseCommand):
 
 def migrated(alias: str, user: str) -> str:
     """Migrate one database; why that failed, or nothing."""
-    make_folder(alias)
     # A memory's own database holds conversations, not Django's users and sessions.
     app = () if alias == DEFAULT_DB_ALIAS else ("convstore",)
     try:
