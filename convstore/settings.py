@@ -6,6 +6,8 @@ Every variable is in README.md's table of settings. Other packages are named as 
 from __future__ import annotations
 
 import os
+import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -25,6 +27,28 @@ def positive(name: str, default: int) -> int:
 def listed(name: str, default: str) -> list[str]:
     """The variable `name` as a list, its items apart by commas."""
     return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
+
+
+def kept_secret_key(path: Path) -> str:
+    """A key that was made once and is kept in `path`, so that sign-ins outlive a restart.
+
+    Where nothing can be written it is made anew, and handed to this process's children.
+    """
+    key = secrets.token_urlsafe(50)
+    draft = path.with_name(f"secret_key.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            draft.touch(mode=0o600)
+            draft.write_text(key)
+            # Never half written, and never over another process's key.
+            with suppress(FileExistsError):
+                path.hardlink_to(draft)
+            draft.unlink()
+        return path.read_text()
+    except OSError:
+        os.environ["SECRET_KEY"] = key
+        return key
 
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -49,7 +73,7 @@ make_folder(DATABASES["default"])
 
 # --- Django ------------------------------------------------------------------------------
 
-SECRET_KEY = os.environ.get("SECRET_KEY", "")  # signs the admin's sessions; `serve` makes one
+SECRET_KEY = os.environ.get("SECRET_KEY") or kept_secret_key(BASE_DIR / "data" / "secret_key")
 DEBUG = False
 # The API is called by address and by service name alike; name the hosts where the admin
 # is open to browsers from outside.

@@ -6,8 +6,8 @@ from django.contrib import admin
 from django.urls import include, path
 
 urlpatterns = [
-    path("admin/", admin.site.urls),
     path("", include("memory_api.urls")),
+    path("admin/", admin.site.urls),
 ]
 handler400 = "memory_api.views.bad_request"
 handler404 = "memory_api.views.not_found"

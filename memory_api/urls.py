@@ -10,6 +10,8 @@ MODEL = r"^v2/models/(?P<name>[^/]+)"
 VERSION = MODEL + r"/versions/(?P<version>[^/]+)"
 
 urlpatterns = [
+    re_path(MODEL + r"/infer/?$", views.Infer.as_view()),  # the busiest first
+    re_path(VERSION + r"/infer/?$", views.Infer.as_view()),
     re_path(r"^$", views.Home.as_view()),
     re_path(r"^v2/?$", views.Server.as_view()),
     re_path(r"^v2/health/live/?$", views.Live.as_view()),
@@ -18,8 +20,6 @@ urlpatterns = [
     re_path(VERSION + r"/?$", views.ModelMetadata.as_view()),
     re_path(MODEL + r"/ready/?$", views.ModelReady.as_view()),
     re_path(VERSION + r"/ready/?$", views.ModelReady.as_view()),
-    re_path(MODEL + r"/infer/?$", views.Infer.as_view()),
-    re_path(VERSION + r"/infer/?$", views.Infer.as_view()),
     re_path(r"^v2/repository/index/?$", views.RepositoryIndex.as_view()),
     re_path(r"^metrics/?$", views.Metrics.as_view()),
     re_path(r"^v2/docs/?$", views.Docs.as_view(url_name="openapi"), name="docs"),

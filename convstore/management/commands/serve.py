@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 import sys
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -22,7 +20,6 @@ class Command(BaseCommand):
         host = os.environ.setdefault("HOST", "127.0.0.1")
         port = os.environ.setdefault("PORT", "8080")
         self.refuse_taken(host, port)
-        os.environ.setdefault("SECRET_KEY", secret_key(settings.BASE_DIR / "data"))
         try:
             call_command("migrate_memories")
         except CommandError as error:
@@ -58,16 +55,3 @@ class Command(BaseCommand):
                     f"Cannot listen on {host}:{port} ({error.strerror}): choose another port,"
                     " for example PORT=8081 make serve."
                 ) from None
-
-
-def secret_key(folder: Path) -> str:
-    """The key that signs the admin's sessions, made once and kept in `folder`."""
-    path = folder / "secret_key"
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:
-        return path.read_text()
-    with os.fdopen(descriptor, "w") as file:
-        file.write(key := secrets.token_urlsafe(50))
-    return key
