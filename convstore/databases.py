@@ -16,7 +16,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
-from psycopg import ProgrammingError
+from psycopg import IsolationLevel, ProgrammingError
 from psycopg.conninfo import make_conninfo
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -104,6 +104,8 @@ def postgresql(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
             "connect_timeout": timeout,
             "tcp_user_timeout": timeout * 1000,
             **arguments,
+            # Windows get holes under any other, whatever the server's default is.
+            "isolation_level": IsolationLevel.READ_COMMITTED,
         },
         "DISABLE_SERVER_SIDE_CURSORS": True,  # they do not survive pgbouncer
     }

@@ -18,8 +18,11 @@ from convstore.statements import ACTIVE_STEP, PINNED_ROLES, Address, NewMessage,
 
 @dataclass(frozen=True, slots=True)
 class PortableOrm:
-    """Uses no RETURNING, no ignore_conflicts, no upsert and no slice under FOR UPDATE, since SQL
-    Server or Oracle lack each of them."""
+    """The four steps with what every vendor has.
+
+    That is: no RETURNING, no ignore_conflicts, no upsert, no slice under FOR UPDATE. SQL
+    Server or Oracle lack each of them.
+    """
 
     using: str
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
+import psycopg
 import pytest
+from django.core.management import call_command
+from psycopg import sql
 
+from convstore.databases import connect
 from convstore.store import ConversationStore
 from tests.convstore.writers import WINDOW, WRITERS, Acknowledged, let_loose, text_of
 
@@ -34,6 +38,27 @@ def test_eight_processes_lose_double_and_disorder_nothing(
     for memory_id, bodies in histories.items():
         assert Counter(map(text_of, bodies)) == Counter(acknowledged[memory_id])
     assert_in_each_writers_order(histories)
+
+
+@pytest.mark.parametrize("portable", [False, True], ids=["fast", "portable"])
+def test_windows_are_exact_whatever_the_servers_default_isolation_is(new_database, portable):
+    url = new_database("postgresql")
+    with psycopg.connect(url, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(
+            sql.SQL(
+                "ALTER DATABASE {} SET default_transaction_isolation = 'repeatable read'"
+            ).format(sql.Identifier(name))
+        )
+    store = ConversationStore(connect(url))
+    call_command("migrate", "convstore", database=store.using, verbosity=0)
+
+    replies = let_loose(url, portable=portable, conversations=["one"] * 20)
+
+    histories = final_histories(store, ["one"])
+    assert len(replies) == len(histories["one"]) == WRITERS * 20
+    for reply in replies:
+        assert_exact(reply, histories["one"])
 
 
 def final_histories(store: ConversationStore, conversations: list[str]) -> dict[str, list[str]]:
