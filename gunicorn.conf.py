@@ -9,7 +9,9 @@ from typing import Any
 
 from convstore import settings
 
-bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '8080')}"
+host = os.environ.get("HOST", "127.0.0.1")
+port = os.environ.get("PORT", "8080")
+bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"  # IPv6 has colons of its own
 workers = settings.WORKERS
 threads = settings.THREADS
 worker_class = "gthread"
