@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: serve test lint format bench replay clean
 
-serve: $(VENV)/runtime
+serve: $(VENV)/runtime static/staticfiles.json
 	@$(BIN)/python manage.py serve
 
 test: $(VENV)/dev .venv-clients/installed
@@ -30,6 +30,10 @@ bench: $(VENV)/dev
 # 7,168 real conversations through the running service, read back and compared.
 replay: $(VENV)/dev
 	@$(BIN)/python benchmarks/replay.py
+
+static/staticfiles.json: $(VENV)/runtime $(shell find convstore/static -type f 2>/dev/null)
+	@$(BIN)/python manage.py collectstatic --noinput --verbosity 0
+	@touch $@
 
 $(VENV)/python:
 	@sh scripts/make-venv $(VENV)

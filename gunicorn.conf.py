@@ -15,6 +15,7 @@ bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"  # IPv6 has colon
 workers = settings.WORKERS
 threads = settings.THREADS
 worker_class = "gthread"
+preload_app = True  # imported once, for a start in a second or two
 # Longer than the idle time of the usual proxies, or they would reuse connections that are
 # being closed here. An idle connection holds no thread.
 keepalive = 75

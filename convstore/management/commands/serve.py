@@ -1,4 +1,4 @@
-"""Everything between a fresh clone and a service: tables, static files, gunicorn."""
+"""Everything between an installation and a service: tables, then gunicorn."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 
 class Command(BaseCommand):
-    help = "Prepare the databases and static files, then serve with gunicorn."
+    help = "Prepare the databases, then serve with gunicorn."
     requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -28,7 +28,6 @@ class Command(BaseCommand):
             self.stderr.write(
                 f"{error}\nIt answers 503 until 'manage.py migrate_memories' succeeds."
             )
-        call_command("collectstatic", interactive=False, verbosity=0)
         self.stdout.write(
             f"Serving on http://{host}:{port} - docs at /v2/docs, admin at /admin/ (Ctrl-C stops)"
         )
