@@ -111,9 +111,7 @@ def postgresql(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
     }
     only(options, "isolation_level", ("READ COMMITTED", "AUTOCOMMIT"))
     only(options, "echo", (False,))
-    # No check before each use by default: the store finds a dead connection by using it,
-    # and repeats the whole transaction on a new one.
-    entry["CONN_HEALTH_CHECKS"] = options.take("pool_pre_ping", False, bool)
+    pre_ping = options.take("pool_pre_ping", None, bool)
     recycle = options.take("pool_recycle", -1, int)
     if any(name in options for name in POOL_OPTIONS):
         size = options.take("pool_size", 5, int)
@@ -124,8 +122,10 @@ def postgresql(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
         }
         entry["OPTIONS"]["pool"] = pool | ({"max_lifetime": recycle} if recycle > 0 else {})
         entry["CONN_MAX_AGE"] = 0
+        entry["CONN_HEALTH_CHECKS"] = bool(pre_ping)  # a pool checks before each use
     else:
         entry["CONN_MAX_AGE"] = recycle if recycle > 0 else None
+        entry["CONN_HEALTH_CHECKS"] = pre_ping is not False  # for the admin; the store needs none
     options.refuse_rest("PostgreSQL")
     return entry
 

@@ -117,6 +117,9 @@ class ConversationStore:
                 connection.ensure_connection()
             except Error as error:
                 raise Unavailable("the database cannot be reached") from error
+            # A dead connection is found out by using it, and all is repeated on a new one:
+            # Django's check of it beforehand would be a round trip more.
+            connection.health_check_done = True  # type: ignore[attr-defined]
             try:
                 return work(self.variant(self.using))
             except TimeoutError as error:

@@ -58,10 +58,23 @@ def test_pool_options_become_a_pool():
 
 
 def test_without_pool_options_each_thread_keeps_its_connection():
-    entry = django_database("postgresql://u@h/d", {"pool_recycle": 60, "pool_pre_ping": True})
+    entry = django_database("postgresql://u@h/d", {"pool_recycle": 60})
     assert "pool" not in entry["OPTIONS"]
     assert entry["CONN_MAX_AGE"] == 60
-    assert entry["CONN_HEALTH_CHECKS"] is True
+
+
+@pytest.mark.parametrize(
+    ("options", "checked"),
+    [
+        ({}, True),
+        ({"pool_pre_ping": False}, False),
+        ({"pool_size": 5}, False),
+        ({"pool_size": 5, "pool_pre_ping": True}, True),
+    ],
+)
+def test_connections_are_checked_where_that_costs_nothing_or_is_asked_for(options, checked):
+    entry = django_database("postgresql://u@h/d", options)
+    assert entry["CONN_HEALTH_CHECKS"] is checked
 
 
 def test_connect_args_are_the_drivers_arguments():

@@ -12,12 +12,13 @@ from contextlib import closing, suppress
 import psycopg
 import pytest
 from django.core.management import call_command
-from django.db import connections
+from django.db import close_old_connections, connections
 from sqlalchemy.engine import make_url
 
 from convstore.databases import connect
 from convstore.errors import Unavailable
 from convstore.messages import Message, Part
+from convstore.models import Conversation
 from convstore.store import ConversationStore, conversation_key
 from tests.postgres import Postgres
 
@@ -125,6 +126,31 @@ def test_a_server_that_was_restarted_is_used_again_without_help():
         connections[store.using].close()
 
 
+def test_an_exchange_is_one_message_to_the_server_and_a_window_too(postgresql):
+    """Between two requests, when Django would check a connection before it uses it."""
+    with LossyProxy(make_url(postgresql.url()).port or 0) as proxy:
+        store = new_store(f"postgresql://admin@127.0.0.1:{proxy.port}/postgres")
+        memory_id = str(uuid.uuid4())
+        for work in (lambda: store.append(memory_id, HELLO), lambda: store.window(memory_id, 10)):
+            work()
+            close_old_connections()
+            before = proxy.asked
+            work()
+            assert proxy.asked == before + 1
+        connections[store.using].close()
+
+
+def test_djangos_own_queries_find_a_new_connection_after_a_restart():
+    with Postgres() as server:
+        store = new_store(server.url())
+        store.check()
+        server.stop()
+        server.start()
+        close_old_connections()  # as at the begin of each request
+        assert not Conversation.objects.using(store.using).exists()
+        connections[store.using].close()
+
+
 class LossyProxy:
     """A TCP proxy that can swallow the server's next answer and cut the connection."""
 
@@ -133,7 +159,9 @@ class LossyProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.swallowed = 0
+        self.asked = 0  # how often the client sent something
         self._swallow = threading.Event()
+        self._ends: list[socket.socket] = []
 
     def __enter__(self):
         self._thread = threading.Thread(target=self._accept)
@@ -141,9 +169,11 @@ class LossyProxy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # close() alone would leave accept() waiting.
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        # close() alone would leave accept() and recv() waiting.
+        for end in (self._listener, *self._ends):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
         self._thread.join()
 
     def swallow_next_answer(self) -> None:
@@ -157,6 +187,7 @@ class LossyProxy:
             except OSError:
                 break
             server = socket.create_connection(("127.0.0.1", self._server_port))
+            self._ends += [client, server]
             for source, target, answers in ((client, server, False), (server, client, True)):
                 pipe = threading.Thread(target=self._pipe, args=(source, target, answers))
                 pipe.start()
@@ -167,6 +198,7 @@ class LossyProxy:
     def _pipe(self, source, target, answers: bool) -> None:
         try:
             while data := source.recv(65536):
+                self.asked += not answers
                 if answers and self._swallow.is_set():
                     self._swallow.clear()
                     self.swallowed += 1
