@@ -154,6 +154,6 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": os.environ.get("LOG_LEVEL", "INFO").upper()},
-    # Each 4xx would be a line of its own; the access log has them.
+    # Or each 4xx would be a line in the log.
     "loggers": {"django.request": {"level": "ERROR"}},
 }

@@ -18,7 +18,7 @@ from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from convstore.fairness import FairLock
-from convstore.statements import ACTIVE_STEP, Address, NewMessage, Stored
+from convstore.statements import ACTIVE_STEP, PINNED_ROLES, Address, NewMessage, Stored
 
 # Lock or create. The row of an existing conversation is locked whether or not the WHERE
 # lets the update happen, so all but one append an hour leave it unwritten.
@@ -49,15 +49,15 @@ SELECT * FROM (
 UNION ALL
 SELECT * FROM (
   SELECT position, role, body FROM convstore_message
-  WHERE conversation_id = %(key)s AND position = 1 AND role IN ('system', 'developer')
+  WHERE conversation_id = %(key)s AND position = 1 AND role IN {roles}
     AND ({bound}) > %(size)s
     AND (SELECT memory_id FROM convstore_conversation WHERE id = %(key)s) = %(memory_id)s
 ) AS pinned"""
 NEWEST = "SELECT MAX(position) FROM convstore_message WHERE conversation_id = %(key)s"
 OWN = """SELECT position FROM convstore_message
   WHERE conversation_id = %(key)s AND request_key = %(own)s"""
-READ = WINDOW.format(bound=NEWEST)
-READ_OWN = WINDOW.format(bound=OWN)
+READ = WINDOW.format(bound=NEWEST, roles=PINNED_ROLES)
+READ_OWN = WINDOW.format(bound=OWN, roles=PINNED_ROLES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,4 +156,4 @@ _queues_guard = threading.Lock()
 def _queue(connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
     with _queues_guard:
         queue = _queues[str(connection.settings_dict["NAME"])]
-    return queue.held(timeout=connection.settings_dict["OPTIONS"].get("timeout", 5))
+    return queue.held(timeout=connection.settings_dict["OPTIONS"]["timeout"])

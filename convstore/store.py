@@ -70,7 +70,7 @@ class ConversationStore:
 
         It is the last `size` messages; when the first message has the role system or
         developer, `size` >= 2 and it is older than those, it comes first and the last
-        `size` - 1 follow. Raises Unavailable, IdentityClash.
+        `size` - 1 follow. Raises Unavailable.
         """
         to = _address(memory_id)
         rows = self._tried(lambda statements: statements.window(to, size))

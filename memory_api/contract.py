@@ -125,8 +125,7 @@ def _window_size(memory: Memory, request: v2.InferRequest) -> int:
         size = (older or {}).get("window_size")
     if size is None:
         return memory.window_size
-    # bool is an int to Python.
-    if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= LARGEST_WINDOW:
+    if not documents.is_integer(size) or not 1 <= size <= LARGEST_WINDOW:
         raise BadRequest(f"parameter 'window_size' must be an integer from 1 to {LARGEST_WINDOW}")
     return size
 

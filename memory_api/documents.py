@@ -14,7 +14,7 @@ import math
 import struct
 import zlib
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 from convstore.messages import dumps
 from memory_api.errors import BadRequest, TooLarge, shown
@@ -97,6 +97,11 @@ def loads(text: str) -> object:
         raise BadRequest("not read: it has a number with too many digits") from None
 
 
+def is_integer(value: object) -> TypeGuard[int]:
+    """Whether a JSON value is an integer; to Python true and false are, too."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _not_json(constant: str) -> NoReturn:
     raise BadRequest(f"not JSON: {constant} is no number there")
 
@@ -119,7 +124,7 @@ def _fill_in(document: object, rest: memoryview) -> None:
         what = f"tensor {shown(str(tensor.get('name')))}"
         if tensor.get("data") is not None:
             raise BadRequest(f"{what} has both 'data' and 'binary_data_size'; send one")
-        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(rest):
+        if not is_integer(size) or not 0 <= size <= len(rest):
             raise BadRequest(
                 f"binary_data_size of {what} is not a size within the {len(rest)} bytes left"
             )

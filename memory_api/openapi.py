@@ -11,6 +11,8 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, extend_schema
 
+from memory_api.contract import LARGEST_WINDOW, OUTPUTS
+
 Schema = dict[Any, Any]
 Endpoint = tuple[str, str, str, Callable[..., Any]]
 
@@ -52,13 +54,13 @@ SCHEMAS: Schema = {
         "data",
     ),
     "RequestOutput": _object(
-        {"name": {**TEXT, "enum": ["memory_id", "history"]}, "parameters": ANYTHING}, "name"
+        {"name": {**TEXT, "enum": list(OUTPUTS)}, "parameters": ANYTHING}, "name"
     ),
     "InferenceRequest": _object(
         {
             "id": TEXT,
             "parameters": _object(
-                {"window_size": {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}}
+                {"window_size": {"type": "integer", "minimum": 1, "maximum": LARGEST_WINDOW}}
             ),
             "inputs": _list(_ref("RequestInput")),
             "outputs": _list(_ref("RequestOutput")),

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
+from memory_api.documents import is_integer
 from memory_api.errors import BadRequest, shown
 
 
@@ -105,7 +106,7 @@ def _input(tensor: object, where: str) -> Input:
             raise BadRequest(f"'{field}' of {what} is missing")
     for size in _list(fields["shape"], f"'shape' of {what}"):
         # Not held against the data: clients declare [1] and send two values.
-        if not _is_int(size) or size < 0:
+        if not is_integer(size) or size < 0:
             raise BadRequest(f"'shape' of {what} must be a list of sizes")
     datatype = fields["datatype"]
     if not isinstance(datatype, str):
@@ -184,10 +185,6 @@ def _flag(parameters: Mapping[str, Any], name: str, default: bool) -> bool:
     if not isinstance(value, bool):
         raise BadRequest(f"'{name}' is {_kind(value)}; it must be true or false")
     return value
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _kind(value: object) -> str:

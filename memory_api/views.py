@@ -7,7 +7,7 @@ import re
 import uuid
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -29,7 +29,6 @@ STATUSES: dict[type[Exception], int] = {
     BadRequest: 400,
     UnknownMemory: 404,
     TooLarge: 413,
-    Unavailable: 503,
 }
 RETRY_AFTER_SECONDS = 1
 # A client's own request id that can stand in a log line.
@@ -57,16 +56,13 @@ class V2View(APIView):
 
 def error_response(error: Exception, context: dict[str, Any]) -> HttpResponse:
     """The one place where a failure gets its status and its `{"error": sentence}`."""
-    status = STATUSES.get(type(error))
-    if status is not None:
-        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else {}
-        if status == 503:
-            logger.warning("%s: %s", error, error.__cause__)
-        return reply({"error": str(error)}, status, headers=headers)
+    if isinstance(error, Unavailable):
+        logger.warning("%s: %s", error, error.__cause__)
+        return reply({"error": str(error)}, 503, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+    if type(error) in STATUSES:
+        return reply({"error": str(error)}, STATUSES[type(error)])
     if isinstance(error, APIException):
         return reply({"error": str(error.detail)}, error.status_code)
-    if isinstance(error, Http404):
-        return reply({"error": "not found"}, 404)
     return reply({"error": unexpected(context["request"], error)}, 500)
 
 

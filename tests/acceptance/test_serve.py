@@ -6,6 +6,7 @@ import os
 import socket
 import stat
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -73,16 +74,18 @@ def test_a_wrong_model_settings_file_gets_one_sentence_that_names_it(project):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("version", ["3.10", "3.13"])
+@pytest.mark.parametrize("version", [(3, 10), (3, 13), (2, 7)])
 def test_a_wrong_python_gets_one_sentence_that_says_what_to_do(project, tmp_path, version):
     (project / ".venv").unlink()
     python = tmp_path / "python"
-    # A Python that fails the check of its version, as any but 3.11 and 3.12 does.
-    python.write_text("#!/bin/sh\nexit 1\n")
+    # This Python, saying of itself that it is another.
+    disguise = f"import sys; sys.version_info = {version}\n"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$1" "{disguise}$2"\n')
     python.chmod(python.stat().st_mode | stat.S_IXUSR)
     done = serve(project, PYTHON=str(python))
     assert done.returncode != 0
     assert "Python 3.11 or 3.12 is needed" in done.stderr
+    assert not (project / ".venv").exists()
 
 
 def test_a_database_that_is_down_does_not_keep_the_service_from_starting(tmp_path):
