@@ -3,6 +3,7 @@
 StoreError
  ├── DatabaseUrlError    a URL or an option cannot be honoured; said at load
  ├── Unavailable         the database cannot serve now; the same call may succeed later
+ ├── MessageTooLarge     the database takes no message of that size
  └── IdentityClash       two memory_ids share one hash; never served, never mixed
 """
 
@@ -19,6 +20,10 @@ class DatabaseUrlError(StoreError):
 
 class Unavailable(StoreError):
     """The database is unreachable, busy past its time limit, full, or has no tables yet."""
+
+
+class MessageTooLarge(StoreError):
+    """The database takes no message of that size, whenever it is sent."""
 
 
 class IdentityClash(StoreError):

@@ -1,24 +1,32 @@
 """What a database's error means: try again, unavailable for now, or our own mistake.
 
-Judged by number (SQLSTATE, SQLite result code), never by class or text, since drivers
-disagree on classes. Knows no statements.
+Judged by number (SQLSTATE, or the vendor's own), never by class or text, since drivers
+disagree on classes: SQL Server's deadlock, 1205, is an error of the program to one of its
+two drivers and of the operation to the other. Knows no statements.
 """
 
 from __future__ import annotations
 
+import re
 import sqlite3
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import Error, InterfaceError, OperationalError
+
+from convstore.errors import MessageTooLarge, StoreError, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`again`: the same transaction may succeed right away. `says`: safe to show."""
+    """`again`: the same transaction may succeed right away. `says`: safe to show. `reason`:
+    what the store raises when it does not, or did not within its time limit."""
 
     again: bool
     says: str
     connection_lost: bool = False
+    reason: type[StoreError] = Unavailable
 
 
 LOST = Fault(again=True, says="the database closed the connection", connection_lost=True)
@@ -27,8 +35,15 @@ FULL = Fault(again=False, says="the database has no room left or cannot be writt
 NO_TABLES = Fault(
     again=False, says="the database has no tables yet: run 'manage.py migrate_memories'"
 )
+TOO_LARGE = Fault(
+    again=False,
+    says="the message is larger than the database takes (on MySQL, its max_allowed_packet)",
+    reason=MessageTooLarge,
+)
 
+# What each vendor's numbers mean; one that is not here is a mistake of our own.
 POSTGRESQL = {
+    "08": LOST,  # all of the class: connection exceptions
     "40001": BUSY,  # serialization failure
     "40P01": BUSY,  # deadlock
     "55P03": BUSY,  # lock timeout
@@ -45,31 +60,156 @@ POSTGRESQL = {
     "3F000": NO_TABLES,
 }
 SQLITE = {
+    "closed": LOST,  # Python's module's own: the connection object is closed
+    "no table": NO_TABLES,  # SQLite has no number for it
     sqlite3.SQLITE_BUSY: BUSY,
     sqlite3.SQLITE_LOCKED: BUSY,
     sqlite3.SQLITE_FULL: FULL,
     sqlite3.SQLITE_IOERR: FULL,
     sqlite3.SQLITE_READONLY: FULL,
     sqlite3.SQLITE_CANTOPEN: FULL,
+    sqlite3.SQLITE_TOOBIG: TOO_LARGE,
+}
+MYSQL = {
+    0: LOST,  # the driver's own: the connection was closed already
+    1020: BUSY,  # the row changed since it was read
+    1021: FULL,  # disk full
+    1040: BUSY,  # too many connections
+    1041: BUSY,  # out of memory
+    1053: LOST,  # the server is shutting down
+    1114: FULL,  # table or tablespace full
+    1129: LOST,  # this host is blocked after too many errors
+    1146: NO_TABLES,
+    1153: TOO_LARGE,
+    1158: LOST,  # errors on the wire, up to 1161
+    1159: LOST,
+    1160: LOST,
+    1161: LOST,
+    1203: BUSY,  # this user has too many connections
+    1205: BUSY,  # lock timeout, which ends the statement and not the transaction
+    1213: BUSY,  # deadlock
+    1226: BUSY,  # a limit of this user
+    1290: FULL,  # read-only: a replica
+    1792: FULL,  # read-only transaction
+    1836: FULL,  # read-only
+    1927: LOST,  # the connection was killed
+    1969: BUSY,  # statement timeout of MariaDB
+    2006: LOST,
+    2013: LOST,
+    2014: LOST,  # out of step
+    2055: LOST,
+    3024: BUSY,  # statement timeout of MySQL
+    3572: BUSY,  # lock not given at once
+    4031: LOST,  # idle for too long
+}
+SQL_SERVER = {
+    208: NO_TABLES,
+    1105: FULL,  # file group full
+    1204: BUSY,  # out of locks
+    1205: BUSY,  # deadlock
+    1222: BUSY,  # lock timeout
+    3906: FULL,  # read-only database
+    3960: BUSY,  # snapshot conflict
+    4060: LOST,  # the database cannot be opened: starting, or failing over
+    9002: FULL,  # log full
+    10928: BUSY,  # a limit of Azure's; so are the next ones
+    10929: BUSY,
+    10053: LOST,
+    10054: LOST,
+    10060: LOST,
+    40197: LOST,
+    40501: BUSY,
+    40613: LOST,
+    49918: BUSY,
+    49919: BUSY,
+    49920: BUSY,
+}
+ORACLE = {
+    28: LOST,  # the session was killed
+    54: BUSY,  # lock not given at once
+    60: BUSY,  # deadlock
+    942: NO_TABLES,
+    1012: LOST,  # not logged on
+    1013: BUSY,  # cancelled: the call's time limit
+    1033: LOST,  # starting or shutting down
+    1034: LOST,  # not available
+    1089: LOST,  # shutting down
+    1092: LOST,  # shut down
+    1536: FULL,  # quota
+    1652: FULL,  # no room in the temporary tablespace
+    1653: FULL,  # no room in the tablespace
+    1654: FULL,
+    1691: FULL,
+    2396: LOST,  # idle for too long
+    3113: LOST,
+    3114: LOST,
+    3135: LOST,
+    4068: BUSY,  # a package was recompiled
+    8177: BUSY,  # serialization failure
+    12170: LOST,  # connect timeout
+    12514: LOST,  # the listener does not know the service: starting
+    12528: LOST,
+    12537: LOST,
+    12541: LOST,
+    12571: LOST,
+    16000: FULL,  # read-only: a standby
+    25408: LOST,  # failed over, and nobody knows what became of the call
+    30006: BUSY,  # lock timeout
 }
 
 
-def judge(error: Error) -> Fault | None:
-    """What `error` means; None when nothing outside this program explains it."""
-    cause = error.__cause__
-    if isinstance(cause, sqlite3.Error):
-        return _judge_sqlite(cause)
-    state = getattr(cause, "sqlstate", None)
-    if state is not None:
-        return LOST if state.startswith("08") else POSTGRESQL.get(state)
+def judge(vendor: str, error: Error) -> Fault | None:
+    """What `error` means; None when nothing outside this program explains it.
+
+    `vendor` is that of Django's connection, `error` one of Django's classes with the
+    driver's as its cause.
+    """
+    number_of, faults = VENDORS[vendor]
+    number = number_of(error.__cause__)
+    if number is not None:
+        return faults.get(number)
     # A connection that broke has no number: the server did not say anything any more.
     return LOST if isinstance(error, OperationalError | InterfaceError) else None
 
 
-def _judge_sqlite(cause: sqlite3.Error) -> Fault | None:
-    code = getattr(cause, "sqlite_errorcode", None)
-    if code is None:  # raised by Python's module itself: the connection object is closed
-        return LOST if isinstance(cause, sqlite3.ProgrammingError) else None
+def _sqlstate(cause: Any) -> str | None:
+    state: str | None = getattr(cause, "sqlstate", None)
+    return "08" if state and state.startswith("08") else state
+
+
+def _sqlite_code(cause: Any) -> int | str | None:
+    code: int | None = getattr(cause, "sqlite_errorcode", None)
+    if code is None:
+        return "closed" if isinstance(cause, sqlite3.ProgrammingError) else None
     if code == sqlite3.SQLITE_ERROR and "no such table" in str(cause):
-        return NO_TABLES  # SQLite has no number of its own for this one
-    return SQLITE.get(code & 0xFF)  # the low byte is the primary code
+        return "no table"
+    return code & 0xFF  # the low byte is the primary code
+
+
+def _first_argument(cause: Any) -> int | None:
+    """PyMySQL's errors begin with the number."""
+    first = cause.args[0] if cause is not None and cause.args else None
+    return first if isinstance(first, int) else None
+
+
+def _sql_server_number(cause: Any) -> int | None:
+    """Neither of SQL Server's drivers gives the number but in the text."""
+    found = re.search(r"\((\d+)\)", str(cause))
+    return int(found[1]) if found else None
+
+
+def _oracle_code(cause: Any) -> int | None:
+    """python-oracledb's own errors have the code 0; one that killed the session says so."""
+    detail = cause.args[0] if cause is not None and cause.args else None
+    if getattr(detail, "is_session_dead", False):
+        return None
+    return getattr(detail, "code", None) or None
+
+
+VENDORS: Mapping[str, tuple[Callable[[Any], Any], Mapping[Any, Fault]]] = {
+    "postgresql": (_sqlstate, POSTGRESQL),
+    "sqlite": (_sqlite_code, SQLITE),
+    "mysql": (_first_argument, MYSQL),
+    "microsoft": (_sql_server_number, SQL_SERVER),
+    "oracle": (_oracle_code, ORACLE),
+}

@@ -1,4 +1,4 @@
-"""The operation in SQL that PostgreSQL and SQLite share, and how each of the two runs it.
+"""The operation in SQL, and how PostgreSQL, MySQL, MariaDB and SQLite run it.
 
 Knows the seam and the tables; knows no retries.
 """
@@ -8,17 +8,26 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connections, transaction
+from django.db import Error, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from convstore.fairness import FairLock
 from convstore.statements import ACTIVE_STEP, PINNED_ROLES, Address, NewMessage, Stored
+
+# Every statement has the conversation's key as a value of its own, never from a join: a
+# planner sees which partition, or which shard, it needs. Each also has the guard on
+# memory_id: a row that another id hashed to takes no message and shows none.
+SAME_ID = """(SELECT memory_id FROM convstore_conversation WHERE id = %(key)s)
+    = %(memory_id)s"""
+NEWEST = "SELECT MAX(position) FROM convstore_message WHERE conversation_id = %(key)s"
+OWN = """SELECT position FROM convstore_message
+  WHERE conversation_id = %(key)s AND request_key = %(own)s"""
 
 # Lock or create. The row of an existing conversation is locked whether or not the WHERE
 # lets the update happen, so all but one append an hour leave it unwritten.
@@ -28,14 +37,13 @@ VALUES (%(key)s, %(memory_id)s, %(now)s, %(now)s)
 ON CONFLICT (id) DO UPDATE SET active_at = excluded.active_at
 WHERE convstore_conversation.active_at < %(stale)s"""
 
-# The guard on memory_id: a row that another id hashed to takes no message.
-ADD = """
+ADD_ROW = f"""
 INSERT INTO convstore_message
   (conversation_id, position, role, body, request_key, fingerprint, created_at)
-SELECT %(key)s,
-  COALESCE((SELECT MAX(position) FROM convstore_message WHERE conversation_id = %(key)s), 0) + 1,
-  %(role_{n})s, %(body_{n})s, %(request_key_{n})s, %(fingerprint_{n})s, %(now)s
-WHERE (SELECT memory_id FROM convstore_conversation WHERE id = %(key)s) = %(memory_id)s
+SELECT %(key)s, COALESCE(({NEWEST}), 0) + 1,
+  %(role_{{n}})s, %(body_{{n}})s, %(request_key_{{n}})s, %(fingerprint_{{n}})s, %(now)s"""
+ADD = f"""{ADD_ROW}
+WHERE {SAME_ID}
 ON CONFLICT (conversation_id, request_key) DO NOTHING"""
 
 # Two ranges of the primary key: `position > n OR position = 1` would scan the whole
@@ -43,33 +51,63 @@ ON CONFLICT (conversation_id, request_key) DO NOTHING"""
 WINDOW = """
 SELECT * FROM (
   SELECT position, role, body FROM convstore_message
-  WHERE conversation_id = %(key)s AND position <= ({bound})
-    AND (SELECT memory_id FROM convstore_conversation WHERE id = %(key)s) = %(memory_id)s
+  WHERE conversation_id = %(key)s AND position <= ({bound}) AND {same_id}
   ORDER BY position DESC LIMIT %(size)s) AS newest
 UNION ALL
 SELECT * FROM (
   SELECT position, role, body FROM convstore_message
   WHERE conversation_id = %(key)s AND position = 1 AND role IN {roles}
-    AND ({bound}) > %(size)s
-    AND (SELECT memory_id FROM convstore_conversation WHERE id = %(key)s) = %(memory_id)s
+    AND ({bound}) > %(size)s AND {same_id}
 ) AS pinned"""
-NEWEST = "SELECT MAX(position) FROM convstore_message WHERE conversation_id = %(key)s"
-OWN = """SELECT position FROM convstore_message
-  WHERE conversation_id = %(key)s AND request_key = %(own)s"""
-READ = WINDOW.format(bound=NEWEST, roles=PINNED_ROLES)
-READ_OWN = WINDOW.format(bound=OWN, roles=PINNED_ROLES)
+READ = WINDOW.format(bound=NEWEST, roles=PINNED_ROLES, same_id=SAME_ID)
+READ_OWN = WINDOW.format(bound=OWN, roles=PINNED_ROLES, same_id=SAME_ID)
+
+# As MariaDB and MySQL spell it; their `=` for text ignores trailing blanks.
+MYSQL_SAME_ID = """(SELECT CAST(memory_id AS BINARY) FROM convstore_conversation WHERE id = %(key)s)
+    = CAST(%(memory_id)s AS BINARY)"""
+# The row is locked whether or not this changes it, and not rewritten where it does not.
+MYSQL_LOCK = """
+INSERT INTO convstore_conversation (id, memory_id, created_at, active_at)
+VALUES (%(key)s, %(memory_id)s, %(now)s, %(now)s)
+ON DUPLICATE KEY UPDATE active_at = IF(active_at < %(stale)s, %(now)s, active_at)"""
+# Not INSERT IGNORE, which would cut a value that is too long.
+MYSQL_ADD = f"""{ADD_ROW}
+FROM DUAL WHERE {MYSQL_SAME_ID}
+ON DUPLICATE KEY UPDATE convstore_message.position = convstore_message.position"""
+MYSQL_READ = WINDOW.format(bound=NEWEST, roles=PINNED_ROLES, same_id=MYSQL_SAME_ID)
+MYSQL_READ_OWN = WINDOW.format(bound=OWN, roles=PINNED_ROLES, same_id=MYSQL_SAME_ID)
 
 
 @dataclass(frozen=True, slots=True)
 class SharedSql:
-    """The reads of PostgreSQL and SQLite, and the parameters of all statements above."""
+    """The read, and the parameters of all statements above."""
 
     using: str
+    read: ClassVar[str] = READ
 
     def window(self, to: Address, size: int) -> list[Stored]:
         with connections[self.using].cursor() as cursor:
-            cursor.execute(READ, self.where(to, size))
+            cursor.execute(self.read, self.where(to, size))
             return [Stored(*row) for row in cursor.fetchall()]
+
+    def at_once(
+        self, statements: Sequence[str], to: Address, new: Sequence[NewMessage], size: int
+    ) -> list[Stored]:
+        """Send all statements in one message; the rows of the one that has any."""
+        connection = connections[self.using]
+        if connection.in_atomic_block:
+            raise RuntimeError("an exchange inside atomic() would answer before its COMMIT")
+        values = self.where(to, size) | self.own(new)
+        for n, message in enumerate(new):
+            values |= self.row(message, n)
+        rows: list[Stored] = []
+        with connection.cursor() as cursor:
+            cursor.execute(";".join(statements), values)
+            while True:
+                if cursor.description:
+                    rows = [Stored(*row) for row in cursor.fetchall()]
+                if not cursor.nextset():
+                    return rows
 
     def where(self, to: Address, size: int) -> dict[str, Any]:
         """The parameters that every statement has."""
@@ -109,24 +147,30 @@ class PostgresBatch(SharedSql):
     """
 
     def exchange(self, to: Address, new: Sequence[NewMessage], size: int) -> list[Stored]:
-        connection = connections[self.using]
-        if connection.in_atomic_block:
-            raise RuntimeError("an exchange inside atomic() would answer before its COMMIT")
-        values = self.where(to, size) | self.own(new)
-        for n, message in enumerate(new):
-            values |= self.row(message, n)
-        batch = [
+        begin = [
             "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
             f"SET LOCAL lock_timeout = '{settings.DATABASE_TIMEOUT}s'",
-            LOCK,
-            *(ADD.format(n=n) for n in range(len(new))),
-            READ_OWN,
         ]
-        with connection.cursor() as cursor:
-            cursor.execute(";".join(batch), values)
-            while cursor.nextset():
-                pass
-            return [Stored(*row) for row in cursor.fetchall()]
+        adds = [ADD.format(n=n) for n in range(len(new))]
+        return self.at_once([*begin, LOCK, *adds, READ_OWN], to, new, size)
+
+
+@dataclass(frozen=True, slots=True)
+class MySqlBatch(SharedSql):
+    """One round trip to MariaDB or MySQL, whose session is READ COMMITTED."""
+
+    read: ClassVar[str] = MYSQL_READ
+
+    def exchange(self, to: Address, new: Sequence[NewMessage], size: int) -> list[Stored]:
+        adds = [MYSQL_ADD.format(n=n) for n in range(len(new))]
+        batch = ["START TRANSACTION", MYSQL_LOCK, *adds, MYSQL_READ_OWN, "COMMIT"]
+        try:
+            return self.at_once(batch, to, new, size)
+        except Error:
+            # The server stopped at the statement that failed, inside the transaction.
+            with suppress(Error):
+                connections[self.using].rollback()
+            raise
 
 
 @dataclass(frozen=True, slots=True)

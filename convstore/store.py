@@ -23,7 +23,7 @@ from convstore import faults
 from convstore.errors import IdentityClash, Unavailable
 from convstore.messages import Message, is_utf8
 from convstore.portable_orm import PortableOrm
-from convstore.shared_sql import PostgresBatch, SqliteInProcess
+from convstore.shared_sql import MySqlBatch, PostgresBatch, SqliteInProcess
 from convstore.statements import (
     Address,
     NewMessage,
@@ -47,6 +47,8 @@ def statements_for(using: str) -> Statements:
     features: Any = connection.features
     if connection.vendor == "postgresql" and not features.uses_server_side_binding:
         return PostgresBatch(using)
+    if connection.vendor == "mysql":
+        return MySqlBatch(using)
     return PortableOrm(using)
 
 
@@ -88,7 +90,7 @@ class ConversationStore:
         A second call with the same `request_key` adds nothing and answers as the first did;
         by default each call has a key of its own. Raises Unavailable, after which the
         messages are stored or not: only a call with the same key can tell, and is safe.
-        Raises IdentityClash.
+        Raises IdentityClash, and MessageTooLarge, after which nothing was added.
         """
         if not messages:
             raise ValueError("an exchange adds at least one message; window only reads")
@@ -125,13 +127,13 @@ class ConversationStore:
             except TimeoutError as error:
                 raise Unavailable(faults.BUSY.says) from error
             except Error as error:
-                fault = faults.judge(error)
+                fault = faults.judge(connection.vendor, error)
                 if fault is None:
                     raise
                 if fault.connection_lost:
                     connection.close()
                 if not fault.again or time.monotonic() + pause > deadline:
-                    raise Unavailable(fault.says) from error
+                    raise fault.reason(fault.says) from error
             time.sleep(random.uniform(0, pause))  # noqa: S311 - jitter, not a secret
             pause = min(pause * 2, LONGEST_PAUSE)
 
@@ -139,11 +141,12 @@ class ConversationStore:
 def conversation_key(memory_id: str) -> UUID:
     """The primary key of a conversation: a UUID (version 8) from the id's SHA-256.
 
-    Version and variant bits are set because MariaDB's UUID type refuses a hash as it is.
+    121 bits of the hash, and the version and variant that make it a UUID: MariaDB's type
+    refuses a quarter of hashes as they are, and of version 8 those whose ninth byte is 80.
     """
     bits = int.from_bytes(hashlib.sha256(memory_id.encode()).digest()[:16])
     bits = bits & ~(0xF << 76) | (8 << 76)
-    bits = bits & ~(0b11 << 62) | (0b10 << 62)
+    bits = bits & ~(0b111 << 61) | (0b101 << 61)
     return UUID(int=bits)
 
 

@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from convstore import __version__
-from convstore.errors import Unavailable
+from convstore.errors import MessageTooLarge, Unavailable
 from memory_api import contract, metrics, parsers
 from memory_api.errors import BadRequest, TooLarge, UnknownMemory
 from memory_api.memories import Memory, memories, named
@@ -29,6 +29,7 @@ STATUSES: dict[type[Exception], int] = {
     BadRequest: 400,
     UnknownMemory: 404,
     TooLarge: 413,
+    MessageTooLarge: 413,
 }
 RETRY_AFTER_SECONDS = 1
 # A client's own request id that can stand in a log line.

@@ -1,8 +1,9 @@
 """Real databases and real server processes for the tests.
 
 TEST_DATABASES, a list apart by commas, says which databases every store and contract test
-runs on: `sqlite`, `postgresql` (started here, from a wheel), or the URL of a server, in
-which a database is made for the run. The end of the run says which were exercised.
+runs on: names out of SERVERS, started here, `sqlite`, or the URL of a server, in which a
+database is made for the run. By default it is all that this machine has. The end of the
+run says which were exercised, and what would bring the others.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from django.core.management import call_command
 from django.db import connections
@@ -24,41 +25,84 @@ from convstore.models import Conversation, Message
 from convstore.portable_orm import PortableOrm
 from convstore.store import ConversationStore, statements_for
 from tests.doors import HttpDoor
-from tests.postgres import Postgres
+from tests.mariadb import MariaDb, mariadbd
+from tests.postgres import Postgres, debians
 from tests.service import Service, write_memories
 
-DATABASES = os.environ.get("TEST_DATABASES", "sqlite,postgresql").split(",")
+Server = Postgres | MariaDb
+SERVERS: dict[str, Callable[[], Server]] = {
+    "postgresql": Postgres,
+    "postgresql-debian": lambda: Postgres(programs=debians()),
+    # A message of 20 MB does not fit into the packets of MariaDB's default.
+    "mariadb": lambda: MariaDb("max-allowed-packet=256M"),
+}
+# What a machine may lack, and what brings it.
+MISSING = {
+    name: package
+    for name, package, found in (
+        ("postgresql-debian", "postgresql", debians()),
+        ("mariadb", "mariadb-server", mariadbd()),
+    )
+    if not found
+}
+HAVE = [name for name in ("sqlite", *SERVERS) if name not in MISSING]
+DATABASES = os.environ.get("TEST_DATABASES", ",".join(HAVE)).split(",")
 
 exercised: dict[str, str] = {}
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[Postgres]:
+def server() -> Iterator[Callable[[str], Server]]:
+    """The servers that the tests share, each started when it is first asked for."""
+    running: dict[str, Server] = {}
+    with ExitStack() as servers:
+
+        def named(name: str) -> Server:
+            if name not in running:
+                running[name] = SERVERS[name]()
+                servers.enter_context(running[name])
+            return running[name]
+
+        yield named
+
+
+@pytest.fixture(scope="session")
+def postgresql(server: Callable[[str], Postgres]) -> Postgres:
     """The PostgreSQL server that the tests share."""
-    with Postgres() as server:
-        yield server
+    return server("postgresql")
 
 
 @pytest.fixture(scope="session")
 def new_database(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    server: Callable[[str], Server], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], str]:
     """Make an empty database of a kind out of DATABASES; its URL."""
 
     def make(kind: str) -> str:
         if kind == "sqlite":
             return f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/test.sqlite3"
-        url = make_url(kind if "://" in kind else request.getfixturevalue("postgresql").url())
-        name = f"test_{uuid.uuid4().hex[:12]}"
-        with psycopg.connect(libpq(url), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-        return url.set(database=name).render_as_string(hide_password=False)
+        return made_in(make_url(kind if "://" in kind else server(kind).url()))
 
     return make
 
 
-def libpq(url: URL) -> str:
-    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+def made_in(url: URL) -> str:
+    """Make a database in the server at `url`, whose user may do so; its URL."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    ours = url.set(database=name)
+    statements = [f"CREATE DATABASE {name}"]
+    if url.get_backend_name() == "oracle":  # where a user is what others call a database
+        statements = [
+            f"CREATE USER {name} IDENTIFIED BY {name} QUOTA UNLIMITED ON users",
+            f"GRANT CREATE SESSION, CREATE TABLE, CREATE SEQUENCE, CREATE TRIGGER TO {name}",
+        ]
+        ours = url.set(username=name, password=name)
+    connection = connections[connect(url)]
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+    connection.close()
+    return ours.render_as_string(hide_password=False)
 
 
 @pytest.fixture(scope="session", params=DATABASES)
@@ -135,6 +179,11 @@ def door(service: Service) -> HttpDoor:
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     named = ", ".join(f"{name} {version}" for name, version in sorted(exercised.items()))
     terminalreporter.write_line(f"databases exercised: {named or 'none'}")
+    if "TEST_DATABASES" not in os.environ:
+        for name, package in MISSING.items():
+            terminalreporter.write_line(
+                f"not exercised: {name}, which this machine lacks: apt-get install {package}"
+            )
 
 
 @pytest.fixture(scope="session")

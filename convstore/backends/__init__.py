@@ -1,0 +1,1 @@
+"""Django database backends of our own, where Django's needs something more."""

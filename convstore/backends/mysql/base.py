@@ -1,0 +1,64 @@
+"""Django's MySQL backend, over PyMySQL, for MariaDB and MySQL whatever their defaults are.
+
+Tables are InnoDB and utf8mb4, sessions are strict, several statements fit in one message,
+and one that is larger than the server takes is refused before it is sent. Knows no tables.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pymysql
+from pymysql.constants import CLIENT, ER
+
+pymysql.install_as_MySQLdb()  # before Django's backend imports the driver by that name
+
+from django.db.backends.mysql import base, schema  # noqa: E402
+
+
+class Connection(pymysql.connections.Connection):
+    """Refuses what the server would answer by closing the connection."""
+
+    packet_limit: int | None = None  # the server's max_allowed_packet, in bytes
+
+    def query(self, sql: Any, unbuffered: bool = False) -> int:
+        """As PyMySQL's; OperationalError 1153 for a message over `packet_limit`."""
+        message = sql.encode(self.encoding) if isinstance(sql, str) else sql
+        # The server counts the byte in front, which says that this is a query.
+        if self.packet_limit and len(message) + 1 > self.packet_limit:
+            raise pymysql.OperationalError(
+                ER.NET_PACKET_TOO_LARGE, "Got a packet bigger than 'max_allowed_packet' bytes"
+            )
+        return super().query(message, unbuffered)
+
+
+class SchemaEditor(schema.DatabaseSchemaEditor):
+    # The server's and the database's own character set may be latin1 or three-byte UTF-8,
+    # and their collation may take two texts for one.
+    sql_create_table = (
+        "CREATE TABLE %(table)s (%(definition)s)"
+        " ENGINE InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ROW_FORMAT DYNAMIC"
+    )
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    SchemaEditorClass = SchemaEditor
+
+    def get_connection_params(self) -> dict[str, Any]:
+        parameters = super().get_connection_params()
+        # FOUND_ROWS: Django counts the rows that an UPDATE met, not those that it changed.
+        flags = CLIENT.FOUND_ROWS | CLIENT.MULTI_STATEMENTS
+        return {**parameters, "client_flag": parameters["client_flag"] | flags}
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Connection:
+        lock_wait = conn_params.pop("lock_wait_timeout")
+        connection = Connection(**conn_params)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SET SESSION innodb_lock_wait_timeout = %s,"
+                " sql_mode = CONCAT_WS(',', @@sql_mode, 'STRICT_ALL_TABLES')",
+                [lock_wait],
+            )
+            cursor.execute("SELECT @@max_allowed_packet")
+            ((connection.packet_limit,),) = cursor.fetchall()
+        return connection

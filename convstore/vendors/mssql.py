@@ -1,0 +1,106 @@
+"""From an mssql:// URL to a Django connection over Microsoft's mssql-python."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sqlalchemy.engine import URL
+
+from convstore.errors import DatabaseUrlError
+from convstore.vendors.options import (
+    Unused,
+    driver_arguments,
+    echo,
+    entry,
+    isolation,
+    need,
+    one_connection_a_thread,
+)
+
+# The keywords of Microsoft's driver, in lower case: what ODBC URLs name, and it takes.
+MSSQL_KEYWORDS = (
+    "applicationintent",
+    "authentication",
+    "connectretrycount",
+    "connectretryinterval",
+    "encrypt",
+    "hostnameincertificate",
+    "ipaddresspreference",
+    "keepalive",
+    "keepaliveinterval",
+    "multisubnetfailover",
+    "packet size",
+    "packetsize",
+    "servercertificate",
+    "serverspn",
+    "trusted_connection",
+    "trustservercertificate",
+)
+# One `keyword=value` or `keyword={value}` of an ODBC connection string; }} is a } inside.
+ODBC_PAIR = re.compile(r"\s*([^=;]+?)\s*=\s*(?:\{((?:[^}]|\}\})*)\}|([^;]*))\s*(?:;|$)")
+
+
+def mssql(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
+    need("mssql", "mssql", "mssql_python")
+    isolation(options, "READ COMMITTED")
+    arguments = _lower(driver_arguments(url, options))
+    if text := arguments.take("odbc_connect", None, str):
+        url = _odbc(text, arguments)
+    if not url.database:
+        raise DatabaseUrlError(
+            "an SQL Server URL without a database names an ODBC data source, which the driver"
+            " cannot read: write mssql://user:password@host/database"
+        )
+    arguments.take("driver", None, str)  # whichever it names, ours serves it
+    arguments.only("charset", "utf8", "UTF-8", "UTF8")
+    arguments.only("mars_connection", "no", "No", "False")
+    login = arguments.take("login_timeout", timeout, int)
+    query = arguments.take("timeout", timeout, int)
+    keywords = arguments.take_all(dict.fromkeys(MSSQL_KEYWORDS, str))
+    arguments.refuse_rest("SQL Server")
+    return {
+        **entry("mssql", url, url.database),
+        "OPTIONS": {
+            "python_driver": "mssql_python",  # Microsoft's own, in a wheel
+            "isolation_level": "READ COMMITTED",
+            "connection_timeout": login,
+            "connection_retries": 0,  # the client is told instead, and asks again
+            "query_timeout": query,
+            "extra_params": ";".join(f"{name}={_braced(keywords[name])}" for name in keywords),
+        },
+        **one_connection_a_thread(options, "SQL Server", checked=True),
+        **echo(options),
+    }
+
+
+def _lower(arguments: Unused) -> Unused:
+    """ODBC's keywords know no case."""
+    given = {name.lower(): value for name, value in arguments.items()}
+    return Unused(given, arguments.label, texts=True)
+
+
+def _braced(value: str) -> str:
+    return "{" + value.replace("}", "}}") + "}"
+
+
+def _odbc(text: str, arguments: Unused) -> URL:
+    """The URL that an ODBC connection string stands for; its other keywords go to `arguments`."""
+    pairs = {
+        name.lower(): braced.replace("}}", "}") if braced else plain.strip()
+        for name, braced, plain in ODBC_PAIR.findall(text)
+    }
+    server = next((pairs.pop(name) for name in ("server", "address", "addr") if name in pairs), "")
+    host, _, port = server.partition(",")
+    if port and not port.strip().isdigit():
+        raise DatabaseUrlError("the SERVER of odbc_connect must be host or host,port")
+    url = URL.create(
+        "mssql",
+        username=pairs.pop("uid", None),
+        password=pairs.pop("pwd", None),
+        host=host.strip() or None,
+        port=int(port) if port else None,
+        database=pairs.pop("database", None),
+    )
+    arguments.update(pairs)
+    return url

@@ -1,0 +1,106 @@
+"""From an oracle:// URL to a Django connection over python-oracledb."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy.engine import URL
+
+from convstore.errors import DatabaseUrlError
+from convstore.vendors.options import (
+    Unused,
+    driver_arguments,
+    echo,
+    entry,
+    isolation,
+    most_connections,
+    need,
+    one_connection_a_thread,
+    replaced_after,
+)
+
+# What python-oracledb takes in its thin mode beside the address.
+ORACLEDB: Mapping[str, type] = {
+    "config_dir": str,
+    "edition": str,
+    "events": bool,
+    "expire_time": int,
+    "https_proxy": str,
+    "https_proxy_port": int,
+    "program": str,
+    "retry_count": int,
+    "retry_delay": int,
+    "sdu": int,
+    "ssl_server_cert_dn": str,
+    "ssl_server_dn_match": bool,
+    "stmtcachesize": int,
+    "tcp_connect_timeout": float,
+    "wallet_location": str,
+    "wallet_password": str,
+}
+
+
+def oracle(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
+    need("oracle", "oracledb")
+    isolation(options, "READ COMMITTED")
+    arguments = driver_arguments(url, options)
+    service = arguments.take("service_name", None, str)
+    dsn = arguments.take("dsn", None, str)
+    for name in ("encoding", "nencoding"):
+        arguments.only(name, "UTF-8", "utf8", "utf-8", "UTF8")
+    arguments.only("threaded", True, "true", "True")
+    given = arguments.take_all(ORACLEDB)
+    arguments.refuse_rest("Oracle")
+    return {
+        **entry("django.db.backends.oracle", url, url.database),
+        **_oracle_address(url, service, dsn),
+        "OPTIONS": {
+            "tcp_connect_timeout": float(timeout),
+            **given,
+            **(pool := _oracle_pool(options, timeout)),
+        },
+        **(
+            {"CONN_MAX_AGE": 0}
+            if pool
+            else one_connection_a_thread(options, "Oracle", checked=True)
+        ),
+        **echo(options),
+    }
+
+
+def _oracle_address(url: URL, service: str | None, dsn: str | None) -> dict[str, str]:
+    """Where the database is: a SID by host and port, all else by a connect string in NAME."""
+    if sum(map(bool, (url.database, service, dsn))) > 1:
+        raise DatabaseUrlError("an Oracle URL names a SID, a service_name or a dsn, one of them")
+    if url.database:
+        return {"HOST": url.host or "localhost", "PORT": str(url.port or 1521)}
+    if service:
+        host = url.host or "localhost"
+        address = f"[{host}]" if ":" in host else host
+        return {"NAME": f"{address}:{url.port or 1521}/{service}", "HOST": "", "PORT": ""}
+    if url.port or not (dsn or url.host):
+        raise DatabaseUrlError("an Oracle URL names a SID, a service_name, a dsn or a TNS alias")
+    return {"NAME": dsn or url.host or "", "HOST": "", "PORT": ""}
+
+
+def _oracle_pool(options: Unused, timeout: int) -> dict[str, Any]:
+    import oracledb
+
+    limit = most_connections(options)
+    wait = options.take("pool_timeout", timeout, int, float)
+    if limit is None:
+        return {}
+    recycle = replaced_after(options)
+    # The seconds of idleness after which the pool looks whether a connection lives.
+    pings = {True: {"ping_interval": 0}, False: {"ping_interval": -1}, None: {}}
+    return {
+        "pool": {
+            "min": 0,
+            "max": limit,
+            "getmode": oracledb.POOL_GETMODE_TIMEDWAIT,
+            "wait_timeout": int(wait * 1000),
+            **({} if recycle is None else {"max_lifetime_session": recycle}),
+            **pings[options.take("pool_pre_ping", None, bool)],
+        }
+    }

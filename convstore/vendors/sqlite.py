@@ -1,0 +1,43 @@
+"""From an sqlite:// URL to a Django connection."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.engine import URL
+
+from convstore.errors import DatabaseUrlError
+from convstore.vendors.options import (
+    Unused,
+    driver_arguments,
+    echo,
+    isolation,
+    one_connection_a_thread,
+)
+
+
+def sqlite(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
+    if not url.database or url.database == ":memory:":
+        raise DatabaseUrlError(
+            "an in-memory SQLite database would forget every conversation; name a file"
+        )
+    arguments = driver_arguments(url, options)
+    wait = arguments.take("timeout", timeout, int, float)
+    # Each thread has a connection of its own, whichever of the two is wished for.
+    arguments.take("check_same_thread", None, bool)
+    arguments.refuse_rest("SQLite")
+    isolation(options, "SERIALIZABLE")
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": str(Path(url.database).absolute()),
+        "OPTIONS": {
+            "timeout": wait,
+            # Deferred, the default, fails at once when two writers want to upgrade.
+            "transaction_mode": "IMMEDIATE",
+            # FULL: a message that was acknowledged survives a power loss.
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL",
+        },
+        **one_connection_a_thread(options, "SQLite", checked=False),
+        **echo(options),
+    }
