@@ -102,8 +102,20 @@ MYSQL = {
     3572: BUSY,  # lock not given at once
     4031: LOST,  # idle for too long
 }
+# By number through ODBC, whose texts end with it. Microsoft's own driver for Python keeps
+# neither that nor the SQLSTATE, but the name of the SQLSTATE.
 SQL_SERVER = {
+    "Serialization failure": BUSY,  # 1205
+    "Timeout expired": BUSY,
+    "General error": BUSY,  # out of locks; the limits of Azure's
+    "Communication link failure": LOST,
+    "Client unable to establish connection": LOST,
+    "Server rejected the connection": LOST,
+    "Invalid transaction state": FULL,  # 3906
+    "Base table or view not found": NO_TABLES,
     208: NO_TABLES,
+    596: LOST,  # the session was killed
+    701: BUSY,  # out of memory
     1105: FULL,  # file group full
     1204: BUSY,  # out of locks
     1205: BUSY,  # deadlock
@@ -112,11 +124,11 @@ SQL_SERVER = {
     3960: BUSY,  # snapshot conflict
     4060: LOST,  # the database cannot be opened: starting, or failing over
     9002: FULL,  # log full
-    10928: BUSY,  # a limit of Azure's; so are the next ones
-    10929: BUSY,
     10053: LOST,
     10054: LOST,
     10060: LOST,
+    10928: BUSY,  # a limit of Azure's; so are the next ones
+    10929: BUSY,
     40197: LOST,
     40501: BUSY,
     40613: LOST,
@@ -155,6 +167,11 @@ ORACLE = {
     16000: FULL,  # read-only: a standby
     25408: LOST,  # failed over, and nobody knows what became of the call
     30006: BUSY,  # lock timeout
+    # The driver's own.
+    "DPY-1001": LOST,  # not connected
+    "DPY-4011": LOST,
+    "DPY-4024": BUSY,  # the call's time limit
+    "DPY-6005": LOST,  # cannot connect
 }
 
 
@@ -192,18 +209,19 @@ def _first_argument(cause: Any) -> int | None:
     return first if isinstance(first, int) else None
 
 
-def _sql_server_number(cause: Any) -> int | None:
-    """Neither of SQL Server's drivers gives the number but in the text."""
-    found = re.search(r"\((\d+)\)", str(cause))
-    return int(found[1]) if found else None
+def _sql_server_number(cause: Any) -> int | str | None:
+    if name := getattr(cause, "driver_error", None):
+        return str(name)
+    found = re.search(r"\((\d+)\) \(SQL\w+\)", str(cause))
+    return int(found[1]) if found and found[1] != "0" else None
 
 
-def _oracle_code(cause: Any) -> int | None:
-    """python-oracledb's own errors have the code 0; one that killed the session says so."""
+def _oracle_code(cause: Any) -> int | str | None:
+    """The server's number; the driver's own code where the server did not speak."""
     detail = cause.args[0] if cause is not None and cause.args else None
     if getattr(detail, "is_session_dead", False):
-        return None
-    return getattr(detail, "code", None) or None
+        return "DPY-4011"
+    return getattr(detail, "code", None) or getattr(detail, "full_code", None)
 
 
 VENDORS: Mapping[str, tuple[Callable[[Any], Any], Mapping[Any, Fault]]] = {

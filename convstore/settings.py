@@ -32,7 +32,8 @@ def listed(name: str, default: str) -> list[str]:
 def kept_secret_key(path: Path) -> str:
     """A key that was made once and is kept in `path`, so that sign-ins outlive a restart.
 
-    Where nothing can be written it is made anew, and handed to this process's children.
+    Where nothing can be written it is made anew, and handed to this process's children;
+    Django's name for such a key is insecure.
     """
     key = secrets.token_urlsafe(50)
     draft = path.with_name(f"secret_key.{os.getpid()}")
@@ -47,8 +48,8 @@ def kept_secret_key(path: Path) -> str:
             draft.unlink()
         return path.read_text()
     except OSError:
-        os.environ["SECRET_KEY"] = key
-        return key
+        os.environ["SECRET_KEY"] = f"django-insecure-{key}"
+        return os.environ["SECRET_KEY"]
 
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -70,6 +71,8 @@ try:
 except DatabaseUrlError as error:
     raise ImproperlyConfigured(f"DATABASE_URL: {error}") from None
 make_folder(DATABASES["default"])
+# SQL Server's driver would pool connections by itself, and hand out dead ones.
+DATABASE_CONNECTION_POOLING = False
 
 # --- Django ------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -131,7 +132,8 @@ class ConversationStore:
                 if fault is None:
                     raise
                 if fault.connection_lost:
-                    connection.close()
+                    with suppress(Error):  # some drivers say good-bye even so
+                        connection.close()
                 if not fault.again or time.monotonic() + pause > deadline:
                     raise fault.reason(fault.says) from error
             time.sleep(random.uniform(0, pause))  # noqa: S311 - jitter, not a secret

@@ -7,3 +7,6 @@ from django.apps import AppConfig
 
 class MemoryApiConfig(AppConfig):
     name = "memory_api"
+
+    def ready(self) -> None:
+        from memory_api import checks  # noqa: F401 - they register themselves

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from typing import Any
 
 from sqlalchemy.engine import URL
@@ -43,6 +44,7 @@ ODBC_PAIR = re.compile(r"\s*([^=;]+?)\s*=\s*(?:\{((?:[^}]|\}\})*)\}|([^;]*))\s*(
 
 def mssql(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
     need("mssql", "mssql", "mssql_python")
+    _need_odbc()
     isolation(options, "READ COMMITTED")
     arguments = _lower(driver_arguments(url, options))
     if text := arguments.take("odbc_connect", None, str):
@@ -59,6 +61,13 @@ def mssql(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
     query = arguments.take("timeout", timeout, int)
     keywords = arguments.take_all(dict.fromkeys(MSSQL_KEYWORDS, str))
     arguments.refuse_rest("SQL Server")
+    for name in (name for name, value in keywords.items() if not value):
+        raise DatabaseUrlError(f"connection argument {name} must not be empty")
+    if url.username and not url.password and "authentication" not in keywords:
+        raise DatabaseUrlError("an SQL Server URL with a user needs a password")
+    # Once more in braces, without which the backend loses blanks at a password's ends.
+    if url.username and url.password:
+        keywords |= {"UID": url.username, "PWD": url.password}
     return {
         **entry("mssql", url, url.database),
         "OPTIONS": {
@@ -72,6 +81,16 @@ def mssql(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
         **one_connection_a_thread(options, "SQL Server", checked=True),
         **echo(options),
     }
+
+
+def _need_odbc() -> None:
+    """Django's backend imports pyodbc, and that a library of the system, whichever serves."""
+    try:
+        import_module("pyodbc")
+    except ImportError as error:
+        raise DatabaseUrlError(
+            f"SQL Server needs a library of the system ({error}): apt-get install unixodbc"
+        ) from None
 
 
 def _lower(arguments: Unused) -> Unused:

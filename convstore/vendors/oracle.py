@@ -55,6 +55,7 @@ def oracle(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
     return {
         **entry("django.db.backends.oracle", url, url.database),
         **_oracle_address(url, service, dsn),
+        "CALL_TIMEOUT": (timeout + 1) * 1000,  # milliseconds that a statement may take
         "OPTIONS": {
             "tcp_connect_timeout": float(timeout),
             **given,

@@ -29,12 +29,15 @@ def postgresql(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
         raise DatabaseUrlError(f"PostgreSQL connection argument: {error}") from None
     isolation(options, "READ COMMITTED")
     # libpq takes the user's name for the database's where none is named.
-    database = url.database or ("" if "service" in arguments else url.username)
-    must_name(database or arguments.get("service") or arguments.get("dbname"))
+    database = url.database or arguments.pop("dbname", None)
+    if not database and "service" not in arguments:
+        must_name(database := url.username)
     return {
-        **entry("django.db.backends.postgresql", url, database),
+        **entry("convstore.backends.postgresql", url, database),
         "OPTIONS": {
             "connect_timeout": timeout,
+            # The server gives up a lock first, so that we hear which of the two it was.
+            "read_timeout": timeout + 1,
             # A server that vanished from the network while it worked, or while we sent.
             "keepalives_idle": timeout,
             "tcp_user_timeout": timeout * 1000,

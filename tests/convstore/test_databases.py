@@ -13,7 +13,7 @@ from convstore.errors import DatabaseUrlError
 
 def test_the_seeds_url_becomes_a_connection_with_our_driver():
     entry = django_database("postgresql+pg8000://admin:admin@postgres:5432/db", {})
-    assert entry["ENGINE"] == "django.db.backends.postgresql"
+    assert entry["ENGINE"] == "convstore.backends.postgresql"
     assert (entry["USER"], entry["PASSWORD"]) == ("admin", "admin")
     assert (entry["HOST"], entry["PORT"], entry["NAME"]) == ("postgres", "5432", "db")
 
@@ -21,7 +21,7 @@ def test_the_seeds_url_becomes_a_connection_with_our_driver():
 @pytest.mark.parametrize("driver", ["", "+pg8000", "+psycopg2", "+psycopg", "+asyncpg"])
 def test_whatever_driver_a_url_names_ours_serves_it(driver):
     entry = django_database(f"postgresql{driver}://u:p@h/d")
-    assert entry["ENGINE"] == "django.db.backends.postgresql"
+    assert entry["ENGINE"] == "convstore.backends.postgresql"
 
 
 def test_percent_encoded_passwords_are_decoded():
