@@ -16,13 +16,11 @@ class ConvstoreConfig(AppConfig):
     def ready(self) -> None:
         from convstore import checks  # noqa: F401 - they register themselves
 
-        connection_created.connect(prepare, dispatch_uid="convstore.prepare")
+        connection_created.connect(echo, dispatch_uid="convstore.echo")
 
 
-def prepare(connection: Any, **_: Any) -> None:
-    """What an entry of DATABASES asks of each of its connections and no backend does."""
+def echo(connection: Any, **_: Any) -> None:
+    """Log each statement of a connection whose entry of DATABASES asks for it by ECHO."""
     if connection.settings_dict.get("ECHO"):
         logging.getLogger("django.db.backends").setLevel(logging.DEBUG)
         connection.force_debug_cursor = True
-    if connection.vendor == "oracle":
-        connection.connection.call_timeout = connection.settings_dict.get("CALL_TIMEOUT", 0)

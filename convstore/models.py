@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from django.db import models
 
+# 255 characters, as SQL Server and Oracle count them: two for each emoji.
+LENGTH = 2 * 255
+
 
 class Conversation(models.Model):
     """Everything said under one memory_id. Its row is the lock that appends take."""
@@ -11,7 +14,7 @@ class Conversation(models.Model):
     # From a hash of memory_id: no database's collation can merge two ids, and the key is
     # known before the first statement.
     id = models.UUIDField(primary_key=True, editable=False)
-    memory_id = models.CharField(max_length=255)
+    memory_id = models.CharField(max_length=LENGTH)
     created_at = models.DateTimeField()
     # Coarse, rewritten at most once an hour: a row rewritten by each append is what makes
     # writers of one conversation slow.
@@ -39,7 +42,7 @@ class Message(models.Model):
     )
     position = models.BigIntegerField()
     # For lists and for the pinned first message; body has the role as it was sent.
-    role = models.CharField(max_length=255)
+    role = models.CharField(max_length=LENGTH)
     body = models.TextField()
     request_key = models.UUIDField()
     fingerprint = models.UUIDField()

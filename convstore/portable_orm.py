@@ -94,6 +94,6 @@ class PortableOrm:
         # Compared here, where no collation has a say in it.
         window = [Stored(*row[:3]) for row in found if row[3] == to.memory_id]
         if size >= 2 and len(window) == size and window[-1].position > 1:
-            first = newest.filter(position=1, role__in=PINNED_ROLES)
+            first = newest.order_by().filter(position=1, role__in=PINNED_ROLES)
             window += [Stored(*row) for row in first]
         return window

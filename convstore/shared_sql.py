@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -37,32 +37,27 @@ VALUES (%(key)s, %(memory_id)s, %(now)s, %(now)s)
 ON CONFLICT (id) DO UPDATE SET active_at = excluded.active_at
 WHERE convstore_conversation.active_at < %(stale)s"""
 
-ADD_ROW = f"""
+ADD = f"""
 INSERT INTO convstore_message
   (conversation_id, position, role, body, request_key, fingerprint, created_at)
 SELECT %(key)s, COALESCE(({NEWEST}), 0) + 1,
-  %(role_{{n}})s, %(body_{{n}})s, %(request_key_{{n}})s, %(fingerprint_{{n}})s, %(now)s"""
-ADD = f"""{ADD_ROW}
+  %(role_{{n}})s, %(body_{{n}})s, %(request_key_{{n}})s, %(fingerprint_{{n}})s, %(now)s
 WHERE {SAME_ID}
 ON CONFLICT (conversation_id, request_key) DO NOTHING"""
 
 # Two ranges of the primary key: `position > n OR position = 1` would scan the whole
 # conversation on SQLite. The bound is the request's own last message, or the newest one.
-WINDOW = """
-SELECT * FROM (
-  SELECT position, role, body FROM convstore_message
+ROWS = """SELECT position, role, body FROM convstore_message
   WHERE conversation_id = %(key)s AND position <= ({bound}) AND {same_id}
-  ORDER BY position DESC LIMIT %(size)s) AS newest
-UNION ALL
-SELECT * FROM (
-  SELECT position, role, body FROM convstore_message
+  ORDER BY position DESC LIMIT %(size)s"""
+PINNED = """SELECT position, role, body FROM convstore_message
   WHERE conversation_id = %(key)s AND position = 1 AND role IN {roles}
-    AND ({bound}) > %(size)s AND {same_id}
-) AS pinned"""
-READ = WINDOW.format(bound=NEWEST, roles=PINNED_ROLES, same_id=SAME_ID)
-READ_OWN = WINDOW.format(bound=OWN, roles=PINNED_ROLES, same_id=SAME_ID)
+    AND ({bound}) > %(size)s AND {same_id}"""
+BOTH = f"SELECT * FROM ({ROWS}) AS newest UNION ALL SELECT * FROM ({PINNED}) AS pinned"  # noqa: S608
+READ = BOTH.format(bound=NEWEST, roles=PINNED_ROLES, same_id=SAME_ID)
+READ_OWN = BOTH.format(bound=OWN, roles=PINNED_ROLES, same_id=SAME_ID)
 
-# As MariaDB and MySQL spell it; their `=` for text ignores trailing blanks.
+# MariaDB and MySQL. Their `=` for text ignores trailing blanks.
 MYSQL_SAME_ID = """(SELECT CAST(memory_id AS BINARY) FROM convstore_conversation WHERE id = %(key)s)
     = CAST(%(memory_id)s AS BINARY)"""
 # The row is locked whether or not this changes it, and not rewritten where it does not.
@@ -70,12 +65,19 @@ MYSQL_LOCK = """
 INSERT INTO convstore_conversation (id, memory_id, created_at, active_at)
 VALUES (%(key)s, %(memory_id)s, %(now)s, %(now)s)
 ON DUPLICATE KEY UPDATE active_at = IF(active_at < %(stale)s, %(now)s, active_at)"""
-# Not INSERT IGNORE, which would cut a value that is too long.
-MYSQL_ADD = f"""{ADD_ROW}
+# In pieces that need no temporary table: with bodies in it, it would be one on the disk, and
+# MariaDB 10.11 crashes now and then when it drops one. Not INSERT IGNORE, which cuts what is
+# too long.
+MYSQL_ADD = f"""SET @convstore_last = COALESCE(({NEWEST}), 0);
+INSERT INTO convstore_message
+  (conversation_id, position, role, body, request_key, fingerprint, created_at)
+SELECT %(key)s, @convstore_last + 1,
+  %(role_{{n}})s, %(body_{{n}})s, %(request_key_{{n}})s, %(fingerprint_{{n}})s, %(now)s
 FROM DUAL WHERE {MYSQL_SAME_ID}
-ON DUPLICATE KEY UPDATE convstore_message.position = convstore_message.position"""
-MYSQL_READ = WINDOW.format(bound=NEWEST, roles=PINNED_ROLES, same_id=MYSQL_SAME_ID)
-MYSQL_READ_OWN = WINDOW.format(bound=OWN, roles=PINNED_ROLES, same_id=MYSQL_SAME_ID)
+ON DUPLICATE KEY UPDATE convstore_message.position = convstore_message.position"""  # noqa: S608
+IN_TURN = f"{ROWS};{PINNED}"
+MYSQL_READ = IN_TURN.format(bound=NEWEST, roles=PINNED_ROLES, same_id=MYSQL_SAME_ID)
+MYSQL_READ_OWN = IN_TURN.format(bound=OWN, roles=PINNED_ROLES, same_id=MYSQL_SAME_ID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,29 +85,31 @@ class SharedSql:
     """The read, and the parameters of all statements above."""
 
     using: str
-    read: ClassVar[str] = READ
 
     def window(self, to: Address, size: int) -> list[Stored]:
         with connections[self.using].cursor() as cursor:
-            cursor.execute(self.read, self.where(to, size))
+            cursor.execute(READ, self.where(to, size))
             return [Stored(*row) for row in cursor.fetchall()]
 
-    def at_once(
+    def added_at_once(
         self, statements: Sequence[str], to: Address, new: Sequence[NewMessage], size: int
     ) -> list[Stored]:
-        """Send all statements in one message; the rows of the one that has any."""
-        connection = connections[self.using]
-        if connection.in_atomic_block:
+        """An exchange of which all statements are one message to the server."""
+        if connections[self.using].in_atomic_block:
             raise RuntimeError("an exchange inside atomic() would answer before its COMMIT")
         values = self.where(to, size) | self.own(new)
         for n, message in enumerate(new):
             values |= self.row(message, n)
+        return self.sent(";".join(statements), values)
+
+    def sent(self, statements: str, values: dict[str, Any]) -> list[Stored]:
+        """Send several statements in one message; the rows of those that have any."""
         rows: list[Stored] = []
-        with connection.cursor() as cursor:
-            cursor.execute(";".join(statements), values)
+        with connections[self.using].cursor() as cursor:
+            cursor.execute(statements, values)
             while True:
                 if cursor.description:
-                    rows = [Stored(*row) for row in cursor.fetchall()]
+                    rows += [Stored(*row) for row in cursor.fetchall()]
                 if not cursor.nextset():
                     return rows
 
@@ -152,20 +156,21 @@ class PostgresBatch(SharedSql):
             f"SET LOCAL lock_timeout = '{settings.DATABASE_TIMEOUT}s'",
         ]
         adds = [ADD.format(n=n) for n in range(len(new))]
-        return self.at_once([*begin, LOCK, *adds, READ_OWN], to, new, size)
+        return self.added_at_once([*begin, LOCK, *adds, READ_OWN], to, new, size)
 
 
 @dataclass(frozen=True, slots=True)
 class MySqlBatch(SharedSql):
     """One round trip to MariaDB or MySQL, whose session is READ COMMITTED."""
 
-    read: ClassVar[str] = MYSQL_READ
+    def window(self, to: Address, size: int) -> list[Stored]:
+        return self.sent(MYSQL_READ, self.where(to, size))
 
     def exchange(self, to: Address, new: Sequence[NewMessage], size: int) -> list[Stored]:
         adds = [MYSQL_ADD.format(n=n) for n in range(len(new))]
         batch = ["START TRANSACTION", MYSQL_LOCK, *adds, MYSQL_READ_OWN, "COMMIT"]
         try:
-            return self.at_once(batch, to, new, size)
+            return self.added_at_once(batch, to, new, size)
         except Error:
             # The server stopped at the statement that failed, inside the transaction.
             with suppress(Error):

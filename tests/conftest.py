@@ -9,9 +9,11 @@ run says which were exercised, and what would bring the others.
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from django.db import connections
 from sqlalchemy.engine import URL, make_url
 
 from convstore.databases import connect
+from convstore.management.commands.migrate import patient
 from convstore.models import Conversation, Message
 from convstore.portable_orm import PortableOrm
 from convstore.store import ConversationStore, statements_for
@@ -36,12 +39,23 @@ SERVERS: dict[str, Callable[[], Server]] = {
     # A message of 20 MB does not fit into the packets of MariaDB's default.
     "mariadb": lambda: MariaDb("max-allowed-packet=256M"),
 }
-# What a machine may lack, and what brings it.
+
+
+def loads(module: str) -> bool:
+    try:
+        import_module(module)
+    except ImportError:
+        return False
+    return True
+
+
+# What a machine may lack, and the package of Debian's that brings it.
 MISSING = {
     name: package
     for name, package, found in (
         ("postgresql-debian", "postgresql", debians()),
         ("mariadb", "mariadb-server", mariadbd()),
+        ("SQL Server's driver", "unixodbc", loads("pyodbc")),
     )
     if not found
 }
@@ -52,11 +66,18 @@ exercised: dict[str, str] = {}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A test that needs MariaDB itself, on a machine without it, is left out and told of."""
-    if "mariadb" in MISSING and "mariadb" not in DATABASES:
-        left_out = [item for item in items if item.get_closest_marker("mariadb")]
+    """What this machine cannot run is left out, and the end of the run says so."""
+    left_out = [item for item in items if needs_more(item)]
+    if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+def needs_more(item: pytest.Item) -> bool:
+    if "mariadb" in MISSING and "mariadb" not in DATABASES and item.get_closest_marker("mariadb"):
+        return True
+    of_sql_server = re.search("mssql|sql_server|SQL Server", item.nodeid)
+    return "SQL Server's driver" in MISSING and of_sql_server is not None
 
 
 @pytest.fixture(scope="session")
@@ -105,11 +126,10 @@ def made_in(url: URL) -> str:
             f"GRANT CREATE SESSION, CREATE TABLE, CREATE SEQUENCE, CREATE TRIGGER TO {name}",
         ]
         ours = url.set(username=name, password=name)
-    connection = connections[connect(url)]
-    with connection.cursor() as cursor:
+    alias = connect(url)
+    with patient(alias), connections[alias].cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
-    connection.close()
     return ours.render_as_string(hide_password=False)
 
 
@@ -187,11 +207,11 @@ def door(service: Service) -> HttpDoor:
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     named = ", ".join(f"{name} {version}" for name, version in sorted(exercised.items()))
     terminalreporter.write_line(f"databases exercised: {named or 'none'}")
-    if "TEST_DATABASES" not in os.environ:
-        for name, package in MISSING.items():
-            terminalreporter.write_line(
-                f"not exercised: {name}, which this machine lacks: apt-get install {package}"
-            )
+    if MISSING:
+        terminalreporter.write_line(
+            f"not exercised, since this machine lacks them: {', '.join(MISSING)}. As root:"
+            f" apt-get install {' '.join(MISSING.values())}"
+        )
 
 
 @pytest.fixture(scope="session")

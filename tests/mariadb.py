@@ -55,8 +55,10 @@ class MariaDb:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
-        shutil.rmtree(self.folder)
+        try:
+            self.stop()
+        finally:
+            shutil.rmtree(self.folder)
 
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
@@ -79,6 +81,9 @@ class MariaDb:
         self._wait_until_it_answers()
 
     def stop(self) -> None:
+        if self.process.poll() is not None:
+            log = (self.folder / "log").read_text()
+            raise AssertionError(f"MariaDB ended by itself ({self.process.returncode}):\n{log}")
         self.process.terminate()
         self.process.wait(60)
 

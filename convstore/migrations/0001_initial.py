@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
             name="Conversation",
             fields=[
                 ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
-                ("memory_id", models.CharField(max_length=255)),
+                ("memory_id", models.CharField(max_length=510)),
                 ("created_at", models.DateTimeField()),
                 ("active_at", models.DateTimeField()),
             ],
@@ -40,7 +40,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("position", models.BigIntegerField()),
-                ("role", models.CharField(max_length=255)),
+                ("role", models.CharField(max_length=510)),
                 ("body", models.TextField()),
                 ("request_key", models.UUIDField()),
                 ("fingerprint", models.UUIDField()),

@@ -53,7 +53,7 @@ def oracle(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
     given = arguments.take_all(ORACLEDB)
     arguments.refuse_rest("Oracle")
     return {
-        **entry("django.db.backends.oracle", url, url.database),
+        **entry("convstore.backends.oracle", url, url.database),
         **_oracle_address(url, service, dsn),
         "CALL_TIMEOUT": (timeout + 1) * 1000,  # milliseconds that a statement may take
         "OPTIONS": {

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 
 import psycopg
 import pytest
@@ -10,38 +13,56 @@ from django.core.management import call_command
 from psycopg import sql
 
 from convstore.databases import connect
+from convstore.messages import Message, Part
 from convstore.store import ConversationStore
-from tests.convstore.writers import WINDOW, WRITERS, Acknowledged, let_loose, text_of
+from tests.convstore.writers import WINDOW, Acknowledged, let_loose, processes, text_of
 
-SAID_TO_ONE = 100
-CONVERSATIONS = 1000
+CONVERSATIONS = [f"c{n}" for n in range(1000)]
+# How much is said in all, whatever the number of writers.
+SAID_TO_ONE, SAID_TO_MANY = 800, 2000
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ProcessPoolExecutor]:
+    with processes() as pool:
+        yield pool
+
+
+def orders_to_one(writers: int) -> list[list[str]]:
+    return [["one"] * (SAID_TO_ONE // max(writers, 8))] * writers
+
+
+def orders_to_many(writers: int) -> list[list[str]]:
+    """To each conversation once, in an order of one's own, as far as it is one's turn."""
+    said = min(len(CONVERSATIONS), SAID_TO_MANY // writers)
+    return [random.Random(writer).sample(CONVERSATIONS, said) for writer in range(writers)]
 
 
 @pytest.mark.parametrize("portable", [False, True], ids=["fast", "portable"])
+@pytest.mark.parametrize("existing", [False, True], ids=["new", "existing"])
+@pytest.mark.parametrize("orders", [orders_to_one, orders_to_many], ids=["hot", "1,000"])
 @pytest.mark.parametrize(
-    "conversations",
-    [["one"] * SAID_TO_ONE, [f"c{n}" for n in range(CONVERSATIONS)]],
-    ids=["one conversation", "1,000 conversations"],
+    ("writers", "in_processes"),
+    [(1, 1), (8, 1), (8, 8), (32, 4)],
+    ids=["1 writer", "8 threads", "8 processes", "32 writers in 4 processes"],
 )
-def test_eight_processes_lose_double_and_disorder_nothing(
-    database, database_url, conversations, portable
+def test_writers_lose_double_and_disorder_nothing(
+    pool, database, database_url, writers, in_processes, orders, existing, portable
 ):
-    replies = let_loose(database_url, portable=portable, conversations=conversations)
+    store, said = ConversationStore(database), orders(writers)
+    spoken_to = sorted({memory_id for order in said for memory_id in order})
+    before = ["before-0", "before-1"] if existing else []
+    for memory_id in spoken_to if existing else ():
+        store.append(memory_id, [Message("user", (Part("text", text),)) for text in before])
 
-    histories = final_histories(ConversationStore(database), conversations)
-    assert len(replies) == WRITERS * len(conversations)
-    for reply in replies:
-        assert_exact(reply, histories[reply.memory_id])
-    acknowledged = defaultdict(list)
-    for reply in replies:
-        acknowledged[reply.memory_id].append(reply.text)
-    for memory_id, bodies in histories.items():
-        assert Counter(map(text_of, bodies)) == Counter(acknowledged[memory_id])
-    assert_in_each_writers_order(histories)
+    replies = let_loose(pool, database_url, said, portable=portable, processes=in_processes)
+
+    assert len(replies) == sum(map(len, said))
+    assert_exact(store, replies, spoken_to, before)
 
 
 @pytest.mark.parametrize("portable", [False, True], ids=["fast", "portable"])
-def test_windows_are_exact_whatever_the_servers_default_isolation_is(new_database, portable):
+def test_windows_are_exact_whatever_the_servers_default_isolation_is(pool, new_database, portable):
     url = new_database("postgresql")
     with psycopg.connect(url, autocommit=True) as connection:
         name = connection.info.dbname
@@ -52,26 +73,38 @@ def test_windows_are_exact_whatever_the_servers_default_isolation_is(new_databas
         )
     store = ConversationStore(connect(url))
     call_command("migrate", "convstore", database=store.using, verbosity=0)
+    replies = let_loose(pool, url, [["one"] * 20] * 8, portable=portable, processes=8)
+    assert len(replies) == 160
+    assert_exact(store, replies, ["one"], [])
 
-    replies = let_loose(url, portable=portable, conversations=["one"] * 20)
 
-    histories = final_histories(store, ["one"])
-    assert len(replies) == len(histories["one"]) == WRITERS * 20
+def assert_exact(
+    store: ConversationStore,
+    replies: Sequence[Acknowledged],
+    spoken_to: Sequence[str],
+    before: Sequence[str],
+) -> None:
+    """The histories hold what was there before and what was said, and every reply fits them."""
+    histories = {memory_id: final_history(store, memory_id) for memory_id in spoken_to}
+    acknowledged = defaultdict(list, {memory_id: list(before) for memory_id in spoken_to})
     for reply in replies:
-        assert_exact(reply, histories["one"])
+        assert_fits(reply, histories[reply.memory_id])
+        acknowledged[reply.memory_id].append(reply.text)
+    for memory_id, bodies in histories.items():
+        texts = list(map(text_of, bodies))
+        assert Counter(texts) == Counter(acknowledged[memory_id])
+        assert texts[: len(before)] == list(before)
+        assert_in_each_writers_order(texts)
 
 
-def final_histories(store: ConversationStore, conversations: list[str]) -> dict[str, list[str]]:
-    """Each conversation whole, after a check that its positions are 1, 2, 3 ..."""
-    histories = {}
-    for memory_id in set(conversations):
-        window = store.window(memory_id, 2**31 - 1)
-        assert [message.position for message in window] == list(range(1, len(window) + 1))
-        histories[memory_id] = [message.body for message in window]
-    return histories
+def final_history(store: ConversationStore, memory_id: str) -> list[str]:
+    """A conversation whole, after a check that its positions are 1, 2, 3 ..."""
+    window = store.window(memory_id, 2**31 - 1)
+    assert [message.position for message in window] == list(range(1, len(window) + 1))
+    return [message.body for message in window]
 
 
-def assert_exact(reply: Acknowledged, history: list[str]) -> None:
+def assert_fits(reply: Acknowledged, history: list[str]) -> None:
     """The reply is the piece of the final history that ends in its own message."""
     last = reply.positions[-1]
     first = max(1, last - WINDOW + 1)
@@ -80,11 +113,10 @@ def assert_exact(reply: Acknowledged, history: list[str]) -> None:
     assert text_of(reply.bodies[-1]) == reply.text
 
 
-def assert_in_each_writers_order(histories: dict[str, list[str]]) -> None:
-    for bodies in histories.values():
-        said = defaultdict(list)
-        for body in bodies:
-            writer, _, n = text_of(body).partition("-")
-            said[writer].append(int(n))
-        for numbers in said.values():
-            assert numbers == sorted(numbers)
+def assert_in_each_writers_order(texts: Sequence[str]) -> None:
+    said = defaultdict(list)
+    for text in texts:
+        writer, _, n = text.partition("-")
+        said[writer].append(int(n))
+    for numbers in said.values():
+        assert numbers == sorted(numbers)

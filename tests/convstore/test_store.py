@@ -9,14 +9,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import IntegrityError, connections, transaction
 
+from convstore.databases import connect
 from convstore.errors import IdentityClash
 from convstore.messages import Message, Part
 from convstore.models import Conversation
 from convstore.models import Message as Row
+from convstore.portable_orm import PortableOrm
 from convstore.statements import Address, NewMessage, Stored
-from convstore.store import ConversationStore, conversation_key
+from convstore.store import ConversationStore, conversation_key, statements_for
 
 
 def say(text: str, role: str = "user") -> Message:
@@ -198,6 +201,28 @@ def test_an_exchange_is_few_statements(database):
     with connections[database].execute_wrapper(count := Counter()):
         ConversationStore(database).exchange("a", [say("1")], 50)
     assert count.statements == expected
+
+
+@pytest.mark.mariadb
+@pytest.mark.parametrize("variant", [statements_for, PortableOrm], ids=["fast", "portable"])
+def test_mariadb_needs_no_temporary_table(new_database, variant):
+    """With bodies in it, it would be on the disk."""
+    store = ConversationStore(connect(new_database("mariadb")), variant)
+    call_command("migrate", "convstore", database=store.using, verbosity=0)
+    store.append("a", [say("0", "system")])
+    fill(store, "a", 10)
+    before = temporary_tables(store)
+    store.exchange("a", [say("11"), say("12")], 5)
+    store.window("a", 5)
+    assert temporary_tables(store) == before
+    connections[store.using].close()
+
+
+def temporary_tables(store: ConversationStore) -> dict[str, str]:
+    """How many this connection has made so far."""
+    with connections[store.using].cursor() as cursor:
+        cursor.execute("SHOW SESSION STATUS LIKE 'Created_tmp%tables'")
+        return dict(cursor.fetchall())
 
 
 class Counter:

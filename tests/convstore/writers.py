@@ -1,18 +1,20 @@
-"""Writers in processes of their own, all let loose on one store at the same moment."""
+"""Writers, in threads and processes, all let loose on one store at the same moment."""
 
 from __future__ import annotations
 
 import json
 import os
-import random
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 
-WRITERS = 8
 WINDOW = 10
+# How many writers there may be at once, and in how many processes at most.
+WRITERS = (1, 8, 32)
+PROCESSES = 8
 
 
 @dataclass(frozen=True)
@@ -27,20 +29,74 @@ class Acknowledged:
 
 @dataclass(frozen=True)
 class Task:
-    """Where to write, over which variant, and to which conversations in which order."""
+    """What one process does: where to write, and what each of its threads says to whom.
+
+    `orders` has, for each thread, its name and the memory_ids that it speaks to in turn;
+    `writers` is how many threads there are in all processes.
+    """
 
     url: str
     portable: bool
-    conversations: tuple[str, ...]
+    writers: int
+    orders: tuple[tuple[str, tuple[str, ...]], ...]
 
 
-def write(task: Task, writer: int) -> list[Acknowledged]:
-    """Say one message to each of the task's conversations, in an order of one's own."""
-    import django
+@contextmanager
+def processes() -> Iterator[ProcessPoolExecutor]:
+    """Processes that stay, so that each has to be started but once."""
+    context = get_context("spawn")
+    barriers = {number: context.Barrier(number) for number in WRITERS}
+    with ProcessPoolExecutor(PROCESSES, context, _prepare, (barriers,)) as pool:
+        yield pool
 
+
+def let_loose(
+    pool: ProcessPoolExecutor,
+    url: str,
+    orders: Sequence[Sequence[str]],
+    *,
+    portable: bool,
+    processes: int,
+) -> list[Acknowledged]:
+    """One writer for each of `orders`, spread over the processes; every reply that they got."""
+    named = [(str(writer), tuple(order)) for writer, order in enumerate(orders)]
+    tasks = [
+        Task(url, portable, len(named), tuple(named[process::processes]))
+        for process in range(processes)
+    ]
+    return [reply for replies in pool.map(_write_all, tasks) for reply in replies]
+
+
+def text_of(body: str) -> str:
+    text: str = json.loads(body)["content"][0]["value"]
+    return text
+
+
+# --- In the processes --------------------------------------------------------------------
+
+barriers: dict[int, Barrier]
+
+
+def _prepare(given: dict[int, Barrier]) -> None:
+    global barriers
+    barriers = given
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "convstore.settings")
     os.environ["DATABASE_TIMEOUT"] = "120"  # patience is not what is tested
+    import django
+
     django.setup()
+
+
+def _write_all(task: Task) -> list[Acknowledged]:
+    with ThreadPoolExecutor(len(task.orders)) as threads:
+        said = threads.map(lambda order: _write(task, *order), task.orders)
+        return [reply for replies in said for reply in replies]
+
+
+def _write(task: Task, writer: str, order: Sequence[str]) -> list[Acknowledged]:
+    """Say one message to each memory_id of `order`."""
+    from django.db import connections
+
     from convstore.databases import connect
     from convstore.messages import Message, Part
     from convstore.portable_orm import PortableOrm
@@ -49,9 +105,7 @@ def write(task: Task, writer: int) -> list[Acknowledged]:
     variant = PortableOrm if task.portable else statements_for
     store = ConversationStore(connect(task.url), variant)
     store.check()  # connected before the start
-    order = list(task.conversations)
-    random.Random(writer).shuffle(order)
-    start.wait()
+    barriers[task.writers].wait()
     replies = []
     for n, memory_id in enumerate(order):
         text = f"{writer}-{n}"
@@ -59,27 +113,5 @@ def write(task: Task, writer: int) -> list[Acknowledged]:
         positions = tuple(message.position for message in window)
         bodies = tuple(message.body for message in window)
         replies.append(Acknowledged(memory_id, text, positions, bodies))
+    connections[store.using].close()
     return replies
-
-
-def let_loose(url: str, *, portable: bool, conversations: Sequence[str]) -> list[Acknowledged]:
-    """WRITERS processes write to the same conversations; every reply that they got."""
-    context = get_context("spawn")
-    barrier = context.Barrier(WRITERS)
-    task = Task(url, portable, tuple(conversations))
-    with ProcessPoolExecutor(WRITERS, context, _remember, (barrier,)) as pool:
-        replies = pool.map(write, [task] * WRITERS, range(WRITERS))
-        return [reply for writer in replies for reply in writer]
-
-
-def _remember(barrier: Barrier) -> None:
-    global start
-    start = barrier
-
-
-start: Barrier
-
-
-def text_of(body: str) -> str:
-    text: str = json.loads(body)["content"][0]["value"]
-    return text

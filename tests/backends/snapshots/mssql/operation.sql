@@ -1,0 +1,282 @@
+-- connecting
+SELECT @@TRANCOUNT;
+SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+SET DATEFORMAT ymd; SET DATEFIRST 7;
+SELECT CAST(SERVERPROPERTY('ProductVersion') AS varchar), CAST(SERVERPROPERTY('EngineEdition') AS integer);
+SELECT SYSDATETIME();
+
+-- the first message of a conversation
+BEGIN;
+SELECT [convstore_conversation].[memory_id] AS [memory_id], [convstore_conversation].[active_at] AS [active_at]
+    FROM [convstore_conversation] WITH (ROWLOCK, UPDLOCK)
+    WHERE [convstore_conversation].[id] = ?;
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+COMMIT;
+BEGIN;
+INSERT INTO [convstore_conversation] ([id], [memory_id], [created_at], [active_at])
+    VALUES (?, ?, ?, ?);
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 2 = 'a'
+    -- 3 = 2026-01-02 03:04:05.678901+00:00
+    -- 4 = 2026-01-02 03:04:05.678901+00:00
+COMMIT;
+BEGIN;
+SELECT [convstore_conversation].[memory_id] AS [memory_id], [convstore_conversation].[active_at] AS [active_at]
+    FROM [convstore_conversation] WITH (ROWLOCK, UPDLOCK)
+    WHERE [convstore_conversation].[id] = ?;
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+SELECT [convstore_message].[position] AS [position]
+    FROM [convstore_message]
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[request_key] = ?);
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 2 = '7e57ab1e000040008000000000000001'
+SELECT TOP 1 [convstore_message].[position] AS [position]
+    FROM [convstore_message]
+    WHERE [convstore_message].[conversation_id] = ?
+    ORDER BY 1 DESC;
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at])
+    VALUES (?, ?, ?, ?, ?, ?, ?);
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 2 = 1
+    -- 3 = 'user'
+    -- 4 = '{"role": "user", "content": [{"type": "text", "value": "hello"}]}'
+    -- 5 = '7e57ab1e000040008000000000000001'
+    -- 6 = '215163c13bde4969ae4dd6a4271bef15'
+    -- 7 = 2026-01-02 03:04:05.678901+00:00
+SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+    FROM [convstore_message]
+    INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] <= ?)
+    ORDER BY 1 DESC;
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 2 = 1
+COMMIT;
+
+-- two first messages at once: the other one's conversation is there first
+BEGIN;
+SELECT [convstore_conversation].[memory_id] AS [memory_id], [convstore_conversation].[active_at] AS [active_at]
+    FROM [convstore_conversation] WITH (ROWLOCK, UPDLOCK)
+    WHERE [convstore_conversation].[id] = ?;
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+COMMIT;
+BEGIN;
+INSERT INTO [convstore_conversation] ([id], [memory_id], [created_at], [active_at])
+    VALUES (?, ?, ?, ?);
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 2 = 'a'
+    -- 3 = 2026-01-02 03:04:05.678901+00:00
+    -- 4 = 2026-01-02 03:04:05.678901+00:00
+ROLLBACK;
+BEGIN;
+SELECT [convstore_conversation].[memory_id] AS [memory_id], [convstore_conversation].[active_at] AS [active_at]
+    FROM [convstore_conversation] WITH (ROWLOCK, UPDLOCK)
+    WHERE [convstore_conversation].[id] = ?;
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+SELECT [convstore_message].[position] AS [position]
+    FROM [convstore_message]
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[request_key] = ?);
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 2 = '7e57ab1e000040008000000000000001'
+SELECT TOP 1 [convstore_message].[position] AS [position]
+    FROM [convstore_message]
+    WHERE [convstore_message].[conversation_id] = ?
+    ORDER BY 1 DESC;
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at])
+    VALUES (?, ?, ?, ?, ?, ?, ?);
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 2 = 2
+    -- 3 = 'user'
+    -- 4 = '{"role": "user", "content": [{"type": "text", "value": "hello"}]}'
+    -- 5 = '7e57ab1e000040008000000000000001'
+    -- 6 = '215163c13bde4969ae4dd6a4271bef15'
+    -- 7 = 2026-01-02 03:04:05.678901+00:00
+SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+    FROM [convstore_message]
+    INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] <= ?)
+    ORDER BY 1 DESC;
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 2 = 2
+COMMIT;
+
+-- a message to a conversation that is there
+BEGIN;
+SELECT [convstore_conversation].[memory_id] AS [memory_id], [convstore_conversation].[active_at] AS [active_at]
+    FROM [convstore_conversation] WITH (ROWLOCK, UPDLOCK)
+    WHERE [convstore_conversation].[id] = ?;
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+SELECT [convstore_message].[position] AS [position]
+    FROM [convstore_message]
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[request_key] = ?);
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 2 = '7e57ab1e000040008000000000000001'
+SELECT TOP 1 [convstore_message].[position] AS [position]
+    FROM [convstore_message]
+    WHERE [convstore_message].[conversation_id] = ?
+    ORDER BY 1 DESC;
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at])
+    VALUES (?, ?, ?, ?, ?, ?, ?);
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 2 = 2
+    -- 3 = 'user'
+    -- 4 = '{"role": "user", "content": [{"type": "text", "value": "hello"}]}'
+    -- 5 = '7e57ab1e000040008000000000000001'
+    -- 6 = '215163c13bde4969ae4dd6a4271bef15'
+    -- 7 = 2026-01-02 03:04:05.678901+00:00
+SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+    FROM [convstore_message]
+    INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] <= ?)
+    ORDER BY 1 DESC;
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 2 = 2
+COMMIT;
+
+-- a message to a conversation that was silent for two hours
+BEGIN;
+SELECT [convstore_conversation].[memory_id] AS [memory_id], [convstore_conversation].[active_at] AS [active_at]
+    FROM [convstore_conversation] WITH (ROWLOCK, UPDLOCK)
+    WHERE [convstore_conversation].[id] = ?;
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+SET NOCOUNT OFF; UPDATE [convstore_conversation] SET [active_at] = ?
+    WHERE [convstore_conversation].[id] = ?;
+    -- 1 = 2026-01-02 03:04:05.678901+00:00
+    -- 2 = 'ca978112ca1b8dcabac231b39a23dc4d'
+SELECT [convstore_message].[position] AS [position]
+    FROM [convstore_message]
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[request_key] = ?);
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 2 = '7e57ab1e000040008000000000000001'
+SELECT TOP 1 [convstore_message].[position] AS [position]
+    FROM [convstore_message]
+    WHERE [convstore_message].[conversation_id] = ?
+    ORDER BY 1 DESC;
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at])
+    VALUES (?, ?, ?, ?, ?, ?, ?);
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 2 = 2
+    -- 3 = 'user'
+    -- 4 = '{"role": "user", "content": [{"type": "text", "value": "hello"}]}'
+    -- 5 = '7e57ab1e000040008000000000000001'
+    -- 6 = '215163c13bde4969ae4dd6a4271bef15'
+    -- 7 = 2026-01-02 03:04:05.678901+00:00
+SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+    FROM [convstore_message]
+    INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] <= ?)
+    ORDER BY 1 DESC;
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 2 = 2
+COMMIT;
+
+-- two messages at once, and the pinned first one
+BEGIN;
+SELECT [convstore_conversation].[memory_id] AS [memory_id], [convstore_conversation].[active_at] AS [active_at]
+    FROM [convstore_conversation] WITH (ROWLOCK, UPDLOCK)
+    WHERE [convstore_conversation].[id] = ?;
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+SELECT [convstore_message].[position] AS [position]
+    FROM [convstore_message]
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[request_key] = ?);
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 2 = '465f05c124285a3689de179d3a841993'
+SELECT TOP 1 [convstore_message].[position] AS [position]
+    FROM [convstore_message]
+    WHERE [convstore_message].[conversation_id] = ?
+    ORDER BY 1 DESC;
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at])
+    VALUES (?, ?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?, ?);
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 2 = 7
+    -- 3 = 'user'
+    -- 4 = '{"role": "user", "content": [{"type": "text", "value": "look"}]}'
+    -- 5 = '7e57ab1e000040008000000000000001'
+    -- 6 = 'ca4e5008ba9b4f778c8814ca5e116d46'
+    -- 7 = 2026-01-02 03:04:05.678901+00:00
+    -- 8 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 9 = 8
+    -- 10 = 'tool'
+    -- 11 = '{"role": "tool", "content": [{"type": "text", "value": ""}]}'
+    -- 12 = '465f05c124285a3689de179d3a841993'
+    -- 13 = 'ca4e5008ba9b4f778c8814ca5e116d46'
+    -- 14 = 2026-01-02 03:04:05.678901+00:00
+SELECT TOP 3 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+    FROM [convstore_message]
+    INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] <= ?)
+    ORDER BY 1 DESC;
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 2 = 8
+SELECT [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body]
+    FROM [convstore_message]
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] <= ? AND [convstore_message].[position] = ? AND [convstore_message].[role] IN (?, ?));
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 2 = 8
+    -- 3 = 1
+    -- 4 = 'system'
+    -- 5 = 'developer'
+COMMIT;
+
+-- the same request again
+BEGIN;
+SELECT [convstore_conversation].[memory_id] AS [memory_id], [convstore_conversation].[active_at] AS [active_at]
+    FROM [convstore_conversation] WITH (ROWLOCK, UPDLOCK)
+    WHERE [convstore_conversation].[id] = ?;
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+SELECT [convstore_message].[position] AS [position]
+    FROM [convstore_message]
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[request_key] = ?);
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 2 = '7e57ab1e000040008000000000000001'
+SELECT TOP 2 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+    FROM [convstore_message]
+    INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] <= ?)
+    ORDER BY 1 DESC;
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 2 = 8
+SELECT [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body]
+    FROM [convstore_message]
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] <= ? AND [convstore_message].[position] = ? AND [convstore_message].[role] IN (?, ?));
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 2 = 8
+    -- 3 = 1
+    -- 4 = 'system'
+    -- 5 = 'developer'
+COMMIT;
+
+-- a window that is only read
+SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+    FROM [convstore_message]
+    INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
+    WHERE [convstore_message].[conversation_id] = ?
+    ORDER BY 1 DESC;
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+
+-- a window that is only read, and the pinned first message
+SELECT TOP 2 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+    FROM [convstore_message]
+    INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
+    WHERE [convstore_message].[conversation_id] = ?
+    ORDER BY 1 DESC;
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+SELECT [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body]
+    FROM [convstore_message]
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] = ? AND [convstore_message].[role] IN (?, ?));
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 2 = 1
+    -- 3 = 'system'
+    -- 4 = 'developer'
+
+-- the window of an unknown conversation
+SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+    FROM [convstore_message]
+    INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
+    WHERE [convstore_message].[conversation_id] = ?
+    ORDER BY 1 DESC;
+    -- 1 = '6382b3cc881482b7bbfcaeed026001c0'
