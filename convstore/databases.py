@@ -57,6 +57,8 @@ def django_database(
             "the database URL is not of the form dialect://user:password@host:port/database"
             " (percent-encode any of @ : / ? # % in the user or the password)"
         ) from None
+    if "\0" in "".join(map(str, (*parsed[:-1], *parsed.query, *parsed.query.values()))):
+        raise DatabaseUrlError("the database URL has a NUL, at which drivers stop reading")
     vendor = parsed.get_backend_name()
     if vendor not in VENDORS:
         known = ", ".join(VENDORS)

@@ -38,8 +38,18 @@ MSSQL_KEYWORDS = (
     "trusted_connection",
     "trustservercertificate",
 )
+# The ways to sign in for which the driver finds by itself what it needs.
+WITHOUT_PASSWORD = (
+    "activedirectorydefault",
+    "activedirectorydeviceflow",
+    "activedirectoryintegrated",
+    "activedirectoryinteractive",
+    "activedirectorymsi",
+)
 # One `keyword=value` or `keyword={value}` of an ODBC connection string; }} is a } inside.
-ODBC_PAIR = re.compile(r"\s*([^=;]+?)\s*=\s*(?:\{((?:[^}]|\}\})*)\}|([^;]*))\s*(?:;|$)")
+ODBC_PAIR = re.compile(
+    r"[ \t;]*([^=;]+?)[ \t]*=[ \t]*(?:\{((?:[^}]|\}\})*)\}|((?!\{)[^;]*?))[ \t]*(?:;|\Z)"
+)
 
 
 def mssql(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
@@ -48,7 +58,7 @@ def mssql(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
     isolation(options, "READ COMMITTED")
     arguments = _lower(driver_arguments(url, options))
     if text := arguments.take("odbc_connect", None, str):
-        url = _odbc(text, arguments)
+        url = _odbc(text, url, arguments)
     if not url.database:
         raise DatabaseUrlError(
             "an SQL Server URL without a database names an ODBC data source, which the driver"
@@ -57,15 +67,21 @@ def mssql(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
     arguments.take("driver", None, str)  # whichever it names, ours serves it
     arguments.only("charset", "utf8", "UTF-8", "UTF8")
     arguments.only("mars_connection", "no", "No", "False")
-    login = arguments.take("login_timeout", timeout, int)
-    query = arguments.take("timeout", timeout, int)
+    # What pymssql calls `login_timeout` is `timeout` to the drivers of ODBC.
+    login, query = arguments.take("login_timeout", timeout, int), timeout
+    if url.drivername == "mssql+pymssql":
+        query = arguments.take("timeout", timeout, int)
+    else:
+        login = arguments.take("timeout", login, int)
     keywords = arguments.take_all(dict.fromkeys(MSSQL_KEYWORDS, str))
     arguments.refuse_rest("SQL Server")
     for name in (name for name, value in keywords.items() if not value):
         raise DatabaseUrlError(f"connection argument {name} must not be empty")
-    if url.username and not url.password and "authentication" not in keywords:
+    signs_in = keywords.get("authentication", "").strip().lower() in WITHOUT_PASSWORD
+    if url.username and not url.password and not signs_in:
         raise DatabaseUrlError("an SQL Server URL with a user needs a password")
     # Once more in braces, without which the backend loses blanks at a password's ends.
+    keywords["DATABASE"] = url.database
     if url.username and url.password:
         keywords |= {"UID": url.username, "PWD": url.password}
     return {
@@ -95,7 +111,11 @@ def _need_odbc() -> None:
 
 def _lower(arguments: Unused) -> Unused:
     """ODBC's keywords know no case."""
-    given = {name.lower(): value for name, value in arguments.items()}
+    given: dict[str, Any] = {}
+    for name, value in arguments.items():
+        if name.lower() in given:
+            raise DatabaseUrlError(f"{arguments.label}{name} is given twice")
+        given[name.lower()] = value
     return Unused(given, arguments.label, texts=True)
 
 
@@ -103,18 +123,24 @@ def _braced(value: str) -> str:
     return "{" + value.replace("}", "}}") + "}"
 
 
-def _odbc(text: str, arguments: Unused) -> URL:
+def _odbc(text: str, url: URL, arguments: Unused) -> URL:
     """The URL that an ODBC connection string stands for; its other keywords go to `arguments`."""
-    pairs = {
-        name.lower(): braced.replace("}}", "}") if braced else plain.strip()
-        for name, braced, plain in ODBC_PAIR.findall(text)
-    }
+    pairs: dict[str, str] = {}
+    end = 0
+    while found := ODBC_PAIR.match(text, end):
+        name, braced, plain = found.groups()
+        if name.lower() in pairs:
+            raise DatabaseUrlError(f"{arguments.label}{name} is given twice")
+        pairs[name.lower()] = plain if braced is None else braced.replace("}}", "}")
+        end = found.end()
+    if text[end:].strip("; \t"):
+        raise DatabaseUrlError("odbc_connect must be keyword=value or keyword={value}, apart by ;")
     server = next((pairs.pop(name) for name in ("server", "address", "addr") if name in pairs), "")
     host, _, port = server.partition(",")
-    if port and not port.strip().isdigit():
+    if port and not re.fullmatch(r" *[0-9]{1,5} *", port):
         raise DatabaseUrlError("the SERVER of odbc_connect must be host or host,port")
     url = URL.create(
-        "mssql",
+        url.drivername,
         username=pairs.pop("uid", None),
         password=pairs.pop("pwd", None),
         host=host.strip() or None,

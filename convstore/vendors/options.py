@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib.util import find_spec
+from math import isfinite
 from typing import Any
 
 from django.conf import settings
@@ -14,6 +16,11 @@ from convstore.errors import DatabaseUrlError
 TRUTHS = {"true": True, "yes": True, "on": True, "1": True} | {
     "false": False, "no": False, "off": False, "0": False
 }  # fmt: skip
+
+# No more digits than any driver takes.
+WHOLE = re.compile(r"[0-9]{1,18}")
+DECIMAL = re.compile(r"[0-9]{1,18}\.[0-9]{1,18}")
+MOST_SECONDS = 365 * 24 * 60 * 60
 
 
 class Unused(dict[str, Any]):
@@ -33,11 +40,15 @@ class Unused(dict[str, Any]):
         if value is None:
             return default
         if self.texts and isinstance(value, str) and str not in kinds:
-            value = _read(value, bool in kinds)
+            value = _read(value, kinds)
+        if kinds == (float,) and type(value) is int:
+            value = float(value)
         # bool is an int to Python, and not to anybody who writes "pool_size": true.
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             names = " or ".join(kind.__name__ for kind in kinds)
             raise DatabaseUrlError(f"{self.label}{name} must be of type {names}")
+        if isinstance(value, float) and not isfinite(value):
+            raise DatabaseUrlError(f"{self.label}{name} must be a finite number")
         return value
 
     def take_all(self, kinds: Mapping[str, type]) -> dict[str, Any]:
@@ -56,11 +67,13 @@ class Unused(dict[str, Any]):
             raise DatabaseUrlError(f"{self.label}{name} cannot be honoured on {vendor}")
 
 
-def _read(text: str, truth: bool) -> object:
-    """A URL's text as the truth value or the integer that it spells, else as it is."""
-    if truth:
+def _read(text: str, kinds: tuple[type, ...]) -> object:
+    """A URL's text as the truth value or the number that it spells, else as it is."""
+    if bool in kinds:
         return TRUTHS.get(text.lower(), text)
-    return int(text) if text.isascii() and text.isdigit() else text
+    if float in kinds and DECIMAL.fullmatch(text):
+        return float(text)
+    return int(text) if WHOLE.fullmatch(text) else text
 
 
 def entry(engine: str, url: URL, database: str | None) -> dict[str, Any]:
@@ -92,6 +105,16 @@ def most_connections(options: Unused) -> int | None:
     return None if size == 0 or overflow == -1 else size + overflow
 
 
+def pool_wait(options: Unused, default: float) -> float:
+    """For how many seconds a thread waits for a connection of the pool."""
+    wait: float = options.take("pool_timeout", default, int, float)
+    if not 0 <= wait <= MOST_SECONDS:
+        raise DatabaseUrlError(
+            f"connection_options.pool_timeout must be from 0 to {MOST_SECONDS} seconds"
+        )
+    return wait
+
+
 def replaced_after(options: Unused) -> int | None:
     """After how many seconds a connection is replaced; None for never."""
     seconds: int = options.take("pool_recycle", -1, int)
@@ -109,7 +132,7 @@ def one_connection_a_thread(options: Unused, vendor: str, *, checked: bool) -> d
     whether Django looks before it uses one, for the admin; the store needs that nowhere.
     """
     limit = most_connections(options)
-    options.take("pool_timeout", None, int, float)  # nobody waits for a connection
+    pool_wait(options, 0)  # nobody waits for a connection
     if limit is not None and limit < settings.THREADS:
         raise DatabaseUrlError(
             f"connection_options.pool_size with max_overflow allows {limit} connections, and on"

@@ -17,6 +17,7 @@ from convstore.vendors.options import (
     most_connections,
     need,
     one_connection_a_thread,
+    pool_wait,
     replaced_after,
 )
 
@@ -24,7 +25,6 @@ from convstore.vendors.options import (
 ORACLEDB: Mapping[str, type] = {
     "config_dir": str,
     "edition": str,
-    "events": bool,
     "expire_time": int,
     "https_proxy": str,
     "https_proxy_port": int,
@@ -72,24 +72,33 @@ def oracle(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
 
 def _oracle_address(url: URL, service: str | None, dsn: str | None) -> dict[str, str]:
     """Where the database is: a SID by host and port, all else by a connect string in NAME."""
-    if sum(map(bool, (url.database, service, dsn))) > 1:
-        raise DatabaseUrlError("an Oracle URL names a SID, a service_name or a dsn, one of them")
+    alias = None if url.database or service else url.host
+    if sum(map(bool, (url.database, service, dsn, alias))) != 1 or (alias and url.port):
+        raise DatabaseUrlError(
+            "an Oracle URL names a SID, a service_name, a dsn or a TNS alias, one of them"
+        )
     if url.database:
         return {"HOST": url.host or "localhost", "PORT": str(url.port or 1521)}
     if service:
-        host = url.host or "localhost"
-        address = f"[{host}]" if ":" in host else host
-        return {"NAME": f"{address}:{url.port or 1521}/{service}", "HOST": "", "PORT": ""}
-    if url.port or not (dsn or url.host):
-        raise DatabaseUrlError("an Oracle URL names a SID, a service_name, a dsn or a TNS alias")
-    return {"NAME": dsn or url.host or "", "HOST": "", "PORT": ""}
+        return {"NAME": _descriptor(url, service), "HOST": "", "PORT": ""}
+    return {"NAME": dsn or alias or "", "HOST": "", "PORT": ""}
+
+
+def _descriptor(url: URL, service: str) -> str:
+    """Not Easy Connect, which knows no $ or # in a service's name."""
+    import oracledb
+
+    try:
+        return oracledb.makedsn(url.host or "localhost", url.port or 1521, service_name=service)
+    except oracledb.Error:
+        raise DatabaseUrlError("connection argument service_name names no service") from None
 
 
 def _oracle_pool(options: Unused, timeout: int) -> dict[str, Any]:
     import oracledb
 
     limit = most_connections(options)
-    wait = options.take("pool_timeout", timeout, int, float)
+    wait = pool_wait(options, timeout)
     if limit is None:
         return {}
     recycle = replaced_after(options)

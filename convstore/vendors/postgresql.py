@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from psycopg import IsolationLevel, ProgrammingError
-from psycopg.conninfo import make_conninfo
+from psycopg import IsolationLevel
+from psycopg.pq import Conninfo
 from sqlalchemy.engine import URL
 
 from convstore.errors import DatabaseUrlError
@@ -17,16 +18,16 @@ from convstore.vendors.options import (
     most_connections,
     must_name,
     one_connection_a_thread,
+    pool_wait,
     replaced_after,
 )
 
+# What SQLAlchemy takes for a name and its port; an IPv6 address and a socket are neither.
+HOST_AND_PORT = re.compile(r"([A-Za-z0-9.-]*):([0-9]*)")
+
 
 def postgresql(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
-    arguments = {**_hosts(url), **options.take("connect_args", {}, dict)}
-    try:
-        make_conninfo("", **arguments)
-    except ProgrammingError as error:
-        raise DatabaseUrlError(f"PostgreSQL connection argument: {error}") from None
+    arguments = _libpq_arguments(url, options)
     isolation(options, "READ COMMITTED")
     # libpq takes the user's name for the database's where none is named.
     database = url.database or arguments.pop("dbname", None)
@@ -34,6 +35,8 @@ def postgresql(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
         must_name(database := url.username)
     return {
         **entry("convstore.backends.postgresql", url, database),
+        # As with SQLAlchemy, an argument comes before what the URL says in front of it.
+        **{name: "" for name in ("HOST", "PORT", "USER", "PASSWORD") if name.lower() in arguments},
         "OPTIONS": {
             "connect_timeout": timeout,
             # The server gives up a lock first, so that we hear which of the two it was.
@@ -56,25 +59,54 @@ def postgresql(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
     }
 
 
+def _libpq_arguments(url: URL, options: Unused) -> dict[str, Any]:
+    """The URL's arguments and `connect_args`, each of them one that libpq knows."""
+    given = Unused(
+        {**_hosts(url), **options.take("connect_args", {}, dict)}, "connection argument "
+    )
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
+    Unused({n: v for n, v in given.items() if n not in known}, given.label).refuse_rest(
+        "PostgreSQL"
+    )
+    given.only("client_encoding", "utf8", "UTF8", "utf-8", "UTF-8")
+    arguments = {name: given.take(name, None, str, int, bool) for name in list(given)}
+    for name, value in arguments.items():
+        if "\0" in str(value):
+            raise DatabaseUrlError(f"connection argument {name} has a NUL")
+    return arguments
+
+
 def _hosts(url: URL) -> dict[str, Any]:
     """The URL's arguments, several `host=name:port` among them in libpq's own form."""
     arguments: dict[str, Any] = dict(url.query)
-    hosts = arguments.get("host", ())
-    hosts = (hosts,) if isinstance(hosts, str) else hosts
-    ports = arguments.get("port", ())
-    ports = (ports,) if isinstance(ports, str) else ports
-    if len(hosts) > 1 or any(":" in host for host in hosts):
-        split = [host.rpartition(":") if ":" in host else (host, "", "") for host in hosts]
-        arguments["host"] = ",".join(name for name, _, _ in split)
-        ports = ports or [port for _, _, port in split]
-    if ports:
-        arguments["port"] = ",".join(ports)
-    return arguments
+    hosts, ports = (_several(arguments.pop(name, ())) for name in ("host", "port"))
+    if any(HOST_AND_PORT.fullmatch(host) for host in hosts):
+        if ports:
+            raise DatabaseUrlError("connection argument port: the hosts have their own")
+        split = [HOST_AND_PORT.fullmatch(host) for host in hosts]
+        ports = [found[2] if found else "" for found in split]
+        hosts = [found[1] if found else host for found, host in zip(split, hosts, strict=True)]
+    names, numbers = ",".join(hosts), ",".join(ports)
+    if not all(re.fullmatch(r"[0-9]{0,5}", port) for port in numbers.split(",")):
+        raise DatabaseUrlError("connection argument port must be a number")
+    if any(HOST_AND_PORT.fullmatch(host) for host in names.split(",")):
+        raise DatabaseUrlError("connection argument host: write host=a:1&host=b:2")
+    if "," in numbers and numbers.count(",") != names.count(","):
+        raise DatabaseUrlError("connection argument port: there must be one for each host")
+    return {
+        **arguments,
+        **({"host": names} if hosts else {}),
+        **({"port": numbers} if ports else {}),
+    }
+
+
+def _several(values: str | tuple[str, ...]) -> list[str]:
+    return [values] if isinstance(values, str) else list(values)
 
 
 def _psycopg_pool(options: Unused, timeout: int) -> dict[str, Any]:
     limit = most_connections(options)
-    wait = options.take("pool_timeout", timeout, int, float)
+    wait = pool_wait(options, timeout)
     if limit is None:
         return {}
     recycle = replaced_after(options)

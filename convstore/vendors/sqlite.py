@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Any
 
 from sqlalchemy.engine import URL
@@ -18,6 +18,11 @@ from convstore.vendors.options import (
 
 
 def sqlite(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
+    if url.host or url.port or url.username or url.password:
+        raise DatabaseUrlError(
+            "an SQLite URL names a file, sqlite:///relative/path or sqlite:////absolute/path,"
+            " and no host, user or password"
+        )
     if not url.database or url.database == ":memory:":
         raise DatabaseUrlError(
             "an in-memory SQLite database would forget every conversation; name a file"
@@ -30,7 +35,7 @@ def sqlite(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
     isolation(options, "SERIALIZABLE")
     return {
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": str(Path(url.database).absolute()),
+        "NAME": os.path.abspath(url.database),
         "OPTIONS": {
             "timeout": wait,
             # Deferred, the default, fails at once when two writers want to upgrade.

@@ -28,7 +28,7 @@ def test_every_url_of_the_howto_is_understood(url):
 @pytest.mark.parametrize("server", SERVERS, ids=lambda server: server["server"])
 def test_the_workflow_names_each_server_at_the_port_that_it_opens(server):
     entry = django_database(server["url"])
-    assert entry["PORT"] == str(server["port"]) or f":{server['port']}/" in entry["NAME"]
+    assert entry["PORT"] == str(server["port"]) or f"(PORT={server['port']})" in entry["NAME"]
     assert entry["PASSWORD"] in JOB["services"]["database"]["env"].values()
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 from django.db import connections
 
 from convstore.databases import connect, django_database
 from convstore.errors import DatabaseUrlError
+from convstore.store import ConversationStore
 
 
 def test_the_seeds_url_becomes_a_connection_with_our_driver():
@@ -137,3 +139,17 @@ def test_the_same_url_and_options_are_one_connection():
 def test_djangos_own_database_keeps_its_alias(settings):
     assert connect(settings.DATABASE_URL) == "default"
     assert Path(str(connections.settings["default"]["NAME"])).name == "conversations.sqlite3"
+
+
+def test_echo_logs_each_statement_of_that_database_alone(tmp_path, caplog):
+    quiet = ConversationStore(connect(f"sqlite:///{tmp_path}/quiet.db"))
+    loud = ConversationStore(connect(f"sqlite:///{tmp_path}/loud.db", {"echo": True}))
+    for store in (quiet, loud):
+        call_command("migrate", "convstore", database=store.using, verbosity=0)
+    caplog.clear()
+    quiet.window("a", 1)
+    assert not caplog.records
+    loud.window("a", 1)
+    assert "SELECT position, role, body FROM convstore_message" in caplog.text
+    for store in (quiet, loud):
+        connections[store.using].close()

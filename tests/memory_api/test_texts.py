@@ -63,8 +63,8 @@ NASTY = {
 }
 # Too long for each place, and each worth its own time.
 LONG = {
-    "5 MB of ASCII": "abcde" * 1_000_000,
-    "5 MB of emoji": "😀" * 1_250_000,
+    "20 MB of ASCII": "abcde" * 4_000_000,
+    "20 MB of emoji": "😀" * 5_000_000,
     "a megabyte of NULs": "\0" * 1_000_000,
     "a megabyte of quotes": '"\\' * 500_000,
     "a megabyte of surrogates": "\udead" * 1_000_000,

@@ -48,6 +48,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         parameters = super().get_connection_params()
         # FOUND_ROWS: Django counts the rows that an UPDATE met, not those that it changed.
         flags = CLIENT.FOUND_ROWS | CLIENT.MULTI_STATEMENTS
+        if "password" in parameters:
+            # As the server keeps it; PyMySQL would send Latin-1, and fails at other texts.
+            parameters["password"] = parameters["password"].encode()
         return {**parameters, "client_flag": parameters["client_flag"] | flags}
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Connection:
