@@ -7,12 +7,14 @@ import io
 import json
 import os
 import re
+import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from memory_api.memories import CONFIG_FIELDS, from_settings
-from tests.service import Service
+from tests.service import Service, checkout
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
@@ -91,3 +93,29 @@ def test_the_rooms_that_contributing_names_are_there(root):
     text = (root / "CONTRIBUTING.md").read_text()
     for path in re.findall(r"`((?:convstore|memory_api)/\w+\.py)`", text):
         assert (root / path).is_file()
+
+
+def test_every_extra_that_the_docs_name_is_there(root):
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    texts = README + (root / "docs/howto/sql-server-and-oracle.md").read_text()
+    assert set(re.findall(r"-e '\.\[(\w+)\]'", texts)) == set(project["optional-dependencies"])
+
+
+def test_a_missing_driver_is_told_and_the_command_that_is_told_brings_it(tmp_path):
+    """In an environment that has no more than `make serve` installs."""
+    folder = checkout(tmp_path / "checkout")
+    (folder / ".venv").unlink()
+    environment = {**os.environ, "DATABASE_URL": "mysql://u:p@localhost/d"}
+
+    def run(command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(  # noqa: S602 - the command is the one that people are told
+            command, shell=True, cwd=folder, env=environment, capture_output=True, text=True
+        )
+
+    assert run("make .venv/runtime").returncode == 0
+    told = run(".venv/bin/python manage.py check")
+    assert told.returncode == 1
+    command = told.stderr.strip().rpartition("as in: ")[2]
+    assert command == ".venv/bin/pip install -e '.[mysql]'"
+    assert run(command).returncode == 0
+    assert "no issues" in run(".venv/bin/python manage.py check").stdout
