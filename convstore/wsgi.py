@@ -8,10 +8,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.core.wsgi import get_wsgi_application
+from django.urls import get_resolver
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "convstore.settings")
 
 django_application = get_wsgi_application()
+# Django imports the views with the first request; a worker's first client would wait for it.
+get_resolver().url_patterns  # noqa: B018
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

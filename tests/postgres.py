@@ -10,8 +10,10 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, LiteralString, Self
 
@@ -19,6 +21,8 @@ import psutil  # type: ignore[import-untyped]
 import psycopg
 
 from tests.service import free_port
+
+START_SECONDS = 60
 
 
 class Postgres:
@@ -53,24 +57,37 @@ class Postgres:
         shutil.rmtree(self.folder)
 
     def start(self) -> None:
-        settings = " ".join(f"-c {option}" for option in self.options)
-        options = f"-p {self.port} -h 127.0.0.1 -k {self.folder} {settings}"
-        log = str(self.folder / "log")
-        self._pg_ctl("start", "-l", log, "-o", options)
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    *(self.bin / "postgres", "-D", self.folder / "data", "-k", self.folder),
+                    *("-h", "127.0.0.1", "-p", str(self.port)),
+                    *(word for option in self.options for word in ("-c", option)),
+                ],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                **self._who,
+            )
+        self._wait_until_it_answers()
 
     def stop(self) -> None:
-        self._pg_ctl("stop", "-m", "immediate")
+        """End as `systemctl stop` does: whoever is connected is cut off, nothing is lost."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(60)
 
     def kill(self) -> None:
         """Kill every process of the server at once, as when the machine's memory runs out."""
-        pid = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
-        server = psutil.Process(pid)
+        server = psutil.Process(self.process.pid)
         # Stopped first: it can start no more of its own while they are being killed.
         server.suspend()
-        processes = [server, *server.children(recursive=True)]
-        for process in processes:
+        others = server.children(recursive=True)
+        for process in (server, *others):
             process.kill()
-        psutil.wait_procs(processes)
+        self.process.wait()
+        while any(is_alive(process) for process in others):
+            time.sleep(0.005)
 
     def execute(self, statement: LiteralString) -> list[tuple[object, ...]]:
         """Run one statement as admin, past every line of ours; its rows."""
@@ -78,19 +95,40 @@ class Postgres:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
-    def _pg_ctl(self, action: str, *arguments: str) -> None:
-        self._run("pg_ctl", action, "-w", "-D", str(self.folder / "data"), *arguments)
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                self.execute("SELECT 1")
+            except psycopg.OperationalError:
+                if self.process.poll() is None and time.monotonic() < deadline:
+                    time.sleep(0.02)
+                    continue
+                log = (self.folder / "log").read_text()
+                raise AssertionError(f"PostgreSQL did not start:\n{log}") from None
+            return
+
+    @property
+    def _who(self) -> dict[str, Any]:
+        return {"user": self.user, "group": None, "extra_groups": []} if self.user else {}
 
     def _run(self, program: str, *arguments: str) -> None:
-        who: dict[str, Any] = {"user": self.user, "group": None, "extra_groups": []}
         subprocess.run(
             [self.bin / program, *arguments],
             check=True,
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            **(who if self.user else {}),
+            **self._who,
         )
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it still runs: one that is dead may wait for its parent to look."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _binaries(into: Path | None) -> Path:
