@@ -175,14 +175,14 @@ ORACLE = {
 }
 
 
-def judge(vendor: str, error: Error) -> Fault | None:
+def judge(vendor: str, error: Exception) -> Fault | None:
     """What `error` means; None when nothing outside this program explains it.
 
     `vendor` is that of Django's connection, `error` one of Django's classes with the
-    driver's as its cause.
+    driver's as its cause, or the driver's itself.
     """
     number_of, faults = VENDORS[vendor]
-    number = number_of(error.__cause__)
+    number = number_of(error.__cause__ if isinstance(error, Error) else error)
     if number is not None:
         return faults.get(number)
     # A connection that broke has no number: the server did not say anything any more.

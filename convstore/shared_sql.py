@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -173,8 +173,10 @@ class MySqlBatch(SharedSql):
             return self.added_at_once(batch, to, new, size)
         except Error:
             # The server stopped at the statement that failed, inside the transaction.
-            with suppress(Error):
+            try:
                 connections[self.using].rollback()
+            except Error:
+                connections[self.using].close()
             raise
 
 

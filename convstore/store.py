@@ -112,7 +112,7 @@ class ConversationStore:
 
     def _tried(self, work: Callable[[Statements], Answer]) -> Answer:
         """The answer of one whole transaction, tried again while that may help."""
-        connection = connections[self.using]
+        connection: Any = connections[self.using]
         deadline = time.monotonic() + settings.DATABASE_TIMEOUT
         pause = SHORTEST_PAUSE
         while True:
@@ -122,18 +122,20 @@ class ConversationStore:
                 raise Unavailable("the database cannot be reached") from error
             # A dead connection is found out by using it, and all is repeated on a new one:
             # Django's check of it beforehand would be a round trip more.
-            connection.health_check_done = True  # type: ignore[attr-defined]
+            connection.health_check_done = True
             try:
                 return work(self.variant(self.using))
             except TimeoutError as error:
                 raise Unavailable(faults.BUSY.says) from error
-            except Error as error:
+            # Django lets a few errors through as the driver raised them.
+            except (Error, connection.Database.Error) as error:
                 fault = faults.judge(connection.vendor, error)
+                lost = fault is not None and fault.connection_lost
+                if lost or not connection.autocommit:  # or left inside the transaction
+                    with suppress(Error, connection.Database.Error):
+                        connection.close()
                 if fault is None:
                     raise
-                if fault.connection_lost:
-                    with suppress(Error):  # some drivers say good-bye even so
-                        connection.close()
                 if not fault.again or time.monotonic() + pause > deadline:
                     raise fault.reason(fault.says) from error
             time.sleep(random.uniform(0, pause))  # noqa: S311 - jitter, not a secret

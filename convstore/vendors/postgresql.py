@@ -111,4 +111,12 @@ def _psycopg_pool(options: Unused, timeout: int) -> dict[str, Any]:
         return {}
     recycle = replaced_after(options)
     lifetime = {} if recycle is None else {"max_lifetime": recycle}
-    return {"pool": {"min_size": 0, "max_size": limit, "timeout": wait, **lifetime}}
+    pool = {
+        "min_size": 0,
+        "max_size": limit,
+        "timeout": wait,
+        # Or the pool, its pauses ever longer, would notice late that the server is back.
+        "reconnect_timeout": timeout,
+        **lifetime,
+    }
+    return {"pool": pool}

@@ -55,7 +55,7 @@ def test_pool_options_become_a_pool():
     options = {"pool_size": 3, "max_overflow": 2, "pool_timeout": 7, "pool_recycle": 60}
     entry = django_database("postgresql://u@h/d", options)
     expected = {"min_size": 0, "max_size": 5, "timeout": 7, "max_lifetime": 60}
-    assert entry["OPTIONS"]["pool"] == expected
+    assert entry["OPTIONS"]["pool"] == {**expected, "reconnect_timeout": 5}
     assert entry["CONN_MAX_AGE"] == 0
 
 

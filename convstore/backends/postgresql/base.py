@@ -27,6 +27,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             try:
                 return psycopg.Connection.wait(connection, generator, interval, limit)
             except _WaitTimeout:
+                connection.close()  # or a ROLLBACK would wait for as long again
                 raise psycopg.OperationalError(f"no answer within {limit} s") from None
 
         connection.wait = wait  # type: ignore[assignment,method-assign]
