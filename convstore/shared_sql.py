@@ -65,9 +65,8 @@ MYSQL_LOCK = """
 INSERT INTO convstore_conversation (id, memory_id, created_at, active_at)
 VALUES (%(key)s, %(memory_id)s, %(now)s, %(now)s)
 ON DUPLICATE KEY UPDATE active_at = IF(active_at < %(stale)s, %(now)s, active_at)"""
-# In pieces that need no temporary table: with bodies in it, it would be one on the disk, and
-# MariaDB 10.11 crashes now and then when it drops one. Not INSERT IGNORE, which cuts what is
-# too long.
+# In pieces that need no temporary table, which with bodies in it would be one on the disk. Not
+# INSERT IGNORE, which cuts what is too long.
 MYSQL_ADD = f"""SET @convstore_last = COALESCE(({NEWEST}), 0);
 INSERT INTO convstore_message
   (conversation_id, position, role, body, request_key, fingerprint, created_at)

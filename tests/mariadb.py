@@ -45,6 +45,7 @@ class MariaDb:
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
                 f"--datadir={self.folder / 'data'}",
+                f"--tmpdir={self.folder}",
                 *([f"--user={self.user}"] if self.user else []),
             ],
             check=True,
@@ -67,6 +68,8 @@ class MariaDb:
                     mariadbd() or "mariadbd",
                     "--no-defaults",
                     f"--datadir={self.folder / 'data'}",
+                    # One that starts clears this of temporary tables, another server's too.
+                    f"--tmpdir={self.folder}",
                     f"--socket={self.folder / 'socket'}",
                     f"--port={self.port}",
                     "--bind-address=127.0.0.1",

@@ -108,10 +108,8 @@ def test_a_server_that_is_frozen_is_unavailable_in_time_and_heals_by_itself(own_
     assert store.append("a", HELLO) == 1
     with frozen(own_server):
         # Over the connection that there is; then there is none, and no other to be had.
-        # Django, leaving a transaction, may try once to connect, for two seconds at least.
-        bound = BOUND + (2 if variant is PortableOrm else 0)
         for ask in (lambda: store.exchange("a", HELLO, 10, key), lambda: store.window("a", 10)):
-            with in_time(bound), pytest.raises(Unavailable):
+            with in_time(BOUND), pytest.raises(Unavailable):
                 ask()
     # What was asked of the frozen server may have been done by it since, or be so yet.
     with in_time(HEALED_SECONDS):

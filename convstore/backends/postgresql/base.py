@@ -27,7 +27,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
             try:
                 return psycopg.Connection.wait(connection, generator, interval, limit)
             except _WaitTimeout:
-                connection.close()  # or a ROLLBACK would wait for as long again
+                if self.connection is connection:  # and not the pool's, which sees to it
+                    self.close()  # or Django, leaving a transaction, would connect once more
                 raise psycopg.OperationalError(f"no answer within {limit} s") from None
 
         connection.wait = wait  # type: ignore[assignment,method-assign]
