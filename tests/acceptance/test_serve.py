@@ -110,7 +110,10 @@ def test_a_second_start_takes_a_second_or_two(tmp_path):
 
 def test_the_settings_of_gunicorn_are_honoured(tmp_path):
     with Service(tmp_path, WORKERS="2", THREADS="3", HOST="127.0.0.1") as service:
-        log = service.log.read_text()
+        deadline = time.monotonic() + 10
+        while (log := service.log.read_text()).count("Booting worker") < 2:
+            assert time.monotonic() < deadline, log
+            time.sleep(0.05)
     assert log.count("Booting worker") == 2
     assert f"Listening at: http://127.0.0.1:{service.port}" in log
 
