@@ -76,8 +76,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def needs_more(item: pytest.Item) -> bool:
     if "mariadb" in MISSING and "mariadb" not in DATABASES and item.get_closest_marker("mariadb"):
         return True
-    of_sql_server = re.search("mssql|sql_server|SQL Server", item.nodeid)
-    return "SQL Server's driver" in MISSING and of_sql_server is not None
+    if "SQL Server's driver" not in MISSING:
+        return False
+    parameters = getattr(item, "callspec", None)
+    about = f"{item.nodeid} {parameters and parameters.params}"
+    return re.search("mssql|sql_server|SQL Server|FreeTDS", about) is not None
 
 
 @pytest.fixture(scope="session")
