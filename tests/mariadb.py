@@ -7,16 +7,14 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import Self
 
 import pymysql
 
+from tests.servers import wait_until_it_answers
 from tests.service import free_port
-
-START_SECONDS = 60
 
 
 class MariaDb:
@@ -81,7 +79,9 @@ class MariaDb:
                 stdout=log,
                 stderr=log,
             )
-        self._wait_until_it_answers()
+        wait_until_it_answers(
+            self.process, lambda: self.execute("SELECT 1"), pymysql.MySQLError, self.folder / "log"
+        )
 
     def stop(self) -> None:
         if self.process.poll() is not None:
@@ -100,19 +100,6 @@ class MariaDb:
         with closing(connection), connection.cursor() as cursor:
             cursor.execute(statement)
             return list(cursor.fetchall())
-
-    def _wait_until_it_answers(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                self.execute("SELECT 1")
-            except pymysql.MySQLError:
-                if self.process.poll() is None and time.monotonic() < deadline:
-                    time.sleep(0.05)
-                    continue
-                log = (self.folder / "log").read_text()
-                raise AssertionError(f"MariaDB did not start:\n{log}") from None
-            return
 
 
 def mariadbd() -> str | None:

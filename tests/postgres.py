@@ -20,9 +20,8 @@ from typing import Any, LiteralString, Self
 import psutil  # type: ignore[import-untyped]
 import psycopg
 
+from tests.servers import wait_until_it_answers
 from tests.service import free_port
-
-START_SECONDS = 60
 
 
 class Postgres:
@@ -70,7 +69,12 @@ class Postgres:
                 stderr=log,
                 **self._who,
             )
-        self._wait_until_it_answers()
+        wait_until_it_answers(
+            self.process,
+            lambda: self.execute("SELECT 1"),
+            psycopg.OperationalError,
+            self.folder / "log",
+        )
 
     def stop(self) -> None:
         """End as `systemctl stop` does: whoever is connected is cut off, nothing is lost."""
@@ -94,19 +98,6 @@ class Postgres:
         with psycopg.connect(self.url(), autocommit=True) as connection:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
-
-    def _wait_until_it_answers(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                self.execute("SELECT 1")
-            except psycopg.OperationalError:
-                if self.process.poll() is None and time.monotonic() < deadline:
-                    time.sleep(0.02)
-                    continue
-                log = (self.folder / "log").read_text()
-                raise AssertionError(f"PostgreSQL did not start:\n{log}") from None
-            return
 
     @property
     def _who(self) -> dict[str, Any]:
