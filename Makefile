@@ -1,15 +1,19 @@
-# serve, test, lint, format, bench, replay: each sets up what it needs.
+# serve, mlserver, test, lint, format, bench, replay: each sets up what it needs.
 
 VENV = .venv
 BIN = $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: serve test lint format bench replay clean
+.PHONY: serve mlserver test lint format bench replay clean
 
 serve: $(VENV)/runtime static/staticfiles.json
 	@$(BIN)/python manage.py serve
 
-test: $(VENV)/dev .venv-clients/installed
+# The same memories as an MLServer runtime, on MLServer's ports: REST 8080, gRPC 8081, metrics 8082.
+mlserver: .venv-mlserver/installed
+	@MLSERVER_HOST=$${MLSERVER_HOST:-127.0.0.1} .venv-mlserver/bin/mlserver start $${MODELS_DIR:-models}
+
+test: $(VENV)/dev .venv-mlserver/installed .venv-clients/installed
 	@$(BIN)/python -m pytest
 
 lint: $(VENV)/dev
@@ -49,6 +53,12 @@ $(VENV)/dev: $(VENV)/runtime requirements-dev.txt
 	@$(BIN)/pip install --quiet --requirement requirements-dev.txt
 	@touch $@
 
+.venv-mlserver/installed: requirements-mlserver.txt requirements.txt
+	@sh scripts/make-venv .venv-mlserver
+	@echo "Installing MLServer, and what the store needs beside it, into .venv-mlserver ..."
+	@.venv-mlserver/bin/pip install --quiet --requirement requirements-mlserver.txt
+	@touch $@
+
 .venv-clients/installed: requirements-clients.txt
 	@sh scripts/make-venv .venv-clients
 	@echo "Installing other V2 clients, for the tests, into .venv-clients ..."
@@ -56,4 +66,4 @@ $(VENV)/dev: $(VENV)/runtime requirements-dev.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-clients static .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .venv-clients .venv-mlserver static .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -151,12 +151,13 @@ SPECTACULAR_SETTINGS = {
     "PREPROCESSING_HOOKS": ["memory_api.openapi.without_trailing_slash"],
     "POSTPROCESSING_HOOKS": ["memory_api.openapi.with_schemas"],
 }
+LOG_LEVEL = os.environ.get("LOG_LEVEL", "INFO").upper()
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": os.environ.get("LOG_LEVEL", "INFO").upper()},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
     # Or each 4xx would be a line in the log.
     "loggers": {"django.request": {"level": "ERROR"}},
 }

@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
@@ -53,16 +53,22 @@ def statements_for(using: str) -> Statements:
     return PortableOrm(using)
 
 
+def unobserved(seconds: float, retries: int) -> None:
+    """Nobody is told how long the database took."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConversationStore:
     """The conversations of one database, `using` being its alias in Django's `connections`.
 
     `variant` picks how statements are run; by default the fastest that the database has.
+    `observe` is told of each call to the database: its seconds, and how often it was run again.
     Not to be used inside `transaction.atomic()`: an answer would precede its COMMIT.
     """
 
     using: str = DEFAULT_DB_ALIAS
     variant: Callable[[str], Statements] = statements_for
+    observe: Callable[[float, int], None] = field(default=unobserved, compare=False)
 
     def append(self, memory_id: str, messages: Sequence[Message]) -> int:
         """Add messages, all or none; the position of the last. Raises as `exchange` does."""
@@ -106,40 +112,57 @@ class ConversationStore:
     def check(self) -> None:
         """Ask the database whether it can serve at all. Raises Unavailable."""
         try:
-            self.window("", 1)
+            replace(self, observe=unobserved).window("", 1)
         except Error as error:
             raise Unavailable("the database's tables are not those of this version") from error
 
     def _tried(self, work: Callable[[Statements], Answer]) -> Answer:
         """The answer of one whole transaction, tried again while that may help."""
+        begun, retries = time.monotonic(), 0
+        try:
+            while True:
+                try:
+                    return self._once(work)
+                except _Again as again:
+                    pause = min(SHORTEST_PAUSE * 2**retries, LONGEST_PAUSE)
+                    if time.monotonic() + pause > begun + settings.DATABASE_TIMEOUT:
+                        raise again.fault.reason(again.fault.says) from again.__cause__
+                time.sleep(random.uniform(0, pause))  # noqa: S311 - jitter, not a secret
+                retries += 1
+        finally:
+            self.observe(time.monotonic() - begun, retries)
+
+    def _once(self, work: Callable[[Statements], Answer]) -> Answer:
+        """The answer of one try. Raises _Again where another may succeed."""
         connection: Any = connections[self.using]
-        deadline = time.monotonic() + settings.DATABASE_TIMEOUT
-        pause = SHORTEST_PAUSE
-        while True:
-            try:
-                connection.ensure_connection()
-            except Error as error:
-                raise Unavailable("the database cannot be reached") from error
-            # A dead connection is found out by using it, and all is repeated on a new one:
-            # Django's check of it beforehand would be a round trip more.
-            connection.health_check_done = True
-            try:
-                return work(self.variant(self.using))
-            except TimeoutError as error:
-                raise Unavailable(faults.BUSY.says) from error
-            # Django lets a few errors through as the driver raised them.
-            except (Error, connection.Database.Error) as error:
-                fault = faults.judge(connection.vendor, error)
-                lost = fault is not None and fault.connection_lost
-                if lost or not connection.autocommit:  # or left inside the transaction
-                    with suppress(Error, connection.Database.Error):
-                        connection.close()
-                if fault is None:
-                    raise
-                if not fault.again or time.monotonic() + pause > deadline:
-                    raise fault.reason(fault.says) from error
-            time.sleep(random.uniform(0, pause))  # noqa: S311 - jitter, not a secret
-            pause = min(pause * 2, LONGEST_PAUSE)
+        try:
+            connection.ensure_connection()
+        except Error as error:
+            raise Unavailable("the database cannot be reached") from error
+        # A dead connection is found out by using it, and all is repeated on a new one:
+        # Django's check of it beforehand would be a round trip more.
+        connection.health_check_done = True
+        try:
+            return work(self.variant(self.using))
+        except TimeoutError as error:
+            raise Unavailable(faults.BUSY.says) from error
+        # Django lets a few errors through as the driver raised them.
+        except (Error, connection.Database.Error) as error:
+            fault = faults.judge(connection.vendor, error)
+            lost = fault is not None and fault.connection_lost
+            if lost or not connection.autocommit:  # or left inside the transaction
+                with suppress(Error, connection.Database.Error):
+                    connection.close()
+            if fault is None:
+                raise
+            raise (_Again(fault) if fault.again else fault.reason(fault.says)) from error
+
+
+class _Again(Exception):
+    """One try failed with `fault`, and the next may not."""
+
+    def __init__(self, fault: faults.Fault) -> None:
+        self.fault = fault
 
 
 def conversation_key(memory_id: str) -> UUID:

@@ -5,15 +5,18 @@ Knows tensors, messages and the store; knows neither HTTP, nor DRF, nor MLServer
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 
 from convstore.messages import Message, Part, is_utf8
-from memory_api import documents, v2
+from memory_api import documents, metrics, v2
 from memory_api.errors import BadRequest, TooLarge, shown
 from memory_api.memories import Memory
 
@@ -31,21 +34,26 @@ class Answer:
     binary: frozenset[str] = frozenset()
 
 
-def infer(memory: Memory, document: object) -> Answer:
+def infer(memory: Memory, document: object, request_id: str | None = None) -> Answer:
     """Store what the request says, if it says something, and answer with the window.
 
-    `document` is a V2 inference request as JSON values (BYTES elements may be bytes).
-    Raises BadRequest and TooLarge, nothing being written then; and the store's errors.
+    `document` is a V2 inference request as JSON values (BYTES elements may be bytes), and
+    `request_id` what the transport calls it, its header X-Request-Id. Raises BadRequest
+    and TooLarge, nothing being written then; and the store's errors.
     """
     request = v2.parse(document)
+    _refuse_too_large(request)
     outputs = _outputs(request)
     memory_id = _memory_id(request)
     size = _window_size(memory, request)
     messages = _messages(memory, request)
     if messages:
-        window = memory.store.exchange(memory_id, messages, size)
+        key = _request_key(memory, request_id or request.id, messages)
+        window = memory.store.exchange(memory_id, messages, size, key)
+        metrics.messages_stored.labels(*memory.labels).inc(len(messages))
     else:
         window = memory.store.window(memory_id, size)
+    metrics.window_messages.labels(*memory.labels).observe(len(window))
     tensors = {
         "memory_id": v2.tensor("memory_id", [memory_id]),
         "history": v2.tensor("history", [message.body for message in window]),
@@ -84,6 +92,16 @@ def _described(name: str, shape: list[int]) -> dict[str, Any]:
 
 
 # --- What is asked -----------------------------------------------------------------------
+
+
+def _refuse_too_large(request: v2.InferRequest) -> None:
+    """A door that knows its bodies' sizes has refused before; MLServer has no such limit."""
+    elements = (element for tensor in request.inputs for element in tensor.elements)
+    size = sum(len(element) for element in elements if isinstance(element, str | bytes))
+    if size > settings.MAX_BODY_BYTES:
+        raise TooLarge(
+            f"the tensors hold {size} characters; the limit is {settings.MAX_BODY_BYTES}"
+        )
 
 
 def _outputs(request: v2.InferRequest) -> Sequence[v2.Output]:
@@ -168,6 +186,23 @@ def _sent(memory: Memory, request: v2.InferRequest) -> dict[str, list[str]]:
             others = ", ".join(f"'{other}'" for other in sent)
             raise BadRequest(f"tensor '{name}' is missing, but {others} was sent")
     return sent
+
+
+def _request_key(
+    memory: Memory, request_id: str | None, messages: Sequence[Message]
+) -> UUID | None:
+    """What the store knows a request by that is delivered again; None where each one counts.
+
+    A pipeline's steps share the request's id, and a step in a cycle is asked under it many
+    times. So the key is of the step and of what is said, too. The step is the memory without
+    the version that Seldon's agent ends its name in: a request may be delivered again to the
+    next version.
+    """
+    if not memory.by_request_id or not request_id:
+        return None
+    step = memory.name.removesuffix(f"_{memory.version}")
+    said = [step, request_id, *(message.to_json() for message in messages)]
+    return UUID(bytes=sha256(json.dumps(said).encode()).digest()[:16], version=4)
 
 
 def _size(message: Message) -> int:

@@ -11,7 +11,14 @@ SettingsError        a model-settings.json that cannot be loaded
 from __future__ import annotations
 
 import json
+import logging
+import re
+import uuid
 
+logger = logging.getLogger(__name__)
+
+# A client's own request id that can stand in a log line.
+HARMLESS_ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 LONGEST_WORD = 60
 
 
@@ -39,3 +46,11 @@ def shown(word: str) -> str:
     """A client's own word inside a sentence: quoted, on one line, and cut where it is long."""
     text = json.dumps(word, ensure_ascii=False)
     return text if len(text) <= LONGEST_WORD else text[:LONGEST_WORD] + '..."'
+
+
+def unexpected(request_id: str, what: str, error: BaseException | None) -> str:
+    """Log a fault of ours, and the sentence that leads to it in the log."""
+    if not HARMLESS_ID.fullmatch(request_id):
+        request_id = str(uuid.uuid4())
+    logger.error("request %s %r failed", request_id, what, exc_info=error)
+    return f"the server failed; its log has the details under request {request_id}"

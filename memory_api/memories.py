@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import reprlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +21,7 @@ from sqlalchemy.engine import URL
 from convstore.databases import connect
 from convstore.errors import DatabaseUrlError
 from convstore.store import ConversationStore
+from memory_api import metrics
 from memory_api.errors import SettingsError, UnknownMemory
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ EXTRA_FIELDS = ("database", "config", "prompt_utils", "database_config", "memory
 TENSOR_NAMES = ("role", "content", "type")
 WINDOW_SIZE = 10
 MODEL_TYPE = "chat.completions"
-MEMORY_FIELDS = ("window_size", "tensor_names", "model_type", "auto_migrate")
+MEMORY_FIELDS = ("window_size", "tensor_names", "model_type", "auto_migrate", "idempotency")
 CONFIG_FIELDS = {
     "filesys": ("path", *MEMORY_FIELDS),
     "sql": ("url", "connection_options", *MEMORY_FIELDS),
@@ -46,14 +47,23 @@ KINDS: Mapping[type, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """What V2 calls a model: a name, perhaps a version, a window, and a store behind it."""
+    """What V2 calls a model: a name, perhaps a version, a window, and a store behind it.
+
+    `by_request_id`: what one request says is stored once, however often it is delivered.
+    """
 
     name: str
     version: str | None = None
     window_size: int = WINDOW_SIZE
     tensor_names: tuple[str, ...] = TENSOR_NAMES
     auto_migrate: bool = True
+    by_request_id: bool = False
     store: ConversationStore
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """What tells this memory's metrics from another's."""
+        return (self.name, self.version or "")
 
 
 # --- All memories of this process --------------------------------------------------------
@@ -137,13 +147,16 @@ def from_settings(document: Mapping[str, Any], where: str, *, name: str = "") ->
     if prompt_utils is not None:
         raise extra.wrong("prompt_utils", prompt_utils, "null: its fields were never published")
     database, config = _database_and_config(extra)
+    name = top.take("name", None, str) or name
+    version = parameters.take("version", None, str) or None
     memory = Memory(
-        name=top.take("name", None, str) or name,
-        version=parameters.take("version", None, str) or None,
+        name=name,
+        version=version,
         window_size=_window_size(config),
         tensor_names=_tensor_names(config),
         auto_migrate=config.take("auto_migrate", True, bool),
-        store=_store(database, config),
+        by_request_id=_by_request_id(config),
+        store=_store(database, config, metrics.observer(name, version or "")),
     )
     model_type = config.take("model_type", MODEL_TYPE, str)
     if model_type != MODEL_TYPE:
@@ -187,7 +200,16 @@ def _tensor_names(config: Section) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _store(database: str, config: Section) -> ConversationStore:
+def _by_request_id(config: Section) -> bool:
+    idempotency = config.take("idempotency", None, str)
+    if idempotency not in (None, "request_id"):
+        raise config.wrong("idempotency", idempotency, "'request_id' or null")
+    return idempotency is not None
+
+
+def _store(
+    database: str, config: Section, observe: Callable[[float, int], None]
+) -> ConversationStore:
     url: str | URL
     if database == "filesys":
         folder = config.take("path", "data", str)
@@ -196,7 +218,7 @@ def _store(database: str, config: Section) -> ConversationStore:
         url = config.take("url", settings.DATABASE_URL, str)
         options = config.take("connection_options", {}, dict)
     try:
-        return ConversationStore(connect(url, options))
+        return ConversationStore(connect(url, options), observe=observe)
     except DatabaseUrlError as error:
         raise SettingsError(f"{config.where}: {'.'.join(config.at)}: {error}") from None
 

@@ -1,43 +1,36 @@
-"""What Prometheus sees of the HTTP door, under the names that MLServer uses.
-
-With several worker processes, gunicorn.conf.py gives them a folder to add up in.
-"""
+"""What Prometheus sees of the memories, through whichever door they are asked."""
 
 from __future__ import annotations
 
-import os
-from functools import cache
+from collections.abc import Callable
 
-from django.contrib.admindocs.views import simplify_regex
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Summary, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import Counter, Histogram
 
-infer_success = Counter(
-    "model_infer_request_success", "Inference requests answered", ["model", "version"]
+LABELS = ("model", "version")
+
+messages_stored = Counter("memory_messages_stored", "Messages stored", LABELS)
+window_messages = Histogram(
+    "memory_window_messages",
+    "Messages in a reply's window",
+    LABELS,
+    buckets=(0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
 )
-infer_failure = Counter(
-    "model_infer_request_failure", "Inference requests refused or failed", ["model", "version"]
+database_seconds = Histogram(
+    "memory_database_seconds",
+    "Seconds from asking the database to its answer, tries that failed included",
+    LABELS,
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-infer_duration = Summary(
-    "model_infer_request_duration", "Seconds per inference request", ["model", "version"]
-)
-http_requests = Counter(
-    "rest_server_requests", "Requests by route and status", ["method", "path", "status_code"]
+database_retries = Counter(
+    "memory_database_retries", "Transactions that were run again after a fault", LABELS
 )
 
 
-def count(method: str | None, route: str, status: int) -> None:
-    """Count a request under its route's template, such as /v2/models/<name>/infer."""
-    http_requests.labels(method, template(route), status).inc()
+def observer(*labels: str) -> Callable[[float, int], None]:
+    """What a memory's store tells of each call to its database."""
 
+    def observe(seconds: float, retries: int) -> None:
+        database_seconds.labels(*labels).observe(seconds)
+        database_retries.labels(*labels).inc(retries)
 
-template = cache(simplify_regex)
-
-
-def exposition() -> bytes:
-    """Every metric, of all worker processes, in Prometheus's text format."""
-    registry = REGISTRY
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)
-    return generate_latest(registry)
+    return observe

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
-import uuid
 from typing import Any, ClassVar
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -17,8 +15,8 @@ from rest_framework.views import APIView
 
 from convstore import __version__
 from convstore.errors import MessageTooLarge, Unavailable
-from memory_api import contract, metrics, parsers
-from memory_api.errors import BadRequest, TooLarge, UnknownMemory
+from memory_api import contract, exposition, parsers
+from memory_api.errors import BadRequest, TooLarge, UnknownMemory, unexpected
 from memory_api.memories import Memory, memories, named
 from memory_api.openapi import answers, exposes, infers
 from memory_api.parsers import reply
@@ -32,8 +30,6 @@ STATUSES: dict[type[Exception], int] = {
     MessageTooLarge: 413,
 }
 RETRY_AFTER_SECONDS = 1
-# A client's own request id that can stand in a log line.
-HARMLESS_ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 
 
 class V2View(APIView):
@@ -48,7 +44,7 @@ class V2View(APIView):
     def finalize_response(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, *args, **kwargs)
         route = getattr(request.resolver_match, "route", "")
-        metrics.count(request.method, route, response.status_code)
+        exposition.count(request.method, route, response.status_code)
         if request.method == "HEAD":  # as long as the answer to GET, and not sent
             response.headers["Content-Length"] = str(len(response.content))
             response.content = b""
@@ -64,16 +60,11 @@ def error_response(error: Exception, context: dict[str, Any]) -> HttpResponse:
         return reply({"error": str(error)}, STATUSES[type(error)])
     if isinstance(error, APIException):
         return reply({"error": str(error.detail)}, error.status_code)
-    return reply({"error": unexpected(context["request"], error)}, 500)
+    return reply({"error": _unexpected(context["request"], error)}, 500)
 
 
-def unexpected(request: HttpRequest | Request, error: BaseException | None) -> str:
-    """Log a fault of ours, and the sentence that leads to it in the log."""
-    request_id = request.headers.get("X-Request-Id", "")
-    if not HARMLESS_ID.fullmatch(request_id):
-        request_id = str(uuid.uuid4())
-    logger.error("request %s %r failed", request_id, request.path, exc_info=error)
-    return f"the server failed; its log has the details under request {request_id}"
+def _unexpected(request: HttpRequest | Request, error: BaseException | None) -> str:
+    return unexpected(request.headers.get("X-Request-Id", ""), request.path, error)
 
 
 class Home(V2View):
@@ -139,13 +130,12 @@ class Infer(V2View):
     @infers
     def post(self, request: Request, name: str, version: str | None = None) -> HttpResponse:
         memory = named(name, version)
-        labels = (memory.name, memory.version or "")
         with (
-            metrics.infer_duration.labels(*labels).time(),
-            metrics.infer_failure.labels(*labels).count_exceptions(),
+            exposition.infer_duration.labels(*memory.labels).time(),
+            exposition.infer_failure.labels(*memory.labels).count_exceptions(),
         ):
-            answer = contract.infer(memory, request.data)
-        metrics.infer_success.labels(*labels).inc()
+            answer = contract.infer(memory, request.data, request.headers.get("X-Request-Id"))
+        exposition.infer_success.labels(*memory.labels).inc()
         return parsers.reply_to_inference(answer)
 
 
@@ -158,7 +148,7 @@ class RepositoryIndex(V2View):
 class Metrics(V2View):
     @exposes
     def get(self, request: Request) -> HttpResponse:
-        return HttpResponse(metrics.exposition(), content_type=CONTENT_TYPE_LATEST)
+        return HttpResponse(exposition.exposition(), content_type=CONTENT_TYPE_LATEST)
 
 
 def is_ready(memory: Memory) -> bool:
@@ -189,4 +179,4 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return reply({"error": unexpected(request, None)}, status=500)
+    return reply({"error": _unexpected(request, None)}, status=500)

@@ -1,0 +1,44 @@
+# One image with both doors: HTTP by default, MLServer with `mlserver start FOLDER`.
+FROM python:3.12-slim-bookworm AS build
+WORKDIR /app
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+COPY requirements.txt requirements-mlserver.txt ./
+# With the driver for MySQL and MariaDB, and what it needs for MySQL's default way to sign in.
+RUN python -m venv --without-pip /opt/venv \
+    && python -m pip --python /opt/venv/bin/python install --requirement requirements-mlserver.txt \
+        PyMySQL==1.2.4 cryptography==50.0.2 cffi==2.1.1 pycparser==3.12
+COPY . .
+# The key is for this command only; left to itself the service would make one and keep it.
+RUN SECRET_KEY=build /opt/venv/bin/python manage.py collectstatic --noinput --verbosity 0 \
+    && /opt/venv/bin/python -m compileall -q . \
+    && rm -rf data requirements*.txt
+
+FROM python:3.12-slim-bookworm
+WORKDIR /app
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /app .
+COPY models /models
+# 1000 is also the user as whom Seldon Core 2 runs its servers.
+RUN install --directory --owner 1000 --group 1000 data
+USER 1000:1000
+VOLUME /app/data
+# MLServer would write to the working directory, and start a second process for each model.
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONPATH=/app \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    HOST=0.0.0.0 \
+    MODELS_DIR=/models \
+    MLSERVER_PARALLEL_WORKERS=0 \
+    MLSERVER_DEBUG=false \
+    MLSERVER_METRICS_DIR=/tmp/mlserver-metrics \
+    MLSERVER_ENVIRONMENTS_DIR=/tmp/mlserver-environments
+# HTTP and metrics; MLServer's gRPC and metrics.
+EXPOSE 8080 8081 8082
+HEALTHCHECK --start-period=60s --interval=10s --timeout=5s CMD ["python", "-c", "\
+import os; from http.client import HTTPConnection as Connection; \
+port = os.environ.get('MLSERVER_HTTP_PORT') or os.environ.get('PORT') or '8080'; \
+door = Connection('127.0.0.1', int(port), timeout=4); door.request('GET', '/v2/health/live'); \
+raise SystemExit(door.getresponse().status != 200)"]
+# Seldon Core 2 sets MLSERVER_MODELS_DIR and no command: there the image alone decides.
+CMD ["sh", "-c", "if [ \"$MLSERVER_MODELS_DIR\" ]; then exec mlserver start \"$MLSERVER_MODELS_DIR\"; fi; exec python manage.py serve"]
