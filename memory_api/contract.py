@@ -200,7 +200,7 @@ def _request_key(
     """
     if not memory.by_request_id or not request_id:
         return None
-    step = memory.name.removesuffix(f"_{memory.version}")
+    step = memory.name.removesuffix(f"_{memory.version}") if memory.version else memory.name
     said = [step, request_id, *(message.to_json() for message in messages)]
     return UUID(bytes=sha256(json.dumps(said).encode()).digest()[:16], version=4)
 

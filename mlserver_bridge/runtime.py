@@ -86,6 +86,7 @@ class ConversationalMemory(MLModel):
     def _answer(self, payload: InferenceRequest, request_id: str) -> InferenceResponse:
         if not self.has_tables:
             self._make_tables()
+        _refuse_unsendable(payload.id)
         answer = contract.infer(self.memory, _request(payload), request_id)
         return _response(answer.document)
 
@@ -114,6 +115,12 @@ def _settings(model: MLModel) -> dict[str, Any]:
 def _headers(payload: InferenceRequest) -> dict[str, str]:
     """HTTP's headers or gRPC's metadata, as MLServer hands them over."""
     return (payload.parameters and payload.parameters.headers) or {}
+
+
+def _refuse_unsendable(request_id: str | None) -> None:
+    """MLServer repeats the id in a header of its reply, and would fail once all is stored."""
+    if not all(" " <= character <= "~" for character in request_id or ""):
+        raise BadRequest("'id' must be printable ASCII, since MLServer sends it back in a header")
 
 
 def _request(payload: InferenceRequest) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 
@@ -65,6 +65,21 @@ def _listed(item: list[Any] | str) -> str:
 def packed(*elements: bytes) -> bytes:
     """The elements of a binary BYTES tensor, each behind its length."""
     return b"".join(len(element).to_bytes(4, "little") + element for element in elements)
+
+
+def unpacked(blob: bytes) -> Iterator[bytes]:
+    """The elements that `packed` put together."""
+    while blob:
+        end = 4 + int.from_bytes(blob[:4], "little")
+        yield blob[4:end]
+        blob = blob[end:]
+
+
+def flat(data: Any) -> list[Any]:
+    """The elements of a tensor's data, however it is nested, row-major."""
+    return (
+        [element for item in data for element in flat(item)] if isinstance(data, list) else [data]
+    )
 
 
 def binary_tensor(name: str, size: Any, **changes: Any) -> dict[str, Any]:

@@ -27,8 +27,9 @@ from convstore.management.commands.migrate import patient
 from convstore.models import Conversation, Message
 from convstore.portable_orm import PortableOrm
 from convstore.store import ConversationStore, statements_for
-from tests.doors import HttpDoor
+from tests.doors import GrpcDoor, HttpDoor, RestDoor
 from tests.mariadb import MariaDb, mariadbd
+from tests.mlserver import MLServer
 from tests.postgres import Postgres, debians
 from tests.service import Service, write_memories
 
@@ -201,10 +202,24 @@ def service(
         yield service
 
 
-@pytest.fixture
-def door(service: Service) -> HttpDoor:
-    """A way in to every memory; the tests of the contract go through it."""
-    return HttpDoor(service)
+@pytest.fixture(scope="session")
+def mlserver(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MLServer]:
+    """MLServer with the same memories, over the same database."""
+    folder = tmp_path_factory.mktemp("mlserver")
+    url = service.environment["DATABASE_URL"]
+    with MLServer(folder, Path(service.environment["MODELS_DIR"]), DATABASE_URL=url) as mlserver:
+        yield mlserver
+
+
+@pytest.fixture(params=["http", "rest", "grpc", "grpc-raw"])
+def door(request: pytest.FixtureRequest, service: Service) -> HttpDoor | GrpcDoor:
+    """A way in to every memory; the tests of the contract go through each."""
+    if request.param == "http":
+        return HttpDoor(service)
+    mlserver: MLServer = request.getfixturevalue("mlserver")
+    if request.param == "rest":
+        return RestDoor(mlserver)
+    return GrpcDoor(mlserver, raw=request.param == "grpc-raw")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -32,6 +32,9 @@ MEMORIES: dict[str, tuple[str | None, dict[str, Any]]] = {
     "tools": (None, {"window_size": 50, "tensor_names": [*TOOLS, "name"]}),
     "contents": (None, {"tensor_names": ["content"]}),
     "versioned": ("3", {}),
+    "once": (None, {"idempotency": "request_id"}),
+    "once_1": ("1", {"idempotency": "request_id"}),
+    "other": (None, {"idempotency": "request_id"}),
     "down": (None, {"url": NOWHERE}),
 }
 
@@ -55,14 +58,15 @@ def write_memory(
 
 
 def checkout(folder: Path) -> Path:
-    """A copy of this project's files in `folder`, with this one's virtual environment."""
+    """A copy of this project's files in `folder`, with this one's virtual environments."""
     ours = shutil.ignore_patterns(".*", "data", "static", "tests")
 
     def ignored(directory: str, names: list[str]) -> set[str]:
         return set(ours(directory, names)) if Path(directory) == ROOT else {"__pycache__"}
 
     shutil.copytree(ROOT, folder, ignore=ignored)
-    (folder / ".venv").symlink_to(ROOT / ".venv")
+    for environment in (".venv", ".venv-mlserver"):
+        (folder / environment).symlink_to(ROOT / environment)
     return folder
 
 
@@ -73,8 +77,11 @@ def free_port() -> int:
     return port
 
 
-class Service:
-    """`make serve` in a checkout under `folder`, on a free port; stopped at the end."""
+class Process:
+    """`make` with `target` in a checkout under `folder`, on a free port; stopped at the end."""
+
+    target: str
+    ready = "/v2/health/live"
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder / "checkout"
@@ -91,7 +98,7 @@ class Service:
             checkout(self.folder)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                ["make", "serve"],
+                ["make", self.target],
                 cwd=self.folder,
                 env={**os.environ, **self.environment},
                 stdin=subprocess.DEVNULL,
@@ -99,7 +106,7 @@ class Service:
                 stderr=log,
                 start_new_session=True,
             )
-        self._wait_until_live()
+        self._wait_until_ready()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -107,18 +114,24 @@ class Service:
         self.process.wait(timeout=30)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to make, gunicorn and its workers, all of them started here."""
+        """Send a signal to make, the server and its workers, all of them started here."""
         os.killpg(self.process.pid, number)
 
-    def _wait_until_live(self) -> None:
+    def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 break
             try:
-                requests.get(f"{self.url}/v2/health/live", timeout=5).raise_for_status()
+                requests.get(self.url + self.ready, timeout=5).raise_for_status()
             except requests.RequestException:
                 time.sleep(0.1)
             else:
                 return
-        raise AssertionError(f"the service did not start:\n{self.log.read_text()}")
+        raise AssertionError(f"make {self.target} did not start:\n{self.log.read_text()}")
+
+
+class Service(Process):
+    """The HTTP door: gunicorn, by `make serve`."""
+
+    target = "serve"

@@ -91,7 +91,7 @@ def test_links_to_files_lead_somewhere(root):
 
 def test_the_rooms_that_contributing_names_are_there(root):
     text = (root / "CONTRIBUTING.md").read_text()
-    for path in re.findall(r"`((?:convstore|memory_api)/\w+\.py)`", text):
+    for path in re.findall(r"`((?:convstore|memory_api|mlserver_bridge)/\w+\.py)`", text):
         assert (root / path).is_file()
 
 

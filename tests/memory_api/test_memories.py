@@ -102,6 +102,8 @@ REFUSED_CONFIG = [
     ({"window_size": "many"}, "config.window_size is 'many'; it must be an integer"),
     ({"window_size": True}, "config.window_size is True; it must be an integer"),
     ({"window_size": 2.5}, "config.window_size is 2.5; it must be an integer"),
+    ({"idempotency": "key"}, "config.idempotency is 'key'; it must be 'request_id' or null"),
+    ({"idempotency": True}, "config.idempotency is True; it must be a string"),
     ({"tensor_names": ["role"]}, "config.tensor_names is ['role']"),
     ({"tensor_names": ["content", "content"]}, "config.tensor_names"),
     ({"tensor_names": ["content", "memory_id"]}, "config.tensor_names"),
