@@ -63,9 +63,10 @@ _taken: dict[str, Threads] = {}
 
 def take(using: str) -> Threads:
     """The threads of the database `using`, to be given back. For the event loop only."""
-    threads = _taken.setdefault(using, Threads(using))
-    threads.users += 1
-    return threads
+    if using not in _taken:
+        _taken[using] = Threads(using)
+    _taken[using].users += 1
+    return _taken[using]
 
 
 async def give_back(threads: Threads) -> None:
