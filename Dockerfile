@@ -11,7 +11,7 @@ COPY . .
 # The key is for this command only; left to itself the service would make one and keep it.
 RUN SECRET_KEY=build /opt/venv/bin/python manage.py collectstatic --noinput --verbosity 0 \
     && /opt/venv/bin/python -m compileall -q . \
-    && rm -rf data requirements*.txt
+    && rm -rf data models requirements*.txt
 
 FROM python:3.12-slim-bookworm
 WORKDIR /app
@@ -22,7 +22,7 @@ COPY models /models
 RUN install --directory --owner 1000 --group 1000 data
 USER 1000:1000
 VOLUME /app/data
-# MLServer would write to the working directory, and start a second process for each model.
+# Left to itself MLServer writes into the working directory, and works in a second process.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/app \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -31,6 +31,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     MODELS_DIR=/models \
     MLSERVER_PARALLEL_WORKERS=0 \
     MLSERVER_DEBUG=false \
+    MLSERVER_GRPC_MAX_MESSAGE_LENGTH=67108864 \
     MLSERVER_METRICS_DIR=/tmp/mlserver-metrics \
     MLSERVER_ENVIRONMENTS_DIR=/tmp/mlserver-environments
 # HTTP and metrics; MLServer's gRPC and metrics.

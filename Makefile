@@ -1,10 +1,11 @@
-# serve, mlserver, test, lint, format, bench, replay: each sets up what it needs.
+# serve, mlserver, image, test, lint, format, bench, replay: each sets up what it needs.
 
 VENV = .venv
+IMAGE = convstore
 BIN = $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: serve mlserver test lint format bench replay clean
+.PHONY: serve mlserver image test lint format bench replay clean
 
 serve: $(VENV)/runtime static/staticfiles.json
 	@$(BIN)/python manage.py serve
@@ -12,6 +13,11 @@ serve: $(VENV)/runtime static/staticfiles.json
 # The same memories as an MLServer runtime, on MLServer's ports: REST 8080, gRPC 8081, metrics 8082.
 mlserver: .venv-mlserver/installed
 	@MLSERVER_HOST=$${MLSERVER_HOST:-127.0.0.1} .venv-mlserver/bin/mlserver start $${MODELS_DIR:-models}
+
+# The image of both doors: with docker where its daemon answers, else with buildah.
+image:
+	@if docker info >/dev/null 2>&1; then docker build $(IMAGE_FLAGS) --tag $(IMAGE) .; \
+	else buildah build --format docker $(IMAGE_FLAGS) --tag $(IMAGE) .; fi
 
 test: $(VENV)/dev .venv-mlserver/installed .venv-clients/installed
 	@$(BIN)/python -m pytest
