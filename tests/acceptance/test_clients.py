@@ -19,6 +19,7 @@ from tests.bodies import document, new_id, recall, said, tensor
 from tests.service import ROOT, Service
 
 CLIENTS = ROOT / ".venv-clients" / "bin"
+MLSERVER = ROOT / ".venv-mlserver" / "bin" / "mlserver"
 SCRIPTS = Path(__file__).parent / "clients"
 TEXTS = [
     "👋🏽 first line\nsecond\r\n\tline, \"quoted\" \\ 'so' & so = 1+1 %41",
@@ -73,7 +74,7 @@ def mlserver_infer(
     files = ("--input-data-path", sent, "--output-data-path", received)
     where = ("--url", host, "--model-name", "memory")
     how = ("--workers", "1", "--retries", "1", *options)
-    run(CLIENTS / "mlserver", "infer", *where, *files, *how)
+    run(MLSERVER, "infer", *where, *files, *how)
     return [json.loads(line) for line in received.read_bytes().splitlines()]
 
 

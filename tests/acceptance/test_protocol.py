@@ -26,7 +26,7 @@ from tests.bodies import document, new_id, recall, said, tensor
 from tests.service import MEMORIES, ROOT
 
 SEED = runpy.run_path(str(Path(__file__).parent / "seed" / "functions.txt"))
-SCHEMAS = ".venv-clients/lib/python3*/site-packages/mlserver/rest/openapi"
+SCHEMAS = ".venv-mlserver/lib/python3*/site-packages/mlserver/rest/openapi"
 
 Validator = extend(
     Draft4Validator,
