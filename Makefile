@@ -12,7 +12,7 @@ serve: $(VENV)/runtime static/staticfiles.json
 
 # The same memories as an MLServer runtime, on MLServer's ports: REST 8080, gRPC 8081, metrics 8082.
 mlserver: .venv-mlserver/installed
-	@MLSERVER_HOST=$${MLSERVER_HOST:-127.0.0.1} .venv-mlserver/bin/mlserver start $${MODELS_DIR:-models}
+	@exec env MLSERVER_HOST=$${MLSERVER_HOST:-127.0.0.1} .venv-mlserver/bin/mlserver start $${MODELS_DIR:-models}
 
 # The image of both doors: with docker where its daemon answers, else with buildah.
 image:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from importlib.resources import files
 from itertools import islice
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # where `tests` is, when run as a script
@@ -186,19 +187,22 @@ def replay(
     *,
     run: str | None = None,
     cpu_seconds: Callable[[], float] | None = None,
+    connect: Callable[[str, str], Client] = Client,
 ) -> Summary:
     """Send the conversations to the service at `url`, read them back, say what differs.
 
     Conversation n has the memory_id `run`-n, `run` being a fresh word by default.
-    `cpu_seconds` tells how much CPU time the server has taken so far.
+    `cpu_seconds` tells how much CPU time the server has taken so far; `connect` makes each
+    client, out of the URL and the memory.
     """
     run = run or uuid.uuid4().hex
     jobs = [(f"{run}-{n}", conversation) for n, conversation in enumerate(conversations)]
     messages = sum(map(len, conversations))
+    connected = partial(connect, url, memory)
     cpu_before = cpu_seconds() if cpu_seconds else 0.0
-    sent, seconds = _by_clients(_send, "sending", url, memory, jobs, clients)
+    sent, seconds = _by_clients(_send, "sending", connected, jobs, clients)
     cpu = cpu_seconds() - cpu_before if cpu_seconds else None
-    read, read_seconds = _by_clients(_read_back, "reading back", url, memory, jobs, clients)
+    read, read_seconds = _by_clients(_read_back, "reading back", connected, jobs, clients)
     found = sent + read
     return Summary(
         conversations=len(jobs),
@@ -217,8 +221,7 @@ def replay(
 def _by_clients(
     work: Work,
     title: str,
-    url: str,
-    memory: str,
+    connect: Callable[[], Client],
     jobs: Sequence[tuple[str, Conversation]],
     clients: int,
 ) -> tuple[Findings, float]:
@@ -234,7 +237,7 @@ def _by_clients(
 
     def client(_: int) -> Findings:
         found: Findings = Counter()
-        with closing(Client(url, memory)) as connected:
+        with closing(connect()) as connected:
             while job := _next(left):
                 found += work(connected, *job, advance)
         return found

@@ -96,12 +96,15 @@ def _described(name: str, shape: list[int]) -> dict[str, Any]:
 
 def _refuse_too_large(request: v2.InferRequest) -> None:
     """A door that knows its bodies' sizes has refused before; MLServer has no such limit."""
-    elements = (element for tensor in request.inputs for element in tensor.elements)
-    size = sum(len(element) for element in elements if isinstance(element, str | bytes))
+    size = sum(_octets(element) for tensor in request.inputs for element in tensor.elements)
     if size > settings.MAX_BODY_BYTES:
-        raise TooLarge(
-            f"the tensors hold {size} characters; the limit is {settings.MAX_BODY_BYTES}"
-        )
+        raise TooLarge(f"the tensors hold {size} bytes; the limit is {settings.MAX_BODY_BYTES}")
+
+
+def _octets(element: object) -> int:
+    if isinstance(element, str):
+        return len(element) if element.isascii() else len(element.encode(errors="surrogatepass"))
+    return len(element) if isinstance(element, bytes) else 0
 
 
 def _outputs(request: v2.InferRequest) -> Sequence[v2.Output]:

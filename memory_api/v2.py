@@ -181,7 +181,9 @@ def _parameters(fields: Mapping[str, Any], what: str) -> dict[str, Any]:
 
 
 def _flag(parameters: Mapping[str, Any], name: str, default: bool) -> bool:
-    value = parameters.get(name, default)
+    value = parameters.get(name)
+    if value is None:  # null is what a client sends that has nothing to say
+        return default
     if not isinstance(value, bool):
         raise BadRequest(f"'{name}' is {_kind(value)}; it must be true or false")
     return value

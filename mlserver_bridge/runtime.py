@@ -6,6 +6,7 @@ What MLServer is, and what it does with a runtime: github.com/SeldonIO/MLServer,
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -82,6 +83,13 @@ class ConversationalMemory(MLModel):
             return await self.threads.run(partial(self._answer, payload, request_id))
         except Exception as error:
             raise self._refusal(error, request_id) from None
+
+    async def predict_stream(
+        self, payloads: AsyncIterator[InferenceRequest]
+    ) -> AsyncIterator[InferenceResponse]:
+        """A reply to each request of a stream; MLServer's own answers the first one only."""
+        async for payload in payloads:
+            yield await self.predict(payload)
 
     def _answer(self, payload: InferenceRequest, request_id: str) -> InferenceResponse:
         if not self.has_tables:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pytest
@@ -27,7 +28,8 @@ from convstore.management.commands.migrate import patient
 from convstore.models import Conversation, Message
 from convstore.portable_orm import PortableOrm
 from convstore.store import ConversationStore, statements_for
-from tests.doors import GrpcDoor, HttpDoor, RestDoor
+from tests.deploy.containers import can_be_started
+from tests.doors import DOORS, Door, opened
 from tests.mariadb import MariaDb, mariadbd
 from tests.mlserver import MLServer
 from tests.postgres import Postgres, debians
@@ -57,6 +59,8 @@ MISSING = {
         ("postgresql-debian", "postgresql", debians()),
         ("mariadb", "mariadb-server", mariadbd()),
         ("SQL Server's driver", "unixodbc", loads("pyodbc")),
+        ("buildah", "buildah", which("buildah")),
+        ("debootstrap", "debootstrap", which("debootstrap")),
     )
     if not found
 }
@@ -75,6 +79,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def needs_more(item: pytest.Item) -> bool:
+    if item.get_closest_marker("image"):
+        return bool({"buildah", "debootstrap"} & MISSING.keys()) or not can_be_started()
     if "mariadb" in MISSING and "mariadb" not in DATABASES and item.get_closest_marker("mariadb"):
         return True
     if "SQL Server's driver" not in MISSING:
@@ -211,15 +217,10 @@ def mlserver(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield mlserver
 
 
-@pytest.fixture(params=["http", "rest", "grpc", "grpc-raw"])
-def door(request: pytest.FixtureRequest, service: Service) -> HttpDoor | GrpcDoor:
+@pytest.fixture(params=DOORS)
+def door(request: pytest.FixtureRequest, service: Service) -> Door:
     """A way in to every memory; the tests of the contract go through each."""
-    if request.param == "http":
-        return HttpDoor(service)
-    mlserver: MLServer = request.getfixturevalue("mlserver")
-    if request.param == "rest":
-        return RestDoor(mlserver)
-    return GrpcDoor(mlserver, raw=request.param == "grpc-raw")
+    return opened(request.param, service, lambda: request.getfixturevalue("mlserver"))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -1,13 +1,19 @@
-"""Ways in to a memory, one class a door; the tests of the contract know no other."""
+"""Ways in to a memory, one class a door; the tests of the contract know no other.
+
+A test that asks for the fixture `door` runs at each of DOORS. What a protocol cannot say,
+or says otherwise, is for `at` some of them.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import struct
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import grpc
+import pytest
 import requests
 from tritonclient.grpc import service_pb2 as pb
 
@@ -16,6 +22,16 @@ from convstore.models import Conversation, Message
 from tests.bodies import flat, packed, unpacked
 from tests.mlserver import MLServer
 from tests.service import Process
+
+JSON_DOORS = ("http", "rest")
+GRPC_DOORS = ("grpc", "grpc-raw")
+MLSERVER_DOORS = ("rest", *GRPC_DOORS)
+DOORS = ("http", *MLSERVER_DOORS)
+
+
+def at(*doors: str) -> pytest.MarkDecorator:
+    """The test's `door` is each of these, and no other."""
+    return pytest.mark.parametrize("door", doors, indirect=True)
 
 
 @dataclass(frozen=True)
@@ -26,6 +42,7 @@ class Reply:
     document: dict[str, Any]
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    raw: bool = False  # whether gRPC's tensors came behind the message
 
     @property
     def history(self) -> list[str]:
@@ -48,6 +65,7 @@ class HttpDoor:
     """The Django service over HTTP."""
 
     bad_request = 400
+    too_large = 413
 
     def __init__(self, service: Process) -> None:
         self.service = service
@@ -67,6 +85,7 @@ class RestDoor(HttpDoor):
     """MLServer's REST, which reads a body as JSON only where a header says that it is."""
 
     bad_request = 422
+    too_large = 422
 
     def send(self, body: Any, memory: str = "memory", **headers: str) -> Reply:
         return super().send(body, memory, **{"Content-Type": "application/json", **headers})
@@ -76,11 +95,13 @@ class GrpcDoor:
     """MLServer's gRPC, the elements of tensors as `bytes_contents`, or `raw` behind them."""
 
     bad_request = 422
+    too_large = 422
     statuses: ClassVar = {
         grpc.StatusCode.OK: 200,
         grpc.StatusCode.FAILED_PRECONDITION: 422,
         grpc.StatusCode.NOT_FOUND: 404,
         grpc.StatusCode.INTERNAL: 500,
+        grpc.StatusCode.RESOURCE_EXHAUSTED: 500,  # where MLServer's words are too many for gRPC
         grpc.StatusCode.UNKNOWN: 503,  # MLServer has no code for it
     }
 
@@ -91,30 +112,57 @@ class GrpcDoor:
     def infer(self, document: dict[str, Any], memory: str = "memory", **metadata: str) -> Reply:
         name, _, version = memory.partition("/versions/")
         request = infer_request(document, self.raw, model_name=name, model_version=version)
+        reply = self.send(request, **metadata)
+        assert reply.status != 200 or reply.raw == self.raw
+        return reply
+
+    def send(self, request: pb.ModelInferRequest, **metadata: str) -> Reply:
+        """Any message at all, as it is."""
         try:
             response = self.service.grpc.ModelInfer(
                 request, timeout=60, metadata=tuple(metadata.items())
             )
         except grpc.RpcError as error:
             return Reply(self.statuses[error.code()], {"error": error.details()})
-        assert bool(response.raw_output_contents) == self.raw
-        return Reply(200, infer_response(response))
+        raw = bool(response.raw_output_contents)
+        return Reply(200, infer_response(response), raw=raw)
+
+
+Door = HttpDoor | GrpcDoor
+
+
+def opened(name: str, service: Process, mlserver: Callable[[], MLServer]) -> Door:
+    """The door of this name, out of DOORS; `mlserver` starts it, where it is wanted."""
+    if name == "http":
+        return HttpDoor(service)
+    if name == "rest":
+        return RestDoor(mlserver())
+    return GrpcDoor(mlserver(), raw=name == "grpc-raw")
+
+
+NUMBERS = {"INT64": ("int64_contents", "q"), "FP32": ("fp32_contents", "f")}
 
 
 def infer_request(document: dict[str, Any], raw: bool, **fields: str) -> pb.ModelInferRequest:
-    """A V2 document as gRPC's message; its tensors must be of text."""
+    """A V2 document as gRPC's message, whose tensors are flat, and of one type each."""
     request = pb.ModelInferRequest(id=document.get("id") or "", **fields)
     set_parameters(request.parameters, document.get("parameters"))
     for tensor in document["inputs"]:
-        elements = [element.encode() for element in flat(tensor["data"])]
         sent = request.inputs.add(
             name=tensor["name"], datatype=tensor["datatype"], shape=tensor["shape"]
         )
         set_parameters(sent.parameters, tensor.get("parameters"))
-        if raw:
-            request.raw_input_contents.append(packed(*elements))
+        elements = flat(tensor["data"])
+        contents, code = "bytes_contents", ""
+        if any(isinstance(element, int | float) for element in elements):
+            contents, code = NUMBERS.get(sent.datatype, NUMBERS["INT64"])
         else:
-            sent.contents.bytes_contents.extend(elements)
+            elements = [_encoded(element) for element in elements]
+        if raw:
+            numbers = struct.pack(f"<{len(elements)}{code}", *elements) if code else b""
+            request.raw_input_contents.append(numbers or packed(*elements))
+        else:
+            getattr(sent.contents, contents).extend(elements)
     for output in document.get("outputs") or ():
         set_parameters(
             request.outputs.add(name=output["name"]).parameters, output.get("parameters")
@@ -122,10 +170,17 @@ def infer_request(document: dict[str, Any], raw: bool, **fields: str) -> pb.Mode
     return request
 
 
+def _encoded(element: str | bytes) -> bytes:
+    return element if isinstance(element, bytes) else element.encode()
+
+
 def set_parameters(to: Any, parameters: dict[str, Any] | None) -> None:
     kinds = {bool: "bool_param", int: "int64_param", str: "string_param"}
     for name, value in (parameters or {}).items():
-        setattr(to[name], kinds[type(value)], value)
+        if value is None:  # a parameter that has no value
+            to[name].SetInParent()
+        else:
+            setattr(to[name], kinds[type(value)], value)
 
 
 def infer_response(response: pb.ModelInferResponse) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any, LiteralString, Self
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import psycopg
 
 from tests.servers import wait_until_it_answers

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
+import psutil
 import requests
 
 ROOT = Path(__file__).parent.parent
@@ -77,6 +78,13 @@ def free_port() -> int:
     return port
 
 
+def in_group(pid: int, group: int) -> bool:
+    try:
+        return os.getpgid(pid) == group
+    except ProcessLookupError:
+        return False
+
+
 class Process:
     """`make` with `target` in a checkout under `folder`, on a free port; stopped at the end."""
 
@@ -109,9 +117,13 @@ class Process:
         self._wait_until_ready()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
+        group = [psutil.Process(pid) for pid in psutil.pids() if in_group(pid, self.process.pid)]
         self.signal(signal.SIGTERM)
         self.process.wait(timeout=30)
+        # make is gone before the server is, which still has to let go of its database.
+        _, left = psutil.wait_procs(group, timeout=30)
+        assert not left
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to make, the server and its workers, all of them started here."""

@@ -3,17 +3,47 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
-from benchmarks.replay import chitchat, differences, replay
+from benchmarks.replay import Client, RequestFailed, chitchat, differences, replay
+from tests.doors import JSON_DOORS, Door, at
 
 CONVERSATIONS = 200
 
 
-def test_real_conversations_come_back_as_they_were_sent(service):
+class DoorClient(Client):
+    """A client that goes through a door of the tests."""
+
+    def __init__(self, door: Door, memory: str) -> None:
+        self.door = door
+        self.memory = memory
+
+    def close(self) -> None:
+        pass
+
+    def infer(self, document: dict[str, Any]) -> list[str]:
+        reply = self.door.infer(document, self.memory)
+        if reply.status != 200:
+            raise RequestFailed(f"{reply.status} {reply.document}")
+        return reply.history
+
+
+@at(*JSON_DOORS)
+def test_real_conversations_come_back_as_they_were_sent(door):
+    assert_exact(door.service.url)
+
+
+@at("grpc")
+def test_real_conversations_come_back_as_they_were_sent_in_grpc(door):
+    assert_exact("", connect=lambda _, memory: DoorClient(door, memory))
+
+
+def assert_exact(url: str, **how: Any) -> None:
+    """All of some conversations, sent and read back."""
     conversations = chitchat(CONVERSATIONS)
-    summary = replay(service.url, "memory", conversations)
+    summary = replay(url, "memory", conversations, **how)
     assert summary.exact, str(summary)
     assert summary.conversations == CONVERSATIONS
     assert summary.messages == sum(map(len, conversations)) > 5000

@@ -1,4 +1,4 @@
-"""The seed document replayed, against a service started the way the README says.
+"""The seed document replayed, against both services, each started the way the README says.
 
 What the document prints is in the folder `seed`, line for line: its two functions (their
 indentation put back), its settings files, and the replies as `pprint` wrote them.
@@ -22,7 +22,8 @@ import pytest
 import requests
 from sqlalchemy.engine import make_url
 
-from tests.service import ROOT, Service, checkout
+from tests.mlserver import MLServer
+from tests.service import ROOT, Process, Service, checkout
 
 SEED = Path(__file__).parent / "seed"
 FUNCTIONS = runpy.run_path(str(SEED / "functions.txt"))
@@ -83,7 +84,7 @@ def history(response: requests.Response) -> list[str]:
     return data
 
 
-def endpoint(service: Service, memory: str = "filesys-memory") -> str:
+def endpoint(service: Process, memory: str = "filesys-memory") -> str:
     return f"{service.url}/v2/models/{memory}/infer"
 
 
@@ -97,18 +98,36 @@ def say(url: str, memory_id: str, messages: list[tuple[str, str]]) -> list[reque
     ]
 
 
-@pytest.fixture(scope="module")
-def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """`make serve` in a fresh checkout, nothing configured but the port."""
-    with Service(tmp_path_factory.mktemp("shipped")) as service:
+def serve(folder: Path, **environment: str) -> Service:
+    """`make serve` in a checkout, fresh or used before, nothing configured but the port."""
+    return Service(folder, **environment)
+
+
+def mlserver(folder: Path, **environment: str) -> MLServer:
+    """`make mlserver` in a checkout, with its models."""
+    models = folder / "checkout" / "models"
+    return MLServer(folder, models if models.exists() else ROOT / "models", None, **environment)
+
+
+both = pytest.mark.parametrize("started", [serve, mlserver])
+
+
+@pytest.fixture(scope="module", params=[serve, mlserver])
+def shipped(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Process]:
+    """The service in a fresh checkout."""
+    with request.param(tmp_path_factory.mktemp("shipped")) as service:
         yield service
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=[serve, mlserver])
 def edited(
-    new_database: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Service]:
-    """A checkout whose models folder was edited.
+    request: pytest.FixtureRequest,
+    new_database: Callable[[str], str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Process]:
+    """The service in a checkout whose models folder was edited.
 
     psql-memory: the document's file, its URL pointed at a PostgreSQL server of ours;
     psql-memory_1: the same as Seldon Core 2 writes it, with a window of 4;
@@ -131,7 +150,7 @@ def edited(
     shipped = json.loads((models / "filesys-memory/model-settings.json").read_text())
     shipped["parameters"]["extra"]["config"]["window_size"] = 2
     write(models / "filesys-memory", shipped)
-    with Service(folder) as service:
+    with request.param(folder) as service:
         yield service
 
 
@@ -141,7 +160,7 @@ def write(folder: Path, settings: dict[str, Any]) -> None:
 
 
 @contextmanager
-def crashing(service: Service) -> Iterator[Service]:
+def crashing(service: Process) -> Iterator[Process]:
     """A service that ends by kill -9, all of its processes at once."""
     service.__enter__()
     try:
@@ -266,16 +285,18 @@ def test_the_postgresql_sample_comes_back_whole_with_the_printed_settings(edited
 # --- Started again -----------------------------------------------------------------------
 
 
-def test_a_second_start_in_the_same_folder_keeps_the_conversation(tmp_path):
+@both
+def test_a_second_start_in_the_same_folder_keeps_the_conversation(tmp_path, started):
     memory_id = str(uuid.uuid4())
-    with Service(tmp_path) as service:
+    with started(tmp_path) as service:
         say(endpoint(service), memory_id, FIVE_MESSAGES[:3])
-    with Service(tmp_path) as service:
+    with started(tmp_path) as service:
         *_, last = say(endpoint(service), memory_id, FIVE_MESSAGES[3:])
     assert history(last) == [element(*message) for message in FIVE_MESSAGES]
 
 
-def test_what_was_acknowledged_survives_kill_9(tmp_path):
+@both
+def test_what_was_acknowledged_survives_kill_9(tmp_path, started):
     """Four clients talk, each to its own conversation, when all processes are killed."""
     acknowledged: dict[str, list[str]] = {str(uuid.uuid4()): [] for _ in range(4)}
     under_way = threading.Semaphore(0)
@@ -290,7 +311,7 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path):
             under_way.release()
 
     # Its own TMPDIR, since it has no chance to tidy up.
-    with crashing(Service(tmp_path, TMPDIR=str(tmp_path))) as service:
+    with crashing(started(tmp_path, TMPDIR=str(tmp_path))) as service:
         url = endpoint(service)
         clients = [threading.Thread(target=talk, args=(url, each)) for each in acknowledged]
         for client in clients:
@@ -300,7 +321,7 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path):
     for client in clients:
         client.join(timeout=30)
         assert not client.is_alive()
-    with Service(tmp_path) as service:
+    with started(tmp_path) as service:
         for memory_id, last in acknowledged.items():
             assert last
             stored = history(get_inference_request(memory_id=memory_id, endpoint=endpoint(service)))

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from shutil import disk_usage
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 
 from tests.bodies import recall, said

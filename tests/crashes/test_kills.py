@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 import time
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 
 from tests.crashes.databases import KINDS, database, serving

@@ -8,24 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import connections
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from convstore.databases import connect
 from tests.bodies import document, new_id, recall, said, several, tensor
-from tests.doors import Reply, stored
+from tests.doors import GRPC_DOORS, JSON_DOORS, MLSERVER_DOORS, HttpDoor, Reply, at
 
 CALL = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
 OTHER_CALL = {"id": "call_2", "type": "function", "function": {"name": "time", "arguments": "{}"}}
-
-
-@pytest.fixture
-def rows(service, django_db_blocker):
-    """How many conversations and messages there are now."""
-    with django_db_blocker.unblock():
-        yield lambda: stored(service)
-        connections[connect(service.environment["DATABASE_URL"])].close()
 
 
 def element(role: str, *parts: object, **also: Any) -> str:
@@ -213,9 +203,10 @@ def test_a_memory_of_contents_alone_stores_them(door):
     assert [part["value"] for part in message["content"]] == ["a", "b"]
 
 
-# --- How data is nested ------------------------------------------------------------------
+# --- How data is nested, which in gRPC it cannot be --------------------------------------
 
 
+@at(*JSON_DOORS)
 @pytest.mark.parametrize(
     "data",
     [
@@ -236,6 +227,7 @@ def test_nested_data_is_flattened_row_major(door, data):
     assert door.infer(request).history == [element("user", "a", "b", "c")]
 
 
+@at(*JSON_DOORS)
 def test_every_tensor_may_be_nested(door):
     memory_id = new_id()
     request = document(
@@ -252,6 +244,7 @@ def test_every_tensor_may_be_nested(door):
     assert [part["type"] for part in message["content"]] == ["text", "image"]
 
 
+@at(*JSON_DOORS)
 def test_a_bare_string_is_one_element(door):
     request = document(
         tensor("memory_id", new_id()), tensor("role", "user"), tensor("content", "hello")
@@ -268,6 +261,7 @@ WORDS = st.text("abc", max_size=3)
 NESTED = st.lists(st.recursive(WORDS, st.lists, max_leaves=12)).filter(leaves)
 
 
+@at(*JSON_DOORS)
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -340,6 +334,7 @@ def test_an_empty_text_in_a_list_is_a_part(door):
     assert door.infer(request).history == [element("assistant", ""), element("user", "a")]
 
 
+@at(*JSON_DOORS)
 def test_several_messages_may_be_nested_and_declare_any_shape(door):
     request = document(
         tensor("memory_id", [new_id()]),
@@ -365,7 +360,7 @@ def test_of_several_messages_all_are_added_or_none(door, rows, bad):
 
     reply = door.infer(several(memory_id, ["user"] * 3, content=[["1"], ["2"], bad]))
 
-    assert reply.status == 400
+    assert reply.status == door.bad_request
     assert rows() == before
     assert door.infer(recall(memory_id)).texts == ["0"]
 
@@ -538,8 +533,6 @@ def test_what_is_kept_beside_the_content_has_the_order_of_the_settings(door):
 IGNORED = {
     "text": [tensor("output_all", ["{}"])],
     "numbers": [tensor("logits", [[0.5, 1e-9], [2, -3]], datatype="FP32", shape=[2, 2])],
-    "an unknown datatype": [tensor("odd", [1], datatype="COMPLEX64")],
-    "objects and nulls": [tensor("odd", [{"a": None}, None, True])],
     "no data": [tensor("empty", [], shape=[0])],
     "a doubled name": [tensor("output_all", ["a"]), tensor("output_all", ["b"])],
     "other letters": [tensor("Role", ["assistant"]), tensor(" content", ["x"])],
@@ -559,7 +552,56 @@ def test_tensors_that_are_not_the_memorys_are_ignored(door, tensors):
     assert door.infer(request).history == [element("user", "hello")]
 
 
-def test_fields_and_parameters_that_a_memory_does_not_know_are_ignored(door):
+@at("http", "grpc")
+def test_a_tensor_of_an_unknown_datatype_is_ignored(door):
+    request = said(new_id(), "hello")
+    request["inputs"] += [tensor("odd", [1], datatype="COMPLEX64")]
+
+    assert door.infer(request).history == [element("user", "hello")]
+
+
+@at("rest")
+def test_an_unknown_datatype_is_not_of_mlservers_grammar(door, rows):
+    request = said(new_id(), "hello")
+    request["inputs"] += [tensor("odd", [1], datatype="COMPLEX64")]
+    before = rows()
+
+    reply = door.infer(request)
+
+    assert reply.status == 422
+    assert [fault["type"] for fault in reply.document["detail"]] == ["enum"]
+    assert rows() == before
+
+
+@at("grpc-raw")
+def test_an_unknown_datatype_is_not_unpacked_by_mlserver(door, rows):
+    request = said(new_id(), "hello")
+    request["inputs"] += [tensor("odd", [1], datatype="COMPLEX64")]
+    before = rows()
+
+    reply = door.infer(request)
+
+    assert (reply.status, reply.document["error"]) == (500, "'COMPLEX64' is not a valid Datatype")
+    assert rows() == before
+
+
+@at(*JSON_DOORS)
+def test_objects_and_nulls_in_another_tensor_are_ignored(door):
+    request = said(new_id(), "hello")
+    request["inputs"] += [tensor("odd", [{"a": None}, None, True])]
+
+    assert door.infer(request).history == [element("user", "hello")]
+
+
+def test_parameters_that_a_memory_does_not_know_are_ignored(door):
+    request = said(new_id(), "hello", parameters={"temperature": "0.5", "priority": 1, "n": True})
+    request["inputs"][2]["parameters"] = {"content_type": "str", "extra": 1}
+
+    assert door.infer(request).history == [element("user", "hello")]
+
+
+@at(*JSON_DOORS)
+def test_fields_and_nested_parameters_that_a_memory_does_not_know_are_ignored(door):
     request = said(
         new_id(),
         "hello",
@@ -571,6 +613,7 @@ def test_fields_and_parameters_that_a_memory_does_not_know_are_ignored(door):
     assert door.infer(request).history == [element("user", "hello")]
 
 
+@at(*JSON_DOORS)
 def test_nulls_stand_for_what_is_absent(door):
     request = said(new_id(), "hello", id=None, parameters=None, outputs=None)
     request["inputs"][2]["parameters"] = None
@@ -669,6 +712,7 @@ def test_a_request_may_ask_for_a_window_of_its_own(door):
     assert after.texts == ["2", "3", "4", "5"]
 
 
+@at(*JSON_DOORS)
 def test_the_older_form_of_the_window_size_is_accepted(door):
     memory_id = talk(door, *["user"] * 6)
     parameters = {"memory_parameters": {"window_size": 2}}
@@ -676,6 +720,7 @@ def test_the_older_form_of_the_window_size_is_accepted(door):
     assert door.infer(recall(memory_id, parameters=parameters)).texts == ["4", "5"]
 
 
+@at(*JSON_DOORS)
 def test_of_both_forms_of_the_window_size_the_newer_counts(door):
     memory_id = talk(door, *["user"] * 6)
     parameters = {"window_size": 3, "memory_parameters": {"window_size": 2}}
@@ -683,18 +728,27 @@ def test_of_both_forms_of_the_window_size_the_newer_counts(door):
     assert door.infer(recall(memory_id, parameters=parameters)).texts == ["3", "4", "5"]
 
 
-@pytest.mark.parametrize(
-    "parameters",
-    [
-        {"window_size": None},
-        {"memory_parameters": None},
-        {"memory_parameters": {"window_size": None}},
-    ],
-)
-def test_a_null_window_size_is_none_at_all(door, parameters):
+@pytest.mark.parametrize("name", ["window_size", "memory_parameters"])
+def test_a_null_window_size_is_none_at_all(door, name):
     memory_id = talk(door, *["user"] * 6)
 
+    reply = door.infer(recall(memory_id, parameters={name: None}), "two")
+
+    assert reply.texts == ["4", "5"]
+
+
+@at(*JSON_DOORS)
+def test_a_null_window_size_in_the_older_form_is_none_at_all(door):
+    memory_id = talk(door, *["user"] * 6)
+    parameters = {"memory_parameters": {"window_size": None}}
+
     assert door.infer(recall(memory_id, parameters=parameters), "two").texts == ["4", "5"]
+
+
+@at(*JSON_DOORS)
+def test_a_null_flag_for_binary_data_is_none_at_all(door):
+    memory_id = talk(door, "user")
+    assert door.infer(recall(memory_id, parameters={"binary_data_output": None})).texts == ["0"]
 
 
 def test_a_tool_call_without_content_has_an_empty_text(door):
@@ -778,15 +832,16 @@ def test_a_history_element_is_spaced_as_json_dumps_does(door):
     assert history == element("us\u00e9r", text, "")
 
 
+@at(*JSON_DOORS)
 def test_text_travels_as_utf8_and_not_as_escapes(door):
-    reply = door.infer(said("é-" + new_id(), "é 日本 😀", role="Людмила", id="ñ"))
+    reply = door.infer(said("é-" + new_id(), "é 日本 😀", role="Людмила"))
 
-    assert reply.document["id"] == "ñ"
-    for text in ("é 日本 😀", "Людмила", "ñ", "é-"):
+    for text in ("é 日本 😀", "Людмила", "é-"):
         assert text.encode() in reply.body
     assert b"\\u" not in reply.body
 
 
+@at("http")
 def test_a_message_that_is_not_utf8_is_escaped_whole(door):
     memory_id = new_id()
     door.infer(said(memory_id, "before: é"))
@@ -799,11 +854,75 @@ def test_a_message_that_is_not_utf8_is_escaped_whole(door):
     )
 
 
-@pytest.mark.parametrize("sent", ["", "42", "not a UUID", "é 😀", " ", "x" * 1000, "a\0\ud800"])
+@at(*MLSERVER_DOORS)
+def test_a_message_that_is_not_utf8_is_read_through_mlserver_as_it_was_stored(door, service):
+    memory_id = new_id()
+    history = HttpDoor(service).infer(said(memory_id, "é \ud800", role="ü")).history
+
+    assert door.infer(recall(memory_id)).history == history
+
+
+@at("rest")
+def test_a_lone_surrogate_is_no_json_to_mlserver(door, rows):
+    before = rows()
+
+    reply = door.infer(said(new_id(), "\ud800"))
+
+    assert reply.status == 422
+    assert [detail["type"] for detail in reply.document["detail"]] == ["json_invalid"]
+    assert rows() == before
+
+
+@at(*GRPC_DOORS)
+@pytest.mark.parametrize("name", ["memory_id", "role", "content", "type"])
+@pytest.mark.parametrize("text", [b"\xff\xfe", b"\xed\xa0\x80", b"half \xf0\x9f"], ids=str)
+def test_bytes_that_are_not_utf8_are_refused(door, rows, name, text):
+    request = said(new_id(), "hello")
+    (changed,) = [sent for sent in request["inputs"] if sent["name"] == name]
+    changed["data"] = [text]
+    before = rows()
+
+    reply = door.infer(request)
+
+    assert reply.status == door.bad_request
+    assert reply.document == {"error": f"element 0 of tensor '{name}' is not UTF-8"}
+    assert rows() == before
+
+
+@pytest.mark.parametrize("sent", ["42", "not a UUID", " ", "~!@", "x" * 1000])
 def test_an_id_is_echoed_as_it_was_sent(door, sent):
     assert door.infer(recall("x", id=sent)).document["id"] == sent
 
 
+@at(*JSON_DOORS)
+def test_an_empty_id_is_echoed(door):
+    assert door.infer(recall("x", id="")).document["id"] == ""
+
+
+@at("http")
+@pytest.mark.parametrize("sent", ["é 😀", "a\0\ud800", "\r\n"])
+def test_an_id_may_be_any_text_in_http(door, sent):
+    reply = door.infer(recall("x", id=sent))
+
+    assert reply.document["id"] == sent
+
+
+@at(*MLSERVER_DOORS)
+@pytest.mark.parametrize("sent", ["é", "a\0b", "\x7f", "a\nb", "a\r\nX-Evil: 1", "\u2028"])
+def test_an_id_that_mlserver_cannot_send_back_in_a_header_is_refused(door, rows, sent):
+    before = rows()
+
+    for request in (said(new_id(), "hello", id=sent), recall("x", id=sent)):
+        reply = door.infer(request)
+        assert reply.status == door.bad_request
+        assert reply.document == {
+            "error": "'id' must be printable ASCII, since MLServer sends it back in a header"
+        }
+        assert "X-Evil" not in reply.headers
+    assert rows() == before
+
+
+@at(*JSON_DOORS)
 @pytest.mark.parametrize("fields", [{}, {"id": None}], ids=["absent", "null"])
 def test_without_an_id_each_reply_has_a_new_uuid4(door, fields):
     ids = [door.infer(recall("x", **fields)).document["id"] for _ in range(2)]
@@ -811,6 +930,11 @@ def test_without_an_id_each_reply_has_a_new_uuid4(door, fields):
     assert [uuid.UUID(each).version for each in ids] == [4, 4]
     assert [str(uuid.UUID(each)) for each in ids] == ids
     assert ids[0] != ids[1]
+
+
+@at(*GRPC_DOORS)
+def test_without_an_id_a_reply_has_none_in_grpc(door):
+    assert door.infer(recall("x")).document["id"] == ""
 
 
 @pytest.mark.parametrize(

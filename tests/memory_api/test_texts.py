@@ -20,11 +20,19 @@ from tests.bodies import (
     several,
     tensor,
 )
+from tests.doors import GRPC_DOORS, JSON_DOORS, MLSERVER_DOORS, HttpDoor, at
 
 modest = settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
+# Lone surrogates are no UTF-8, and so are said by JSON's escapes alone; MLServer's JSON has none.
+SURROGATES = {
+    "a high surrogate": "\ud800",
+    "a low surrogate": "a\udfff",
+    "surrogates in the wrong order": "\udc00\ud800",
+    "a surrogate among emoji": "😀\ud83d😀",
+}
 NASTY = {
     "empty": "",
     "a blank": " ",
@@ -43,10 +51,6 @@ NASTY = {
     "line and paragraph separators": "a\u2028b\u2029c\u0085d",
     "noncharacters": "\ufffe\uffff\U0010fffe\U0010ffff",
     "a replacement character": "\ufffd",
-    "a high surrogate": "\ud800",
-    "a low surrogate": "a\udfff",
-    "surrogates in the wrong order": "\udc00\ud800",
-    "a surrogate among emoji": "😀\ud83d😀",
     "backslashes": "\\ \\\\ \\n \\u0041 \\x00 \\ud800",
     "quotes": "' \" ` ''' \"\"\"",
     "a format": "%s %(key)s %% %d {0} {key} $1 ? :key",
@@ -67,16 +71,24 @@ LONG = {
     "20 MB of emoji": "😀" * 5_000_000,
     "a megabyte of NULs": "\0" * 1_000_000,
     "a megabyte of quotes": '"\\' * 500_000,
-    "a megabyte of surrogates": "\udead" * 1_000_000,
 }
 
-CHARACTERS = st.characters()  # with surrogates
-TEXTS = st.one_of(
-    st.text(CHARACTERS),
-    st.text(CHARACTERS | st.sampled_from("\0\ud800\udfff\ufeff\u2028\\\"'%\n😀"), max_size=8),
-    st.builds(str.__mul__, CHARACTERS, st.integers(1, 20_000)),
-)
-UTF8 = st.text()  # without surrogates
+
+def texts(characters: st.SearchStrategy[str], nasty: str) -> st.SearchStrategy[str]:
+    return st.one_of(
+        st.text(characters),
+        st.text(characters | st.sampled_from(nasty), max_size=8),
+        st.builds(str.__mul__, characters, st.integers(1, 20_000)),
+    )
+
+
+UTF8 = texts(st.characters(codec="utf-8"), "\0\ufeff\u2028\\\"'%\n😀")
+TEXTS = texts(st.characters(), "\0\ud800\udfff\ufeff\u2028\\\"'%\n😀")  # with surrogates
+
+
+def sayable(door) -> st.SearchStrategy[str]:
+    """Any text that this door's protocol can say."""
+    return TEXTS if type(door) is HttpDoor else UTF8
 
 
 def spelled(text: str) -> str:
@@ -120,11 +132,56 @@ def test_a_text_is_the_same_as_role_type_and_content(door, text):
     check_everywhere(door, text)
 
 
-@modest
-@given(text=TEXTS)
-@example(text="\ud83d\ude00")  # a pair, which JSON cannot tell from the emoji
-def test_any_text_is_the_same_as_role_type_and_content(door, text):
+@at("http")
+@pytest.mark.parametrize("text", SURROGATES.values(), ids=SURROGATES)
+def test_a_surrogate_is_the_same_as_role_type_and_content(door, text):
     check_everywhere(door, text)
+
+
+@at("rest")
+@pytest.mark.parametrize("text", SURROGATES.values(), ids=SURROGATES)
+def test_a_surrogate_is_no_json_to_mlserver(door, text):
+    memory_id = new_id()
+
+    reply = door.infer(said(memory_id, text))
+
+    assert reply.status == 422
+    assert [fault["type"] for fault in reply.document["detail"]] == ["json_invalid"]
+    assert door.infer(recall(memory_id)).texts == []
+
+
+@at(*GRPC_DOORS)
+@pytest.mark.parametrize("text", SURROGATES.values(), ids=SURROGATES)
+def test_a_surrogate_is_no_utf8_in_grpc(door, text):
+    memory_id = new_id()
+    request = said(memory_id, "changed")
+    request["inputs"][2]["data"] = ["before", text.encode(errors="surrogatepass")]
+
+    reply = door.infer(request)
+
+    assert reply.status == 422
+    assert reply.document == {"error": "element 1 of tensor 'content' is not UTF-8"}
+    assert door.infer(recall(memory_id)).texts == []
+
+
+@at(*MLSERVER_DOORS)
+@pytest.mark.parametrize("text", SURROGATES.values(), ids=SURROGATES)
+def test_a_surrogate_that_came_through_http_is_the_same_when_it_is_read(door, service, text):
+    memory_id = new_id()
+    added = HttpDoor(service).infer(said(memory_id, text, role=text))
+
+    assert door.infer(recall(memory_id)).history == added.history
+
+
+@at(*JSON_DOORS)
+def test_the_escapes_of_a_pair_are_the_character(door):
+    check_everywhere(door, "\ud83d\ude00")
+
+
+@modest
+@given(data=st.data())
+def test_any_text_is_the_same_as_role_type_and_content(door, data):
+    check_everywhere(door, data.draw(sayable(door)))
 
 
 @pytest.mark.parametrize("text", LONG.values(), ids=LONG)
@@ -138,9 +195,20 @@ def test_a_long_text_is_the_same_when_it_is_read(door, text):
     assert read.history == added.history
 
 
+@at("http")
+def test_a_megabyte_of_surrogates_is_the_same_when_it_is_read(door):
+    memory_id, text = new_id(), "\udead" * 1_000_000
+
+    assert door.infer(said(memory_id, text)).texts == [text]
+    assert door.infer(recall(memory_id)).texts == [text]
+
+
 @modest
-@given(role=TEXTS, parts=st.lists(st.tuples(st.text(CHARACTERS, max_size=10), TEXTS), min_size=1))
-def test_any_message_of_any_parts_is_the_same_when_it_is_read(door, role, parts):
+@given(data=st.data())
+def test_any_message_of_any_parts_is_the_same_when_it_is_read(door, data):
+    text = sayable(door)
+    role = data.draw(text)
+    parts = data.draw(st.lists(st.tuples(st.text(max_size=10), text), min_size=1))
     memory_id = new_id()
     request = document(
         tensor("memory_id", [memory_id]),
@@ -158,8 +226,9 @@ def test_any_message_of_any_parts_is_the_same_when_it_is_read(door, role, parts)
 
 
 @modest
-@given(texts=st.lists(TEXTS, min_size=2, max_size=5))
-def test_any_texts_are_the_same_as_several_messages_at_once(door, texts):
+@given(data=st.data())
+def test_any_texts_are_the_same_as_several_messages_at_once(door, data):
+    texts = data.draw(st.lists(sayable(door), min_size=2, max_size=5))
     memory_id = new_id()
     each = [[text] for text in texts]
 
@@ -171,8 +240,10 @@ def test_any_texts_are_the_same_as_several_messages_at_once(door, texts):
 
 
 @modest
-@given(text=TEXTS, names=st.lists(TEXTS, min_size=1, max_size=3))
-def test_any_text_is_the_same_beside_the_content(door, text, names):
+@given(data=st.data())
+def test_any_text_is_the_same_beside_the_content(door, data):
+    text = data.draw(sayable(door))
+    names = data.draw(st.lists(sayable(door), min_size=1, max_size=3))
     request = said(new_id(), text)
     request["inputs"] += [
         tensor("tool_calls", [json.dumps({text: names})]),
@@ -188,12 +259,33 @@ def test_any_text_is_the_same_beside_the_content(door, text, names):
     assert message["name"] == [spelled(name) for name in names]
 
 
+@at("http")
 @modest
 @given(request_id=TEXTS)
 def test_any_text_is_echoed_as_id(door, request_id):
     reply = door.infer(recall("x", id=request_id))
 
     assert reply.document["id"] == spelled(request_id)
+
+
+@at(*MLSERVER_DOORS)
+@modest
+@given(request_id=st.text(st.characters(codec="ascii", categories=["L", "N", "P", "S", "Zs"])))
+def test_any_printable_ascii_is_echoed_as_id(door, request_id):
+    assert door.infer(recall("x", id=request_id)).document["id"] == request_id
+
+
+@at(*MLSERVER_DOORS)
+@modest
+@given(request_id=UTF8.filter(lambda text: not (text.isascii() and text.isprintable())))
+def test_any_other_id_is_refused_and_nothing_is_written(door, request_id):
+    memory_id = new_id()
+
+    reply = door.infer(said(memory_id, "hello", id=request_id))
+
+    assert reply.status == 422
+    assert list(reply.document) == ["error"]
+    assert door.infer(recall(memory_id)).texts == []
 
 
 @modest
@@ -217,17 +309,19 @@ def test_any_text_that_may_be_an_id_is_echoed_and_found_again(door, memory_id):
     assert read.document["outputs"] == added.document["outputs"]
 
 
+@at(*JSON_DOORS)
 @modest
-@given(texts=st.lists(TEXTS, min_size=1, max_size=4), depth=st.integers(1, 5))
-def test_any_text_is_the_same_nested_as_flat(door, texts, depth):
+@given(data=st.data(), depth=st.integers(1, 5))
+def test_any_text_is_the_same_nested_as_flat(door, data, depth):
+    texts = data.draw(st.lists(sayable(door), min_size=1, max_size=4))
     memory_id = new_id()
     nested: list[Any] = list(texts)
     for _ in range(depth):
         nested = [[item] for item in nested]
 
-    for data in (nested, texts):
+    for sent in (nested, texts):
         request = document(
-            tensor("memory_id", [memory_id]), tensor("role", ["user"]), tensor("content", data)
+            tensor("memory_id", [memory_id]), tensor("role", ["user"]), tensor("content", sent)
         )
         history = door.infer(request).history
 
@@ -235,6 +329,7 @@ def test_any_text_is_the_same_nested_as_flat(door, texts, depth):
     assert history == [element("user", *parts)] * 2
 
 
+@at("http")
 @modest
 @given(texts=st.lists(UTF8, min_size=1, max_size=4))
 @example(texts=["", "\0", "😀", "\ufeff", "x" * 70_000])
@@ -256,6 +351,7 @@ def test_any_text_is_the_same_as_binary_data(door, texts):
     assert door.infer(recall(memory_id)).history == reply.history
 
 
+@at(*JSON_DOORS)
 @modest
 @given(text=UTF8)
 @example(text="\u2028 é 😀 \x7f \ufeff")
