@@ -3,10 +3,8 @@ FROM python:3.12-slim-bookworm AS build
 WORKDIR /app
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 COPY requirements.txt requirements-mlserver.txt ./
-# With the driver for MySQL and MariaDB, and what it needs for MySQL's default way to sign in.
 RUN python -m venv --without-pip /opt/venv \
-    && python -m pip --python /opt/venv/bin/python install --requirement requirements-mlserver.txt \
-        PyMySQL==1.2.4 cryptography==50.0.2 cffi==2.1.1 pycparser==3.12
+    && python -m pip --python /opt/venv/bin/python install --requirement requirements-mlserver.txt
 COPY . .
 # The key is for this command only; left to itself the service would make one and keep it.
 RUN SECRET_KEY=build /opt/venv/bin/python manage.py collectstatic --noinput --verbosity 0 \

@@ -251,8 +251,9 @@ class Section:
         if value is None:
             return default
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            # A database's address holds a password, and so may an object or a list.
-            private = field in ("url", "connection_options") or isinstance(value, dict | list)
+            # A database's address holds a password, and so may an object or a list, or what
+            # should have been one.
+            private = field == "url" or kind is dict or isinstance(value, dict | list)
             came = KINDS.get(type(value), "another type") if private else reprlib.repr(value)
             raise SettingsError(
                 f"{self.where}: {self.path(field)} is {came}; it must be {KINDS[kind]}"

@@ -19,7 +19,7 @@ from memory_api import contract, v2
 from memory_api.errors import BadRequest, SettingsError, TooLarge, unexpected
 from memory_api.memories import Memory, from_settings
 from mlserver_bridge import tables
-from mlserver_bridge.threads import Threads, give_back, take
+from mlserver_bridge.threads import Threads, threads_of
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class ConversationalMemory(MLModel):
             self.memory = from_settings(_settings(self), f"model {self.name}")
         except SettingsError as error:
             raise MLServerError(str(error), 422) from None
-        self.threads = take(self.memory.store.using)
+        self.threads = threads_of(self.memory.store.using)
         try:
             await self.threads.run(self._make_tables)
         except tables.NotMade as error:
@@ -65,10 +65,8 @@ class ConversationalMemory(MLModel):
         return True
 
     async def unload(self) -> bool:
-        """End what only this memory used. Harmless where it was not loaded."""
-        if self.threads is not None:
-            used, self.threads = self.threads, None
-            await give_back(used)
+        """Let go of what this memory used. Harmless where it was not loaded."""
+        self.threads = None  # which end when no other memory and no request holds them
         return True
 
     async def metadata(self) -> MetadataModelResponse:

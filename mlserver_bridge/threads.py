@@ -8,8 +8,10 @@ memories nor MLServer.
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -19,23 +21,25 @@ Answer = TypeVar("Answer")
 
 
 class Threads:
-    """At most THREADS threads, and as many connections, for the database `using`."""
+    """At most THREADS threads, and as many connections, for the database `using`.
+
+    They end when nobody holds this any more: MLServer forgets a memory that was loaded twice
+    at once without unloading it. Work that is under way holds it too, and so is finished.
+    """
 
     def __init__(self, using: str) -> None:
         self.using = using
-        self.users = 0
-        self.opened: list[Any] = []
-        self.executor = ThreadPoolExecutor(settings.THREADS, f"memory-{using}", self._begin)
+        opened: list[Any] = []
+        self.executor = ThreadPoolExecutor(
+            settings.THREADS, f"memory-{using}", _begin, (using, opened)
+        )
+        # In a thread of its own: closing may take its time, and is not for the event loop.
+        end = Thread(target=_end, args=(self.executor, opened), name=f"memory-{using}-end")
+        weakref.finalize(self, end.start).atexit = False
 
     async def run(self, work: Callable[[], Answer]) -> Answer:
         """What `work` returns or raises, done in one of the threads."""
         return await asyncio.get_running_loop().run_in_executor(self.executor, self._tended, work)
-
-    def _begin(self) -> None:
-        """Note a new thread's connection, so that it can be closed from another."""
-        connection = connections[self.using]
-        connection.inc_thread_sharing()
-        self.opened.append(connection)
 
     def _tended(self, work: Callable[[], Answer]) -> Answer:
         """As Django does around each HTTP request: no connection that is too old or broken."""
@@ -46,32 +50,32 @@ class Threads:
         finally:
             connection.close_if_unusable_or_obsolete()
 
-    def end(self) -> None:
-        """Wait for what is under way, then end the threads and close their connections."""
-        self.executor.shutdown()
-        for connection in self.opened:
-            connection.close()
-        for connection in self.opened[:1]:  # a pool belongs to all of them
-            if connection.settings_dict["OPTIONS"].get("pool"):
-                connection.close_pool()
+
+def _begin(using: str, opened: list[Any]) -> None:
+    """Note a new thread's connection, so that it can be closed from another."""
+    connection = connections[using]
+    connection.inc_thread_sharing()
+    opened.append(connection)
 
 
-# One for each database in use. A reload loads the new memory before it unloads the old
-# one, so the threads live until the last memory that took them has given them back.
-_taken: dict[str, Threads] = {}
+def _end(executor: ThreadPoolExecutor, opened: list[Any]) -> None:
+    """End the threads, of which none works, and close their connections."""
+    executor.shutdown(wait=False)
+    for connection in opened:
+        connection.close()
+    for connection in opened[:1]:  # a pool belongs to all of them
+        if connection.settings_dict["OPTIONS"].get("pool"):
+            connection.close_pool()
 
 
-def take(using: str) -> Threads:
-    """The threads of the database `using`, to be given back. For the event loop only."""
-    if using not in _taken:
-        _taken[using] = Threads(using)
-    _taken[using].users += 1
-    return _taken[using]
+# Those of each database that is in use. A reload loads the new memory before it unloads the
+# old one, and both have the same.
+_in_use: weakref.WeakValueDictionary[str, Threads] = weakref.WeakValueDictionary()
 
 
-async def give_back(threads: Threads) -> None:
-    """The last one to do so ends them. For the event loop only."""
-    threads.users -= 1
-    if threads.users == 0:
-        del _taken[threads.using]
-        await asyncio.to_thread(threads.end)
+def threads_of(using: str) -> Threads:
+    """The threads of the database `using`, while they are held. For the event loop only."""
+    threads = _in_use.get(using)
+    if threads is None:
+        threads = _in_use[using] = Threads(using)
+    return threads
