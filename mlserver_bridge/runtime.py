@@ -57,7 +57,6 @@ class ConversationalMemory(MLModel):
         try:
             await self.threads.run(self._make_tables)
         except tables.NotMade as error:
-            await self.unload()
             reason = str(error.__cause__ or "").strip().partition("\n")[0]
             raise MLServerError(f"model {self.name}: {error}: {reason}".rstrip(": "), 503) from None
         except Unavailable as error:
