@@ -141,7 +141,9 @@ def test_reloads_under_load_are_not_noticed_and_leave_nothing(core2, url, config
             clients.more(10)
     assert_nothing_wrong(url, clients, RELOADS * 10)
     assert not clients.failed, clients.failed[:5]
-    assert 0 < max(connections) <= most_of(url, config), connections
+    # Not the most of them: a load has one of its own to migrate by, and what was closed may
+    # still be ending.
+    assert 0 < min(connections[-10:]) <= most_of(url, config), connections
 
     core2.agent.unload(name)
     assert until(held.connections, 0) == 0
