@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -104,10 +105,15 @@ class Process:
     def __enter__(self) -> Self:
         if not self.folder.exists():
             checkout(self.folder)
+        self.start(["make", self.target], self.folder)
+        return self
+
+    def start(self, command: Sequence[str | Path], folder: Path) -> None:
+        """Run a command in `folder`, in a process group of its own, until it is ready."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                ["make", self.target],
-                cwd=self.folder,
+                command,
+                cwd=folder,
                 env={**os.environ, **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -115,7 +121,6 @@ class Process:
                 start_new_session=True,
             )
         self._wait_until_ready()
-        return self
 
     def __exit__(self, *error: object) -> None:
         group = [psutil.Process(pid) for pid in psutil.pids() if in_group(pid, self.process.pid)]

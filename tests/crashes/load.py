@@ -10,7 +10,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from itertools import count
-from typing import Self
+from typing import Protocol, Self
 from urllib.parse import urlsplit
 
 from tests.bodies import said
@@ -32,6 +32,14 @@ PROGRESS_SECONDS = 60
 REFUSED = "connection refused"
 CUT = "connection cut"
 UNAVAILABLE = "503"
+
+
+class Writer(Protocol):
+    """One who says one text at a time, and none again."""
+
+    def say(self, text: Text) -> Acknowledged | Failed: ...
+
+    def close(self) -> None: ...
 
 
 class Load:
@@ -63,8 +71,12 @@ class Load:
             assert time.monotonic() < deadline, f"nothing but {self.failed[-3:]}"
             time.sleep(0.005)
 
+    def client(self, number: int) -> Writer:
+        """What client `number` writes through."""
+        return Client(self.address)
+
     def _write(self, number: int) -> None:
-        client = Client(self.address)
+        client = self.client(number)
         choose = random.Random(number)
         for n in count():
             if self._ended.is_set():
@@ -102,7 +114,7 @@ class Client:
         except (OSError, HTTPException) as error:
             self.close()
             # What cut the connection may have done so when nobody was looking.
-            return Failed(text, _way(error), self._opened, time.monotonic())
+            return Failed(text, way(error), self._opened, time.monotonic())
         if response.status == 200:
             return Acknowledged(text, _history(answer), time.monotonic())
         return Failed(text, _status(response, answer), sent, time.monotonic())
@@ -114,7 +126,7 @@ class Client:
         return response, response.read()
 
 
-def _way(error: Exception) -> str:
+def way(error: Exception) -> str:
     if isinstance(error, ConnectionRefusedError):
         return REFUSED
     return CUT if isinstance(error, ConnectionError | IncompleteRead) else repr(error)

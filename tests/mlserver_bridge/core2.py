@@ -7,9 +7,7 @@ over gRPC, as raw messages.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -55,17 +53,8 @@ class Core2Server(Process):
         }
 
     def __enter__(self) -> Self:
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [ROOT / ".venv-mlserver" / "bin" / "mlserver", "start", self.agent.folder],
-                cwd=self.working,
-                env={**os.environ, **self.environment},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self._wait_until_ready()
+        mlserver = ROOT / ".venv-mlserver" / "bin" / "mlserver"
+        self.start([mlserver, "start", self.agent.folder], self.working)
         self.channel, self.grpc = self.connected()
         return self
 

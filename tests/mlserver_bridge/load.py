@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import json
-import random
 import sys
 import time
 from collections.abc import Callable
-from http.client import HTTPConnection, HTTPException, IncompleteRead
-from itertools import count
-from typing import Protocol
+from http.client import HTTPConnection, HTTPException
 
 import grpc
 from tritonclient.grpc import service_pb2_grpc
 
 from tests.bodies import said
 from tests.crashes.checker import Acknowledged, Failed, Text
-from tests.crashes.load import (
-    ANSWER_SECONDS,
-    CUT,
-    HOT,
-    PAUSE_AFTER_A_FAILURE,
-    QUIET,
-    REFUSED,
-    Load,
-)
+from tests.crashes.load import ANSWER_SECONDS, CUT, UNAVAILABLE, Load, Writer, way
 from tests.mlserver_bridge.core2 import called, request, saying, tensors_of
 from tests.service import Process
 
-UNAVAILABLE = "503"
 UNKNOWN_MODEL = "404"
 NOT_LOADED_YET = "400"
 # MLServer's own ways, in which our code has no part: a worker that is not there, and gRPC's
@@ -46,35 +34,18 @@ CODES = {
 }
 
 
-class Client(Protocol):
-    def say(self, text: Text) -> Acknowledged | Failed: ...
-
-    def close(self) -> None: ...
-
-
 class BothDoors(Load):
     """A Load whose clients go in turns through REST and gRPC, to the model that `model` names."""
 
     def __init__(self, server: Process, grpc_port: int, model: Callable[[], str]) -> None:
         super().__init__(server.url)
-        self.clients: list[Callable[[], Client]] = [
-            lambda: RestClient(self.address, model),
-            lambda: GrpcClient(f"127.0.0.1:{grpc_port}", model),
-        ]
+        self.grpc_address = f"127.0.0.1:{grpc_port}"
+        self.model = model
 
-    def _write(self, number: int) -> None:
-        client = self.clients[number % len(self.clients)]()
-        choose = random.Random(number)
-        for n in count():
-            if self._ended.is_set():
-                break
-            outcome = client.say(Text(choose.choice((HOT, choose.choice(QUIET))), number, n))
-            if isinstance(outcome, Acknowledged):
-                self.acknowledged.append(outcome)
-            else:
-                self.failed.append(outcome)
-                time.sleep(PAUSE_AFTER_A_FAILURE)
-        client.close()
+    def client(self, number: int) -> Writer:
+        if number % 2:
+            return GrpcClient(self.grpc_address, self.model)
+        return RestClient(self.address, self.model)
 
 
 class RestClient:
@@ -110,12 +81,6 @@ class RestClient:
         self._connection.request("POST", f"/v2/models/{self._model()}/infer", sent, headers)
         response = self._connection.getresponse()
         return response.status, response.read()
-
-
-def way(error: Exception) -> str:
-    if isinstance(error, ConnectionRefusedError):
-        return REFUSED
-    return CUT if isinstance(error, ConnectionError | IncompleteRead) else repr(error)
 
 
 def said_in_a_sentence(answer: bytes) -> bool:

@@ -28,7 +28,7 @@ from convstore.databases import connect
 from tests.bodies import new_id, said
 from tests.crashes.checker import WINDOW, Outage, unexplained
 from tests.crashes.databases import SERVERS, database, kill, made_on, restart
-from tests.crashes.load import CUT, REFUSED
+from tests.crashes.load import CUT, REFUSED, UNAVAILABLE
 from tests.crashes.outages import assert_all_kept, checked, outages
 from tests.mlserver_bridge.core2 import (
     KINDS,
@@ -43,7 +43,6 @@ from tests.mlserver_bridge.load import (
     CANCELLED,
     NO_WORKER,
     NOT_LOADED_YET,
-    UNAVAILABLE,
     UNKNOWN_MODEL,
     BothDoors,
 )
