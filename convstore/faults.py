@@ -7,15 +7,18 @@ two drivers and of the operation to the other. Knows no statements.
 
 from __future__ import annotations
 
+import logging
 import re
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import Error, InterfaceError, OperationalError
+from django.db import Error, InterfaceError, OperationalError, connections
 
 from convstore.errors import MessageTooLarge, StoreError, Unavailable
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +176,14 @@ ORACLE = {
     "DPY-4024": BUSY,  # the call's time limit
     "DPY-6005": LOST,  # cannot connect
 }
+
+
+def told(using: str, error: Error) -> str:
+    """A sentence for people about an error of the database `using`, whose text goes to the log."""
+    logger.warning("database %s: %s", using, error)
+    fault = judge(connections[using].vendor, error)
+    says = fault.says if fault else "the database did not do what it was asked"
+    return f"{says[0].upper()}{says[1:]}; the log has the reason."
 
 
 def judge(vendor: str, error: Exception) -> Fault | None:

@@ -7,7 +7,8 @@ same content are equal.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +42,30 @@ class Message:
             **self.also,
         }
         return dumps(element)
+
+    @classmethod
+    def from_json(cls, body: str) -> Message:
+        """The message of which `to_json` made `body`."""
+        element = json.loads(body)
+        role, content = element.pop("role"), element.pop("content")
+        return cls(role, [Part(part["type"], part["value"]) for part in content], element)
+
+
+# A part as `to_json` spells it, its value perhaps cut off. It cannot be met inside of a value,
+# where each quotation mark has a backslash in front.
+STRING = r'[^"\\]*(?:\\.[^"\\]*)*'
+PART = re.compile(rf'"type": "({STRING})", "value": "({STRING})')
+CUT_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\u[0-9a-f]{0,3}$")
+
+
+def parts_in(beginning: str) -> Iterator[Part]:
+    """The parts in the beginning of a message's JSON; the last one's value may be cut off."""
+    for kind, value in PART.findall(beginning):
+        yield Part(_unescaped(kind), _unescaped(CUT_ESCAPE.sub(r"\1", value)))
+
+
+def _unescaped(text: str) -> str:
+    return str(json.loads(f'"{text}"'))
 
 
 def dumps(value: object, **style: Any) -> str:

@@ -24,6 +24,13 @@ class Conversation(models.Model):
         indexes = (
             models.Index(fields=["created_at", "id"], name="conversation_created"),
             models.Index(fields=["active_at", "id"], name="conversation_active"),
+            # For people who know the beginning of an id. The class is PostgreSQL's alone, which
+            # would otherwise compare as its locale does, and not use it.
+            models.Index(
+                fields=["memory_id"],
+                name="conversation_memory_id",
+                opclasses=["varchar_pattern_ops"],
+            ),
         )
 
     def __str__(self) -> str:

@@ -61,6 +61,8 @@ MISSING = {
         ("SQL Server's driver", "unixodbc", loads("pyodbc")),
         ("buildah", "buildah", which("buildah")),
         ("debootstrap", "debootstrap", which("debootstrap")),
+        ("chromium", "chromium", which("chromium")),
+        ("npm", "npm", which("npm")),
     )
     if not found
 }
@@ -81,6 +83,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def needs_more(item: pytest.Item) -> bool:
     if item.get_closest_marker("image"):
         return bool({"buildah", "debootstrap"} & MISSING.keys()) or not can_be_started()
+    if item.get_closest_marker("browser"):
+        return bool({"chromium", "npm"} & MISSING.keys())
     if "mariadb" in MISSING and "mariadb" not in DATABASES and item.get_closest_marker("mariadb"):
         return True
     if "SQL Server's driver" not in MISSING:

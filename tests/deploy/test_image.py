@@ -269,7 +269,14 @@ def may_be_written_by_others(status: Any) -> bool:
 
 def test_nothing_is_in_the_image_but_what_serves(image):
     assert {path.name for path in (image.root / "app").iterdir()} == {
-        *("convstore", "memory_api", "mlserver_bridge", "mlserver_memory.py", "__pycache__"),
+        *(
+            "convstore",
+            "inspection",
+            "memory_api",
+            "mlserver_bridge",
+            "mlserver_memory.py",
+            "__pycache__",
+        ),
         *("gunicorn.conf.py", "manage.py", "static", "data"),
     }
     assert list((image.root / "app/data").iterdir()) == []

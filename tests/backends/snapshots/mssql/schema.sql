@@ -147,6 +147,135 @@ ALTER TABLE [auth_group] ADD CONSTRAINT [auth_group_name_a6ea08ec_uniq] UNIQUE (
 -- Alter field first_name on user
 ALTER TABLE [auth_user] ALTER COLUMN [first_name] nvarchar(150) NOT NULL;
 
+-- axes 0001_initial
+-- Create model AccessAttempt
+CREATE TABLE [axes_accessattempt] ([id] int NOT NULL PRIMARY KEY IDENTITY (1, 1),
+    [user_agent] nvarchar(255) NOT NULL,
+    [ip_address] nvarchar(39) NULL,
+    [username] nvarchar(255) NULL,
+    [trusted] bit NOT NULL,
+    [http_accept] nvarchar(1025) NOT NULL,
+    [path_info] nvarchar(255) NOT NULL,
+    [attempt_time] datetimeoffset NOT NULL,
+    [get_data] nvarchar(max) NOT NULL,
+    [post_data] nvarchar(max) NOT NULL,
+    [failures_since_start] int NOT NULL CONSTRAINT axes_accessattempt_failures_since_start_7154a700_check CHECK ([failures_since_start] >= 0));
+-- Create model AccessLog
+CREATE TABLE [axes_accesslog] ([id] int NOT NULL PRIMARY KEY IDENTITY (1, 1),
+    [user_agent] nvarchar(255) NOT NULL,
+    [ip_address] nvarchar(39) NULL,
+    [username] nvarchar(255) NULL,
+    [trusted] bit NOT NULL,
+    [http_accept] nvarchar(1025) NOT NULL,
+    [path_info] nvarchar(255) NOT NULL,
+    [attempt_time] datetimeoffset NOT NULL,
+    [logout_time] datetimeoffset NULL);
+
+-- axes 0002_auto_20151217_2044
+-- Alter field ip_address on accessattempt
+CREATE INDEX [axes_accessattempt_ip_address_10922d9c] ON [axes_accessattempt] ([ip_address]);
+-- Alter field trusted on accessattempt
+CREATE INDEX [axes_accessattempt_trusted_0eddf52e] ON [axes_accessattempt] ([trusted]);
+-- Alter field user_agent on accessattempt
+CREATE INDEX [axes_accessattempt_user_agent_ad89678b] ON [axes_accessattempt] ([user_agent]);
+-- Alter field username on accessattempt
+CREATE INDEX [axes_accessattempt_username_3f2d4ca0] ON [axes_accessattempt] ([username]);
+-- Alter field ip_address on accesslog
+CREATE INDEX [axes_accesslog_ip_address_86b417e5] ON [axes_accesslog] ([ip_address]);
+-- Alter field trusted on accesslog
+CREATE INDEX [axes_accesslog_trusted_496c5681] ON [axes_accesslog] ([trusted]);
+-- Alter field user_agent on accesslog
+CREATE INDEX [axes_accesslog_user_agent_0e659004] ON [axes_accesslog] ([user_agent]);
+-- Alter field username on accesslog
+CREATE INDEX [axes_accesslog_username_df93064b] ON [axes_accesslog] ([username]);
+
+-- axes 0003_auto_20160322_0929
+-- Alter field failures_since_start on accessattempt
+-- (no-op)
+-- Alter field get_data on accessattempt
+-- (no-op)
+-- Alter field http_accept on accessattempt
+-- (no-op)
+-- Alter field ip_address on accessattempt
+-- (no-op)
+-- Alter field path_info on accessattempt
+-- (no-op)
+-- Alter field post_data on accessattempt
+-- (no-op)
+-- Alter field http_accept on accesslog
+-- (no-op)
+-- Alter field ip_address on accesslog
+-- (no-op)
+-- Alter field path_info on accesslog
+-- (no-op)
+
+-- axes 0004_auto_20181024_1538
+-- Change Meta options on accessattempt
+-- (no-op)
+-- Change Meta options on accesslog
+-- (no-op)
+-- Alter field attempt_time on accessattempt
+-- (no-op)
+-- Alter field user_agent on accessattempt
+-- (no-op)
+-- Alter field username on accessattempt
+-- (no-op)
+-- Alter field attempt_time on accesslog
+-- (no-op)
+-- Alter field logout_time on accesslog
+-- (no-op)
+-- Alter field user_agent on accesslog
+-- (no-op)
+-- Alter field username on accesslog
+-- (no-op)
+
+-- axes 0005_remove_accessattempt_trusted
+-- Remove field trusted from accessattempt
+ALTER TABLE [axes_accessattempt] DROP COLUMN [trusted];
+
+-- axes 0006_remove_accesslog_trusted
+-- Remove field trusted from accesslog
+ALTER TABLE [axes_accesslog] DROP COLUMN [trusted];
+
+-- axes 0007_alter_accessattempt_unique_together
+-- Raw Python operation
+-- THIS OPERATION CANNOT BE WRITTEN AS SQL
+-- Alter unique_together for accessattempt (1 constraint(s))
+CREATE UNIQUE INDEX [axes_accessattempt_username_ip_address_user_agent_8ea22282_uniq] ON [axes_accessattempt] ([username], [ip_address], [user_agent])
+    WHERE [username] IS NOT NULL AND [ip_address] IS NOT NULL AND [user_agent] IS NOT NULL;
+
+-- axes 0008_accessfailurelog
+-- Create model AccessFailureLog
+CREATE TABLE [axes_accessfailurelog] ([id] int NOT NULL PRIMARY KEY IDENTITY (1, 1),
+    [user_agent] nvarchar(255) NOT NULL,
+    [ip_address] nvarchar(39) NULL,
+    [username] nvarchar(255) NULL,
+    [http_accept] nvarchar(1025) NOT NULL,
+    [path_info] nvarchar(255) NOT NULL,
+    [attempt_time] datetimeoffset NOT NULL,
+    [locked_out] bit NOT NULL);
+CREATE INDEX [axes_accessfailurelog_ip_address_2e9f5a7f] ON [axes_accessfailurelog] ([ip_address]);
+CREATE INDEX [axes_accessfailurelog_user_agent_ea145dda] ON [axes_accessfailurelog] ([user_agent]);
+CREATE INDEX [axes_accessfailurelog_username_a8b7e8a4] ON [axes_accessfailurelog] ([username]);
+
+-- axes 0009_add_session_hash
+-- Add field session_hash to accesslog
+ALTER TABLE [axes_accesslog] ADD [session_hash] nvarchar(64) DEFAULT '' NOT NULL;
+SELECT d.name
+    FROM sys.default_constraints d
+    INNER JOIN sys.tables t ON d.parent_object_id = t.object_id
+    INNER JOIN sys.columns c ON d.parent_object_id = c.object_id AND d.parent_column_id = c.column_id
+    INNER JOIN sys.schemas s ON t.schema_id = s.schema_id
+    WHERE t.name = 'axes_accesslog' AND c.name = 'session_hash';
+ALTER TABLE [axes_accesslog] DROP CONSTRAINT [session_hash];
+
+-- axes 0010_accessattemptexpiration
+-- Create model AccessAttemptExpiration
+CREATE TABLE [axes_accessattemptexpiration] ([access_attempt_id] int NOT NULL PRIMARY KEY,
+    [expires_at] datetimeoffset NOT NULL);
+ALTER TABLE [axes_accessattemptexpiration] ADD CONSTRAINT [axes_accessattemptexpiration_access_attempt_id_6b73a47a_fk_axes_accessattempt_id]
+    FOREIGN KEY ([access_attempt_id]) REFERENCES [axes_accessattempt] ([id]);
+
 -- convstore 0001_initial
 -- Create model Conversation
 CREATE TABLE [convstore_conversation] ([id] char(32) NOT NULL PRIMARY KEY,
@@ -169,12 +298,47 @@ ALTER TABLE [convstore_message] ADD CONSTRAINT [convstore_message_conversation_i
 CREATE INDEX [conversation_active] ON [convstore_conversation] ([active_at], [id]);
 CREATE INDEX [conversation_created] ON [convstore_conversation] ([created_at], [id]);
 
+-- convstore 0002_find_by_memory_id
+-- Create index conversation_memory_id on field(s) memory_id of model conversation
+CREATE INDEX [conversation_memory_id] ON [convstore_conversation] ([memory_id]);
+
+-- convstore 0003_words
+-- Raw Python operation
+-- THIS OPERATION CANNOT BE WRITTEN AS SQL
+
+-- inspection 0001_audit_log
+-- Create model AuditEntry
+CREATE TABLE [inspection_auditentry] ([id] bigint NOT NULL PRIMARY KEY IDENTITY (1, 1),
+    [at] datetimeoffset NOT NULL,
+    [username] nvarchar(150) NOT NULL,
+    [action] nvarchar(20) NOT NULL,
+    [database] nvarchar(200) NOT NULL,
+    [conversation] char(32) NULL,
+    [memory_id] nvarchar(510) NOT NULL,
+    [detail] nvarchar(max) NOT NULL,
+    [user_id] int NULL);
+ALTER TABLE [inspection_auditentry] ADD CONSTRAINT [inspection_auditentry_user_id_81320805_fk_auth_user_id]
+    FOREIGN KEY ([user_id]) REFERENCES [auth_user] ([id]);
+CREATE INDEX [audit_action] ON [inspection_auditentry] ([action], [at]);
+CREATE INDEX [audit_at] ON [inspection_auditentry] ([at], [id]);
+CREATE INDEX [audit_conversation] ON [inspection_auditentry] ([conversation], [at]);
+CREATE INDEX [audit_username] ON [inspection_auditentry] ([username], [at]);
+CREATE INDEX [inspection_auditentry_user_id_81320805] ON [inspection_auditentry] ([user_id]);
+
 -- sessions 0001_initial
 -- Create model Session
 CREATE TABLE [django_session] ([session_key] nvarchar(40) NOT NULL PRIMARY KEY,
     [session_data] nvarchar(max) NOT NULL,
     [expire_date] datetimeoffset NOT NULL);
 CREATE INDEX [django_session_expire_date_a5c62663] ON [django_session] ([expire_date]);
+
+-- convstore 0003_words, backwards
+-- Raw Python operation
+-- THIS OPERATION CANNOT BE WRITTEN AS SQL
+
+-- convstore 0002_find_by_memory_id, backwards
+-- Create index conversation_memory_id on field(s) memory_id of model conversation
+DROP INDEX [conversation_memory_id] ON [convstore_conversation];
 
 -- convstore 0001_initial, backwards
 -- Create model Message

@@ -1,0 +1,48 @@
+"""What is written into the audit log. It is written before what it speaks of is shown or done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from enum import StrEnum
+from uuid import UUID
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+
+from inspection.databases import Database
+from inspection.models import AuditEntry
+
+
+class Action(StrEnum):
+    FIRST_LINE = "first line"
+    READ = "read"
+    JSON = "JSON"
+    PART = "part"
+    SEARCH = "search"
+    EXPORT = "export"
+    DELETE = "deletion begun"
+    DELETED = "deleted"
+
+
+def record(
+    user: AbstractBaseUser | AnonymousUser,
+    database: Database,
+    action: Action,
+    conversations: Iterable[tuple[UUID | None, str]],
+    detail: str = "",
+) -> None:
+    """One entry for each of `conversations`, given as key and memory_id, all or none."""
+    now = datetime.now(UTC)
+    AuditEntry.objects.bulk_create(
+        AuditEntry(
+            at=now,
+            user_id=user.pk,
+            username=user.get_username(),
+            action=action,
+            database=database.name[:200],
+            conversation=key,
+            memory_id=memory_id,
+            detail=detail,
+        )
+        for key, memory_id in conversations
+    )

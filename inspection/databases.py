@@ -1,0 +1,94 @@
+"""The databases that can be inspected: Django's own and every one that a memory names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.http import Http404, HttpRequest
+
+from memory_api.memories import memories
+
+# The request's parameter that names one; without it, Django's own is meant.
+PARAMETER = "database"
+# What says how a database is spoken to, not which one it is.
+MANNERS = frozenset(
+    {"pool", "timeout", "connect_timeout", "read_timeout", "write_timeout", "lock_wait_timeout"}
+    | {"application_name", "init_command", "isolation_level", "transaction_mode"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """One place where conversations are, under its alias in Django's `connections`."""
+
+    alias: str
+    memories: tuple[str, ...]
+
+    @property
+    def vendor(self) -> str:
+        return connections[self.alias].display_name
+
+    @property
+    def place(self) -> str:
+        """Where it is, without users and passwords."""
+        entry = connections[self.alias].settings_dict
+        if connections[self.alias].vendor == "sqlite":
+            return Path(entry["NAME"]).name
+        options = entry["OPTIONS"]
+        host = entry["HOST"] or options.get("host") or options.get("unix_socket") or "localhost"
+        port = f":{entry['PORT']}" if entry["PORT"] else ""
+        return f"{entry['NAME'] or options.get('service', '')} on {host}{port}"
+
+    @property
+    def name(self) -> str:
+        return f"{self.vendor}, {self.place}"
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The parameters of an address that mean this database."""
+        return {} if self.alias == DEFAULT_DB_ALIAS else {PARAMETER: self.alias}
+
+    def address(self, path: str, **parameters: object) -> str:
+        """`path` with the parameters that are not None, and those that mean this database."""
+        given = {name: value for name, value in parameters.items() if value is not None}
+        query = urlencode({**self.query, **given}, doseq=True)
+        return f"{path}?{query}" if query else path
+
+
+@cache
+def databases() -> tuple[Database, ...]:
+    """Each once, Django's own first, with the names of the memories that keep to it."""
+    users: dict[str, list[str]] = {DEFAULT_DB_ALIAS: []}
+    known = {_identity(DEFAULT_DB_ALIAS): DEFAULT_DB_ALIAS}
+    for memory in memories():
+        alias = known.setdefault(_identity(memory.store.using), memory.store.using)
+        users.setdefault(alias, []).append(memory.name)
+    return tuple(Database(alias, tuple(names)) for alias, names in users.items())
+
+
+def _identity(alias: str) -> str:
+    """What two connections have in common that lead to the same tables."""
+    entry: Mapping[str, Any] = connections[alias].settings_dict
+    which = [entry[name] for name in ("ENGINE", "NAME", "USER", "HOST", "PORT")]
+    options = {name: value for name, value in entry["OPTIONS"].items() if name not in MANNERS}
+    return json.dumps([*which, options], sort_keys=True, default=str)
+
+
+def chosen(request: HttpRequest) -> Database:
+    """The database that the request names. Raises Http404 for one that no memory names."""
+    return by_alias(request.GET.get(PARAMETER, DEFAULT_DB_ALIAS))
+
+
+def by_alias(alias: str) -> Database:
+    """The database of that alias. Raises Http404 where it is not one of those inspected."""
+    for database in databases():
+        if database.alias == alias:
+            return database
+    raise Http404("No memory keeps its conversations in a database of this name.")

@@ -1,0 +1,168 @@
+"""Conversations as files: OpenAI's chat format, Markdown, or exactly as they are stored.
+
+Each is made piece by piece, so that a conversation of a million messages needs no memory.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from markdown_it import MarkdownIt
+
+from convstore.messages import Message, Part, dumps
+from convstore.models import Conversation
+from convstore.reading import Entry, History
+from inspection.inert import inert_json, visible
+from inspection.media import link_of, media_of
+
+# Messages that are read at once.
+PIECE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A kind of file: what it is called and how it is made of one conversation's messages."""
+
+    title: str
+    extension: str
+    mime: str
+    made: Callable[[Conversation, Iterable[Entry]], Iterator[str]]
+
+
+def exported(using: str, conversations: Iterable[Conversation], kind: Format) -> Iterator[str]:
+    """The file, in pieces: each conversation as it stood when its turn came."""
+    for conversation in conversations:
+        history = History(using, conversation.pk)
+        pieces = history.pieces(history.length(), PIECE)
+        yield from kind.made(conversation, (entry for piece in pieces for entry in piece))
+
+
+def stored(conversation: Conversation, entries: Iterable[Entry]) -> Iterator[str]:
+    """One line a message: `body` holds its JSON as it is stored, to the letter."""
+    for entry in entries:
+        line = {
+            "memory_id": conversation.memory_id,
+            "position": entry.position,
+            "created_at": entry.created_at.isoformat(),
+            "body": entry.body,
+        }
+        yield inert_json(dumps(line)) + "\n"
+
+
+# --- OpenAI's chat format ----------------------------------------------------------------
+
+
+def openai(conversation: Conversation, entries: Iterable[Entry]) -> Iterator[str]:
+    """One line a conversation, as Chat Completions takes it: `{"metadata", "messages"}`.
+
+    Its reference: platform.openai.com/docs/api-reference/chat/create.
+    """
+    metadata = dumps({"memory_id": conversation.memory_id})
+    yield f'{{"metadata": {inert_json(metadata)}, "messages": ['
+    for n, entry in enumerate(entries):
+        message = _openai_message(Message.from_json(entry.body))
+        yield (", " if n else "") + inert_json(dumps(message))
+    yield "]}\n"
+
+
+def _openai_message(message: Message) -> dict[str, Any]:
+    content: Any = [_openai_part(part) for part in message.parts]
+    if [part.type for part in message.parts] in ([], ["text"]):
+        content = "".join(part.value for part in message.parts)
+    if message.also.get("tool_calls") and not content:
+        content = None  # as OpenAI spells a message that only calls
+    return {"role": message.role, "content": content, **message.also}
+
+
+def _openai_part(part: Part) -> dict[str, Any]:
+    media = media_of(part)
+    if media is None:
+        link = link_of(part)
+        if link and "image" in part.type:
+            return {"type": "image_url", "image_url": {"url": link}}
+        return {"type": "text", "text": part.value}
+    data = base64.b64encode(media.data).decode()
+    if media.mime in ("audio/wav", "audio/mpeg"):
+        return {"type": "input_audio", "input_audio": {"data": data, "format": media.extension}}
+    url = f"data:{media.mime};base64,{data}"
+    if media.kind == "image":
+        return {"type": "image_url", "image_url": {"url": url}}
+    name = f"{part.type}.{media.extension}"
+    return {"type": "file", "file": {"filename": name, "file_data": url}}
+
+
+# --- Markdown ----------------------------------------------------------------------------
+
+# Only which lines are fenced is asked.
+BLOCKS = MarkdownIt("commonmark").disable("inline")
+# Outside of code: what would begin a tag, an entity, a link or the address of one.
+ACTIVE = {"&": "&amp;", "<": "&lt;", "](": "]\\(", "]:": "]\\:"}
+ACTIVE_WORDS = re.compile("|".join(map(re.escape, ACTIVE)))
+
+
+def markdown(conversation: Conversation, entries: Iterable[Entry]) -> Iterator[str]:
+    """A heading for each message; its texts quoted under it, so that none can pass for another."""
+    yield f"# {_line(conversation.memory_id)}\n"
+    for entry in entries:
+        message = Message.from_json(entry.body)
+        at = entry.created_at.isoformat(" ", "seconds")
+        yield f"\n## {entry.position}. {_line(message.role)}, {at}\n"
+        for part in message.parts:
+            yield "\n" + _markdown_part(part)
+        if message.also:
+            text = json.dumps(message.also, ensure_ascii=False, indent=2)
+            yield "\n" + _quoted(_fenced(visible(text), "json"))
+    yield "\n"
+
+
+def _line(text: str) -> str:
+    return _harmless(" ".join(visible(text).split()))
+
+
+def _markdown_part(part: Part) -> str:
+    if link := link_of(part):
+        return _quoted(f"{_line(part.type)}: {_line(link)}")
+    if media := media_of(part):
+        return _quoted(f"{_line(part.type)}: {media.mime}, {len(media.data)} bytes")
+    text = visible(part.value)
+    return _quoted(_without_action(text) if part.type == "text" else _fenced(text))
+
+
+def _quoted(text: str) -> str:
+    return "".join(f"> {line}\n" for line in text.split("\n"))
+
+
+def _fenced(text: str, language: str = "") -> str:
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def _without_action(text: str) -> str:
+    """The text's Markdown without HTML, entities and links, all of which stay readable.
+
+    What is fenced is code to every reader, and stays as it is. Where the fences are is asked of
+    the text that is handed out: a tag that is none any more can hide no fence.
+    """
+    lines = text.split("\n")
+    harmless = [_harmless(line) for line in lines]
+    for token in BLOCKS.parse("\n".join(harmless)):
+        if token.type == "fence" and token.map:
+            harmless[slice(*token.map)] = lines[slice(*token.map)]
+    return "\n".join(harmless)
+
+
+def _harmless(line: str) -> str:
+    return ACTIVE_WORDS.sub(lambda found: ACTIVE[found[0]], line)
+
+
+FORMATS: Mapping[str, Format] = {
+    "openai": Format("OpenAI chat (JSONL)", "jsonl", "application/jsonl", openai),
+    "markdown": Format("Markdown", "md", "text/markdown; charset=utf-8", markdown),
+    "stored": Format("as stored (JSONL)", "jsonl", "application/jsonl", stored),
+}

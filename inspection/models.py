@@ -1,0 +1,39 @@
+"""The audit log: who opened, took away or deleted what was said, and when.
+
+It is kept in Django's own database, beside the users. Rows are written once.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+
+class AuditEntry(models.Model):
+    """One conversation that was opened, or one step of a deletion."""
+
+    at = models.DateTimeField()
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    # What stays when the user, the memory's settings or the conversation are gone.
+    username = models.CharField(max_length=150)
+    action = models.CharField(max_length=20)
+    database = models.CharField(max_length=200)
+    conversation = models.UUIDField(null=True)
+    memory_id = models.CharField(max_length=510)
+    detail = models.TextField()
+
+    class Meta:
+        verbose_name = "audit entry"
+        verbose_name_plural = "audit log"
+        default_permissions = ("view",)
+        indexes = (
+            models.Index(fields=["at", "id"], name="audit_at"),
+            models.Index(fields=["conversation", "at"], name="audit_conversation"),
+            models.Index(fields=["username", "at"], name="audit_username"),
+            models.Index(fields=["action", "at"], name="audit_action"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.username}: {self.action}"

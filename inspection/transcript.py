@@ -1,0 +1,170 @@
+"""From messages as they are stored to what a page shows of them.
+
+Knows messages and what their parts are; knows neither rows nor HTML, but for Markdown.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from convstore.messages import Message, Part, parts_in
+from convstore.reading import Entry
+from inspection.inert import visible
+from inspection.markdown import LONGEST, as_html
+from inspection.media import link_of, media_of
+
+# The most characters of one text that a page shows; the whole is a page of its own.
+SHOWN = 10_000
+FENCE = re.compile(r"^```[^\n`]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
+# Roles that have a look of their own.
+ROLES = ("system", "developer", "user", "assistant", "tool")
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPart:
+    """One part: `kind` is text, code, html, image, audio, link or file; `number` from 1.
+
+    Texts come in `pieces`, each with whether it is code; `size` is in characters for a text
+    and in bytes for all else.
+    """
+
+    number: int
+    type: str
+    kind: str
+    size: int
+    pieces: Sequence[tuple[bool, str]] = ()
+    html: str = ""
+    href: str = ""
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of a tool, and the messages that answer it."""
+
+    name: str
+    arguments: str
+    id: str
+    answers: list[Turn] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message. `calls` are what it asks of tools, `also` what else it keeps, as JSON."""
+
+    position: int
+    role: str
+    created_at: datetime
+    parts: Sequence[ShownPart]
+    calls: Sequence[Call]
+    answers_to: str
+    also: str
+
+    @property
+    def look(self) -> str:
+        return self.role if self.role in ROLES else "other"
+
+
+def turns(entries: Sequence[Entry], *, markdown: bool) -> list[Turn]:
+    """The messages in their order; answers of tools are folded into the calls before them."""
+    shown: list[Turn] = []
+    open_calls: dict[str, Call] = {}
+    for entry in entries:
+        turn = _turn(entry, markdown)
+        if turn.answers_to in open_calls:
+            open_calls[turn.answers_to].answers.append(turn)
+            continue
+        if turn.answers_to == "":
+            open_calls = {call.id: call for call in turn.calls if call.id}
+        shown.append(turn)
+    return shown
+
+
+def _turn(entry: Entry, markdown: bool) -> Turn:
+    message = Message.from_json(entry.body)
+    also = dict(message.also)
+    calls, answers_to = also.pop("tool_calls", []), also.pop("tool_call_id", "")
+    return Turn(
+        entry.position,
+        visible(message.role),
+        entry.created_at,
+        [
+            _part(n, part, markdown)
+            for n, part in enumerate(message.parts, 1)
+            if not _is_empty(part)
+        ],
+        [_call(call) for call in calls] if isinstance(calls, list) else [],
+        visible(str(answers_to)),
+        visible(_pretty(also)) if also else "",
+    )
+
+
+def _is_empty(part: Part) -> bool:
+    return part.type == "text" and part.value == ""
+
+
+def _call(call: Any) -> Call:
+    """OpenAI's form of a call or, where it is another, the whole of it as arguments."""
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict):
+        return Call("", visible(_pretty(call)[:SHOWN]), "")
+    arguments = function.get("arguments", "")
+    if isinstance(arguments, str):
+        with suppress(ValueError):  # or it is a model's mistake, which is shown as it came
+            arguments = json.loads(arguments)
+    text = arguments if isinstance(arguments, str) else _pretty(arguments)
+    name, key = str(function.get("name", "")), str(call.get("id", ""))
+    return Call(visible(name), visible(text[:SHOWN]), visible(key))
+
+
+def _pretty(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+# --- Parts -------------------------------------------------------------------------------
+
+
+def _part(number: int, part: Part, markdown: bool) -> ShownPart:
+    kind = visible(part.type)
+    if link := link_of(part):
+        return ShownPart(number, kind, "link", len(link), href=link)
+    if media := media_of(part):
+        return ShownPart(number, kind, media.kind, len(media.data))
+    return _text(number, kind, part.value, markdown)
+
+
+def _text(number: int, kind: str, text: str, markdown: bool) -> ShownPart:
+    cut, size = len(text) > SHOWN, len(text)
+    if kind != "text":
+        code = [(True, visible(text[:SHOWN]))]
+        return ShownPart(number, kind, "code", size, code, cut=cut)
+    if markdown and size <= LONGEST:
+        return ShownPart(number, kind, "html", size, html=as_html(visible(text)))
+    return ShownPart(number, kind, "text", size, list(_pieces(visible(text[:SHOWN]))), cut=cut)
+
+
+def _pieces(text: str) -> list[tuple[bool, str]]:
+    """The text between fences, and what is fenced, which is code."""
+    pieces, end = [], 0
+    for fenced in FENCE.finditer(text):
+        pieces += [(False, text[end : fenced.start()].strip("\n")), (True, fenced[1])]
+        end = fenced.end()
+    pieces.append((False, text[end:].strip("\n") if end else text))
+    return [(is_code, piece) for is_code, piece in pieces if piece]
+
+
+def first_line(beginning: str | None) -> str:
+    """How a conversation opens: the first line of a message whose JSON begins so."""
+    for part in parts_in(beginning or ""):
+        line = next((line for line in part.value.splitlines() if line.strip()), "")
+        if part.type == "text" and line:
+            return visible(line.strip())
+        if part.type != "text":
+            return f"[{visible(part.type)}]"
+    return ""

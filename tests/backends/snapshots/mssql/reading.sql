@@ -1,0 +1,128 @@
+-- a page of the list
+SELECT TOP 51 [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], (SELECT TOP 1 U0.[position] AS [position]
+    FROM [convstore_message] U0
+    WHERE U0.[conversation_id] = ([convstore_conversation].[id])
+    ORDER BY 1 DESC) AS [length], (SELECT TOP 1 U0.[role] AS [role]
+    FROM [convstore_message] U0
+    WHERE U0.[conversation_id] = ([convstore_conversation].[id])
+    ORDER BY U0.[position] DESC) AS [last_role], (SELECT TOP 1 U0.[created_at] AS [created_at]
+    FROM [convstore_message] U0
+    WHERE U0.[conversation_id] = ([convstore_conversation].[id])
+    ORDER BY U0.[position] DESC) AS [changed_at], (SELECT TOP 1 SUBSTRING(U0.[body], ?, ?) AS [beginning]
+    FROM [convstore_message] U0
+    WHERE (U0.[conversation_id] = ([convstore_conversation].[id]) AND U0.[position] <= ?)
+    ORDER BY CASE WHEN (U0.[position] = ? AND U0.[role] IN (?, ?)) THEN ? ELSE U0.[position] END ASC) AS [opening]
+    FROM [convstore_conversation]
+    WHERE ([convstore_conversation].[created_at] <= ? AND ([convstore_conversation].[created_at] < ? OR [convstore_conversation].[id] < ?))
+    ORDER BY [convstore_conversation].[created_at] DESC, [convstore_conversation].[id] DESC;
+    -- 1 = 1
+    -- 2 = 600
+    -- 3 = 2
+    -- 4 = 1
+    -- 5 = 'system'
+    -- 6 = 'developer'
+    -- 7 = 3
+    -- 8 = 2026-01-02 03:04:05.678901+00:00
+    -- 9 = 2026-01-02 03:04:05.678901+00:00
+    -- 10 = '7e57ab1e000040008000000000000001'
+
+-- ids that begin so
+SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at]
+    FROM [convstore_conversation]
+    WHERE [convstore_conversation].[memory_id] LIKE ? ESCAPE '\';
+    -- 1 = 'a[%][_]%'
+
+-- what a deletion would delete
+SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], (SELECT TOP 1 U0.[position] AS [position]
+    FROM [convstore_message] U0
+    WHERE U0.[conversation_id] = ([convstore_conversation].[id])
+    ORDER BY 1 DESC) AS [length], COALESCE((((SELECT TOP 1 U0.[position] AS [position]
+    FROM [convstore_message] U0
+    WHERE U0.[conversation_id] = ([convstore_conversation].[id])
+    ORDER BY 1 DESC) - (SELECT TOP 1 U0.[position] AS [position]
+    FROM [convstore_message] U0
+    WHERE U0.[conversation_id] = ([convstore_conversation].[id])
+    ORDER BY 1 ASC)) + ?), ?) AS [count]
+    FROM [convstore_conversation];
+    -- 1 = 1
+    -- 2 = 0
+
+-- a piece of a transcript
+SELECT TOP 50 [convstore_message].[position] AS [position], LEN([convstore_message].[body]) AS [octets]
+    FROM [convstore_message]
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] <= ?)
+    ORDER BY 1 DESC;
+    -- 1 = '7e57ab1e000040008000000000000001'
+    -- 2 = 9
+SELECT [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_message].[created_at] AS [created_at]
+    FROM [convstore_message]
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] BETWEEN ? AND ?)
+    ORDER BY 1 ASC OFFSET 0 ROWS;
+    -- 1 = '7e57ab1e000040008000000000000001'
+    -- 2 = 9
+    -- 3 = 9
+
+-- a time
+SELECT [convstore_message].[position] AS [position], [convstore_message].[created_at] AS [created_at]
+    FROM [convstore_message]
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] IN (?, ?, ?, ?, ?, ?, ?, ?, ?));
+    -- 1 = '7e57ab1e000040008000000000000001'
+    -- 2 = 1
+    -- 3 = 2
+    -- 4 = 3
+    -- 5 = 4
+    -- 6 = 5
+    -- 7 = 6
+    -- 8 = 7
+    -- 9 = 8
+    -- 10 = 9
+
+-- a piece to search
+SELECT TOP 1000 [convstore_message].[position] AS [position], LEN([convstore_message].[body]) AS [octets]
+    FROM [convstore_message]
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] <= ?)
+    ORDER BY 1 DESC;
+    -- 1 = '7e57ab1e000040008000000000000001'
+    -- 2 = 8
+
+-- the last messages to search
+SELECT TOP 51 [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], (SELECT TOP 1 U0.[position] AS [position]
+    FROM [convstore_message] U0
+    WHERE U0.[conversation_id] = ([convstore_conversation].[id])
+    ORDER BY 1 DESC) AS [length]
+    FROM [convstore_conversation]
+    ORDER BY [convstore_conversation].[active_at] DESC, [convstore_conversation].[id] DESC;
+SELECT TOP 1000 [convstore_message].[conversation_id] AS [conversation_id], [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], SUBSTRING([convstore_message].[body], ?, ?) AS [beginning], [convstore_message].[created_at] AS [created_at]
+    FROM [convstore_message]
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] > ?);
+    -- 1 = 1
+    -- 2 = 16384
+    -- 3 = '7e57ab1e000040008000000000000001'
+    -- 4 = -97
+
+-- a deletion
+BEGIN;
+SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at]
+    FROM [convstore_conversation] WITH (ROWLOCK, UPDLOCK)
+    WHERE [convstore_conversation].[id] = ?;
+    -- 1 = '7e57ab1e000040008000000000000001'
+SELECT TOP 501 [convstore_message].[position] AS [position]
+    FROM [convstore_message]
+    WHERE [convstore_message].[conversation_id] = ?
+    ORDER BY 1 ASC;
+    -- 1 = '7e57ab1e000040008000000000000001'
+SET NOCOUNT OFF; DELETE
+    FROM [convstore_message]
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] <= ?);
+    -- 1 = '7e57ab1e000040008000000000000001'
+    -- 2 = 2
+SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at]
+    FROM [convstore_conversation]
+    WHERE [convstore_conversation].[id] = ?;
+    -- 1 = '7e57ab1e000040008000000000000001'
+COMMIT;
+
+-- estimates
+SELECT OBJECT_NAME(object_id), SUM(rows)
+    FROM sys.partitions
+    WHERE index_id < 2 AND object_id IN (OBJECT_ID('convstore_conversation'), OBJECT_ID('convstore_message')) GROUP BY object_id;

@@ -1,0 +1,69 @@
+"""What people read and delete, as SQL Server and Oracle would be asked: compiled, not run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import chain, repeat
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from convstore.erasure import counted, erase
+from convstore.models import Conversation
+from convstore.reading import History, before, beginning_with, with_figures
+from convstore.searching import in_last, in_one
+from inspection.overview import TABLES, _estimates
+from tests.backends.recording import NO_ROWS, NOW, SNAPSHOTS, Answer, Tape, agrees
+
+KEY = UUID("7e57ab1e-0000-4000-8000-000000000001")
+
+
+def rows(using: str) -> QuerySet[Conversation]:
+    return Conversation.objects.using(using).all()
+
+
+def a_page(using: str) -> object:
+    page = with_figures(rows(using), opening=True).order_by("-created_at", "-pk")
+    return list(before(page, "created_at", NOW, KEY)[:51])
+
+
+def held(tape: Tape, *length: int) -> Answer:
+    """A conversation's row, with its length where that is asked for."""
+    return [(KEY.hex, "a", tape.moment(NOW), tape.moment(NOW), *length)]
+
+
+# What is done, and how the first statements are answered; the others find nothing.
+SCENES: list[tuple[str, Callable[[str], object], Callable[[Tape], list[Answer]]]] = [
+    ("a page of the list", a_page, lambda tape: []),
+    ("ids that begin so", lambda using: list(beginning_with(rows(using), "a%_")), lambda _: []),
+    ("what a deletion would delete", lambda using: list(counted(rows(using))), lambda _: []),
+    ("a piece of a transcript", lambda using: History(using, KEY).up_to(9), lambda _: [[(9, 2)]]),
+    ("a time", lambda using: History(using, KEY).position_at(NOW, 9), lambda tape: []),
+    (
+        "a piece to search",
+        lambda using: in_one(using, rows(using).model(pk=KEY), [], 9),
+        lambda _: [],
+    ),
+    (
+        "the last messages to search",
+        lambda using: in_last(using, ["a"], None),
+        lambda tape: [held(tape, 3)],
+    ),
+    ("a deletion", lambda using: erase(using, KEY, 0), lambda tape: [held(tape), [(1,), (2,)]]),
+    ("estimates", lambda using: _estimates(using), lambda _: [[(TABLES[0], 7), (TABLES[1], None)]]),
+]
+
+
+def test_what_is_asked_is_what_was_kept(tape: Tape) -> None:
+    said = []
+    for title, act, script in SCENES:
+        tape.said.clear()
+        tape.script = chain(script(tape), repeat(NO_ROWS))
+        act(tape.alias)
+        said.append("\n".join([f"-- {title}", *map(str, tape.statements), ""]))
+    agrees(SNAPSHOTS / tape.kind / "reading.sql", "\n".join(said))
+
+
+def test_estimates_that_a_database_does_not_have_are_0(tape: Tape) -> None:
+    tape.script = iter([[(TABLES[0], 7), (TABLES[1], None)]])
+    assert _estimates(tape.alias) == {TABLES[0]: 7, TABLES[1]: 0}

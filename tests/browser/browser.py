@@ -1,0 +1,254 @@
+"""Pages in a real browser: how they are looked at, what goes wrong in them, who can use them.
+
+It is Debian's Chromium, driven by Playwright, and has no way out of this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from shutil import which
+from typing import Any, Literal
+
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Dialog,
+    Page,
+    Playwright,
+    Request,
+    WebError,
+    expect,
+)
+
+from tests.service import Service
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# How long a page is listened to at its end, and waited for where a fault is expected.
+LAST_WORDS_MILLISECONDS = 50
+EXPECTED_SECONDS = 5
+
+HEAR_OUT = "(milliseconds) => new Promise((done) => setTimeout(done, milliseconds))"
+REPORT_VIOLATIONS = """
+window.addEventListener("securitypolicyviolation", (violation) => window.reportViolation(
+    `${violation.effectiveDirective} forbids ${violation.blockedURI} ${violation.sample}`
+), true);
+"""
+
+
+def launched(playwright: Playwright) -> Browser:
+    return playwright.chromium.launch(executable_path=which("chromium"), args=ARGUMENTS)
+
+
+# --- How a page is looked at --------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Look:
+    """The screen that somebody has, and whether it is to be light or dark."""
+
+    name: str
+    scheme: Literal["light", "dark"]
+    width: int = 1280
+    height: int = 800
+    touch: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+    def context(self, browser: Browser) -> BrowserContext:
+        """A new visitor, with no cookies."""
+        return browser.new_context(
+            color_scheme=self.scheme,
+            viewport={"width": self.width, "height": self.height},
+            has_touch=self.touch,
+            is_mobile=self.touch,
+        )
+
+
+LIGHT = Look("light", "light")
+DARK = Look("dark", "dark")
+PHONE = Look("phone", "light", 390, 844, touch=True)
+DARK_PHONE = Look("dark phone", "dark", 390, 844, touch=True)
+
+
+# --- What goes wrong in a page ------------------------------------------------------------
+
+Kind = Literal["console", "exception", "request", "violation", "dialog"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that no page of ours may do."""
+
+    kind: Kind
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.text}"
+
+
+class Watched:
+    """A visitor's page, with the faults of it and of every page that it opens.
+
+    What breaks the Content-Security-Policy is two of them, since Chromium writes it to the
+    console, too. A dialog is dismissed.
+    """
+
+    def __init__(self, context: BrowserContext) -> None:
+        self.context = context
+        self.faults: list[Fault] = []
+        context.on("console", self._console)
+        context.on("weberror", self._exception)
+        context.on("requestfailed", self._request)
+        context.on("dialog", self._dialog)
+        context.expose_function("reportViolation", self._violation)
+        context.add_init_script(REPORT_VIOLATIONS)
+        self.page = context.new_page()
+
+    def take(self, kind: Kind, about: str) -> Fault:
+        """Wait for an expected fault whose text has the words `about`, and take it out."""
+        deadline = time.monotonic() + EXPECTED_SECONDS
+        while time.monotonic() < deadline:
+            for fault in self.faults:
+                if fault.kind == kind and about in fault.text:
+                    self.faults.remove(fault)
+                    return fault
+            self.page.wait_for_timeout(LAST_WORDS_MILLISECONDS)
+        raise AssertionError(f"No {kind} says {about!r}.\n{self._report()}")
+
+    def assert_clean(self) -> None:
+        """Hear the pages out; AssertionError with all the faults that were not taken out."""
+        for page in self.context.pages:
+            page.wait_for_load_state()
+            page.evaluate(HEAR_OUT, LAST_WORDS_MILLISECONDS)
+        assert not self.faults, self._report()
+
+    def _report(self) -> str:
+        return "\n".join(map(str, self.faults)) or "There was no fault."
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning", "assert"):
+            self._add("console", f"{message.text} ({message.location['url']})")
+
+    def _exception(self, error: WebError) -> None:
+        self._add("exception", str(error.error))
+
+    def _request(self, request: Request) -> None:
+        # A sound that is longer than what is loaded of it, when its page is left.
+        if request.resource_type == "media" and request.failure == "net::ERR_ABORTED":
+            return
+        self._add("request", f"{request.method} {request.url}: {request.failure}")
+
+    def _dialog(self, dialog: Dialog) -> None:
+        self._add("dialog", f"{dialog.type} {dialog.message!r}")
+        dialog.dismiss()
+
+    def _violation(self, text: str) -> None:
+        self._add("violation", text)
+
+    def _add(self, kind: Kind, text: str) -> None:
+        self.faults.append(Fault(kind, text))
+
+
+@contextmanager
+def watching(browser: Browser, look: Look) -> Iterator[Watched]:
+    """A new visitor's page, which must have been clean when it is left."""
+    context = look.context(browser)
+    try:
+        watched = Watched(context)
+        yield watched
+        watched.assert_clean()
+    finally:
+        context.close()
+
+
+# --- Who cannot use a page ----------------------------------------------------------------
+
+
+@cache
+def axe() -> str:
+    folder = Path(__file__).parent / "node_modules"
+    assert folder.exists(), "axe-core is missing: make tests/browser/node_modules/installed"
+    return (folder / "axe-core" / "axe.min.js").read_text()
+
+
+def serious_faults(page: Page) -> list[str]:
+    """What axe-core holds against a page, where that is serious or critical; a line each."""
+    for frame in page.frames:
+        frame.evaluate(axe())  # not by a script element, which a page's policy would refuse
+    found = page.evaluate("() => axe.run({resultTypes: ['violations']})")["violations"]
+    return [line(rule) for rule in found if rule["impact"] in ("serious", "critical")]
+
+
+def line(rule: dict[str, Any]) -> str:
+    """A rule of axe-core's that a page breaks, and the elements that do."""
+    elements = (" in ".join(map(str, reversed(node["target"]))) for node in rule["nodes"])
+    return f"{rule['id']}, {rule['impact']}: {rule['help']}: {', '.join(elements)}"
+
+
+# --- Users --------------------------------------------------------------------------------
+
+MAKE_USER = """
+import json, os
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+
+wanted = json.loads(os.environ["NEW_USER"])
+permissions = [
+    Permission.objects.get(content_type__app_label=app, codename=codename)
+    for app, codename in wanted.pop("permissions")
+]
+user = get_user_model().objects.create_user(**wanted, is_staff=True)
+user.user_permissions.set(permissions)
+"""
+
+
+def make_user(
+    service: Service,
+    name: str,
+    password: str,
+    permissions: Sequence[str] = (),
+    superuser: bool = False,
+) -> None:
+    """Make somebody who may sign in, with permissions such as `convstore.view_conversation`."""
+    wanted = {
+        "username": name,
+        "password": password,
+        "is_superuser": superuser,
+        "permissions": [permission.split(".") for permission in permissions],
+    }
+    done = subprocess.run(
+        [".venv/bin/python", "manage.py", "shell", "--command", MAKE_USER],
+        cwd=service.folder,
+        env={**os.environ, **service.environment, "NEW_USER": json.dumps(wanted)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def sign_in(page: Page, url: str, username: str, password: str) -> None:
+    """Fill in the form of the admin of the service at `url`, and come to its index."""
+    page.goto(f"{url}/admin/login/?next=/admin/")
+    page.get_by_label("Username").fill(username)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
+    expect(page).to_have_url(f"{url}/admin/")

@@ -1,0 +1,58 @@
+"""The browser, its pages, and the service whose admin they show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import NoReturn
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.browser.browser import LIGHT, Look, Watched, launched, watching
+from tests.service import Service
+
+
+@pytest.fixture(scope="session")
+def admin_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The service as it comes, for all that is looked at in a browser."""
+    with Service(tmp_path_factory.mktemp("browser")) as service:
+        yield service
+
+
+def no_running_loop() -> NoReturn:
+    raise RuntimeError
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A browser for a module's tests.
+
+    While it runs, there is an event loop of Playwright's in this thread, for which asyncio
+    would refuse to run another, and Django to ask a database. So it does not outlive the
+    module; and Django does not see it. DJANGO_ALLOW_ASYNC_UNSAFE would do that, too, but
+    for every server that is started meanwhile, and MLServer must stay under Django's guard.
+    """
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setattr("django.utils.asyncio.get_running_loop", no_running_loop)
+        with launched(playwright) as browser:
+            yield browser
+
+
+@pytest.fixture
+def look() -> Look:
+    """How a test looks at its pages; `pytest.mark.parametrize("look", ...)` says otherwise."""
+    return LIGHT
+
+
+@pytest.fixture
+def watch(chromium: Browser) -> Iterator[Callable[[Look], Watched]]:
+    """Open a page of a new visitor; at the end of the test each must have been clean."""
+    with ExitStack() as pages:
+        yield lambda look: pages.enter_context(watching(chromium, look))
+
+
+@pytest.fixture
+def watched(watch: Callable[[Look], Watched], look: Look) -> Watched:
+    """The page of a test that needs no more than one."""
+    return watch(look)

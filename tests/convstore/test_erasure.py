@@ -1,0 +1,114 @@
+"""Conversations deleted for good: in bounded steps, under writers, and again after a cut."""
+
+from __future__ import annotations
+
+import threading
+
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
+
+from convstore import erasure
+from convstore.erasure import BATCH, Erased, counted, erase
+from convstore.messages import Message, Part
+from convstore.models import Conversation
+from convstore.models import Message as Row
+from convstore.store import ConversationStore, conversation_key
+
+KEY = conversation_key("a")
+
+
+def say(database: str, count: int, memory_id: str = "a") -> None:
+    said = [Message("user", [Part("text", str(n))]) for n in range(count)]
+    ConversationStore(database).append(memory_id, said)
+
+
+def positions(database: str) -> list[int]:
+    rows = Row.objects.using(database).filter(conversation_id=KEY).order_by("position")
+    return list(rows.values_list("position", flat=True))
+
+
+def count(database: str) -> int:
+    (found,) = counted(Conversation.objects.using(database).filter(pk=KEY))
+    number: int = found.count  # type: ignore[attr-defined]
+    return number
+
+
+def test_a_conversation_is_deleted_with_all_its_messages_and_no_other(database):
+    say(database, 3)
+    say(database, 2, "b")
+    assert erase(database, KEY, 60) == Erased(3, gone=True)
+    assert [row.memory_id for row in Conversation.objects.using(database).all()] == ["b"]
+    assert Row.objects.using(database).count() == 2
+
+
+def test_what_is_not_there_is_gone(database):
+    assert erase(database, KEY, 60) == Erased(0, gone=True)
+
+
+def test_a_conversation_that_was_deleted_begins_anew(database):
+    say(database, 3)
+    erase(database, KEY, 60)
+    say(database, 1)
+    assert positions(database) == [1]
+
+
+def test_no_transaction_deletes_more_than_a_batch(database):
+    say(database, 2 * BATCH + 1)
+    with CaptureQueriesContext(connections[database]) as asked:
+        assert erase(database, KEY, 60) == Erased(2 * BATCH + 1, gone=True)
+    deletions = [each["sql"] for each in asked if each["sql"].startswith("DELETE FROM")]
+    assert sum("convstore_message" in sql for sql in deletions) >= 3
+
+
+def test_what_time_is_too_short_for_is_left_and_the_next_call_ends_it(database):
+    say(database, 2 * BATCH + 1)
+    assert count(database) == 2 * BATCH + 1
+    assert erase(database, KEY, 0) == Erased(BATCH, gone=False)
+    assert positions(database) == list(range(BATCH + 1, 2 * BATCH + 2))
+    assert count(database) == BATCH + 1
+    assert erase(database, KEY, 0) == Erased(BATCH, gone=False)
+    assert erase(database, KEY, 0) == Erased(1, gone=True)
+
+
+def test_who_writes_while_a_deletion_is_under_way_keeps_counting(database):
+    say(database, BATCH + 1)
+    erase(database, KEY, 0)
+    say(database, 1)
+    assert positions(database) == [BATCH + 1, BATCH + 2]
+
+
+def test_writers_and_a_deletion_at_once_lose_nothing_that_came_after_it(database):
+    """Each writer's message is either deleted with the conversation or begins it anew."""
+    acknowledged: list[int] = []
+    failed: list[BaseException] = []
+    stop = threading.Event()
+
+    def write() -> None:
+        try:
+            while not stop.is_set():
+                say_one()
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            connections[database].close()
+
+    def say_one() -> None:
+        message = Message("user", [Part("text", "Hello!")])
+        acknowledged.append(ConversationStore(database).append("a", [message]))
+
+    say(database, 3 * erasure.BATCH)
+    writers = [threading.Thread(target=write) for _ in range(4)]
+    for writer in writers:
+        writer.start()
+    try:
+        erased = [erase(database, KEY, 60) for _ in range(10)]
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+    assert not failed
+    assert all(each.gone for each in erased)
+    left = positions(database)
+    assert left == list(range(1, len(left) + 1))
+    deleted = sum(each.messages for each in erased)
+    assert deleted + len(left) == 3 * erasure.BATCH + len(acknowledged)

@@ -1,0 +1,248 @@
+"""What people read of a store: figures, pieces, positions by time; on each database."""
+
+from __future__ import annotations
+
+from copy import copy
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convstore.messages import Message, Part, parts_in
+from convstore.models import Conversation
+from convstore.models import Message as Row
+from convstore.reading import (
+    PIECE,
+    PIECE_BYTES,
+    History,
+    after,
+    before,
+    beginning_with,
+    with_figures,
+)
+from convstore.store import ConversationStore, conversation_key
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def text(value: str, role: str = "user") -> Message:
+    return Message(role, [Part("text", value)])
+
+
+def conversation(database: str, memory_id: str, *said: Message) -> History:
+    if said:
+        ConversationStore(database).append(memory_id, said)
+    return History(database, conversation_key(memory_id))
+
+
+def figures(database: str, memory_id: str, *, opening: bool = True) -> Any:
+    rows = Conversation.objects.using(database).filter(pk=conversation_key(memory_id))
+    return with_figures(rows, opening=opening).get()
+
+
+# --- Lists -------------------------------------------------------------------------------
+
+
+def test_a_conversation_has_its_length_its_last_message_and_how_it_opens(database):
+    conversation(database, "a", text("Be kind.", "system"), text("Hello!"), text("Hi", "assistant"))
+    found = figures(database, "a")
+    assert (found.length, found.last_role) == (3, "assistant")
+    assert found.changed_at == History(database, found.pk).up_to(3)[-1].created_at
+    assert [part.value for part in parts_in(found.opening)] == ["Hello!"]
+
+
+def test_a_conversation_that_only_says_what_the_assistant_is_opens_with_that(database):
+    conversation(database, "a", text("Be kind.", "developer"))
+    assert [part.value for part in parts_in(figures(database, "a").opening)] == ["Be kind."]
+
+
+def test_how_it_opens_is_not_read_unless_it_is_wished_for(database):
+    conversation(database, "a", text("Hello!"))
+    with CaptureQueriesContext(connections[database]) as asked:
+        assert not hasattr(figures(database, "a", opening=False), "opening")
+    assert "body" not in asked[0]["sql"]
+
+
+def test_a_conversation_without_messages_has_no_figures(database):
+    now = datetime.now(UTC)
+    Conversation.objects.using(database).create(
+        pk=conversation_key("a"), memory_id="a", created_at=now, active_at=now
+    )
+    found = figures(database, "a")
+    assert (found.length, found.last_role, found.changed_at, found.opening) == (None,) * 4
+
+
+IDS = ["abc", "abC", "ab", "abd", "äbc", "ab%", "ab_c", "ab\\", "ab🙂", "ab ", "b"]
+
+
+@pytest.mark.parametrize("prefix", ["ab", "abc", "ä", "ab%", "ab_", "ab\\", "ab🙂", "ab ", "x"])
+def test_conversations_are_found_by_the_beginning_of_their_id_exactly(database, prefix):
+    for memory_id in IDS:
+        conversation(database, memory_id, text("Hello!"))
+    found = beginning_with(Conversation.objects.using(database).all(), prefix)
+    assert {row.memory_id for row in found} == {each for each in IDS if each.startswith(prefix)}
+
+
+def test_an_index_finds_them_by_the_beginning_of_their_id(database):
+    rows = Conversation.objects.using(database)
+    now = datetime.now(UTC)
+    rows.bulk_create(
+        Conversation(pk=conversation_key(f"user-{n}"), memory_id=f"user-{n}", created_at=now,
+                     active_at=now)
+        for n in range(3000)
+    )  # fmt: skip
+    analyze(database)
+    plan = beginning_with(rows.all(), "user-2345").explain()
+    assert "conversation_memory_id" in plan, plan
+
+
+def analyze(database: str) -> None:
+    vendor = connections[database].vendor
+    with connections[database].cursor() as cursor:
+        if vendor == "mysql":
+            cursor.execute("ANALYZE TABLE convstore_conversation")
+        elif vendor in ("postgresql", "sqlite"):
+            cursor.execute("ANALYZE")
+
+
+def test_pages_follow_each_other_both_ways_also_where_times_are_equal(database):
+    rows = Conversation.objects.using(database)
+    keys = [conversation_key(str(n)) for n in range(20)]
+    rows.bulk_create(
+        Conversation(pk=key, memory_id=str(n), created_at=START + timedelta(days=n // 5),
+                     active_at=START)
+        for n, key in enumerate(keys)
+    )  # fmt: skip
+    ordered = list(rows.order_by("-created_at", "-pk"))
+    for n, row in enumerate(ordered):
+        following = before(rows.all(), "created_at", row.created_at, row.pk)
+        assert list(following.order_by("-created_at", "-pk")) == ordered[n + 1 :]
+        preceding = after(rows.all(), "created_at", row.created_at, row.pk)
+        assert list(preceding.order_by("-created_at", "-pk")) == ordered[:n]
+
+
+# --- One conversation --------------------------------------------------------------------
+
+
+def test_a_piece_begins_or_ends_where_it_is_wished_for(database):
+    history = conversation(database, "a", *(text(str(n)) for n in range(1, 121)))
+
+    def ends(entries):
+        return entries[0].position, entries[-1].position
+
+    assert history.length() == 120
+    assert ends(history.up_to(120)) == (120 - PIECE + 1, 120)
+    assert ends(history.up_to(70)) == (70 - PIECE + 1, 70)
+    assert ends(history.up_to(3)) == (1, 3)
+    assert ends(history.from_position(1)) == (1, PIECE)
+    assert ends(history.from_position(101)) == (101, 120)
+    assert [entry.position for entry in history.up_to(70)] == list(range(21, 71))
+    assert history.from_position(121) == []
+    assert history.up_to(0) == []
+
+
+def test_an_unknown_conversation_has_no_messages(database):
+    history = History(database, conversation_key("nobody"))
+    assert (history.length(), history.up_to(10), history.entry(1)) == (0, [], None)
+    assert list(history.pieces(0, 10)) == []
+    assert history.position_at(START, 0) == 1
+
+
+def test_one_message_is_found_as_it_is_stored(database):
+    said = Message("tool", [Part("text", "\0\ud800é🙂")], {"tool_call_id": "x"})
+    history = conversation(database, "a", text("Hello!"), said)
+    entry = history.entry(2)
+    assert entry
+    assert (entry.position, entry.role, entry.body) == (2, "tool", said.to_json())
+    assert history.entry(3) is None
+
+
+def test_a_piece_holds_no_more_bytes_than_it_may_and_always_a_message(database):
+    large = Message("user", [Part("image", "A" * (PIECE_BYTES // 3))])
+    too_large = Message("user", [Part("image", "A" * (PIECE_BYTES + 1))])
+    history = conversation(database, "a", large, large, large, text("Hello!"), too_large)
+    assert [entry.position for entry in history.from_position(1)] == [1, 2]
+    assert [entry.position for entry in history.up_to(4)] == [2, 3, 4]
+    assert [entry.position for entry in history.up_to(5)] == [5]
+    assert [[entry.position for entry in piece] for piece in history.pieces(5, 100)] == [
+        [1, 2],
+        [3, 4],
+        [5],
+    ]
+
+
+def test_pieces_end_where_the_conversation_ended_when_they_were_asked_for(database):
+    history = conversation(database, "a", *(text(str(n)) for n in range(25)))
+    pieces = history.pieces(history.length(), 10)
+    first = next(pieces)
+    conversation(database, "a", text("later"))
+    positions = [entry.position for piece in (first, *pieces) for entry in piece]
+    assert positions == list(range(1, 26))
+
+
+def by_the_minute(database: str, length: int) -> History:
+    """A conversation of so many messages, one a minute."""
+    history = conversation(database, "by the minute", text("the first"))
+    (first,) = history.rows()
+    first.created_at = minute(1)
+    history.rows().delete()
+    rows = [copy(first) for _ in range(length)]
+    for position, row in enumerate(rows, 1):
+        row.position, row.created_at, row.request_key = position, minute(position), uuid4()
+    Row.objects.using(database).bulk_create(rows)
+    return history
+
+
+def minute(n: int) -> datetime:
+    return START + timedelta(minutes=n)
+
+
+def test_a_message_is_found_by_its_time_in_a_few_queries(database):
+    history = by_the_minute(database, 1000)
+    for n in (1, 2, 8, 9, 127, 128, 129, 500, 997, 999, 1000):
+        with CaptureQueriesContext(connections[database]) as asked:
+            assert history.position_at(minute(n), 1000) == n
+        assert len(asked) <= 2
+        assert history.position_at(minute(n) - timedelta(seconds=1), 1000) == n
+        assert history.position_at(minute(n) + timedelta(seconds=1), 1000) == n + 1
+    assert history.position_at(START - timedelta(days=1), 1000) == 1
+    assert history.position_at(START + timedelta(days=99), 1000) == 1001
+
+
+def test_what_was_deleted_at_the_beginning_is_passed_over(database):
+    history = by_the_minute(database, 600)
+    history.rows().filter(position__lte=333).delete()
+    assert history.position_at(START, 600) == 334
+    assert history.position_at(minute(400), 600) == 400
+    assert history.from_position(1)[0].position == 334
+
+
+# --- The beginning of a message's JSON -----------------------------------------------------
+
+
+@given(st.text(), st.lists(st.tuples(st.text(max_size=9), st.text())), st.integers(0, 400))
+def test_the_parts_of_a_cut_message_are_its_own_as_far_as_they_go(role, parts, cut):
+    said = Message(role, [Part(*part) for part in parts])
+    found = list(parts_in(said.to_json()[:cut]))
+    assert len(found) <= len(parts)
+    for n, (part, whole) in enumerate(zip(found, said.parts, strict=False), 1):
+        assert part.type == whole.type
+        assert part == whole if n < len(found) else begins(whole.value, part.value)
+    assert list(parts_in(said.to_json())) == list(said.parts)
+
+
+def begins(whole: str, cut: str) -> bool:
+    """Whether it is the beginning; half of a surrogate pair is one of its letter."""
+    units = "utf-16-le", "surrogatepass"
+    return whole.encode(*units).startswith(cut.encode(*units))
+
+
+@given(st.text(), st.lists(st.tuples(st.text(), st.text())))
+def test_a_message_comes_back_from_its_json(role, parts):
+    said = Message(role, [Part(*part) for part in parts], {"tool_call_id": "x"})
+    assert Message.from_json(said.to_json()) == said
