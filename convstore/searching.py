@@ -63,15 +63,15 @@ class Hit:
 class Found:
     """The hits among `messages` that were looked at, newest first, of `conversations`.
 
-    `rest` is where the search goes on, None where nothing is left: below a position of one
-    conversation, across them after the conversation that was looked at last. `cut`: the index
-    names more than were looked at.
+    The search goes on `below` a position of one conversation, and across them `after` the one
+    that was looked at last; both are None where nothing is left. `cut`: there are more hits.
     """
 
     hits: list[Hit]
     messages: int
     conversations: int
-    rest: int | Conversation | None = None
+    below: int | None = None
+    after: Conversation | None = None
     cut: bool = False
 
 
@@ -95,7 +95,7 @@ def in_one(using: str, conversation: Conversation, words: Sequence[str], below: 
             hits.append(_hit(conversation, entry, excerpt))
         if len(hits) == HITS:
             break
-    return Found(hits, looked_at, 1, below if looked_at and below > 1 else None)
+    return Found(hits, looked_at, 1, below=below if looked_at and below > 1 else None)
 
 
 # --- Across conversations ----------------------------------------------------------------
@@ -140,8 +140,8 @@ def in_last(using: str, words: Sequence[str], after: Conversation | None) -> Fou
     last = [Q(conversation_id=c.pk, position__gt=_length(c) - LAST_MESSAGES) for c in chosen]
     found = _beginnings(Message.objects.using(using).filter(reduce(or_, last))[:LOOKED_AT])
     hits = _hits(found, {each.pk: each for each in chosen}, words)
-    rest = chosen[-1] if len(chosen) < len(following) else None
-    return Found(hits[:HITS], looked_at, len(chosen), rest, cut=len(hits) > HITS)
+    last_one = chosen[-1] if len(chosen) < len(following) else None
+    return Found(hits[:HITS], looked_at, len(chosen), after=last_one, cut=len(hits) > HITS)
 
 
 def _length(conversation: Any) -> int:
@@ -172,7 +172,7 @@ def _hits(
 
 
 def _readable(parts: Iterable[Part]) -> Iterator[str]:
-    return (part.value for part in parts if not BINARY.match(part.value))
+    return (part.value for part in parts if part.type == "text" or not BINARY.match(part.value))
 
 
 def _excerpt(texts: Sequence[str], words: Sequence[str]) -> str:

@@ -300,11 +300,11 @@ def search(request: HttpRequest, database: Database) -> HttpResponse:
 
 def _further(database: Database, query: dict[str, Any], found: Found | None) -> str | None:
     """The address at which the search goes on, if something is left."""
-    if found is None or found.rest is None:
+    if not found or not (found.below or found.after):
         return None
-    key = query["conversation"]
-    rest = {"below": found.rest} if key else {"after": found.rest.pk}  # type: ignore[union-attr]
-    return _address(database, "search", q=query["q"], conversation=key, **rest)
+    after = found.after.pk if found.after else None
+    here = {"q": query["q"], "conversation": query["conversation"]}
+    return _address(database, "search", **here, below=found.below, after=after)
 
 
 # --- Taking away, deleting ---------------------------------------------------------------
