@@ -76,7 +76,20 @@ def _openai_message(message: Message) -> dict[str, Any]:
         content = "".join(part.value for part in message.parts)
     if message.also.get("tool_calls") and not content:
         content = None  # as OpenAI spells a message that only calls
-    return {"role": message.role, "content": content, **message.also}
+    also = dict(message.also)
+    if isinstance(calls := also.get("tool_calls"), list):
+        also["tool_calls"] = [_openai_call(call) for call in calls]
+    return {"role": message.role, "content": content, **also}
+
+
+def _openai_call(call: Any) -> Any:
+    """OpenAI's arguments are JSON in a string, which not every client sends."""
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict):
+        return call
+    arguments = function.get("arguments", "")
+    text = arguments if isinstance(arguments, str) else dumps(arguments)
+    return {"type": "function", **call, "function": {**function, "arguments": text}}
 
 
 def _openai_part(part: Part) -> dict[str, Any]:

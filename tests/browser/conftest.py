@@ -10,13 +10,15 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.browser import LIGHT, Look, Watched, launched, watching
+from tests.browser.conversations import write_memories_to_inspect
 from tests.service import Service
 
 
 @pytest.fixture(scope="session")
 def admin_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The service as it comes, for all that is looked at in a browser."""
-    with Service(tmp_path_factory.mktemp("browser")) as service:
+    """The service as it comes, and two memories more, for all that is looked at in a browser."""
+    folder = tmp_path_factory.mktemp("browser")
+    with Service(folder, MODELS_DIR=str(write_memories_to_inspect(folder))) as service:
         yield service
 
 

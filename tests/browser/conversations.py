@@ -1,0 +1,247 @@
+"""Conversations as people have them with assistants, sent through the service's HTTP door."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from convstore.databases import connect
+from convstore.messages import Message, Part
+from convstore.models import Conversation
+from convstore.models import Message as Row
+from convstore.store import conversation_key
+from tests.bodies import document, new_id, several, tensor
+from tests.browser.media import media
+from tests.doors import HttpDoor
+from tests.service import ROOT, TOOLS, Service, write_memory
+
+# The memories of the service that is inspected: the one that is shipped, one that keeps calls
+# of tools in the same database, and one with a database of its own.
+SHIPPED, WITH_TOOLS, ELSEWHERE = "filesys-memory", "with-tools", "elsewhere"
+SHIPPED_FILE, ELSEWHERE_FILE = "conversations.sqlite3", "elsewhere.sqlite3"
+
+
+def write_memories_to_inspect(folder: Path) -> Path:
+    """A folder of memories, `models` in `folder`."""
+    models = folder / "models"
+    shutil.copytree(ROOT / "models" / SHIPPED, models / SHIPPED)
+    tools = {"database": "filesys", "config": {"tensor_names": TOOLS}}
+    elsewhere = {"url": f"sqlite:///{folder / ELSEWHERE_FILE}", "tensor_names": TOOLS}
+    write_memory(models, WITH_TOOLS, tools)
+    write_memory(models, ELSEWHERE, {"database": "sql", "config": elsewhere})
+    return models
+
+
+# --- Sent and stored ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Talk:
+    """A conversation as it was sent, message by message."""
+
+    memory_id: str
+    messages: Sequence[Message]
+
+    @property
+    def key(self) -> UUID:
+        return conversation_key(self.memory_id)
+
+
+def text(role: str, *values: str) -> Message:
+    return Message(role, [Part("text", value) for value in values])
+
+
+def say(service: Service, talk: Talk, memory: str = WITH_TOOLS) -> Talk:
+    """Send the messages one by one, as a chat does."""
+    for message in talk.messages:
+        infer(service, _spoken(talk.memory_id, message), memory)
+    return talk
+
+
+def say_at_once(service: Service, talk: Talk, memory: str = WITH_TOOLS) -> Talk:
+    """Send messages of one text each in one request."""
+    roles = [message.role for message in talk.messages]
+    contents = [[message.parts[0].value] for message in talk.messages]
+    infer(service, several(talk.memory_id, roles, content=contents), memory)
+    return talk
+
+
+def infer(service: Service, request: dict[str, Any], memory: str = WITH_TOOLS) -> None:
+    reply = HttpDoor(service).infer({**request, "parameters": {"window_size": 1}}, memory)
+    assert reply.status == 200, reply.document
+
+
+def _spoken(memory_id: str, message: Message) -> dict[str, Any]:
+    tensors = {
+        "memory_id": [memory_id],
+        "role": [message.role],
+        "content": [part.value for part in message.parts],
+        "type": [part.type for part in message.parts],
+        **{name: _kept(value) for name, value in message.also.items()},
+    }
+    return document(
+        *(tensor(name, data, shape=[len(data)]) for name, data in tensors.items() if data)
+    )
+
+
+def _kept(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else [json.dumps(each) for each in value]
+
+
+def database_of(service: Service, file: str = SHIPPED_FILE) -> str:
+    """The alias of a database of the service, asked past every door."""
+    folder = service.folder / "data" if file == SHIPPED_FILE else service.folder.parent
+    return connect(f"sqlite:///{folder / file}")
+
+
+def date_back(service: Service, talk: Talk, begun: datetime, step: timedelta) -> None:
+    """Store that it began then, and that a message followed each `step` later."""
+    alias = database_of(service)
+    rows = Row.objects.using(alias).filter(conversation_id=talk.key)
+    for n in range(len(talk.messages)):
+        rows.filter(position=n + 1).update(created_at=begun + n * step)
+    last = begun + (len(talk.messages) - 1) * step
+    conversation = Conversation.objects.using(alias).filter(pk=talk.key)
+    assert conversation.update(created_at=begun, active_at=last.replace(minute=0, second=0)) == 1
+
+
+# --- Photos, audio and files -------------------------------------------------------------
+
+# How wide and how high the pictures are, in the order in which they are sent.
+PICTURES = {
+    "skimage/data/chelsea.png": (451, 300),
+    "skimage/data/rocket.jpg": (640, 427),
+    "skimage/data/no_time_for_that_tiny.gif": (14, 25),
+    "gradio/media_assets/images/lion.jpg": (256, 256),
+    "gradio/media_assets/images/tower.jpg": (377, 600),
+}
+# How many seconds they last.
+SOUNDS = {
+    "gradio/media_assets/audio/recording1.wav": 3.328,
+    "gradio/media_assets/audio/heath_ledger.mp3": 3.552,
+}
+PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
+LINK = "https://pictures.example/harbour.png?size=large&night=1"
+
+
+def in_base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _pictures() -> Iterable[Part]:
+    """Each in another of the ways in which clients send one."""
+    cat, rocket, gif, lion, tower = (in_base64(media(name)) for name in PICTURES)
+    yield Part("image", cat)
+    yield Part("image", rocket)
+    yield Part("image_base64", gif)
+    yield Part("image_url", f"data:image/jpeg;base64,{lion}")
+    yield Part("image_url", json.dumps({"url": f"data:image/jpeg;base64,{tower}"}))
+
+
+def with_media() -> Talk:
+    """Photos, sounds, a document and a link, each asked about and answered."""
+    wav, mp3 = (in_base64(media(name)) for name in SOUNDS)
+    return Talk(
+        f"with-media-{new_id()}",
+        [
+            text("system", "You describe pictures and write down what is said."),
+            Message("user", [Part("text", "What is in\nthese pictures?"), *_pictures()]),
+            text("assistant", "A cat, a rocket, a drawing, a lion and a tower."),
+            Message(
+                "user",
+                [
+                    Part("text", "And who speaks here?"),
+                    Part("audio", wav),
+                    Part("input_audio", json.dumps({"data": mp3, "format": "mp3"})),
+                ],
+            ),
+            text("assistant", "Two people."),
+            Message("user", [Part("file", in_base64(PDF)), Part("image_url", LINK)]),
+        ],
+    )
+
+
+# --- Calls of tools ----------------------------------------------------------------------
+
+
+def call(key: str, name: str, **arguments: str) -> dict[str, Any]:
+    function = {"name": name, "arguments": json.dumps(arguments)}
+    return {"id": key, "type": "function", "function": function}
+
+
+def with_tools() -> Talk:
+    calls = [call("call_1", "weather", city="Bern"), call("call_2", "clock", zone="Asia/Tokyo")]
+    answers = {"call_1": '{"celsius": 7}', "call_2": '{"time": "21:40"}'}
+    return Talk(
+        f"with-tools-{new_id()}",
+        [
+            text("user", "How warm is it in Bern, and how late in Tokyo?"),
+            Message("assistant", [Part("text", "")], {"tool_calls": calls}),
+            *(
+                Message("tool", [Part("text", answer)], {"tool_call_id": key})
+                for key, answer in answers.items()
+            ),
+            text("assistant", "It is 7 °C in Bern, and 21:40 in Tokyo."),
+        ],
+    )
+
+
+# --- Texts -------------------------------------------------------------------------------
+
+ARABIC = "ما هي عاصمة المغرب؟\nالرباط، أليس كذلك؟"
+HEBREW = "מה השעה בירושלים?"
+CHINESE = "请用一句话解释什么是数据库。"
+JAPANESE = "富士山の高さは3776メートルです。"
+KOREAN = "안녕하세요, 오늘 날씨가 어때요?"
+LINES = "First a line,\nthen another.\n\n    and one that is indented."
+MARKDOWN = """\
+# How to *wait*
+
+| what | how long |
+|---|---|
+| `retry` | 2 s |
+
+1. Read [the guide](https://guide.example/wait).
+2. Ask <b>nobody</b>.
+
+```python
+def wait(seconds: float) -> None:
+    time.sleep(seconds)
+```
+
+That is **all**."""
+CODE = "def wait(seconds: float) -> None:\n    time.sleep(seconds)"
+
+
+def with_texts() -> Talk:
+    texts = {
+        "user": [ARABIC, CHINESE, KOREAN, LINES],
+        "assistant": [HEBREW, JAPANESE, "", MARKDOWN],
+    }
+    turns = zip(*(texts[role] for role in texts), strict=True)
+    return Talk(
+        f"with-texts-{new_id()}",
+        [text(role, said) for turn in turns for role, said in zip(texts, turn, strict=True)],
+    )
+
+
+def with_a_long_text() -> Talk:
+    end = " and here it ends."
+    return Talk(f"with-a-long-text-{new_id()}", [text("user", "word " * 199_996 + "x" * 2 + end)])
+
+
+def of_many_messages(count: int) -> Talk:
+    roles = ("user", "assistant")
+    messages = [text(roles[n % 2], f"This is message number {n + 1}.") for n in range(count)]
+    return Talk(f"of-{count}-{new_id()}", messages)
+
+
+def small(memory_id: str, line: str = "Hello!") -> Talk:
+    return Talk(memory_id, [text("user", line)])

@@ -1,0 +1,43 @@
+"""Text that does nothing but be read."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inspection.inert import inert_json, visible
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, é, 你好, مرحبا 🙂\n\tnext", "plain, é, 你好, مرحبا 🙂\n\tnext"),
+        ("\x1b[31mred\x1b[0m", "␛[31mred␛[0m"),
+        ("\x1b]0;title\x07", "␛]0;title␇"),
+        ("\x9b31m", "[U+009B]31m"),
+        ("nul \0, delete \x7f", "nul ␀, delete ␡"),
+        ("abc\u202etxt.exe", "abc[U+202E]txt.exe"),
+        ("half \ud83d of a letter", "half [U+D83D] of a letter"),
+        ("two\r\nlines, and a\rreturn", "two\nlines, and a␍return"),
+    ],
+)
+def test_what_acts_is_shown_by_its_name(text, shown):
+    assert visible(text) == shown
+
+
+@given(st.text(st.characters(exclude_categories=[])))
+def test_what_is_shown_can_be_written_and_moves_nothing(text):
+    shown = visible(text)
+    shown.encode()
+    assert not any(ord(c) < 32 and c not in "\n\t" for c in shown)
+    assert not any(0x7F <= ord(c) < 0xA0 or 0x202A <= ord(c) <= 0x202E for c in shown)
+
+
+@given(st.text(st.characters(exclude_categories=[])), st.booleans())
+def test_json_means_the_same_and_is_inert(text, escaped):
+    inert = inert_json(json.dumps([text], ensure_ascii=escaped))
+    assert json.loads(inert) == [text]
+    assert visible(inert) == inert
