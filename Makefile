@@ -1,11 +1,12 @@
-# serve, mlserver, image, test, lint, format, bench, replay: each sets up what it needs.
+# serve, mlserver, image, test, lint, format, bench, bench-admin, replay, screenshots: each sets up
+# what it needs.
 
 VENV = .venv
 IMAGE = convstore
 BIN = $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: serve mlserver image test lint format bench replay clean
+.PHONY: serve mlserver image test lint format bench bench-admin replay screenshots clean
 
 serve: $(VENV)/runtime static/staticfiles.json
 	@$(BIN)/python manage.py serve
@@ -37,6 +38,14 @@ format: $(VENV)/dev
 # How fast: the window of a long conversation beside that of a short one, with query plans.
 bench: $(VENV)/dev
 	@$(BIN)/python benchmarks/window.py
+
+# How the admin's pages do with 2,000,000 messages, beside a small database.
+bench-admin: $(VENV)/dev static/staticfiles.json
+	@$(BIN)/python benchmarks/admin.py
+
+# The pictures of the admin in docs/images.
+screenshots: $(VENV)/dev .venv-media/installed
+	@$(BIN)/python -m tests.browser.screenshots
 
 # 7,168 real conversations through the running service, read back and compared.
 replay: $(VENV)/dev

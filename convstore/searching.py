@@ -107,7 +107,7 @@ def by_index(using: str, words: Sequence[str]) -> Found | None:
     None where there is no such index, or where it would name too many by these words.
     """
     telling = [word for word in words if not COMMON.issuperset(re.findall(r"\w+", word))]
-    if connections[using].vendor != "postgresql" or not telling:
+    if not telling or not _has_index(using):
         return None
     match: Any = RawSQL(  # noqa: S611 - the words are a parameter
         f"{WORDS} @@ plainto_tsquery('simple', %s)", [" ".join(telling)], BooleanField()
@@ -118,6 +118,15 @@ def by_index(using: str, words: Sequence[str]) -> Found | None:
     hits = _hits(named[:NAMED], conversations, words)
     cut = len(named) > NAMED or len(hits) > HITS
     return Found(hits[:HITS], min(len(named), NAMED), len(keys), cut=cut)
+
+
+def _has_index(using: str) -> bool:
+    """Whether there is the index: on PostgreSQL, unless somebody did without it and dropped it."""
+    if connections[using].vendor != "postgresql":
+        return False
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT to_regclass('message_words')")
+        return bool(cursor.fetchone() != (None,))
 
 
 def in_last(using: str, words: Sequence[str], after: Conversation | None) -> Found:

@@ -17,13 +17,14 @@ from django.utils.safestring import SafeString
 from convstore.models import Conversation
 from convstore.reading import beginning_with, with_figures
 from convstore.store import conversation_key
-from inspection import views
 from inspection.audit import Action, record
 from inspection.databases import by_alias, chosen
 from inspection.inert import visible
 from inspection.lists import ActionFilter, DatabaseFilter, KeysetAdmin, OrderFilter, PeriodFilter
 from inspection.models import AuditEntry
 from inspection.transcript import first_line
+from inspection.views import deleting, reading, searching, taking
+from inspection.views.guard import guarded, may_delete, may_read
 
 
 def _shown_time(at: datetime | None) -> str:
@@ -43,22 +44,22 @@ class ConversationAdmin(KeysetAdmin):
         one = "<uuid:key>/"
         return [
             path("", self.admin_site.admin_view(self.changelist_view), name=name("changelist")),
-            path("search/", views.search, name=name("search")),
-            path("delete/", views.delete, name=name("delete")),
-            path(one, views.transcript, name=name("change")),
-            path(f"{one}export/<str:kind>/", views.export, name=name("export")),
-            path(f"{one}<int:position>/", views.message, name=name("message")),
-            path(f"{one}<int:position>/<int:number>/", views.part, name=name("part")),
+            path("search/", searching.search, name=name("search")),
+            path("delete/", deleting.delete, name=name("delete")),
+            path(one, reading.transcript, name=name("change")),
+            path(f"{one}export/<str:kind>/", taking.export, name=name("export")),
+            path(f"{one}<int:position>/", reading.message, name=name("message")),
+            path(f"{one}<int:position>/<int:number>/", reading.part, name=name("part")),
         ]
 
     # --- The list ------------------------------------------------------------------------
 
-    @views.guarded("convstore.view_conversation")
+    @guarded("convstore.view_conversation")
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         context = {**(extra_context or {}), "title": "Conversations", "database": chosen(request)}
-        context["may_read"] = views.may_read(request)
+        context["may_read"] = may_read(request)
         return super().changelist_view(request, context)
 
     def time_of(self, request: HttpRequest) -> str:
@@ -66,7 +67,7 @@ class ConversationAdmin(KeysetAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
         rows = Conversation.objects.using(chosen(request).alias)
-        return with_figures(rows, opening=views.may_read(request))
+        return with_figures(rows, opening=may_read(request))
 
     def found(self, rows: QuerySet[Any], query: str, limit: int) -> list[Any]:
         """The one of that id, then those whose ids begin with it, by id."""
@@ -81,11 +82,11 @@ class ConversationAdmin(KeysetAdmin):
         opened = [(row.pk, row.memory_id) for row in rows if getattr(row, "opening", None)]
         record(request.user, chosen(request), Action.FIRST_LINE, opened)
         for row in rows:
-            row.may_be_read = views.may_read(request)
+            row.may_be_read = may_read(request)
         return rows
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
-        opening = ["first_line"] if views.may_read(request) else []
+        opening = ["first_line"] if may_read(request) else []
         return ["conversation", *opening, "messages", "last_role", "last_change", "created"]
 
     @admin.display(description="conversation")
@@ -120,15 +121,15 @@ class ConversationAdmin(KeysetAdmin):
     # --- Actions -------------------------------------------------------------------------
 
     def has_read_permission(self, request: HttpRequest) -> bool:
-        return views.may_read(request)
+        return may_read(request)
 
     def has_erase_permission(self, request: HttpRequest) -> bool:
-        return views.may_delete(request)
+        return may_delete(request)
 
     def _exported(
         self, request: HttpRequest, rows: QuerySet[Conversation], kind: str
     ) -> HttpResponseBase:
-        return views.file_of(request, chosen(request), list(rows[: self.list_per_page]), kind)
+        return taking.file_of(request, chosen(request), list(rows[: self.list_per_page]), kind)
 
     @admin.action(description="Export: OpenAI chat (JSONL)", permissions=["read"])
     def export_openai(self, request: HttpRequest, rows: Any) -> HttpResponseBase:

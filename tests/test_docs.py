@@ -9,10 +9,22 @@ import os
 import re
 import subprocess
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.apps import apps
+from django.conf import settings
 
+from convstore.erasure import BATCH
+from convstore.reading import PIECE, PIECE_BYTES
+from convstore.searching import BEGINNING, CONVERSATIONS, LAST_MESSAGES, LOOKED_AT
+from inspection.lists import KeysetAdmin
+from inspection.markdown import LONGEST
+from inspection.media import SIGNATURES
+from inspection.overview import COUNTED, COUNTED_NEW, DAYS, SAMPLE
+from inspection.transcript import SHOWN
+from inspection.views.deleting import DELETING_SECONDS, MOST_SELECTED
 from memory_api.memories import CONFIG_FIELDS, from_settings
 from tests.service import Service, checkout
 
@@ -77,21 +89,62 @@ def test_every_field_of_a_memory_is_in_the_table_and_the_table_has_no_other():
 
 
 def test_every_make_target_that_the_docs_name_is_there(root):
-    targets = set(re.findall(r"^(\w+):", (root / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([\w-]+):", (root / "Makefile").read_text(), re.MULTILINE))
     texts = README + (root / "CONTRIBUTING.md").read_text() + (root / "CHANGELOG.md").read_text()
-    assert set(re.findall(r"`(?:\w+=\S+ )*make (\w+)", texts)) <= targets
-    assert {"serve", "test", "lint", "format", "bench", "replay"} <= targets
+    texts += (root / "docs/howto/admin.md").read_text()
+    assert set(re.findall(r"`(?:\w+=\S+ )*make ([\w-]+)", texts)) <= targets
+    assert {"serve", "test", "lint", "format", "bench", "bench-admin", "replay"} <= targets
 
 
 def test_links_to_files_lead_somewhere(root):
-    for text in (README, (root / "CONTRIBUTING.md").read_text()):
-        for path in re.findall(r"\]\((?!http)([^)#]+)\)", text):
-            assert (root / path).exists()
+    for page in (*root.glob("*.md"), *root.glob("docs/**/*.md")):
+        for path in re.findall(r"\]\((?!http)([^)#\s]+)\)", page.read_text()):
+            assert (page.parent / path).exists(), f"{page}: {path}"
+
+
+def test_what_the_page_on_the_admin_says_in_numbers_is_so(root):
+    text = " ".join((root / "docs/howto/admin.md").read_text().split())
+    for sentence in (
+        f"up to {PIECE} messages, or {PIECE_BYTES // 1024**2} MiB of them",
+        f"texts of up to {LONGEST:,} characters",
+        f"the first {SHOWN:,} characters of it",
+        f"all of it, {LOOKED_AT:,} messages at a time",
+        f"a full-text index of the first {BEGINNING:,} characters",
+        f"the last {LAST_MESSAGES} messages of up to {CONVERSATIONS} conversations, {LOOKED_AT:,}",
+        f"up to {MOST_SELECTED} from the list",
+        f"at most {KeysetAdmin.list_per_page} conversations",
+        f"{BATCH} in a transaction",
+        f"longer than {DELETING_SECONDS} seconds",
+        f"exact up to {COUNTED:,} and then",
+        f"exact up to {COUNTED_NEW:,} in {DAYS} days",
+        f"a sample of {SAMPLE:,} conversations",
+    ):
+        assert sentence in text, sentence
+    assert "five failed attempts" in text
+    assert settings.AXES_FAILURE_LIMIT == 5
+    assert "a quarter of an hour" in text
+    assert timedelta(minutes=15) == settings.AXES_COOLOFF_TIME
+    formats = {mime.split("/")[1] for _, _, mime, _ in SIGNATURES}
+    assert formats == {"png", "jpeg", "gif", "webp", "avif", "wav", "mpeg", "ogg", "flac", "mp4"}
+    assert "PNG, JPEG, GIF, WebP and AVIF images and WAV, MP3, Ogg, FLAC and M4A audio" in text
+
+
+def test_every_permission_that_the_page_on_the_admin_names_is_there(root):
+    text = (root / "docs/howto/admin.md").read_text()
+    found = re.findall(r"^\| `(\w+)\.(\w+)` \| (Can \w+ [\w ]+) \|", text, re.MULTILINE)
+    assert len(found) == 4
+    for app, codename, name in found:
+        action, model = codename.split("_")
+        permission = apps.get_model(app, model)._meta
+        assert action in permission.default_permissions
+        assert name == f"Can {action} {permission.verbose_name}"
 
 
 def test_the_rooms_that_contributing_names_are_there(root):
     text = (root / "CONTRIBUTING.md").read_text()
-    for path in re.findall(r"`((?:convstore|memory_api|mlserver_bridge)/\w+\.py)`", text):
+    for path in re.findall(
+        r"`((?:convstore|inspection|memory_api|mlserver_bridge)/\w+\.py)`", text
+    ):
         assert (root / path).is_file()
 
 

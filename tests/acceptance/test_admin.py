@@ -1,24 +1,64 @@
-"""The admin of a running service: made a first user, signed in, looked at."""
+"""The admin of a running service, on each database: made a first user, signed in, looked at."""
 
 from __future__ import annotations
 
+import html
+import json
 import os
 import re
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import requests
 
-from tests.bodies import new_id, said
+from convstore.store import conversation_key
+from tests.bodies import new_id, recall, said, several
+from tests.doors import Door, HttpDoor
 from tests.service import Service
 
 PASSWORD = "correct horse battery"
+CONVERSATIONS = "/admin/convstore/conversation/"
 
 
 @pytest.fixture
-def signed_in(service: Service) -> Iterator[requests.Session]:
-    """A browser's session of a first user, made by the documented command."""
+def door(service: Service) -> Door:
+    """The way by which what the admin shows has come."""
+    return HttpDoor(service)
+
+
+@dataclass
+class Visitor:
+    """A browser's session with the admin of a service."""
+
+    service: Service
+    session: requests.Session
+
+    def get(self, path: str, status: int = 200, **parameters: Any) -> str:
+        page = self.session.get(self.service.url + path, params=parameters, timeout=30)
+        assert page.status_code == status, page.text
+        return html.unescape(page.text)
+
+    def post(self, path: str, status: int = 200, **form: Any) -> str:
+        url = self.service.url + path
+        form["csrfmiddlewaretoken"] = self.session.cookies["csrftoken"]
+        page = self.session.post(url, data=form, headers={"Referer": url}, timeout=30)
+        assert page.status_code == status, page.text
+        return html.unescape(page.text)
+
+    def sign_in(self, name: str, password: str) -> requests.Response:
+        page = self.session.get(f"{self.service.url}/admin/login/?next=/admin/", timeout=10)
+        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)
+        assert token
+        form = {"username": name, "password": password, "csrfmiddlewaretoken": token[1]}
+        return self.session.post(page.url, data=form, headers={"Referer": page.url}, timeout=10)
+
+
+@pytest.fixture(scope="module")
+def superuser(service: Service) -> str:
+    """A first user, made by the documented command."""
     name = f"user-{new_id()[:8]}"
     subprocess.run(
         [".venv/bin/python", "manage.py", "createsuperuser", "--noinput", "--username", name],
@@ -32,59 +72,260 @@ def signed_in(service: Service) -> Iterator[requests.Session]:
         check=True,
         capture_output=True,
     )
+    return name
+
+
+@pytest.fixture
+def visitor(service: Service) -> Iterator[Visitor]:
     with requests.Session() as session:
-        page = session.get(f"{service.url}/admin/login/?next=/admin/", timeout=10)
-        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)
-        assert token
-        form = {"username": name, "password": PASSWORD, "csrfmiddlewaretoken": token[1]}
-        home = session.post(page.url, data=form, headers={"Referer": page.url}, timeout=10)
-        assert "Log out" in home.text
-        yield session
+        yield Visitor(service, session)
 
 
-def test_nobody_reads_without_signing_in(service):
-    page = requests.get(f"{service.url}/admin/convstore/conversation/", timeout=10)
+@pytest.fixture
+def admin(visitor: Visitor, superuser: str) -> Visitor:
+    assert "Log out" in visitor.sign_in(superuser, PASSWORD).text
+    return visitor
+
+
+def transcript(memory_id: str) -> str:
+    return f"{CONVERSATIONS}{conversation_key(memory_id)}/"
+
+
+def ids(page: str) -> list[str]:
+    return re.findall(r"field-conversation[^>]*>(?:<a [^>]*>)?<bdi>([^<]*)</bdi>", page)
+
+
+def shown(page: str) -> list[int]:
+    return [int(n) for n in re.findall(r'id="message-(\d+)"', page)]
+
+
+# --- Signing in --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["", "search/", "delete/", f"{new_id()}/", f"{new_id()}/1/1/"])
+def test_nobody_reads_without_signing_in(visitor, path):
+    page = visitor.session.get(f"{visitor.service.url}{CONVERSATIONS}{path}", timeout=10)
     assert "/admin/login/" in page.url
 
 
-def test_conversations_are_listed_newest_first_with_their_number_of_messages(
-    service, door, signed_in
-):
+def test_after_five_wrong_passwords_even_the_right_one_has_to_wait(service, admin, superuser):
+    name = f"user-{new_id()[:8]}"
+    for attempt in range(5):
+        answer = Visitor(service, requests.Session()).sign_in(name, "wrong")
+        assert answer.status_code == (200 if attempt < 4 else 429)
+    answer = Visitor(service, requests.Session()).sign_in(name, PASSWORD)
+    assert answer.status_code == 429
+    assert "Wait a quarter of an hour" in answer.text
+    assert "Log out" in Visitor(service, requests.Session()).sign_in(superuser, PASSWORD).text
+
+
+def test_every_page_of_the_admin_has_a_strict_policy(admin):
+    page = admin.session.get(f"{admin.service.url}{CONVERSATIONS}", timeout=10)
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "*" not in policy
+
+
+def test_the_pages_styles_and_scripts_are_served(admin):
+    page = admin.get(CONVERSATIONS)
+    paths = re.findall(r'(?:href|src)="(/admin-static/[^"]+)"', page)
+    assert any("inspection" in path for path in paths)
+    for path in paths:
+        assert requests.get(admin.service.url + path, timeout=10).status_code == 200
+
+
+# --- Finding -----------------------------------------------------------------------------
+
+
+def test_conversations_are_listed_newest_first_with_what_is_worth_knowing(admin, door):
     first, second = new_id(), new_id()
     for memory_id, count in ((first, 2), (second, 3)):
-        for n in range(count):
-            door.infer(said(memory_id, str(n)))
-    page = signed_in.get(f"{service.url}/admin/convstore/conversation/", timeout=10).text
-    assert page.index(second) < page.index(first)
-    counts = re.findall(r'field-messages">(\d+)<', page)
-    assert counts[:2] == ["3", "2"]
+        door.infer(said(memory_id, "Be kind.", role="system"))
+        for n in range(1, count):
+            door.infer(said(memory_id, f"message {n} of {memory_id}", role="assistant"))
+    page = admin.get(CONVERSATIONS)
+    assert ids(page)[:2] == [second, first]
+    assert re.findall(r'field-messages">(\d+)<', page)[:2] == ["3", "2"]
+    assert re.findall(r'field-last_role">(\w+)<', page)[:2] == ["assistant", "assistant"]
+    assert f"message 1 of {second}" in page
+    assert "Be kind." not in page
 
 
-def test_a_conversations_page_shows_its_last_50_messages_and_changes_nothing(
-    service, door, signed_in
+def test_pages_of_the_list_follow_each_other_both_ways(admin, door):
+    for n in range(55):
+        door.infer(said(f"{n}-{new_id()}", "Hello!"))
+    first = admin.get(CONVERSATIONS)
+    older = re.search(r'rel="next" href="([^"]+)"', first)
+    assert older
+    assert 'rel="prev"' not in first
+    second = admin.get(CONVERSATIONS + older[1])
+    assert not set(ids(first)) & set(ids(second))
+    newer = re.search(r'rel="prev" href="([^"]+)"', second)
+    assert newer
+    assert ids(admin.get(CONVERSATIONS + newer[1])) == ids(first)
+
+
+def test_a_conversation_is_found_by_its_id_and_by_its_beginning(admin, door):
+    name = new_id()
+    made = [f"{name}-é1", f"{name}-é10", f"{name}-É1", f"{name}"]
+    for memory_id in made:
+        door.infer(said(memory_id, "Hello!"))
+    assert ids(admin.get(CONVERSATIONS, q=f"{name}-é1")) == made[:2]
+    assert ids(admin.get(CONVERSATIONS, q=f"{name}-É1")) == made[2:3]
+    assert ids(admin.get(CONVERSATIONS, q=name[:30])) == sorted(made)
+    nothing = admin.get(CONVERSATIONS, q=f"{name}-x")
+    assert ids(nothing) == []
+    assert "Nothing was found." in nothing
+
+
+def test_the_list_is_filtered_by_time_and_ordered_by_the_last_activity(admin, door):
+    door.infer(said(new_id(), "Hello!"))
+    for order in ("created", "active"):
+        assert ids(admin.get(CONVERSATIONS, **{"by": order, "from": "2020-01-01"}))
+        assert ids(admin.get(CONVERSATIONS, by=order, to="2020-01-01")) == []
+
+
+def test_the_list_asks_the_database_little(admin):
+    """Wrong parameters lead back to the list, and not to a page that counts."""
+    for wrong in ({"from": "soon"}, {"before": "x~y"}, {"nonsense": "1"}):
+        assert "Conversations" in admin.get(CONVERSATIONS, **wrong)
+
+
+# --- Reading -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def long(door) -> str:
+    """A conversation of 120 messages."""
+    memory_id = new_id()
+    texts = [[f"message number {n}."] for n in range(1, 121)]
+    door.infer(several(memory_id, ["user"] * 120, content=texts))
+    return memory_id
+
+
+def test_a_transcript_ends_with_the_last_message_and_its_pages_follow_each_other(admin, long):
+    page = admin.get(transcript(long))
+    assert shown(page) == list(range(71, 121))
+    assert "message number 71." in page
+    earlier = re.search(r'rel="prev" href="([^"]+)"', page)
+    assert earlier
+    page = admin.get(earlier[1])
+    assert shown(page) == list(range(21, 71))
+    later = re.search(r'rel="next" href="([^"]+)"', page)
+    assert later
+    assert shown(admin.get(later[1])) == list(range(71, 121))
+
+
+def test_a_transcript_begins_at_a_position_or_at_a_time(admin, long):
+    assert shown(admin.get(transcript(long), position=30)) == list(range(30, 80))
+    assert shown(admin.get(transcript(long), position=999)) == [120]
+    assert shown(admin.get(transcript(long), date="2020-01-01T00:00")) == list(range(1, 51))
+    assert shown(admin.get(transcript(long), date="2100-01-01T00:00")) == [120]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"position": "x"}, "position: Enter a whole number."),
+        ({"position": 0}, "position: Ensure this value is greater than or equal to 1."),
+        ({"before": 2**63}, "before: Ensure this value is less than or equal to"),
+        ({"date": "soon"}, "date: Enter a valid date/time."),
+    ],
+)
+def test_a_place_that_is_none_gets_one_sentence(admin, long, parameters, sentence):
+    assert sentence in admin.get(transcript(long), 400, **parameters)
+
+
+def test_what_is_not_there_gets_one_sentence(admin, long):
+    assert "There is no such conversation" in admin.get(transcript(new_id()), 404)
+    assert "has no message 121" in admin.get(f"{transcript(long)}121/", 404)
+    assert "there is no part 2" in admin.get(f"{transcript(long)}1/2/", 404)
+    assert "There is no such format" in admin.get(f"{transcript(long)}export/pdf/", 404)
+    assert "No memory keeps" in admin.get(transcript(long), 404, database="other")
+
+
+def test_a_messages_json_is_what_is_stored(admin, door, long):
+    body = admin.session.get(f"{admin.service.url}{transcript(long)}120/", timeout=10)
+    assert body.headers["Content-Type"] == "application/json"
+    assert body.text == door.infer(recall(long)).history[-1]
+
+
+# --- Searching ---------------------------------------------------------------------------
+
+
+def test_words_are_found_in_one_conversation_and_across_all(admin, door, long):
+    word = new_id().replace("-", "")
+    door.infer(said(long, f"The {word} é lies here."))
+    for parameters in ({}, {"conversation": str(conversation_key(long))}, {"last": "1"}):
+        page = admin.get(f"{CONVERSATIONS}search/", q=f"LIES {word.upper()}", **parameters)
+        assert "1 hit." in page
+        assert f"{transcript(long)}?position=121" in page
+        assert f"<mark>{word}</mark>" in page
+    page = admin.get(f"{CONVERSATIONS}search/", q=f"{word} nowhere")
+    assert "0 hits." in page
+
+
+# --- Taking away, deleting ---------------------------------------------------------------
+
+
+def test_a_conversation_is_taken_away_in_each_format(admin, door, long):
+    history = door.infer(recall(long)).history
+    lines = admin.get(f"{transcript(long)}export/stored/").splitlines()
+    assert [json.loads(line)["body"] for line in lines][-len(history) :] == history
+    assert len(lines) == 120
+    (line,) = admin.get(f"{transcript(long)}export/openai/").splitlines()
+    assert json.loads(line)["messages"][0] == {"role": "user", "content": "message number 1."}
+    assert "## 120. user" in admin.get(f"{transcript(long)}export/markdown/")
+
+
+def test_a_selection_is_taken_away_as_one_file(admin, door):
+    made = [new_id(), new_id()]
+    for memory_id in made:
+        door.infer(said(memory_id, "Hello!"))
+    form = {"_selected_action": [str(conversation_key(each)) for each in made]}
+    lines = admin.post(CONVERSATIONS, action="export_stored", **form).splitlines()
+    assert {json.loads(line)["memory_id"] for line in lines} == set(made)
+
+
+def test_a_conversation_is_deleted_with_a_reason_and_the_log_says_so(admin, door, long):
+    path = f"{CONVERSATIONS}delete/?id={conversation_key(long)}"
+    assert "1 conversation with 120 messages" in admin.get(path)
+    admin.post(path, 400, id=str(conversation_key(long)), reason="")
+    assert len(door.infer(recall(long)).history) == 50
+    reason = f"asked for by {new_id()}"
+    page = admin.post(path, id=str(conversation_key(long)), reason=reason)
+    assert "Deleted, with 120 messages." in page
+    assert door.infer(recall(long)).history == []
+    log = admin.get("/admin/inspection/auditentry/", q=long)
+    assert log.count(reason) == 2
+    assert f"120 messages; {reason}" in log
+
+
+def test_what_is_opened_is_in_the_log(admin, door, superuser):
+    memory_id = new_id()
+    door.infer(said(memory_id, "Hello!"))
+    for path in ("", "1/", "1/1/", "export/openai/"):
+        admin.get(transcript(memory_id) + path)
+    admin.get(CONVERSATIONS)
+    log = admin.get("/admin/inspection/auditentry/", q=memory_id)
+    actions = re.findall(r'field-action">([^<]+)<', log)
+    assert sorted(actions) == ["JSON", "export", "first line", "part", "read"]
+    assert set(re.findall(r'field-username">([^<]+)<', log)) == {superuser}
+
+
+# --- At a glance -------------------------------------------------------------------------
+
+
+def test_the_first_page_shows_each_database_and_one_that_is_down_does_not_hide_the_others(
+    admin, door
 ):
     memory_id = new_id()
-    for n in range(60):
-        door.infer(said(memory_id, f"message number {n}."))
-    door.infer(said(memory_id, "<script>alert(1)</script>", role="<b>user</b>"))
-    page = open_conversation(signed_in, service, memory_id)
-    shown = [int(n) for n in re.findall(r"message number (\d+)\.", page)]
-    assert shown == list(range(11, 60))
-    assert page.count("<li value=") == 50
-    assert "<script>alert" not in page
-    assert "<b>user" not in page
-    assert 'name="_save"' not in page
-    assert "/delete/" not in page
-
-
-def open_conversation(session: requests.Session, service: Service, memory_id: str) -> str:
-    page = session.get(f"{service.url}/admin/convstore/conversation/", timeout=10).text
-    link = re.search(rf'href="(/admin/convstore/conversation/[^"]+)">{memory_id}<', page)
-    assert link
-    return session.get(service.url + link[1], timeout=10).text
-
-
-def test_the_pages_styles_are_served(service, signed_in):
-    page = signed_in.get(f"{service.url}/admin/", timeout=10).text
-    for path in re.findall(r'<link rel="stylesheet" href="([^"]+)"', page):
-        assert requests.get(service.url + path, timeout=10).status_code == 200
+    door.infer(said(memory_id, "Hello!"))
+    page = admin.get("/admin/")
+    for name in ("memory", "versioned", "down"):
+        assert f"<code>{name}</code>" in page
+    assert memory_id in page
+    assert len(re.findall(r'class="empty"', page)) == 30
+    assert page.count("The database closed the connection; the log has the reason.") == 1
+    assert "secret" not in page

@@ -255,5 +255,16 @@ def test_messages_of_any_size_and_kind_can_be_stored_beside_the_index(indexed):
     assert positions(by_index(indexed, ["toolate"])) == []
 
 
+def test_where_the_index_was_dropped_the_last_messages_are_looked_through(indexed):
+    say(indexed, "a", "the needle")
+    with connections[indexed].cursor() as cursor:
+        cursor.execute("ALTER INDEX message_words RENAME TO message_words_dropped")
+        try:
+            assert by_index(indexed, ["needle"]) is None
+        finally:
+            cursor.execute("ALTER INDEX message_words_dropped RENAME TO message_words")
+    assert positions(by_index(indexed, ["needle"])) == [1]
+
+
 def test_the_migration_and_the_search_say_the_same():
     assert import_module("convstore.migrations.0003_words").WORDS == searching.WORDS
