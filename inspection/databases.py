@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +24,18 @@ MANNERS = frozenset(
     | {"application_name", "init_command", "isolation_level", "transaction_mode"}
 )
 
+# Django's own name of a vendor is asked of the server, which may be down.
+VENDORS = {
+    "microsoft": "SQL Server",
+    "mysql": "MySQL or MariaDB",
+    "oracle": "Oracle",
+    "postgresql": "PostgreSQL",
+    "sqlite": "SQLite",
+}
+
+# What an Oracle address that has everything in its name says.
+ORACLE_ADDRESS = re.compile(r"\((HOST|PORT|SERVICE_NAME)=([^()]*)\)")
+
 
 @dataclass(frozen=True, slots=True)
 class Database:
@@ -32,15 +45,13 @@ class Database:
     memories: tuple[str, ...]
 
     @property
-    def vendor(self) -> str:
-        return connections[self.alias].display_name
-
-    @property
     def place(self) -> str:
         """Where it is, without users and passwords."""
         entry = connections[self.alias].settings_dict
         if connections[self.alias].vendor == "sqlite":
             return Path(entry["NAME"]).name
+        if found := dict(ORACLE_ADDRESS.findall(str(entry["NAME"]))):
+            return f"{found.get('SERVICE_NAME', '')} on {found.get('HOST')}:{found.get('PORT')}"
         options = entry["OPTIONS"]
         host = entry["HOST"] or options.get("host") or options.get("unix_socket") or "localhost"
         port = f":{entry['PORT']}" if entry["PORT"] else ""
@@ -48,7 +59,7 @@ class Database:
 
     @property
     def name(self) -> str:
-        return f"{self.vendor}, {self.place}"
+        return f"{VENDORS[connections[self.alias].vendor]}, {self.place}"
 
     @property
     def query(self) -> dict[str, str]:
