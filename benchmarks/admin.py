@@ -22,13 +22,13 @@ import time
 import uuid
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from itertools import accumulate, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import urlsplit
 
 from tqdm import tqdm
@@ -49,7 +49,8 @@ from convstore.management.commands.migrate import patient
 from convstore.messages import Message, Part
 from convstore.store import conversation_key
 
-WARM_UP, ROUNDS = 3, 15
+# Each page is asked for so often, on the small and the large database in turn, in each pass.
+WARM_UP, ROUNDS, PASSES = 2, 5, 3
 # The most that a page may ask the database, and take of the time that it takes on the small one.
 MOST_QUERIES, MOST_TIMES = 10, 3.0
 # The most that an export may add to the memory of its process, in MB, however long it is.
@@ -306,19 +307,32 @@ def ask(client: Client, page: Page, path: str) -> Iterator[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one page took: medians in ms, the body's bytes, and MB of memory at the most."""
+    """What one page took: ms of each run, the body's bytes, and MB of memory at the most."""
 
     name: str
     rows: int
-    ms: float
-    cpu: float
+    wall: list[float]
+    cpu: list[float]
     queries: int
     size: int
     memory: float
 
+    @property
+    def ms(self) -> float:
+        return statistics.median(self.wall)
+
     def __str__(self) -> str:
-        took = f"{self.ms:10,.1f} ms {self.cpu:10,.1f} ms CPU {self.queries:4} queries"
+        cpu = statistics.median(self.cpu)
+        took = f"{self.ms:10,.1f} ms {cpu:10,.1f} ms CPU {self.queries:4} queries"
         return f"{self.name:<36}{took} {self.size / 1000:10,.1f} KB {self.memory:6.1f} MB"
+
+    def __or__(self, later: Measured) -> Measured:
+        """Both, of the same page."""
+        worst = {name: max(getattr(self, name), getattr(later, name)) for name in WORST}
+        return replace(self, wall=self.wall + later.wall, cpu=self.cpu + later.cpu, **worst)
+
+
+WORST = ("queries", "size", "memory")
 
 
 def measure(client: Client, page: Page) -> Measured:
@@ -341,8 +355,7 @@ def measure(client: Client, page: Page) -> Measured:
         if n >= warm_up:
             times.wall.append((time.perf_counter_ns() - wall) / 1e6)
             times.cpu.append((time.process_time_ns() - cpu) / 1e6)
-    cpu_ms = statistics.median(times.cpu)
-    return Measured(page.name, page.rows, times.median, cpu_ms, asked, size, memory)
+    return Measured(page.name, page.rows, times.wall, times.cpu, asked, size, memory)
 
 
 def checked(client: Client, page: Page, path: str) -> int:
@@ -370,50 +383,83 @@ def growth(work: Callable[[], None]) -> float:
     return max(now("VmHWM") - before, 0) / 1024
 
 
-def measure_all(plan: Plan, only: str) -> list[Measured]:
-    """In the child: fill the default database, unless it is full, and measure the pages."""
+def filled(plan: Plan) -> User:
+    """In the child: the superuser of the default database, which is filled unless it is full."""
     call_command("migrate", verbosity=0)
     user = User.objects.filter(username=SUPERUSER).first()
-    if not user:
-        if models.Conversation.objects.exists():
-            sys.exit(f"{connection.settings_dict['NAME']} was not filled to its end; remove it.")
-        fill(plan)
-        user = User.objects.create_superuser(SUPERUSER)
+    if user:
+        return user
+    if models.Conversation.objects.exists():
+        sys.exit(f"{connection.settings_dict['NAME']} was not filled to its end; remove it.")
+    fill(plan)
+    return User.objects.create_superuser(SUPERUSER)
+
+
+def measure_for(parent: TextIO, plan: Plan, only: str) -> None:
+    """In the child: say how many pages there are, then measure each that is asked for."""
     client = Client(raise_request_exception=False)
-    client.force_login(user)
+    client.force_login(filled(plan))
     chosen = [page for page in pages(plan) if only in page.name]
-    results = []
-    for page in tqdm(chosen, unit=" pages"):
-        results.append(measure(client, page))
-        tqdm.write(str(results[-1]), file=sys.stderr)
-    return results
+    print(len(chosen), flush=True)
+    for line in parent:
+        print(json.dumps(asdict(measure(client, chosen[int(line)]))), flush=True)
 
 
 # --- The command -------------------------------------------------------------------------
 
 
-def measured(kind: str, plan: Plan, only: str, keep: Path | None) -> list[Measured]:
-    """Measure one database in a process whose default database it is."""
+@contextmanager
+def child(kind: str, plan: Plan, only: str, keep: Path | None) -> Iterator[subprocess.Popen[str]]:
+    """A process whose default database is filled by `plan`."""
     name = "-".join(str(value) for value in asdict(plan).values())
     kept = nullcontext(f"sqlite:///{keep.resolve() / name}.sqlite3") if keep else None
     with kept if kept and kind == "sqlite" else database(kind) as url:
         print(
             f"{kind}: {plan.conversations:,} conversations, {plan.messages:,} messages", flush=True
         )
-        child = subprocess.run(
-            [sys.executable, __file__, "--measure", json.dumps(asdict(plan)), "--only", only],
-            env={
-                **os.environ,
-                "DATABASE_URL": url,
-                "MODELS_DIR": str(MODELS),
-                "LOG_LEVEL": "WARNING",
-            },
+        settings = {"DATABASE_URL": url, "MODELS_DIR": str(MODELS), "LOG_LEVEL": "WARNING"}
+        command = [sys.executable, __file__, "--measure", json.dumps(asdict(plan)), "--only", only]
+        with subprocess.Popen(
+            command,
+            env={**os.environ, **settings},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            check=False,
-        )
-    if child.returncode:
-        sys.exit(child.returncode)
-    return [Measured(**each) for each in json.loads(child.stdout)]
+            text=True,
+        ) as process:
+            yield process
+
+
+def heard(process: subprocess.Popen[str]) -> Any:
+    """The next line of a child, which may have ended with a sentence instead."""
+    line = process.stdout.readline() if process.stdout else ""
+    if not line:
+        sys.exit(process.wait() or 1)
+    return json.loads(line)
+
+
+def measured_by(process: subprocess.Popen[str], page: int) -> Measured:
+    print(page, file=process.stdin, flush=True)
+    return Measured(**heard(process))
+
+
+def in_turn(
+    kind: str, plans: Sequence[Plan], only: str, keep: Path | None
+) -> list[tuple[Measured, Measured]]:
+    """Each page of the small and of the large database, one right after the other."""
+    with ExitStack() as stack:
+        children, count = [], 0
+        for plan in plans:
+            children.append(stack.enter_context(child(kind, plan, only, keep)))
+            count = heard(children[-1])
+        found: list[list[Measured]] = [[] for _ in range(count)]
+        for n in tqdm(list(range(count)) * PASSES, unit=" pages"):
+            if len(found[n]) and found[n][0].rows:
+                continue  # an export is measured once
+            both = [measured_by(process, n) for process in children]
+            found[n] = [old | new for old, new in zip(found[n], both, strict=False)] or both
+        for n in range(count):
+            tqdm.write("\n".join(map(str, found[n])), file=sys.stderr)
+    return [(small, large) for small, large in found]
 
 
 def excesses(small: Measured, large: Measured) -> list[str]:
@@ -458,9 +504,7 @@ def main() -> None:
     add("--measure", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.measure:
-        results = measure_all(Plan(**json.loads(chosen.measure)), chosen.only)
-        print(json.dumps([asdict(each) for each in results]))
-        return
+        return measure_for(sys.stdin, Plan(**json.loads(chosen.measure)), chosen.only)
     if chosen.conversations < 100 or chosen.messages < 10 * chosen.conversations:
         parser.error("the large one has at least 100 conversations of 10 messages")
     long = chosen.messages // 20
@@ -468,8 +512,7 @@ def main() -> None:
     large = Plan(chosen.conversations, each, long, images=60)
     pairs = {}
     for kind in [chosen.database] if chosen.database else DATABASES:
-        both = [measured(kind, plan, chosen.only, chosen.keep) for plan in (SMALL, large)]
-        pairs[kind] = list(zip(*both, strict=True))
+        pairs[kind] = in_turn(kind, (SMALL, large), chosen.only, chosen.keep)
     for kind, found in pairs.items():
         tables(kind, found)
     sys.exit(any(excesses(*pair) for found in pairs.values() for pair in found))

@@ -19,7 +19,7 @@ from inspection.databases import Database
 COUNTED = 10_000
 DAYS = 30
 # New conversations that are counted by day, and how many stand for all where there are more.
-COUNTED_NEW, SAMPLE = 2_000, 4_000
+COUNTED_NEW, SAMPLE = 2_000, 2_000
 LAST_ACTIVE = 5
 
 TABLES = ("convstore_conversation", "convstore_message")
@@ -133,10 +133,10 @@ def _new_by_day(rows: QuerySet[Conversation], all_of_them: Number) -> tuple[list
     first = today - timedelta(days=DAYS - 1)
     since = datetime.combine(first, time.min, UTC)
     newest = rows.filter(created_at__gte=since).order_by("-created_at", "-id")
-    times = list(newest.values_list("created_at", flat=True)[: COUNTED_NEW + 1])
-    if len(times) <= COUNTED_NEW:
+    times = newest.values_list("created_at", flat=True)
+    if not times[COUNTED_NEW : COUNTED_NEW + 1]:
         counts = Counter(at.date() for at in times)
-        return _bars(first, counts), Number(len(times))
+        return _bars(first, counts), Number(counts.total())
     # Keys are hashes, so the lowest of them are a fair sample of all conversations.
     sample = list(rows.order_by("pk").values_list("created_at", flat=True)[:SAMPLE])
     share = max(all_of_them.value / len(sample), 1)
