@@ -205,6 +205,8 @@ def line(rule: dict[str, Any]) -> str:
 
 # --- Users --------------------------------------------------------------------------------
 
+PASSWORD = "correct horse battery"
+
 MAKE_USER = """
 import json, os
 from django.contrib.auth import get_user_model
@@ -252,3 +254,12 @@ def sign_in(page: Page, url: str, username: str, password: str) -> None:
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Log in").click()
     expect(page).to_have_url(f"{url}/admin/")
+
+
+def signed_in(browser: Browser, service: Service, username: str) -> list[Any]:
+    """The cookies of a user, made with PASSWORD, who has signed in to the service's admin."""
+    context = LIGHT.context(browser)
+    sign_in(context.new_page(), service.url, username, PASSWORD)
+    cookies: list[Any] = context.cookies()
+    context.close()
+    return cookies

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.browser.browser import LIGHT, Look, Watched, launched, watching
+from tests.bodies import new_id
+from tests.browser.browser import (
+    LIGHT,
+    PASSWORD,
+    Look,
+    Watched,
+    launched,
+    make_user,
+    signed_in,
+    watching,
+)
 from tests.browser.conversations import write_memories_to_inspect
 from tests.service import Service
 
@@ -41,6 +51,20 @@ def chromium() -> Iterator[Browser]:
             yield browser
 
 
+@pytest.fixture(scope="session")
+def inspector(admin_service: Service) -> str:
+    """The name of somebody who may do everything."""
+    name = f"inspector-{new_id()[:8]}"
+    make_user(admin_service, name, PASSWORD, superuser=True)
+    return name
+
+
+@pytest.fixture(scope="module")
+def cookies(chromium: Browser, admin_service: Service, inspector: str) -> list[Any]:
+    """What a browser keeps once the inspector has signed in."""
+    return signed_in(chromium, admin_service, inspector)
+
+
 @pytest.fixture
 def look() -> Look:
     """How a test looks at its pages; `pytest.mark.parametrize("look", ...)` says otherwise."""
@@ -58,3 +82,10 @@ def watch(chromium: Browser) -> Iterator[Callable[[Look], Watched]]:
 def watched(watch: Callable[[Look], Watched], look: Look) -> Watched:
     """The page of a test that needs no more than one."""
     return watch(look)
+
+
+@pytest.fixture
+def page(watched: Watched, cookies: list[Any]) -> Page:
+    """The page of a test, where the inspector is signed in."""
+    watched.context.add_cookies(cookies)
+    return watched.page

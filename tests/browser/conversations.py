@@ -112,6 +112,15 @@ def date_back(service: Service, talk: Talk, begun: datetime, step: timedelta) ->
     assert conversation.update(created_at=begun, active_at=last.replace(minute=0, second=0)) == 1
 
 
+def list_of(service: Service) -> str:
+    """The address of the admin's list of conversations."""
+    return f"{service.url}/admin/convstore/conversation/"
+
+
+def transcript_of(service: Service, talk: Talk) -> str:
+    return f"{list_of(service)}{talk.key}/"
+
+
 # --- Photos, audio and files -------------------------------------------------------------
 
 # How wide and how high the pictures are, in the order in which they are sent.
@@ -125,9 +134,9 @@ PICTURES = {
 # How many seconds they last.
 SOUNDS = {
     "gradio/media_assets/audio/recording1.wav": 3.328,
-    "gradio/media_assets/audio/heath_ledger.mp3": 3.552,
+    "gradio/media_assets/audio/heath_ledger.mp3": 3.04,
 }
-PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
+PDF = b"%PDF-1.4\n1 0 obj << /Type /Catalog >> endobj\ntrailer << /Root 1 0 R >>\n%%EOF\n"
 LINK = "https://pictures.example/harbour.png?size=large&night=1"
 
 
@@ -195,7 +204,7 @@ def with_tools() -> Talk:
 
 # --- Texts -------------------------------------------------------------------------------
 
-ARABIC = "ما هي عاصمة المغرب؟\nالرباط، أليس كذلك؟"
+ARABIC = "ما هي عاصمة المغرب؟\nالرباط، أليس كذلك؟"  # noqa: RUF001 - its letters are Arabic
 HEBREW = "מה השעה בירושלים?"
 CHINESE = "请用一句话解释什么是数据库。"
 JAPANESE = "富士山の高さは3776メートルです。"
