@@ -78,9 +78,10 @@ class ConversationAdmin(KeysetAdmin):
         return sorted(found, key=lambda row: row.memory_id)[:limit]
 
     def shown(self, request: HttpRequest, rows: list[Any]) -> list[Any]:
-        """Who sees how conversations open has opened them."""
-        opened = [(row.pk, row.memory_id) for row in rows if getattr(row, "opening", None)]
-        record(request.user, chosen(request), Action.FIRST_LINE, opened)
+        """Who sees how conversations open has opened them; who sends an action has not."""
+        if request.method != "POST":
+            opened = [(row.pk, row.memory_id) for row in rows if getattr(row, "opening", None)]
+            record(request.user, chosen(request), Action.FIRST_LINE, opened)
         for row in rows:
             row.may_be_read = may_read(request)
         return rows
