@@ -10,6 +10,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.defaultfilters import pluralize
 
 from convstore.erasure import counted, erase
 from convstore.models import Conversation
@@ -47,7 +48,7 @@ def delete(request: HttpRequest, database: Database) -> HttpResponse:
         return page(request, "delete", context, 400 if form.errors else 200)
     total = form.cleaned_data["total"] or count
     if _delete(request, database, conversations, form.cleaned_data["reason"]):
-        messages.success(request, f"Deleted, with {total} messages.")
+        messages.success(request, f"Deleted, with {total} message{pluralize(total)}.")
         return HttpResponseRedirect(context["back"])
     left = _selected(request, database)
     gone = max(total - sum(each.count for each in left), 0)

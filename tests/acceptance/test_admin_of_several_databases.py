@@ -81,7 +81,7 @@ def test_in_each_a_conversation_can_be_deleted(admin, memory, alias, door):
     door.infer(said(memory_id, "Hello!"), memory)
     key = str(conversation_key(memory_id))
     path = f"{CONVERSATIONS}delete/?database={alias}&id={key}"
-    assert "Deleted, with 1 messages." in admin.post(path, id=key, reason="a test")
+    assert "Deleted, with 1 message." in admin.post(path, id=key, reason="a test")
     assert door.infer(recall(memory_id), memory).history == []
     assert "a test" in admin.get("/admin/inspection/auditentry/", q=memory_id)
 
