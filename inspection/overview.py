@@ -48,6 +48,9 @@ class Number:
     value: int
     how: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.how} {self.value:,}".lstrip()
+
 
 CHART_HEIGHT = 60
 

@@ -32,7 +32,8 @@ class Deletion(forms.Form):
 @inspects(DELETE)
 def delete(request: HttpRequest, database: Database) -> HttpResponse:
     """What would go, counted; by POST it goes, as much of it as a request has time for."""
-    conversations = _selected(request, database)
+    if not (conversations := _selected(request, database)):
+        raise Http404("There are no such conversations in this database any more.")
     count = sum(each.count for each in conversations)
     form = Deletion(request.POST if request.method == "POST" else None)
     context = {
@@ -47,10 +48,10 @@ def delete(request: HttpRequest, database: Database) -> HttpResponse:
     if request.method != "POST" or not form.is_valid():
         return page(request, "delete", context, 400 if form.errors else 200)
     total = form.cleaned_data["total"] or count
-    if _delete(request, database, conversations, form.cleaned_data["reason"]):
-        messages.success(request, f"Deleted, with {total} message{pluralize(total)}.")
+    _delete(request, database, conversations, form.cleaned_data["reason"])
+    if not (left := _selected(request, database)):
+        messages.success(request, f"Deleted, with {_counted(total)}.")
         return HttpResponseRedirect(context["back"])
-    left = _selected(request, database)
     gone = max(total - sum(each.count for each in left), 0)
     going_on = {"conversations": left, "going_on": True, "total": total, "gone": gone}
     return page(request, "delete", {**context, **going_on})
@@ -58,26 +59,26 @@ def delete(request: HttpRequest, database: Database) -> HttpResponse:
 
 def _delete(
     request: HttpRequest, database: Database, conversations: Sequence[Any], reason: str
-) -> bool:
-    """Delete them one after the other while there is time; whether all are gone."""
+) -> None:
+    """Delete them one after the other while there is time."""
     deadline = time.monotonic() + DELETING_SECONDS
     for each in conversations:
-        if time.monotonic() > deadline:
-            return False
+        if (left := deadline - time.monotonic()) < 0:
+            return
         which = [(each.pk, each.memory_id)]
-        told = f"{each.count} messages; {reason}"
-        record(request.user, database, Action.DELETE, which, told)
-        erased = erase(database.alias, each.pk, deadline - time.monotonic())
-        if not erased.gone:
-            return False
-        record(
-            request.user, database, Action.DELETED, which, f"{erased.messages} messages; {reason}"
-        )
-    return True
+        record(request.user, database, Action.DELETE, which, f"{_counted(each.count)}; {reason}")
+        erased = erase(database.alias, each.pk, left)
+        if erased.gone:
+            told = f"the last {_counted(erased.messages)}; {reason}"
+            record(request.user, database, Action.DELETED, which, told)
+
+
+def _counted(messages: int) -> str:
+    return f"{messages:,} message{pluralize(messages)}"
 
 
 def _selected(request: HttpRequest, database: Database) -> list[Any]:
-    """The conversations that the request names by `id`. Raises Refused."""
+    """Those of the conversations that the request names by `id` which are there. Raises Refused."""
     try:
         keys = [UUID(text) for text in (request.POST or request.GET).getlist("id")]
     except ValueError:
@@ -85,6 +86,4 @@ def _selected(request: HttpRequest, database: Database) -> list[Any]:
     if not 1 <= len(keys) <= MOST_SELECTED:
         raise Refused(f"Select from 1 to {MOST_SELECTED} conversations; {len(keys)} were named.")
     rows = counted(Conversation.objects.using(database.alias).filter(pk__in=keys))
-    if not (found := list(rows.order_by("memory_id"))):
-        raise Http404("There are no such conversations in this database any more.")
-    return found
+    return list(rows.order_by("memory_id"))

@@ -22,6 +22,7 @@ from playwright.sync_api import (
     BrowserContext,
     ConsoleMessage,
     Dialog,
+    Locator,
     Page,
     Playwright,
     Request,
@@ -88,6 +89,21 @@ PHONE = Look("phone", "light", 390, 844, touch=True)
 DARK_PHONE = Look("dark phone", "dark", 390, 844, touch=True)
 
 
+# --- How it is used -----------------------------------------------------------------------
+
+
+def follow(element: Locator) -> None:
+    """Click, and come to where that leads."""
+    with element.page.expect_navigation():
+        element.click()
+
+
+def press(page: Page, key: str) -> None:
+    """Press a key, and come to where that leads."""
+    with page.expect_navigation():
+        page.keyboard.press(key)
+
+
 # --- What goes wrong in a page ------------------------------------------------------------
 
 Kind = Literal["console", "exception", "request", "violation", "dialog"]
@@ -151,8 +167,9 @@ class Watched:
         self._add("exception", str(error.error))
 
     def _request(self, request: Request) -> None:
-        # A sound that is longer than what is loaded of it, when its page is left.
-        if request.resource_type == "media" and request.failure == "net::ERR_ABORTED":
+        # A sound that is longer than what is loaded of it, when its page is left; and the icon.
+        late = request.resource_type == "media" or "/inspection/icon." in request.url
+        if late and request.failure == "net::ERR_ABORTED":
             return
         self._add("request", f"{request.method} {request.url}: {request.failure}")
 

@@ -101,9 +101,11 @@ def database_of(service: Service, file: str = SHIPPED_FILE) -> str:
     return connect(f"sqlite:///{folder / file}")
 
 
-def date_back(service: Service, talk: Talk, begun: datetime, step: timedelta) -> None:
+def date_back(
+    service: Service, talk: Talk, begun: datetime, step: timedelta, file: str = SHIPPED_FILE
+) -> None:
     """Store that it began then, and that a message followed each `step` later."""
-    alias = database_of(service)
+    alias = database_of(service, file)
     rows = Row.objects.using(alias).filter(conversation_id=talk.key)
     for n in range(len(talk.messages)):
         rows.filter(position=n + 1).update(created_at=begun + n * step)

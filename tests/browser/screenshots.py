@@ -39,27 +39,55 @@ from tests.browser.browser import (
     make_user,
     sign_in,
 )
-from tests.browser.conversations import Talk, call, date_back, list_of, say, text, transcript_of
+from tests.browser.conversations import (
+    SHIPPED_FILE,
+    Talk,
+    call,
+    date_back,
+    list_of,
+    say,
+    text,
+    transcript_of,
+)
 from tests.browser.media import media
 
 FOLDER = ROOT / "docs" / "images"
 # By how it is looked at: a picture's name, and the page that is in it.
 LOOKS = {
     LIGHT: {"first-page": "first page", "list": "list", "search": "search"},
-    replace(LIGHT, height=1250): {"transcript": "transcript"},
-    replace(DARK, height=1250): {"transcript-dark": "transcript"},
+    replace(LIGHT, height=1240): {"transcript": "transcript"},
+    replace(DARK, height=1240): {"transcript-dark": "transcript"},
     PHONE: {"transcript-phone": "transcript"},
 }
-MEMORY = "assistant"
-TOPICS = (
-    "How do I keep basil alive indoors?",
-    "Translate 'see you on Tuesday' into Portuguese.",
-    "Why does my bread not rise?",
-    "ما هي عاصمة المغرب؟",
-    "请用一句话解释什么是数据库。",
-    "Plan three days in Lisbon with a toddler.",
-    "What is the difference between TCP and UDP?",
-    "Write a limerick about a lighthouse.",
+MEMORY, OTHER_MEMORY, CAT = "assistant", "support", "user-4711/cat"
+FILES = {MEMORY: SHIPPED_FILE, OTHER_MEMORY: "support.sqlite3"}
+# A photo as a phone would send it: the pictures are to be small files, too.
+SMALLER = """async (address) => {
+    const image = new Image();
+    image.src = address;
+    await image.decode();
+    const canvas = document.createElement("canvas");
+    canvas.width = 300;
+    canvas.height = 200;
+    canvas.getContext("2d").drawImage(image, 0, 0, 300, 200);
+    return canvas.toDataURL("image/jpeg", 0.8);
+}"""
+# How many conversations begin on each day of a week, Monday first.
+WEEK = (3, 5, 4, 6, 5, 2, 1)
+TALKS = (
+    ("How do I keep basil alive indoors?", "Much light, little water, and never a wet foot."),
+    ("Translate 'see you on Tuesday' into Portuguese.", "Até terça-feira!"),
+    ("Why does my bread not rise?", "The water may have been too hot for the yeast."),
+    ("ما هي عاصمة المغرب؟", "عاصمة المغرب هي الرباط."),
+    ("请用一句话解释什么是数据库。", "数据库是有组织地保存数据的地方。"),
+    ("Plan three days in Lisbon with a toddler.", "Day one: the Oceanarium, by the water."),
+    ("What is the difference between TCP and UDP?", "TCP repeats what is lost; UDP does not."),
+    ("Write a limerick about a lighthouse.", "There once was a lamp on a rock ..."),
+    ("How long do lentils cook?", "Red ones ten minutes, in twice as much water."),
+    ("Summarise this contract in five points.", "Gladly: please send its text."),
+    ("Is 1001 a prime number?", "No: it is 7 times 11 times 13."),
+    ("What do I take along for a day in the Alps?", "Layers, a map, and two litres of water."),
+    ("Rename all files in a folder by their date.", "With a loop over the files: ..."),
 )
 
 
@@ -76,62 +104,66 @@ def tone(seconds: float = 2, hertz: float = 440) -> bytes:
     return file.getvalue()
 
 
-def the_cat() -> Talk:
+def small_photo() -> str:
     photo = base64.b64encode(media("skimage/data/chelsea.png")).decode()
+    with sync_playwright() as playwright, launched(playwright) as browser:
+        smaller: str = browser.new_page().evaluate(SMALLER, f"data:image/png;base64,{photo}")
+    return smaller
+
+
+def the_cat(photo: str) -> Talk:
     sound = base64.b64encode(tone()).decode()
     asks = call("call_1", "veterinarians", city="Bern", open="today")
     answer = json.dumps([{"name": "Tierklinik Aare", "until": "18:00"}])
+    well = "She looks **well**: bright eyes, a clean nose, a calm face."
+    aare = "A tone of `440 Hz`, and hardly a purr. **Tierklinik Aare** is open until 18:00."
     return Talk(
-        "user-4711/cat",
+        CAT,
         [
-            text("system", "You are a friendly assistant. Answer briefly."),
-            Message("user", [Part("text", "Is my cat well?"), Part("image", photo)]),
-            text("assistant", "She looks well: bright eyes, a clean nose, a calm face."),
-            Message(
-                "user", [Part("text", "And does this purr sound right?"), Part("audio", sound)]
-            ),
+            Message("user", [Part("text", "Is my cat well?"), Part("image_url", photo)]),
+            text("assistant", well),
+            Message("user", [Part("text", "Does this purr sound right?"), Part("audio", sound)]),
             Message("assistant", [Part("text", "")], {"tool_calls": [asks]}),
             Message("tool", [Part("text", answer)], {"tool_call_id": "call_1"}),
-            text(
-                "assistant",
-                "That is one tone of 440 Hz, and hardly a purr. If you are worried:\n\n"
-                "| who | until |\n|---|---|\n| **Tierklinik Aare** | 18:00 |\n\n"
-                "Ring before you go.",
-            ),
+            text("assistant", aare),
+            text("user", "كم مرة تشرب القطة الماء؟"),
+            text("assistant", "请随时给她准备新鲜的水。"),
         ],
     )
 
 
-def small_talks() -> Iterator[Talk]:
-    for n in range(60):
-        question = TOPICS[n * 5 % len(TOPICS)]
-        said = [text("user", question), text("assistant", "Gladly."), text("user", "Thank you!")]
-        yield Talk(f"user-{4000 + n * 37 % 900}/chat-{n:02}", said[: 1 + n % 3])
-
-
-def fill(service: Service) -> None:
-    """Two months of conversations, more of them on working days."""
+def small_talks(days: int, seed: int) -> Iterator[tuple[Talk, datetime]]:
+    """Conversations of the last days, and when they began; more of them on working days."""
     now = datetime.now(UTC)
-    for n, talk in enumerate(small_talks()):
-        say(service, talk, MEMORY)
-        begun = now - timedelta(days=(n * n) % 31, hours=n % 9, minutes=7 * n)
-        date_back(service, talk, begun, timedelta(minutes=1))
-    say(service, the_cat(), MEMORY)
+    for ago in range(days, 0, -1):
+        day = now - timedelta(days=ago)
+        for n in range(WEEK[day.weekday()] * (60 - ago) // 45):
+            which = ago * 7 + n * 3 + seed
+            question, answer = TALKS[which % len(TALKS)]
+            said = [text("user", question), text("assistant", answer), text("user", "Thank you!")]
+            talk = Talk(f"user-{4000 + which * 37 % 900}/{ago:02}-{n}", said[: 2 + which % 2])
+            yield talk, day - timedelta(hours=n, minutes=which * 7 % 60)
+
+
+def fill(service: Service, photo: str) -> None:
+    for days, memory, seed in ((45, MEMORY, 0), (12, OTHER_MEMORY, 5)):
+        for talk, begun in small_talks(days, seed):
+            say(service, talk, memory)
+            date_back(service, talk, begun, timedelta(minutes=1), FILES[memory])
+    say(service, the_cat(photo), MEMORY)
 
 
 def addresses(service: Service) -> dict[str, str]:
     return {
         "first page": f"{service.url}/admin/",
         "list": list_of(service),
-        "transcript": f"{transcript_of(service, the_cat())}?markdown=1",
-        "search": f"{list_of(service)}search/?q=lighthouse",
+        "transcript": f"{transcript_of(service, Talk(CAT, []))}?markdown=1",
+        "search": f"{list_of(service)}search/?q=water",
     }
 
 
 def take(page: Page, address: str, name: str) -> None:
     page.goto(address)
-    for call_of_a_tool in page.locator("details.call").all():
-        call_of_a_tool.locator("summary").click()
     page.wait_for_load_state("networkidle")
     page.screenshot(path=FOLDER / f"{name}.png")
     print(f"docs/images/{name}.png")  # noqa: T201 - long work shows progress
@@ -142,11 +174,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_memory(folder / "models", MEMORY, tools("filesys"))
-        write_memory(
-            folder / "models", "support", tools("sql", url=f"sqlite:///{folder}/support.db")
-        )
+        elsewhere = tools("sql", url=f"sqlite:///{folder / FILES[OTHER_MEMORY]}")
+        write_memory(folder / "models", OTHER_MEMORY, elsewhere)
         with Service(folder, MODELS_DIR=str(folder / "models")) as service:
-            fill(service)
+            fill(service, small_photo())
             make_user(service, "ada", PASSWORD, superuser=True)
             with sync_playwright() as playwright, launched(playwright) as browser:
                 for look, names in LOOKS.items():

@@ -1,0 +1,174 @@
+"""Deleting in a browser: counted before, with a reason, for good, and in the audit log."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from convstore.messages import Message
+from tests.bodies import recall
+from tests.browser.browser import (
+    DARK,
+    DARK_PHONE,
+    LIGHT,
+    PHONE,
+    Watched,
+    follow,
+    press,
+    serious_faults,
+)
+from tests.browser.conversations import (
+    WITH_TOOLS,
+    Talk,
+    list_of,
+    of_many_messages,
+    say_at_once,
+    transcript_of,
+)
+from tests.doors import HttpDoor
+from tests.service import Service
+
+pytestmark = pytest.mark.browser
+LOOKS = pytest.mark.parametrize("look", [LIGHT, DARK, PHONE, DARK_PHONE], ids=str)
+
+REASON = "asked for by its author, ticket 17"
+
+
+def said(service: Service, talk: Talk) -> list[Message]:
+    """What the conversation holds, by the API."""
+    reply = HttpDoor(service).infer(recall(talk.memory_id), WITH_TOOLS)
+    return [Message.from_json(element) for element in reply.history]
+
+
+def ask_to_delete(page: Page, service: Service, talk: Talk) -> None:
+    page.goto(transcript_of(service, talk))
+    follow(page.get_by_role("link", name="Delete …"))
+
+
+def delete(page: Page, reason: str = REASON) -> None:
+    page.get_by_label("Reason, for the audit log").fill(reason)
+    follow(page.get_by_role("button", name="Delete for good"))
+
+
+def logged(page: Page, service: Service, talk: Talk) -> list[list[str]]:
+    """Who did what to the conversation, and the detail, the newest first."""
+    page.goto(f"{service.url}/admin/inspection/auditentry/?q={talk.memory_id}")
+    rows = page.locator("#result_list tbody tr").all()
+    cells = [row.locator("td, th").all_inner_texts() for row in rows]
+    assert all(found[3] == talk.memory_id for found in cells)
+    return [[found[1], found[2], found[4]] for found in cells]
+
+
+# --- One ---------------------------------------------------------------------------------
+
+
+@LOOKS
+def test_a_conversation_is_counted_and_then_deleted(look, page, admin_service):
+    talk = say_at_once(admin_service, of_many_messages(3))
+    ask_to_delete(page, admin_service, talk)
+    main = page.get_by_role("main")
+    expect(main).to_contain_text("This deletes 1 conversation with 3 messages in all, for good.")
+    expect(main.get_by_role("listitem")).to_have_text(f"{talk.memory_id}: 3 messages")
+    assert page.evaluate("document.documentElement.scrollWidth") <= look.width
+    assert serious_faults(page) == []
+    delete(page)
+    expect(page.get_by_text("Deleted, with 3 messages.")).to_be_visible()
+    assert serious_faults(page) == []
+    assert said(admin_service, talk) == []
+
+
+def test_what_was_deleted_is_nowhere_but_in_the_audit_log(page, watched, inspector, admin_service):
+    talk = say_at_once(admin_service, of_many_messages(3))
+    ask_to_delete(page, admin_service, talk)
+    delete(page)
+    expect(page.get_by_role("link", name=talk.memory_id)).to_have_count(0)
+    page.get_by_role("searchbox").fill(talk.memory_id)
+    press(page, "Enter")
+    expect(page.get_by_text("Nothing was found.")).to_be_visible()
+    page.goto(transcript_of(admin_service, talk))
+    expect(page.get_by_text("There is no such conversation in this database")).to_be_visible()
+    watched.take("console", "404 (Not Found)")
+    assert serious_faults(page) == []
+    assert logged(page, admin_service, talk) == [
+        [inspector, "deleted", f"the last 3 messages; {REASON}"],
+        [inspector, "deletion begun", f"3 messages; {REASON}"],
+        [inspector, "read", "1 to 3"],
+    ]
+    assert serious_faults(page) == []
+
+
+def test_without_a_reason_nothing_is_deleted(page, watched: Watched, admin_service):
+    talk = say_at_once(admin_service, of_many_messages(3))
+    ask_to_delete(page, admin_service, talk)
+    reason = page.get_by_label("Reason, for the audit log")
+    page.get_by_role("button", name="Delete for good").click()
+    # The browser itself refuses what is empty,
+    expect(reason).to_be_focused()
+    assert reason.evaluate("(input) => input.validity.valueMissing")
+    # and the server what only looks as if it were something.
+    delete(page, "  ")
+    expect(page.locator(".errornote")).to_have_text("This field is required.")
+    watched.take("console", "400 (Bad Request)")
+    assert serious_faults(page) == []
+    assert said(admin_service, talk) == talk.messages
+    delete(page)
+    assert said(admin_service, talk) == []
+
+
+def test_whoever_goes_back_deletes_nothing(page, admin_service):
+    talk = say_at_once(admin_service, of_many_messages(3))
+    ask_to_delete(page, admin_service, talk)
+    follow(page.get_by_role("link", name="Back"))
+    expect(page.get_by_role("link", name=talk.memory_id)).to_be_visible()
+    assert said(admin_service, talk) == talk.messages
+    actions = {action for _, action, _ in logged(page, admin_service, talk)}
+    assert actions == {"first line", "read"}
+
+
+def test_the_keyboard_alone_deletes(page, admin_service):
+    talk = say_at_once(admin_service, of_many_messages(3))
+    page.goto(transcript_of(admin_service, talk))
+    page.get_by_role("link", name="Delete …").focus()
+    press(page, "Enter")
+    page.get_by_label("Reason, for the audit log").focus()
+    page.keyboard.type(REASON)
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Delete for good")).to_be_focused()
+    press(page, "Enter")
+    expect(page.get_by_text("Deleted, with 3 messages.")).to_be_visible()
+
+
+# --- Some --------------------------------------------------------------------------------
+
+
+def test_a_selection_is_deleted_and_others_stay(page, inspector, admin_service):
+    lengths = (2, 3, 4)
+    talks = [say_at_once(admin_service, of_many_messages(length)) for length in lengths]
+    page.goto(list_of(admin_service))
+    for talk in (talks[0], talks[2]):
+        link = page.get_by_role("link", name=talk.memory_id)
+        page.get_by_role("row").filter(has=link).get_by_role("checkbox").check()
+    page.get_by_label("Action:").select_option("Delete ...")
+    follow(page.get_by_role("button", name="Go"))
+    main = page.get_by_role("main")
+    expect(main).to_contain_text("This deletes 2 conversations with 6 messages in all, for good.")
+    delete(page)
+    expect(page.get_by_text("Deleted, with 6 messages.")).to_be_visible()
+    assert [len(said(admin_service, talk)) for talk in talks] == [0, 3, 0]
+    for talk, length in zip(talks, lengths, strict=True):
+        entry = [inspector, "deleted", f"the last {length} messages; {REASON}"]
+        assert (entry in logged(page, admin_service, talk)) == (length != 3)
+
+
+# --- A large one --------------------------------------------------------------------------
+
+
+def test_a_large_conversation_goes_whole(page, inspector, admin_service):
+    talk = say_at_once(admin_service, of_many_messages(3_000))
+    ask_to_delete(page, admin_service, talk)
+    expect(page.get_by_role("main")).to_contain_text("1 conversation with 3,000 messages in all")
+    delete(page)
+    expect(page.get_by_text("Deleted, with 3,000 messages.")).to_be_visible()
+    assert said(admin_service, talk) == []
+    (deleted, *_) = logged(page, admin_service, talk)
+    assert deleted == [inspector, "deleted", f"the last 3,000 messages; {REASON}"]

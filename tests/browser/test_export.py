@@ -1,0 +1,314 @@
+"""Conversations taken away as files in a browser: compared with what was sent."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.bodies import new_id
+from tests.browser.browser import DARK, LIGHT, PHONE, Watched, serious_faults
+from tests.browser.conversations import (
+    ELSEWHERE,
+    ELSEWHERE_FILE,
+    LINK,
+    MARKDOWN,
+    PDF,
+    PICTURES,
+    SOUNDS,
+    Talk,
+    list_of,
+    of_many_messages,
+    say,
+    say_at_once,
+    text,
+    transcript_of,
+    with_media,
+    with_texts,
+    with_tools,
+)
+from tests.browser.media import media
+from tests.service import Service
+
+pytestmark = pytest.mark.browser
+
+STORED, OPENAI, AS_MARKDOWN = "as stored (JSONL)", "OpenAI chat (JSONL)", "Markdown"
+EXTENSIONS = {STORED: "jsonl", OPENAI: "jsonl", AS_MARKDOWN: "md"}
+FORMATS = pytest.mark.parametrize("form", EXTENSIONS)
+KINDS = pytest.mark.parametrize("made", [with_media, with_tools, with_texts])
+# What the pictures, the sounds and the document are, in the order in which they are sent.
+PICTURE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/jpeg", "image/jpeg")
+MEDIA = (*PICTURES, *SOUNDS)
+NAMED = (
+    *(("image", "image/png"), ("image", "image/jpeg"), ("image_base64", "image/gif")),
+    *(("image_url", "image/jpeg"), ("image_url", "image/jpeg")),
+    *(("audio", "audio/wav"), ("input_audio", "audio/mpeg")),
+)
+
+Exported = Callable[[Talk, str], str]
+
+
+@pytest.fixture
+def exported(page: Page, admin_service: Service) -> Exported:
+    """Export a conversation by the link of its page; what the file holds, its name being right."""
+
+    def export(talk: Talk, form: str) -> str:
+        page.goto(transcript_of(admin_service, talk))
+        return downloaded(page, talk, form)
+
+    return export
+
+
+def downloaded(page: Page, talk: Talk, form: str) -> str:
+    with page.expect_download() as download:
+        page.get_by_role("link", name=f"Export: {form}").click()
+    assert download.value.suggested_filename == f"{talk.memory_id}.{EXTENSIONS[form]}"
+    return read(download.value.path())
+
+
+def read(path: Path) -> str:
+    return path.read_bytes().decode()
+
+
+# --- As stored ---------------------------------------------------------------------------
+
+
+@KINDS
+def test_as_stored_each_line_is_a_message_to_the_letter(made, exported, admin_service):
+    talk = say(admin_service, made())
+    lines = list(map(json.loads, exported(talk, STORED).splitlines()))
+    assert [line["body"] for line in lines] == [message.to_json() for message in talk.messages]
+    assert [line["position"] for line in lines] == list(range(1, len(talk.messages) + 1))
+    assert {line["memory_id"] for line in lines} == {talk.memory_id}
+
+
+def test_more_messages_than_a_page_shows_are_in_the_file(exported, admin_service):
+    talk = say_at_once(admin_service, of_many_messages(1200))
+    lines = exported(talk, STORED).splitlines()
+    sent = [message.to_json() for message in talk.messages]
+    assert [json.loads(line)["body"] for line in lines] == sent
+
+
+# --- OpenAI chat -------------------------------------------------------------------------
+
+
+def chat(shown: str, talk: Talk) -> list[Any]:
+    """The messages of a file of one conversation."""
+    (line,) = shown.splitlines()
+    document = json.loads(line)
+    assert document["metadata"] == {"memory_id": talk.memory_id}
+    messages: list[Any] = document["messages"]
+    assert [each["role"] for each in messages] == [message.role for message in talk.messages]
+    return messages
+
+
+def test_as_openai_chat_texts_are_equal(exported, admin_service):
+    talk = say(admin_service, with_texts())
+    messages = chat(exported(talk, OPENAI), talk)
+    assert [each["content"] for each in messages] == [
+        message.parts[0].value for message in talk.messages
+    ]
+
+
+def test_as_openai_chat_images_are_the_same_bytes(exported, admin_service):
+    talk = say(admin_service, with_media())
+    asked, *pictures = chat(exported(talk, OPENAI), talk)[1]["content"]
+    assert asked == {"type": "text", "text": talk.messages[1].parts[0].value}
+    for picture, name, mime in zip(pictures, PICTURES, PICTURE_TYPES, strict=True):
+        assert picture["type"] == "image_url"
+        assert in_data_url(picture["image_url"]["url"], mime) == media(name)
+
+
+def test_as_openai_chat_sounds_are_the_same_bytes(exported, admin_service):
+    talk = say(admin_service, with_media())
+    asked, *sounds = chat(exported(talk, OPENAI), talk)[3]["content"]
+    assert asked == {"type": "text", "text": talk.messages[3].parts[0].value}
+    for sound, name, form in zip(sounds, SOUNDS, ("wav", "mp3"), strict=True):
+        assert (sound["type"], sound["input_audio"]["format"]) == ("input_audio", form)
+        assert base64.b64decode(sound["input_audio"]["data"], validate=True) == media(name)
+
+
+def test_as_openai_chat_a_document_is_the_same_bytes_and_a_link_a_link(exported, admin_service):
+    talk = say(admin_service, with_media())
+    document, link = chat(exported(talk, OPENAI), talk)[5]["content"]
+    assert document["type"] == "file"
+    assert document["file"]["filename"] == "file.bin"
+    assert in_data_url(document["file"]["file_data"], "application/octet-stream") == PDF
+    assert link == {"type": "image_url", "image_url": {"url": LINK}}
+
+
+def in_data_url(url: str, mime: str) -> bytes:
+    beginning = f"data:{mime};base64,"
+    assert url.startswith(beginning)
+    return base64.b64decode(url.removeprefix(beginning), validate=True)
+
+
+def test_as_openai_chat_calls_stand_with_their_answers(exported, admin_service):
+    talk = say(admin_service, with_tools())
+    _, calling, *answers, _ = chat(exported(talk, OPENAI), talk)
+    called = talk.messages[1].also["tool_calls"]
+    assert calling == {"role": "assistant", "content": None, "tool_calls": called}
+    assert answers == [
+        {"role": "tool", "content": message.parts[0].value, **message.also}
+        for message in talk.messages[2:4]
+    ]
+
+
+# --- Markdown ----------------------------------------------------------------------------
+
+
+def test_as_markdown_each_message_has_a_heading_and_its_text(exported, admin_service):
+    talk = say(admin_service, with_texts())
+    shown = exported(talk, AS_MARKDOWN)
+    assert shown.startswith(f"# {talk.memory_id}\n")
+    headings = re.findall(r"^## (\d+)\. (\w+), \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", shown, re.M)
+    assert headings == [(str(n), message.role) for n, message in enumerate(talk.messages, 1)]
+    said = [message.parts[0].value for message in talk.messages[:-1]]
+    sections = shown.split("\n## ")[1:]
+    for value, section in zip(said, sections[:-1], strict=True):
+        assert section.partition("\n\n")[2].strip("\n") == quoted(value)
+
+
+def test_as_markdown_code_stays_and_html_and_links_are_text(exported, admin_service):
+    talk = say(admin_service, with_texts())
+    answer = MARKDOWN.replace("<b>", "&lt;b>").replace("</b>", "&lt;/b>").replace("](", "]\\(")
+    assert quoted(answer) in exported(talk, AS_MARKDOWN)
+
+
+def test_as_markdown_media_are_named_with_their_size(exported, admin_service):
+    talk = say(admin_service, with_media())
+    shown = exported(talk, AS_MARKDOWN)
+    named = [
+        f"> {kind}: {mime}, {len(media(name))} bytes"
+        for (kind, mime), name in zip(NAMED, MEDIA, strict=True)
+    ]
+    named.append(f"> file: application/octet-stream, {len(PDF)} bytes")
+    assert re.findall("^> .* bytes$", shown, re.M) == named
+    assert quoted(talk.messages[1].parts[0].value) in shown
+    assert "> image_url: " + LINK.replace("&", "&amp;") in shown.splitlines()
+    assert len(shown) < 5000
+
+
+def test_as_markdown_calls_are_their_json(exported, admin_service):
+    talk = say(admin_service, with_tools())
+    shown = exported(talk, AS_MARKDOWN)
+    kept = re.findall("^> ```json\n((?:> .*\n)*?)> ```$", shown, re.M)
+    found = [json.loads("\n".join(line[2:] for line in block.splitlines())) for block in kept]
+    assert found == [message.also for message in talk.messages if message.also]
+
+
+def quoted(value: str) -> str:
+    return "\n".join(f"> {line}" for line in value.split("\n"))
+
+
+# --- A selection -------------------------------------------------------------------------
+
+
+def listed(page: Page, talk: Talk) -> Locator:
+    """The box of a conversation in the list."""
+    row = page.get_by_role("row").filter(has_text=talk.memory_id)
+    return row.get_by_role("checkbox")
+
+
+def selection(watched: Watched, talks: list[Talk], form: str) -> tuple[str, str]:
+    """Export conversations of the list that is shown; the file's name, and what it holds."""
+    page = watched.page
+    for talk in talks:
+        listed(page, talk).check()
+    page.get_by_role("combobox", name="Action").select_option(label=f"Export: {form}")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Go", exact=True).click()
+    watched.take("request", "ERR_ABORTED")  # what becomes a download shows no page
+    return download.value.suggested_filename, read(download.value.path())
+
+
+@pytest.mark.parametrize("look", [LIGHT, DARK, PHONE], ids=str)
+@FORMATS
+def test_a_selection_of_the_list_is_one_file(form, page, watched, admin_service):
+    talks = [say(admin_service, made()) for made in (with_tools, with_texts, with_tools)]
+    page.goto(list_of(admin_service))
+    assert serious_faults(page) == []
+    name, shown = selection(watched, [talks[0], talks[1]], form)
+    assert name == f"conversations.{EXTENSIONS[form]}"
+    assert ids(shown, form) == {talks[0].memory_id, talks[1].memory_id}
+    assert talks[2].memory_id not in shown
+
+
+def ids(shown: str, form: str) -> set[str]:
+    """The conversations that a file holds."""
+    if form == AS_MARKDOWN:
+        return set(re.findall("^# (.+)$", shown, re.M))
+    lines = map(json.loads, shown.splitlines())
+    return {(line["metadata"] if form == OPENAI else line)["memory_id"] for line in lines}
+
+
+def test_a_selection_as_stored_holds_every_message_of_each(page, watched, admin_service):
+    talks = [say(admin_service, made()) for made in (with_media, with_tools)]
+    page.goto(list_of(admin_service))
+    _, shown = selection(watched, talks, STORED)
+    lines = list(map(json.loads, shown.splitlines()))
+    for talk in talks:
+        bodies = [line["body"] for line in lines if line["memory_id"] == talk.memory_id]
+        assert bodies == [message.to_json() for message in talk.messages]
+    assert len(lines) == sum(len(talk.messages) for talk in talks)
+
+
+def test_a_selection_of_one_is_named_after_it(page, watched, admin_service):
+    talk = say(admin_service, with_tools())
+    page.goto(list_of(admin_service))
+    name, shown = selection(watched, [talk], OPENAI)
+    assert name == f"{talk.memory_id}.jsonl"
+    assert len(chat(shown, talk)) == len(talk.messages)
+
+
+# --- Another database --------------------------------------------------------------------
+
+
+def elsewhere(page: Page, service: Service) -> None:
+    """Come to the list of the other database, as people do."""
+    page.goto(f"{service.url}/admin/")
+    region = page.get_by_role("region", name=f"SQLite, {ELSEWHERE_FILE}", exact=True)
+    region.get_by_role("link", name="All conversations").click()
+    page.wait_for_url("**/conversation/?database=*")
+
+
+@FORMATS
+def test_a_conversation_of_another_database_is_exported(form, page, admin_service):
+    talk = say(admin_service, with_tools(), ELSEWHERE)
+    elsewhere(page, admin_service)
+    page.get_by_role("link", name=talk.memory_id).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(talk.memory_id)
+    shown = downloaded(page, talk, form)
+    assert ids(shown, form) == {talk.memory_id}
+    for words in ("How warm is it in Bern, and how late in Tokyo?", "weather", "21:40"):
+        assert words in shown
+
+
+@FORMATS
+def test_a_selection_of_another_database_is_exported(form, page, watched, admin_service):
+    # The same id in both databases: what was said in the other one is not to be in the file.
+    there = [
+        say(admin_service, with_tools(), ELSEWHERE),
+        say(admin_service, with_texts(), ELSEWHERE),
+    ]
+    say(admin_service, Talk(there[0].memory_id, [text("user", "pomegranate")]))
+    elsewhere(page, admin_service)
+    name, shown = selection(watched, there, form)
+    assert name == f"conversations.{EXTENSIONS[form]}"
+    assert ids(shown, form) == {talk.memory_id for talk in there}
+    assert "pomegranate" not in shown
+
+
+def test_the_audit_log_says_who_exported_what(exported, page, admin_service, inspector):
+    talk = say(admin_service, Talk(f"logged-{new_id()}", with_tools().messages))
+    exported(talk, AS_MARKDOWN)
+    page.goto(f"{admin_service.url}/admin/inspection/auditentry/?q={talk.memory_id}")
+    row = page.get_by_role("row").filter(has_text="export")
+    expect(row).to_contain_text(inspector)
+    expect(row).to_contain_text("markdown")

@@ -1,0 +1,236 @@
+"""The first page in a browser: what there is in each database, and one that is down."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from convstore.models import Conversation
+from tests.bodies import new_id
+from tests.browser.browser import (
+    DARK,
+    DARK_PHONE,
+    LIGHT,
+    PASSWORD,
+    PHONE,
+    Look,
+    make_user,
+    serious_faults,
+    signed_in,
+)
+from tests.browser.conversations import (
+    ELSEWHERE,
+    ELSEWHERE_FILE,
+    SHIPPED,
+    SHIPPED_FILE,
+    WITH_TOOLS,
+    Talk,
+    database_of,
+    of_many_messages,
+    say_at_once,
+    small,
+    write_memories_to_inspect,
+)
+from tests.service import NOWHERE, Service, write_memory
+
+pytestmark = pytest.mark.browser
+LOOKS = pytest.mark.parametrize("look", [LIGHT, DARK, PHONE, DARK_PHONE], ids=str)
+
+# A memory of each database that can be asked, and the file that this is.
+FILES = {WITH_TOOLS: SHIPPED_FILE, ELSEWHERE: ELSEWHERE_FILE}
+DATABASES = pytest.mark.parametrize("memory", FILES)
+DOWN = "PostgreSQL, nothing on 127.0.0.1:1"
+FIGURES = ("Conversations", "Messages", "New in 30 days")
+HEIGHTS = "(bars) => bars.map((bar) => bar.height.baseVal.value)"
+# Elements whose content is wider than they are.
+CUT = """(sections) => sections.filter((each) => each.scrollWidth > each.clientWidth).length"""
+
+
+@pytest.fixture(scope="module")
+def glanced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service of this module's own, so that its numbers are; one of its databases is down."""
+    folder = tmp_path_factory.mktemp("first-page")
+    models = write_memories_to_inspect(folder)
+    write_memory(models, "down", {"database": "sql", "config": {"url": NOWHERE}})
+    with Service(folder, MODELS_DIR=str(models)) as service:
+        make_user(service, "superuser", PASSWORD, superuser=True)
+        yield service
+
+
+@pytest.fixture(scope="module")
+def superuser(chromium: Browser, glanced: Service) -> list[Any]:
+    return signed_in(chromium, glanced, "superuser")
+
+
+@pytest.fixture
+def page(watched: Any, superuser: list[Any]) -> Page:
+    """The page of a test, where a superuser of this module's service is signed in."""
+    watched.context.add_cookies(superuser)
+    opened: Page = watched.page
+    return opened
+
+
+def first_page(page: Page, service: Service) -> Page:
+    page.goto(f"{service.url}/admin/")
+    return page
+
+
+def glance(page: Page, memory: str) -> Locator:
+    """What the page says of the database that the memory keeps to."""
+    return page.get_by_role("region", name=f"SQLite, {FILES[memory]}", exact=True)
+
+
+def figure(region: Locator, name: str) -> str:
+    term = region.page.get_by_text(name, exact=True)
+    return region.locator(".figures > div").filter(has=term).locator("dd").inner_text()
+
+
+def figures(region: Locator) -> list[int]:
+    return [int(figure(region, name).replace(",", "")) for name in FIGURES]
+
+
+def last_active(service: Service, memory: str, talks: Sequence[Talk]) -> None:
+    """Store that they were, an hour after each other, the first one last; others long before."""
+    rows = Conversation.objects.using(database_of(service, FILES[memory]))
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    rows.update(active_at=now - timedelta(days=100))
+    for hours, talk in enumerate(talks):
+        assert rows.filter(pk=talk.key).update(active_at=now - timedelta(hours=hours)) == 1
+
+
+# --- Each database -----------------------------------------------------------------------
+
+
+@LOOKS
+def test_each_database_is_a_region_with_the_memories_that_use_it(page, glanced):
+    first_page(page, glanced)
+    expect(page.get_by_role("region").locator("h2")).to_have_count(3)
+    for memory, memories in ((WITH_TOOLS, [SHIPPED, WITH_TOOLS]), (ELSEWHERE, [ELSEWHERE])):
+        region = glance(page, memory)
+        expect(region.get_by_role("heading", level=2)).to_have_text(f"SQLite, {FILES[memory]}")
+        assert sorted(region.locator("code").all_inner_texts()) == memories
+        assert figure(region, "Health") == "answers"
+    assert serious_faults(page) == []
+
+
+@DATABASES
+def test_the_numbers_grow_by_what_was_sent(memory, page, glanced):
+    before = figures(glance(first_page(page, glanced), memory))
+    others = [figures(glance(page, other)) for other in FILES if other != memory]
+    for _ in range(2):
+        say_at_once(glanced, of_many_messages(3), memory)
+    page.reload()
+    grown = zip(figures(glance(page, memory)), before, strict=True)
+    assert [after - earlier for after, earlier in grown] == [2, 6, 2]
+    assert [figures(glance(page, other)) for other in FILES if other != memory] == others
+
+
+@LOOKS
+@DATABASES
+def test_a_chart_of_thirty_days_says_its_number(memory, page, glanced):
+    say_at_once(glanced, small(f"today-{new_id()}"), memory)
+    region = glance(first_page(page, glanced), memory)
+    new = figures(region)[-1]
+    first = datetime.now(UTC) - timedelta(days=29)
+    name = f"over 30 days:\\s+{new} in all, from {first:%-d %B} to today.$"
+    chart = region.get_by_role("img", name=re.compile(f"^New conversations a day {name}"))
+    expect(chart).to_be_visible()
+    expect(chart.locator("rect.empty")).to_have_count(30)
+    box = chart.bounding_box()
+    assert box
+    assert box["width"] > 200
+    assert box["height"] == 60
+
+
+@DATABASES
+def test_a_bar_of_the_chart_is_a_day_and_as_high_as_its_number(memory, page, glanced):
+    talks = [say_at_once(glanced, small(f"bar-{n}-{new_id()}"), memory) for n in range(3)]
+    rows = Conversation.objects.using(database_of(glanced, FILES[memory]))
+    now = datetime.now(UTC)
+    rows.update(created_at=now - timedelta(days=90))
+    for talk, ago in zip(talks, (3, 3, 7), strict=True):
+        rows.filter(pk=talk.key).update(created_at=now - timedelta(days=ago))
+    bars = glance(first_page(page, glanced), memory).locator("rect:not(.empty)")
+    assert bars.evaluate_all(HEIGHTS) == [30, 60]
+    titles = [" ".join(title.split()) for title in bars.locator("title").all_text_contents()]
+    days = [now - timedelta(days=ago) for ago in (7, 3)]
+    assert titles == [f"{days[0]:%-d %B}: 1", f"{days[1]:%-d %B}: 2"]
+
+
+@LOOKS
+@DATABASES
+def test_the_last_active_conversations_lead_to_their_transcripts(memory, page, glanced):
+    talks = [say_at_once(glanced, small(f"active-{n}-{new_id()}"), memory) for n in range(6)]
+    last_active(glanced, memory, talks)
+    region = glance(first_page(page, glanced), memory)
+    links = region.get_by_role("listitem").get_by_role("link")
+    expect(links).to_have_text([talk.memory_id for talk in talks[:5]])
+    for n in (0, 4):
+        links.nth(n).click()
+        page.wait_for_url(f"**/{talks[n].key}/**")
+        expect(page.get_by_role("heading", level=1)).to_have_text(talks[n].memory_id)
+        expect(page.locator(".about")).to_contain_text(f"SQLite, {FILES[memory]}")
+        expect(page.get_by_role("article")).to_contain_text("Hello!")
+        page.go_back()
+
+
+@DATABASES
+def test_a_database_leads_to_its_list_and_to_its_search(memory, page, glanced):
+    talk = say_at_once(glanced, small(f"there-{new_id()}", "A pomegranate."), memory)
+    elsewhere = {WITH_TOOLS: ELSEWHERE, ELSEWHERE: WITH_TOOLS}[memory]
+    other = say_at_once(glanced, small(f"not-there-{new_id()}", "A pomegranate."), elsewhere)
+    glance(first_page(page, glanced), memory).get_by_role("link", name="All conversations").click()
+    page.wait_for_url("**/admin/convstore/conversation/**")
+    expect(page.get_by_role("link", name=talk.memory_id, exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name=other.memory_id, exact=True)).to_have_count(0)
+    glance(first_page(page, glanced), memory).get_by_role("link", name=re.compile("Search")).click()
+    page.get_by_label("Words").fill("pomegranate")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("link", name=talk.memory_id)).to_be_visible()
+    expect(page.get_by_role("link", name=other.memory_id)).to_have_count(0)
+
+
+# --- One that is down --------------------------------------------------------------------
+
+
+@LOOKS
+def test_of_a_database_that_is_down_a_sentence_says_so(page, glanced):
+    first_page(page, glanced)
+    region = page.get_by_role("region", name=DOWN, exact=True)
+    expect(region).to_contain_text("Memory: down")
+    expect(region.locator(".errornote")).to_have_text(
+        "The database closed the connection; the log has the reason."
+    )
+    expect(region.get_by_role("img")).to_have_count(0)
+    for memory in FILES:
+        assert figure(glance(page, memory), "Health") == "answers"
+        expect(glance(page, memory).get_by_role("img")).to_be_visible()
+
+
+def test_no_password_of_a_database_is_in_the_page(page, glanced):
+    first_page(page, glanced)
+    assert "127.0.0.1:1" in page.content()
+    assert "secret" not in page.content()
+    assert "nobody" not in page.content()
+
+
+# --- Every screen ------------------------------------------------------------------------
+
+
+@LOOKS
+def test_nothing_is_wider_than_the_screen(look: Look, page, glanced):
+    for memory in FILES:
+        wide = [Talk(letter * 255, small("").messages) for letter in "wm"]
+        for talk in wide:
+            say_at_once(glanced, talk, memory)
+        last_active(glanced, memory, wide)
+    first_page(page, glanced)
+    expect(page.get_by_role("link", name="w" * 255)).to_have_count(len(FILES))
+    assert page.evaluate("document.documentElement.scrollWidth") <= look.width
+    assert page.locator(".glance").evaluate_all(CUT) == 0
+    assert serious_faults(page) == []

@@ -1,0 +1,985 @@
+"""Nothing that a client can send does anything but be read: on no page, in no file."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+import requests
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from playwright.sync_api import Browser, Error, expect
+
+from convstore.messages import Message, Part
+from convstore.models import Message as Row
+from convstore.reading import Entry
+from inspection import export
+from inspection.markdown import LONGEST, as_html
+from inspection.transcript import turns
+from tests.browser import hostile
+from tests.browser.browser import LIGHT, PHONE, Watched, make_user, sign_in, watching
+from tests.browser.conversations import Talk, database_of, say, text, write_memories_to_inspect
+from tests.service import Service
+
+pytestmark = pytest.mark.browser
+
+PASSWORD = "correct horse battery"
+ADMIN = "/admin/convstore/conversation/"
+LOG = "/admin/inspection/auditentry/"
+LOOKS = ("", "?markdown=1")
+# Controls but tab and line feed, bidirectional embeddings and overrides, lone surrogates.
+ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]")
+# How long a page may take whose content is made to take long, in seconds.
+PATIENCE = 5
+# A conversation that there is, of which this is enough to find it, and one that there is not.
+FILES = Talk("files", [])
+ONE, NONE = str(FILES.key), "00000000-0000-4000-8000-000000000000"
+
+# What of a page could run, fetch, send or lead somewhere; a line for each that should not.
+INSPECT = """
+(origin) => {
+    const wrong = [];
+    const say = (what, element) => wrong.push(`${what}: ${element.outerHTML.slice(0, 200)}`);
+    const never = "iframe, frame, object, embed, base, applet, template, math, style, video";
+    for (const element of document.querySelectorAll(never)) say("element", element);
+    for (const element of document.querySelectorAll("meta[http-equiv]")) say("meta", element);
+    for (const element of document.querySelectorAll("script:not([src])"))
+        if (element.type !== "application/json") say("script", element);
+    for (const element of document.querySelectorAll("*"))
+        for (const {name, value} of element.attributes) {
+            if (name.startsWith("on") || name === "srcset") say(name, element);
+            if (!["src", "href", "action", "formaction", "data", "xlink:href"].includes(name))
+                continue;
+            const to = new URL(value, document.baseURI);
+            if (to.origin === origin && ["http:", "https:"].includes(to.protocol)) continue;
+            const rel = element.rel || "";
+            if (element.localName !== "a") say(name, element);
+            else if (!["http:", "https:", "mailto:"].includes(to.protocol)) say("scheme", element);
+            else if (!/noopener/.test(rel) || !/noreferrer/.test(rel)) say("rel", element);
+        }
+    for (const link of document.querySelectorAll(".markdown a[href]"))
+        if (!/^(https?:|mailto:)/i.test(link.getAttribute("href"))) say("ours", link);
+    return wrong;
+}
+"""
+
+
+def shortened(text: str) -> str:
+    """A name for a test, with runs of one letter as their number."""
+    text = text.replace(ONE, "ONE").replace(f"id={NONE}&" * 51, "51 ids")
+    return re.sub(r"(.)\1{9,}", lambda run: f"{run[1]}*{len(run[0])}", text)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service in which nothing was said but what is hostile."""
+    folder = tmp_path_factory.mktemp("hostile")
+    with Service(folder, MODELS_DIR=str(write_memories_to_inspect(folder))) as service:
+        for talk in hostile.all_of_them():
+            say(service, talk)
+        make_user(service, "admin", PASSWORD, superuser=True)
+        yield service
+
+
+@pytest.fixture(scope="module")
+def cookies(chromium: Browser, service: Service) -> Any:
+    with watching(chromium, LIGHT) as watched:
+        sign_in(watched.page, service.url, "admin", PASSWORD)
+        return watched.context.cookies()
+
+
+@pytest.fixture
+def session(service: Service, cookies: Any) -> Iterator[requests.Session]:
+    """The same visitor without a browser."""
+    with requests.Session() as session:
+        for cookie in cookies:
+            session.cookies.set(cookie["name"], cookie["value"])
+        session.headers["X-CSRFToken"] = session.cookies["csrftoken"]
+        yield session
+
+
+@dataclass
+class Visit:
+    """Somebody who is signed in, with the addresses of all that their pages asked for."""
+
+    watched: Watched
+    service: Service
+    cookies: Any
+
+    def __post_init__(self) -> None:
+        self.asked: list[str] = []
+        self.page = self.watched.page
+        self.watched.context.add_cookies(self.cookies)
+        self.watched.context.on("request", lambda request: self.asked.append(request.url))
+
+    def open(self, path: str) -> None:
+        self.page.goto(self.service.url + path)
+        self.assert_inert()
+
+    def assert_inert(self) -> None:
+        """Nothing ran, nothing of the page could, and it asked only our own server."""
+        wrong = self.page.evaluate(INSPECT, self.service.url)
+        assert not wrong, "\n".join([self.page.url, *wrong])
+        self.assert_nothing_ran()
+
+    def assert_nothing_ran(self) -> None:
+        for page in self.watched.context.pages:
+            assert page.evaluate("String(window.hacked)") == "undefined", page.url
+        assert [url for url in self.asked if not url.startswith(f"{self.service.url}/")] == []
+        assert self._session() == {each["name"]: each["value"] for each in self.cookies}
+
+    def refused(self, about: str, count: int = 1) -> None:
+        """Take out what the browser says of an answer that is no success."""
+        for _ in range(count):
+            self.watched.take("console", about)
+
+    def texts(self, selector: str) -> list[str]:
+        return self.page.locator(selector).all_text_contents()
+
+    def _session(self) -> dict[str, str]:
+        return {each["name"]: each["value"] for each in self.watched.context.cookies()}
+
+
+@pytest.fixture
+def visit(watched: Watched, service: Service, cookies: Any) -> Iterator[Visit]:
+    yield Visit(watched, service, cookies)
+    # The icon of a page that was left at once.
+    left = re.compile(r"GET \S+/inspection/icon\.\S+svg: net::ERR_ABORTED")
+    watched.faults[:] = [each for each in watched.faults if not left.fullmatch(each.text)]
+
+
+def transcript(talk: Talk) -> str:
+    return f"{ADMIN}{talk.key}/"
+
+
+def fetched(session: requests.Session, service: Service, path: str) -> requests.Response:
+    return session.get(service.url + path, timeout=60)
+
+
+# --- Script and markup ---------------------------------------------------------------------
+
+
+def test_script_in_every_field_is_shown_as_text_in_a_transcript(visit):
+    for talk in hostile.scripted():
+        script = talk.memory_id
+        visit.open(transcript(talk))
+        said, unanswered = "#message-1", "#message-3"
+        assert visit.texts("#content h1") == [script]
+        assert visit.texts(f"{said} > header .role") == [script]
+        assert visit.texts(f"{said} > .part .text") == [script]
+        assert visit.texts(f"{said} > .part-code .quiet") == [script]
+        assert visit.texts(f"{said} > .part-code code") == [script]
+        assert visit.texts(f"{said} > .call > summary bdi") == [script]
+        assert visit.texts(f"{said} > .call > .quiet bdi") == [script]
+        (arguments,) = visit.texts(f"{said} > .call > pre")
+        assert json.loads(arguments) == {script: script}
+        assert visit.texts("#message-2 .text") == [script]
+        assert visit.texts(f"{unanswered} .text") == [script]
+        assert visit.texts(f"{unanswered} > .quiet bdi") == [f"no call {script}"]
+        plain, spelled = visit.texts("#message-4 > .call > pre")
+        assert plain == script
+        assert json.loads(spelled) == {script: 1}
+
+
+def test_script_is_shown_as_text_where_markdown_is_shown(visit):
+    for talk in hostile.scripted():
+        visit.open(f"{transcript(talk)}?markdown=1")
+        (shown,) = visit.texts("#message-1 > .part-html")
+        tags = re.findall(r"<[a-z!?/][^ >]*", talk.memory_id)
+        assert [tag for tag in tags if tag not in shown] == []
+
+
+def test_script_is_shown_as_text_on_the_first_page_and_in_the_lists(visit):
+    ids = {talk.memory_id for talk in hostile.all_of_them()}
+    scripts = {talk.memory_id for talk in hostile.scripted()}
+    visit.open("/admin/")
+    last_active = visit.texts(".last-active bdi")
+    assert len(last_active) == 5
+    for order in ("created", "active"):
+        visit.open(f"{ADMIN}?by={order}")
+        shown = set(visit.texts(".field-conversation bdi"))
+        visit.page.get_by_role("link", name="Older").click()
+        visit.assert_inert()
+        shown |= set(visit.texts(".field-conversation bdi"))
+        assert scripts - shown == set()
+        assert len(shown) == len(ids)
+
+
+def test_script_is_shown_as_text_where_a_conversation_is_looked_for(visit):
+    for talk in hostile.scripted():
+        visit.open(f"{ADMIN}?q={quote(talk.memory_id)}")
+        assert visit.texts(".field-conversation bdi") == [talk.memory_id]
+        assert visit.texts(".first-line") == [talk.memory_id]
+        assert visit.texts(".field-last_role") == ["assistant"]
+        expect(visit.page.locator("#searchbar")).to_have_value(talk.memory_id)
+
+
+def test_script_is_shown_as_text_where_words_are_looked_for(visit):
+    for query in ("window.hacked", "<script>", "onerror=", "alert(1)\"'", "</mark><script>"):
+        visit.open(f"{ADMIN}search/?q={quote(query)}")
+        expect(visit.page.get_by_label("Words")).to_have_value(query)
+        assert all(query.split("\"'")[0] in hit for hit in visit.texts(".hits .text"))
+    visit.open(f"{ADMIN}search/?q={quote('<script>')}")
+    assert len(visit.texts(".hits .text")) >= 10
+    assert set(visit.texts(".hits mark")) == {"<script>"}
+
+
+def test_script_is_shown_as_text_where_words_are_looked_for_in_one_conversation(visit):
+    for talk in hostile.scripted():
+        word = talk.memory_id.split()[0]
+        visit.open(f"{ADMIN}search/?conversation={talk.key}&q={quote(word)}")
+        assert visit.texts(".about a bdi") == [talk.memory_id]
+        hits = visit.texts(".hits .text")
+        assert len(hits) == 4
+        assert all(word.casefold() in hit.casefold() for hit in hits)
+
+
+def test_script_is_shown_as_text_where_a_deletion_is_confirmed(visit):
+    scripts = [talk.memory_id for talk in hostile.scripted()]
+    reason = "".join(scripts)[:600]
+    ids = "&".join(f"id={talk.key}" for talk in hostile.scripted())
+    visit.open(f"{ADMIN}delete/?{ids}")
+    assert sorted(visit.texts("#content li bdi")) == sorted(scripts)
+    field = visit.page.get_by_label("Reason")
+    field.evaluate("(field, reason) => { field.maxLength = 600; field.value = reason; }", reason)
+    visit.page.get_by_role("button", name="Delete for good").click()
+    expect(visit.page.get_by_text("at most 500 characters")).to_be_visible()
+    visit.refused("400")
+    visit.assert_inert()
+    expect(visit.page.get_by_label("Reason")).to_have_value(reason)
+
+
+def test_script_is_shown_as_text_in_the_audit_log(visit):
+    talk = Talk(f"<img src=x onerror='{hostile.JS}'>", [text("user", "gone soon")])
+    say(visit.service, talk)
+    reason = f"\"'><script>{hostile.JS}</script>\u202e"
+    visit.open(f"{ADMIN}delete/?id={talk.key}")
+    visit.page.get_by_label("Reason").fill(reason)
+    visit.page.get_by_role("button", name="Delete for good").click()
+    expect(visit.page.get_by_text("Deleted, with 1 message.")).to_be_visible()
+    visit.assert_inert()
+    visit.open(f"{LOG}?q={quote(talk.memory_id)}")
+    assert set(visit.texts(".field-memory_id_shown")) == {talk.memory_id}
+    told = f"the last 1 message; {reason}".replace("\u202e", "[U+202E]")
+    assert visit.texts(".field-detail_shown")[0] == told
+
+
+REFLECTED = [
+    ("{admin}?database={word}", 404),
+    ("{admin}?unknown={word}", 200),
+    ("{admin}?from={word}&to={word}", 200),
+    ("{admin}?from=2020-01-01&{word}={word}", 200),
+    ("{admin}?e=1&before={word}", 200),
+    ("{admin}?by={word}&p={word}&o={word}", 200),
+    ("{admin}?_popup={word}", 200),
+    ("{admin}?q={word}&from=2020-01-01", 200),
+    ("{admin}search/?q={word}", 200),
+    ("{admin}search/?q=a&after={word}", 400),
+    ("{admin}search/?q=a&conversation={word}", 400),
+    ("{admin}delete/?id={word}", 400),
+    ("{transcript}?position={word}", 400),
+    ("{transcript}?before={word}", 400),
+    ("{transcript}?date={word}", 400),
+    ("{transcript}?markdown={word}", 200),
+    ("{transcript}?database={word}", 404),
+    ("{transcript}export/{word}/", 404),
+    ("{log}?q={word}", 200),
+    ("{log}?action={word}", 200),
+    ("/admin/{word}/", 404),
+    ("/admin/login/?next={word}", 200),
+]
+WORDS = [f"<script>{hostile.JS}<%2Fscript>", f"\"'><img src=x onerror={hostile.JS}>"]
+
+
+@pytest.mark.parametrize("address", REFLECTED, ids=[address for address, _ in REFLECTED])
+def test_what_an_address_says_is_shown_as_text(visit, address):
+    path, status = address
+    for word in (*WORDS, f"javascript:{hostile.JS}"):
+        filled = path.format(
+            admin=ADMIN, log=LOG, transcript=transcript(FILES), word=quote(word, safe="%")
+        )
+        visit.open(filled)
+        if status != 200:
+            visit.refused(f"status of {status}")
+
+
+def test_a_sign_in_leads_to_no_other_place(watched, service):
+    for place in (
+        "https://evil.test/",
+        "//evil.test/",
+        f"javascript:{hostile.JS}",
+        "\\\\evil.test",
+    ):
+        watched.page.goto(f"{service.url}/admin/login/?next={quote(place)}")
+        watched.page.get_by_label("Username").fill("admin")
+        watched.page.get_by_label("Password").fill(PASSWORD)
+        watched.page.get_by_role("button", name="Log in").click()
+        expect(watched.page.get_by_role("button", name="Log out")).to_be_visible()
+        assert watched.page.url.startswith(f"{service.url}/")
+        watched.context.clear_cookies()
+
+
+# --- Markdown ------------------------------------------------------------------------------
+
+
+def test_links_in_markdown_lead_to_the_web_or_to_nowhere(visit):
+    visit.open(f"{transcript(hostile.linking())}?markdown=1")
+    links = visit.page.locator(".markdown a[href]")
+    schemes = links.evaluate_all("(links) => links.map((link) => link.protocol)")
+    assert {"http:", "https:", "mailto:"} == set(schemes)
+    assert visit.page.locator(".markdown img").count() == 0
+    for name in ("web", "post"):
+        expect(visit.page.get_by_role("link", name=name, exact=True)).to_have_attribute(
+            "rel", "noopener noreferrer nofollow"
+        )
+
+
+def test_nothing_of_markdown_acts_where_it_is_clicked(visit):
+    visit.open(f"{transcript(hostile.linking())}?markdown=1")
+    visit.watched.context.route("**://*.test/**", lambda route: route.abort())
+    clicked = visit.page.evaluate(
+        """() => {
+            const away = (event) => event.preventDefault();
+            const links = [...document.querySelectorAll(".markdown a")];
+            for (const link of links) {
+                if (link.hostname?.endsWith(".test") || link.protocol === "mailto:")
+                    link.addEventListener("click", away);
+                link.dispatchEvent(new MouseEvent("mouseover", {bubbles: true}));
+                link.click();
+            }
+            return links.length;
+        }"""
+    )
+    assert clicked > 10
+    visit.assert_inert()
+    assert visit.page.url.endswith("?markdown=1")
+
+
+class Outline(HTMLParser):
+    """The tags of an HTML text, each with its attributes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.others: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_comment(self, data: str) -> None:
+        self.others.append(data)
+
+    def handle_decl(self, decl: str) -> None:
+        self.others.append(decl)
+
+    def unknown_decl(self, data: str) -> None:
+        self.others.append(data)
+
+    def handle_pi(self, data: str) -> None:
+        self.others.append(data)
+
+
+BLOCKS = {"p", "br", "hr", "blockquote", "ul", "ol", "li", "pre", "h1", "h2", "h3", "h4", "h5"}
+PLAIN = BLOCKS | {"h6", "em", "strong", "code"}
+SHOWN_TAGS = PLAIN | {"s", "a", "table", "thead", "tbody", "tr", "th", "td"}
+ATTRIBUTES = {"a": {"href", "title", "rel"}, "ol": {"start"}}
+
+FRAGMENTS = [
+    "```", "~~~", "````", "<script>alert(1)</script>", "<pre>", "</pre>", "<!--", "-->",
+    "[x](javascript:alert(1))", "[a]: javascript:alert(1)", "[a]", "![i](http://x)", "> ", "- ",
+    "    ", "  ", "\n", "\n\n", "`", "``", "\\", "&#106;", "<http://x>", "\t", "1. ", "<a href=x>",
+    "](", "]:", "[a]:\n", "<div>\n", "<?", "<![CDATA[", "***", "===\n", "\r", "x", "|", "#",
+]  # fmt: skip
+# A line in a place where blocks begin, go on or end, so that these meet often.
+PREFIXES = st.lists(
+    st.sampled_from(["", " ", "> ", ">", "- ", "1. ", "  ", "    ", "\t"]), max_size=3
+)
+CONTENTS = st.sampled_from(
+    ["```", "~~~", "````", "``` x", "~~~ x", "", "x", "<script>alert(1)</script>", "<div>", "<!--",
+     "[x](javascript:alert(1))", "[a]: javascript:alert(1)", "[a]", "<http://x>", "---", "# x"]
+)  # fmt: skip
+LINES = st.builds(lambda before, content: "".join(before) + content, PREFIXES, CONTENTS)
+TEXTS = st.lists(LINES, max_size=8).map("\n".join) | st.lists(
+    st.sampled_from(FRAGMENTS), max_size=25
+).map("".join)
+# The most permissive reader of Markdown: HTML passes, and so does every scheme.
+READER = MarkdownIt("commonmark", {"html": True})
+READER.validateLink = lambda url: True  # type: ignore[method-assign]
+many = settings(max_examples=1_500, deadline=None)
+
+
+def exported(memory_id: str, *messages: Message) -> str:
+    now = datetime.now(UTC)
+    entries = [Entry(n, m.role, m.to_json(), now) for n, m in enumerate(messages, 1)]
+    conversation: Any = SimpleNamespace(memory_id=memory_id)
+    return "".join(export.markdown(conversation, entries))
+
+
+def assert_nothing_acts(markdown: str) -> None:
+    outline = Outline(READER.render(markdown))
+    active = [tag for tag, _ in outline.tags if tag not in PLAIN]
+    assert (active, outline.others) == ([], [])
+    for tag, attributes in outline.tags:
+        assert set(attributes) <= ({"class"} if tag == "code" else {"start"})
+
+
+@many
+@given(said=TEXTS)
+@example(said="```\n\t```\n<script>alert(1)</script>")
+@example(said="~~~\n    ~~~\n[x](javascript:alert(1))")
+@example(said="- ```\n  <script>alert(1)</script>\n<script>alert(1)</script>")
+@example(said="> ```\n<script>alert(1)</script>")
+@example(said="<pre>\n```\n</pre>\n<script>alert(1)</script>\n```")
+@example(said="[a]:\njavascript:alert(1)\n\n[a]")
+def test_no_text_acts_in_a_markdown_export(said):
+    assert_nothing_acts(exported("x", Message("user", [Part("text", said)])))
+
+
+@many
+@given(said=TEXTS)
+def test_nothing_else_of_a_message_acts_in_a_markdown_export(said):
+    call = {"id": said, "function": {"name": said, "arguments": said}}
+    parts = [Part(said, said), Part("image", f"https://x{said}"), Part("image", said)]
+    message = Message(said, parts, {"tool_calls": [call], "tool_call_id": said})
+    assert_nothing_acts(exported(said, message, message))
+
+
+@many
+@given(first=TEXTS, second=TEXTS)
+def test_no_text_passes_for_another_message_in_a_markdown_export(first, second):
+    parts = [Part("text", first), Part("text", second)]
+    markdown = exported("x", Message("user", parts), Message("assistant", parts))
+    tokens = READER.parse(markdown)
+    headings = [each for each in tokens if each.type == "heading_open" and each.level == 0]
+    assert [each.tag for each in headings] == ["h1", "h2", "h2"]
+    outside = {each.type for each in tokens if each.level == 0}
+    quoted = {"blockquote_open", "blockquote_close"}
+    assert outside <= {"heading_open", "inline", "heading_close"} | quoted
+    assert len([each for each in tokens if each.type == "blockquote_open" and each.level == 0]) == 4
+
+
+@many
+@given(said=TEXTS)
+@example(said="\n".join(hostile.TRICKS))
+@example(said="\n\n".join(hostile.ADDRESSES))
+def test_markdown_becomes_nothing_but_what_is_on_a_list(said):
+    outline = Outline(as_html(said))
+    assert outline.others == []
+    for tag, attributes in outline.tags:
+        assert tag in SHOWN_TAGS
+        assert set(attributes) <= ATTRIBUTES.get(tag, set())
+        assert urlsplit(attributes.get("href") or "http:").scheme in ("http", "https", "mailto")
+
+
+# Found by trying all that up to three pieces of Markdown make when they are repeated.
+SLOW = [
+    "[", "*a", "`", "<", "> ", "- ", "|", "![[", "\\", "*_", "[a][", "|a|\n|-|\n", "\n[", "*[",
+    "<[=", "[!*", "*[~", "**[\"", "[``a", "[]()", "~~a", "&#", "1. ", "```\n", "[a]: x\n", "#\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", SLOW)
+def test_the_longest_markdown_that_is_shown_is_read_within_a_second(piece):
+    said = (piece * LONGEST)[:LONGEST]
+    begun = time.process_time()
+    as_html(said)
+    assert time.process_time() - begun < 1
+
+
+@pytest.mark.parametrize("markdown", [False, True])
+@pytest.mark.parametrize("piece", ["[", "*[~", "```a\n", "```\n", "|a|\n|-|\n"])
+def test_a_page_full_of_slow_texts_is_made_within_seconds(piece, markdown):
+    """A page may hold 8 MB, so these are a part of what it may have to show."""
+    message = Message("user", [Part("text", (piece * LONGEST)[: LONGEST - 1])] * 40)
+    entry = Entry(1, "user", message.to_json(), datetime.now(UTC))
+    begun = time.process_time()
+    turns([entry], markdown=markdown)
+    assert time.process_time() - begun < PATIENCE
+
+
+# --- What acts on terminals and on the order of letters --------------------------------------
+
+
+def pages_of(talk: Talk) -> list[str]:
+    """Every address at which what was said in it can be read."""
+    page = transcript(talk)
+    found = [page + look for look in LOOKS]
+    for n, message in enumerate(talk.messages, 1):
+        found.append(f"{page}{n}/")
+        found += [f"{page}{n}/{m}/" for m in range(1, len(message.parts) + 1)]
+    found += [f"{page}export/{kind}/" for kind in ("openai", "markdown", "stored")]
+    found += [f"{ADMIN}search/?q=e&conversation={talk.key}", f"{ADMIN}delete/?id={talk.key}"]
+    found += [f"{each}?q={quote(talk.memory_id)}" for each in (ADMIN, LOG)]
+    return found
+
+
+@pytest.mark.parametrize("talk", hostile.controlling(), ids=lambda talk: ascii(talk.memory_id))
+def test_nothing_that_acts_on_a_terminal_or_turns_letters_round_is_sent(session, service, talk):
+    for path in pages_of(talk):
+        answer = fetched(session, service, path)
+        assert answer.status_code == 200, path
+        shown = answer.content.decode()
+        assert ACTING.findall(shown) == [], path
+
+
+NAMED = {
+    "colours": "\u241b[31;5mred\u241b[0m",
+    "a NUL": "before\u2400after",
+    "C1": "[U+009B]31mred[U+009D]0;hacked[U+009C][U+0090][U+0085][U+008D]",
+    "going back": "rm\u2408\u2408ls\u240dover\u2421\u2421",
+    "an override": "[U+202E]gnp.exe[U+202C]",
+    "a lone surrogate": "a[U+D800]b[U+DFFF]c",
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_what_acts_is_shown_by_its_name(visit, name):
+    (talk,) = [each for each in hostile.controlling() if each.memory_id.startswith(f"{name}: ")]
+    for look in LOOKS:
+        visit.open(transcript(talk) + look)
+        assert visit.texts("#message-1 > header .role") == [NAMED[name]]
+        said, _, linked = visit.page.locator("#message-1 > .part").all()
+        expect(said).to_have_text(NAMED[name])
+        expect(linked).to_contain_text(NAMED[name])
+
+
+def test_text_that_turns_letters_round_turns_no_other_text_round(visit):
+    """What stands beside an id or a role keeps its place, whatever is in them."""
+    for talk in hostile.controlling():
+        visit.open(transcript(talk))
+        for around in visit.page.locator(".turn header").all()[:1]:
+            places = around.evaluate(
+                "(header) => [...header.children].map((each) => each.getBoundingClientRect().x)"
+            )
+            assert places == sorted(places)
+
+
+# --- Too much ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("look", [LIGHT, PHONE], ids=str)
+@pytest.mark.parametrize("talk", hostile.excessive(), ids=lambda talk: shortened(talk.memory_id))
+def test_too_much_of_anything_is_a_page_that_comes_soon_and_is_no_wider(visit, talk, look):
+    for other in LOOKS:
+        begun = time.monotonic()
+        visit.open(transcript(talk) + other)
+        assert time.monotonic() - begun < PATIENCE
+        expect(visit.page.locator(".turn").first).to_be_visible()
+        for details in visit.page.locator("details").all()[:3]:
+            details.evaluate("(details) => { details.open = true; }")
+        width = visit.page.evaluate("document.documentElement.scrollWidth")
+        assert width <= look.width
+        # A page is for reading; what is longer is a page of its own.
+        assert len(visit.page.content()) < 3_000_000
+
+
+@pytest.mark.parametrize("talk", hostile.excessive(), ids=lambda talk: shortened(talk.memory_id))
+def test_too_much_of_anything_can_be_searched_and_exported(session, service, talk):
+    for path in pages_of(talk)[2:]:
+        if re.search(r"/1/\d{3,4}/$", path):
+            continue  # one of a thousand parts is as good as another
+        begun = time.monotonic()
+        answer = fetched(session, service, path)
+        assert answer.status_code == 200, path
+        assert time.monotonic() - begun < PATIENCE, path
+
+
+def test_a_thousand_parts_are_all_shown(visit):
+    (talk,) = [each for each in hostile.excessive() if each.memory_id == "many parts"]
+    visit.open(transcript(talk))
+    assert visit.texts(".part .text") == [part.value for part in talk.messages[0].parts]
+
+
+# --- Files that are something else -----------------------------------------------------------
+
+PARTS = list(enumerate(hostile.FILES, 1))
+
+
+def part(number: int) -> str:
+    return f"{transcript(FILES)}1/{number}/"
+
+
+@pytest.mark.parametrize(("number", "name"), PARTS, ids=list(hostile.FILES))
+def test_a_part_is_handed_out_as_what_it_is_or_as_nothing(session, service, number, name):
+    answer = fetched(session, service, part(number))
+    kind = hostile.FILES[name].mime
+    assert answer.headers["Content-Type"].partition(";")[0] == kind
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+    assert answer.headers["X-Frame-Options"] == "DENY"
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert "no-store" in answer.headers["Cache-Control"]
+    manner = answer.headers.get("Content-Disposition", "inline")
+    assert manner.startswith("attachment" if kind == hostile.NOTHING else "inline")
+
+
+def test_no_part_runs_where_it_is_opened_by_its_address(visit):
+    for number, name in PARTS:
+        address = visit.service.url + part(number)
+        if hostile.FILES[name].mime == hostile.NOTHING:
+            with visit.page.expect_download() as download, pytest.raises(Error, match="Download"):
+                visit.page.goto(address)
+            assert download.value.suggested_filename == f"1-{number}.bin"
+        else:
+            visit.page.goto(address)
+            assert visit.page.url == address
+        visit.assert_nothing_ran()
+        wrong = [fault for fault in visit.watched.faults if fault.kind in ("dialog", "exception")]
+        assert wrong == [], name
+    visit.watched.faults.clear()
+    visit.page.goto(f"{visit.service.url}/admin/")
+
+
+EMBED = """
+async (addresses) => {
+    const made = (tag, attribute, address, more = {}) => new Promise((done) => {
+        const element = Object.assign(document.createElement(tag), more);
+        element[attribute] = address;
+        element.onload = () => done(`${tag} ${address} was loaded`);
+        element.onerror = () => done("");
+        document.body.append(element);
+    });
+    const worker = (address) => new Promise((done) => {
+        const worker = new Worker(address);
+        worker.onmessage = () => done(`worker ${address} ran`);
+        worker.onerror = (event) => { event.preventDefault(); done(""); };
+    });
+    const service = (address) => navigator.serviceWorker.register(address).then(
+        () => `service worker ${address} was taken`, () => "");
+    const module = (address) => import(address).then(() => `module ${address} ran`, () => "");
+    const found = [];
+    for (const address of addresses) {
+        found.push(await made("script", "src", address));
+        found.push(await made("link", "href", address, {rel: "stylesheet"}));
+        found.push(await worker(address));
+        found.push(await service(address));
+        found.push(await module(address));
+    }
+    return found.filter((each) => each);
+}
+"""
+FRAME = """
+(addresses) => {
+    for (const [tag, attribute] of [["iframe", "src"], ["object", "data"], ["embed", "src"]])
+        for (const address of addresses)
+            document.body.append(
+                Object.assign(document.createElement(tag), {[attribute]: address}));
+}
+"""
+
+
+@pytest.fixture
+def embedding(visit: Visit) -> Visit:
+    """A page of the same origin that has no policy, as if somebody had brought one there."""
+    address = f"{visit.service.url}/admin/embedding"
+    visit.page.route(address, lambda route: route.fulfill(body="<body>", content_type="text/html"))
+    visit.page.goto(address)
+    return visit
+
+
+@pytest.fixture(scope="module")
+def as_said(service: Service) -> list[str]:
+    """The addresses of all parts, of messages' JSON and of exports."""
+    files = transcript(FILES)
+    links = transcript(hostile.linking())
+    others = [f"{files}1/", *(f"{links}export/{kind}/" for kind in export.FORMATS)]
+    return [service.url + path for path in [*(part(n) for n, _ in PARTS), *others]]
+
+
+def assert_no_faults_but_refusals(visit: Visit) -> None:
+    wrong = [fault for fault in visit.watched.faults if fault.kind in ("dialog", "exception")]
+    assert wrong == []
+    visit.watched.faults.clear()
+    visit.assert_nothing_ran()
+
+
+def test_nothing_that_was_said_runs_as_a_script_a_style_or_a_worker(embedding, as_said):
+    assert embedding.page.evaluate(EMBED, as_said) == []
+    assert_no_faults_but_refusals(embedding)
+
+
+def test_nothing_that_was_said_runs_in_a_frame(embedding, as_said):
+    embedding.page.evaluate(FRAME, as_said)
+    embedding.page.wait_for_load_state("networkidle")
+    for frame in embedding.page.frames:
+        assert frame.evaluate("String(window.hacked)") == "undefined", frame.url
+        inside = frame.evaluate("document.documentElement.innerHTML")
+        assert frame == embedding.page.main_frame or "hacked" not in inside, frame.url
+    assert_no_faults_but_refusals(embedding)
+
+
+RANGES = [
+    ("bytes=0-0", 206), ("bytes=-5", 206), ("bytes=2-", 206), ("bytes=0-999999999999999999", 206),
+    ("bytes=5-2", 200), ("bytes=-0", 200), ("bytes=-", 200), ("bytes=abc", 200), ("bytes=", 200),
+    ("bytes=999999999-", 200), ("bytes=0-0,5-9", 200), ("bytes=-1-5", 200), ("items=0-1", 200),
+    ("bytes=0-99999999999999999999", 200), ("bytes=1e3-", 200), ("0-1", 200),
+    ("bytes=\xb2-\xb3", 200),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("asked", "status"), RANGES, ids=[ascii(asked) for asked, _ in RANGES])
+def test_a_range_of_any_kind_is_answered_with_it_or_with_the_whole(session, service, asked, status):
+    whole = fetched(session, service, part(1 + list(hostile.FILES).index("GIF and script")))
+    answer = session.get(whole.url, headers={"Range": asked.encode("latin-1")}, timeout=10)
+    assert answer.status_code == status
+    assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    if status == 200:
+        assert answer.content == whole.content
+    else:
+        first, last = re.findall(r"\d+", answer.headers["Content-Range"])[:2]
+        assert answer.content == whole.content[int(first) : int(last) + 1]
+
+
+# --- Exports -------------------------------------------------------------------------------
+
+
+def no_number(name: str) -> Any:
+    raise AssertionError(f"{name} is no JSON")
+
+
+def exports(session: requests.Session, service: Service, kind: str) -> Iterator[tuple[Talk, str]]:
+    for talk in hostile.all_of_them():
+        answer = fetched(session, service, f"{transcript(talk)}export/{kind}/")
+        assert answer.status_code == 200
+        assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert "no-store" in answer.headers["Cache-Control"]
+        name = re.fullmatch(
+            r'attachment; filename="([\w.-]{1,100})"', answer.headers["Content-Disposition"]
+        )
+        assert name
+        shown = answer.content.decode()
+        assert ACTING.findall(shown) == [], talk.memory_id
+        yield talk, shown
+
+
+@pytest.mark.timeout(120)
+def test_an_export_as_stored_holds_every_message_to_the_letter(session, service):
+    rows = Row.objects.using(database_of(service))
+    for talk, shown in exports(session, service, "stored"):
+        lines = [json.loads(line, parse_constant=no_number) for line in shown.splitlines()]
+        stored = rows.filter(conversation_id=talk.key).order_by("position")
+        assert [line["body"] for line in lines] == list(stored.values_list("body", flat=True))
+        assert {line["memory_id"] for line in lines} == {talk.memory_id}
+
+
+def test_an_openai_export_is_a_line_of_json_each(session, service):
+    for talk, shown in exports(session, service, "openai"):
+        (line,) = shown.splitlines()
+        document = json.loads(line, parse_constant=no_number)
+        assert document["metadata"] == {"memory_id": talk.memory_id}
+        roles = [json.loads(json.dumps(message.role)) for message in talk.messages]
+        assert [message["role"] for message in document["messages"]] == roles
+
+
+def test_a_markdown_export_of_all_that_is_hostile_does_nothing(session, service):
+    for _, shown in exports(session, service, "markdown"):
+        assert_nothing_acts(shown)
+
+
+def test_several_conversations_are_exported_as_inert_as_one(session, service):
+    keys = [str(talk.key) for talk in hostile.scripted()]
+    for kind, ending in (("openai", "jsonl"), ("stored", "jsonl"), ("markdown", "md")):
+        form = {"action": f"export_{kind}", "_selected_action": keys}
+        answer = session.post(service.url + ADMIN, data=form, timeout=30)
+        named = f'attachment; filename="conversations.{ending}"'
+        assert answer.headers["Content-Disposition"] == named
+        shown = answer.content.decode()
+        assert ACTING.findall(shown) == []
+        if ending == "jsonl":
+            assert all(json.loads(line) for line in shown.splitlines())
+        else:
+            assert_nothing_acts(shown)
+
+
+# --- Odd requests ----------------------------------------------------------------------------
+
+HUGE = "9223372036854775808"
+# An address below the list of conversations, and how it is answered.
+ODD: dict[str, int] = {
+    **dict.fromkeys([f"{ONE}/?position={n}" for n in ("0", "-1", "abc", "1.5", HUGE, "%00")], 400),
+    f"{ONE}/?position=9223372036854775807": 200,
+    f"{ONE}/?position=": 200,
+    **dict.fromkeys([f"{ONE}/?before={n}" for n in ("0", "-1", "abc", HUGE)], 400),
+    f"{ONE}/?before=1": 200,
+    f"{ONE}/?before=9223372036854775807": 200,
+    **dict.fromkeys([f"{ONE}/?date={day}" for day in ("garbage", "2020-13-01", "%00")], 400),
+    f"{ONE}/?date=0001-01-01": 200,
+    f"{ONE}/?date=9999-12-31T23:59": 200,
+    f"{ONE}/?database=unknown": 404,
+    f"{ONE}/?database=": 404,
+    f"{ONE}/?database=default": 200,
+    f"{NONE}/": 404,
+    "not-a-uuid/": 404,
+    "add/": 404,
+    f"{ONE}/change/": 404,
+    f"{ONE}/history/": 404,
+    f"{ONE}/delete/": 404,
+    **dict.fromkeys([f"{ONE}/{n}/" for n in ("0", "999", HUGE, "9" * 2_000, "-1")], 404),
+    **dict.fromkeys([f"{ONE}/1/{n}/" for n in ("0", "999", HUGE, "9" * 2_000, "x")], 404),
+    f"{ONE}/export/unknown/": 404,
+    f"{NONE}/export/openai/": 404,
+    f"search/?q={'x' * 201}": 400,
+    f"search/?q={'x' * 3_500}": 400,
+    "search/?q=%00": 400,
+    "search/?q=%20": 200,
+    "search/?q=%ff%fe": 200,
+    f"search/?q={'+'.join(map(chr, range(97, 122)))}": 200,
+    "search/?q=a&conversation=not-a-uuid": 400,
+    f"search/?q=a&conversation={NONE}": 404,
+    **dict.fromkeys(
+        [f"search/?q=a&conversation={ONE}&below={n}" for n in ("0", "-1", "x", HUGE)], 400
+    ),
+    f"search/?q=a&conversation={ONE}&below=1": 200,
+    "search/?q=a&after=garbage": 400,
+    f"search/?q=a&after={NONE}": 404,
+    "search/?database=unknown&q=a": 404,
+    "delete/": 400,
+    "delete/?id=": 400,
+    "delete/?id=garbage": 400,
+    f"delete/?id={NONE}": 404,
+    "delete/?" + f"id={NONE}&" * 51: 400,
+    "?q=%00": 200,
+    f"?q={'x' * 3_500}": 200,
+    "?q=%1b%5b2J": 200,
+    **dict.fromkeys([f"?p={n}" for n in ("abc", "-1", "0", HUGE, "1e9")], 200),
+    **dict.fromkeys([f"?o={n}" for n in ("", "abc", "99.-99", "-", ".", HUGE)], 200),
+    "?e=1": 200,
+    "?all=": 200,
+    "?_facets=1": 200,
+    "?unknown=1": 200,
+    "?id=garbage": 200,
+    "?pk__in=1": 200,
+    "?memory_id__regex=(": 200,
+    "?created_at__gte=x": 200,
+    "?messages__body__contains=x": 400,
+    "?_to_field=password": 400,
+    **dict.fromkeys(
+        [
+            f"?{name}={value}"
+            for name in ("before", "after")
+            for value in (
+                "x",
+                "~",
+                f"2020-01-01~{HUGE}",
+                f"~{NONE}",
+                f"0001-01-01T00:00%2b23:00~{NONE}",
+            )
+        ],
+        200,
+    ),
+    f"?before=2020-01-01~{NONE}": 200,
+    "?from=garbage": 200,
+    "?from=9999-12-31&to=0001-01-01": 200,
+    "?to=9999-12-31": 200,
+    "?by=garbage": 200,
+    "?database=unknown": 404,
+    "?database=default": 200,
+}
+ODD_LOG: dict[str, int] = {
+    "?q=%00": 200,
+    "?action=garbage": 200,
+    "?before=x": 200,
+    "?before=2020-01-01~x": 200,
+    f"?before=2020-01-01~{'9' * 30}": 200,
+    f"?after=2020-01-01~-{HUGE}": 200,
+    "?user__password__startswith=p": 400,
+    "?user=garbage": 200,
+    "add/": 404,
+    "1/": 404,
+    "1/change/": 404,
+    "1/delete/": 404,
+}
+ANSWERS = {**{ADMIN + path: code for path, code in ODD.items()}}
+ANSWERS |= {LOG + path: code for path, code in ODD_LOG.items()}
+
+
+def said_in(answer: requests.Response) -> str:
+    """The sentence with which something is refused."""
+    if answer.headers["Content-Type"].startswith("application/json"):
+        told: str = answer.json()["error"]
+        return told
+    found = re.search(r'class="errornote">\s*(.*?)\s*<', answer.text)
+    return found[1] if found else ""
+
+
+@pytest.mark.parametrize("path", ANSWERS, ids=[shortened(path) for path in ANSWERS])
+def test_an_odd_address_is_answered_with_a_page_that_says_so(session, service, path):
+    answer = fetched(session, service, path)
+    assert answer.status_code == ANSWERS[path]
+    assert answer.status_code == 200 or len(said_in(answer)) > 10
+    assert "Traceback" not in answer.text
+
+
+# What is posted to an address, and how that is answered.
+POSTS: list[tuple[str, dict[str, Any], int]] = [
+    (ADMIN, {"action": "export_stored", "_selected_action": "garbage"}, 200),
+    (ADMIN, {"action": "export_stored", "_selected_action": NONE}, 200),
+    (ADMIN, {"action": "delete", "_selected_action": "garbage"}, 200),
+    (ADMIN, {"action": "delete_selected", "_selected_action": ONE, "post": "yes"}, 200),
+    (ADMIN, {"action": "garbage", "_selected_action": ONE}, 200),
+    (ADMIN, {"action": "export_stored", "_selected_action": ONE, "index": "x"}, 200),
+    (ADMIN, {"action": "export_stored", "_selected_action": ONE, "index": "-9"}, 200),
+    (ADMIN, {"_save": "1", "form-TOTAL_FORMS": "1"}, 200),
+    (f"{ADMIN}{ONE}/", {"_save": "1", "memory_id": "other"}, 200),
+    (f"{ADMIN}search/", {"q": "a"}, 200),
+    (f"{ADMIN}delete/", {}, 400),
+    (f"{ADMIN}delete/", {"id": "garbage", "reason": "x"}, 400),
+    (f"{ADMIN}delete/", {"id": [NONE] * 51, "reason": "x"}, 400),
+    (f"{ADMIN}delete/", {"id": NONE, "reason": "x"}, 404),
+    (f"{ADMIN}delete/", {"id": ONE, "reason": " "}, 400),
+    (f"{ADMIN}delete/", {"id": ONE, "reason": "x" * 501}, 400),
+    (f"{ADMIN}delete/", {"id": ONE, "reason": "a\0b"}, 400),
+    (f"{ADMIN}delete/", {"id": ONE, "reason": "x", "total": "-1"}, 400),
+    (f"{ADMIN}delete/", {"id": ONE, "reason": "x", "total": "9" * 5_000}, 400),
+    (f"{ADMIN}delete/?database=unknown", {"id": ONE, "reason": "x"}, 404),
+    (LOG, {"action": "delete_selected", "_selected_action": "1", "post": "yes"}, 200),
+]
+
+
+@pytest.mark.parametrize("post", POSTS, ids=[shortened(f"{post[0]} {post[1]}") for post in POSTS])
+def test_an_odd_form_is_answered_with_a_page_that_says_so(session, service, post):
+    path, form, status = post
+    answer = session.post(service.url + path, data=form, timeout=30)
+    assert answer.status_code == status
+    assert "Traceback" not in answer.text
+    assert fetched(session, service, f"{ADMIN}{ONE}/").status_code == 200
+
+
+@pytest.mark.parametrize("path", [ADMIN, f"{ADMIN}delete/", "/admin/logout/"])
+def test_a_form_of_another_site_is_refused(session, service, path):
+    form = {"id": ONE, "reason": "x", "action": "export_stored", "_selected_action": ONE}
+    for token, origin in (("", None), ("x" * 64, None), (None, "https://evil.test")):
+        headers = {"X-CSRFToken": token} if token is not None else {"Origin": str(origin)}
+        answer = session.post(service.url + path, data=form, headers=headers, timeout=10)
+        assert answer.status_code == 403
+    assert fetched(session, service, f"{ADMIN}{ONE}/").status_code == 200
+
+
+def test_the_log_of_the_service_has_no_traceback_and_nothing_that_acts(session, service):
+    """The last test but for the order, which is another each time: so it asks something first."""
+    evil = quote("\x1b]0;hacked\x07\x9b31m\nFAKE LINE")
+    for path in (f"{ADMIN}{evil}/", f"{ADMIN}?q={evil}", f"/{evil}", f"/v2/models/{evil}/infer"):
+        fetched(session, service, path)
+    sign_in_page = f"{service.url}/admin/login/"
+    form = {"username": "\x1b[31mhacked\nFAKE LINE\x9b", "password": "x"}
+    session.post(sign_in_page, data=form, timeout=10)
+    for talk in (*hostile.excessive(), *hostile.controlling()):
+        fetched(session, service, transcript(talk))
+    log = service.log.read_text()
+    assert "Traceback" not in log
+    assert ACTING.findall(log) == []
+    assert not re.search("^FAKE LINE", log, re.MULTILINE)

@@ -1,0 +1,268 @@
+"""The list of conversations in a browser: its rows, its pages, its filters, its search."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from convstore.models import Conversation
+from tests.bodies import new_id
+from tests.browser.browser import (
+    DARK,
+    DARK_PHONE,
+    LIGHT,
+    PHONE,
+    follow,
+    press,
+    serious_faults,
+)
+from tests.browser.conversations import (
+    ELSEWHERE,
+    ELSEWHERE_FILE,
+    SHIPPED_FILE,
+    Talk,
+    database_of,
+    date_back,
+    list_of,
+    say,
+    small,
+    text,
+)
+from tests.service import Service
+
+pytestmark = pytest.mark.browser
+LOOKS = pytest.mark.parametrize("look", [LIGHT, DARK, PHONE, DARK_PHONE], ids=str)
+
+PAGE = 50
+COLUMNS = ["", "Conversation", "First line", "Messages", "Last role", "Last change (UTC)"]
+COLUMNS += ["Created (UTC)"]
+LEAP_DAY = datetime(2024, 2, 29, 23, 58, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def talks(admin_service) -> list[Talk]:
+    """60 conversations, so that there are two pages of them, the last one the newest."""
+    prefix = new_id()
+    return [say(admin_service, small(f"{prefix}-{n:02}", f"Line {n}.")) for n in range(60)]
+
+
+@pytest.fixture
+def listed(page: Page, admin_service: Service, talks: list[Talk]) -> Page:
+    page.goto(list_of(admin_service))
+    return page
+
+
+def ids(page: Page) -> list[str]:
+    return page.locator("#result_list tbody .field-conversation").all_inner_texts()
+
+
+def row(page: Page, memory_id: str) -> Locator:
+    return page.get_by_role("row").filter(has=page.get_by_role("link", name=memory_id, exact=True))
+
+
+def find(page: Page, text: str) -> None:
+    page.get_by_role("searchbox", name=re.compile("id of a conversation")).fill(text)
+    press(page, "Enter")
+
+
+def filtered(page: Page, name: str) -> None:
+    filters = page.get_by_role("navigation", name="Filter")
+    follow(filters.get_by_role("link", name=name))
+    selected = filters.locator(".selected")
+    expect(selected.filter(has_text=name)).to_be_visible()
+
+
+# --- Rows --------------------------------------------------------------------------------
+
+
+@LOOKS
+def test_the_newest_conversation_is_first(look, page, admin_service):
+    first, second = (say(admin_service, small(f"{n}-{new_id()}")).memory_id for n in (1, 2))
+    page.goto(list_of(admin_service))
+    assert ids(page)[:2] == [second, first]
+    assert page.evaluate("document.documentElement.scrollWidth") <= look.width
+    assert serious_faults(page) == []
+
+
+def test_a_row_says_how_a_conversation_begins_and_how_far_it_is(listed, admin_service):
+    said = [
+        text("system", "You are brief."),
+        text("user", "\n  What is a database?\nIn one line."),
+        text("assistant", "A place for facts."),
+    ]
+    talk = say(admin_service, Talk(f"row-{new_id()}", said))
+    date_back(admin_service, talk, LEAP_DAY, timedelta(minutes=1))
+    find(listed, talk.memory_id)
+    assert listed.get_by_role("columnheader").all_text_contents() == COLUMNS
+    cells = row(listed, talk.memory_id).get_by_role("cell").all_inner_texts()
+    begins, changed, created = "What is a database?", "2024-03-01 00:00", "2024-02-29 23:58"
+    assert cells[1:] == [talk.memory_id, begins, "3", "assistant", changed, created]
+
+
+def test_a_row_leads_to_the_transcript(listed, talks):
+    follow(listed.get_by_role("link", name=talks[-1].memory_id))
+    expect(listed.get_by_role("heading", level=1)).to_have_text(talks[-1].memory_id)
+    expect(listed.get_by_role("article")).to_contain_text("Line 59.")
+
+
+# --- Pages -------------------------------------------------------------------------------
+
+
+def test_pages_lead_to_the_oldest_and_back_and_show_each_conversation_once(listed, admin_service):
+    rows = Conversation.objects.using(database_of(admin_service)).order_by("-created_at", "-id")
+    stored = list(rows.values_list("memory_id", flat=True))
+    pages = [stored[n : n + PAGE] for n in range(0, len(stored), PAGE)]
+    assert len(pages) > 1
+    for way, back, expected in (("Older", "Newer", pages), ("Newer", "Older", pages[::-1])):
+        link = listed.get_by_role("navigation", name="Pages").get_by_role("link", name=way)
+        for n, page in enumerate(expected):
+            assert ids(listed) == page
+            expect(link).to_have_count(1 if n < len(expected) - 1 else 0)
+            if n < len(expected) - 1:
+                follow(link)
+        expect(listed.get_by_role("link", name=back, exact=True)).to_be_visible()
+
+
+def test_who_spoke_last_is_first_where_that_is_asked_for(listed, admin_service):
+    talk = say(admin_service, small(f"revived-{new_id()}"))
+    date_back(admin_service, talk, LEAP_DAY, timedelta(minutes=1))
+    filtered(listed, "Last active first")
+    assert talk.memory_id not in ids(listed)
+    say(admin_service, talk)
+    listed.reload()
+    assert ids(listed)[0] == talk.memory_id
+    filtered(listed, "Newest first")
+    assert talk.memory_id not in ids(listed)
+
+
+# --- Filters -----------------------------------------------------------------------------
+
+
+def test_a_period_has_its_first_and_its_last_day_in_it(listed, admin_service):
+    day = datetime(2022, 5, 17, tzinfo=UTC)
+    times = {"before": -1, "first": 0, "last": 2 * 24 * 60 - 1, "after": 2 * 24 * 60}
+    made = {name: say(admin_service, small(f"{name}-{new_id()}")) for name in times}
+    for name, minutes in times.items():
+        date_back(admin_service, made[name], day + timedelta(minutes=minutes), timedelta())
+    listed.get_by_label("From").fill("2022-05-17")
+    listed.get_by_label("To", exact=True).fill("2022-05-18")
+    follow(listed.get_by_role("button", name="Show"))
+    assert ids(listed) == [made["last"].memory_id, made["first"].memory_id]
+    expect(listed.get_by_label("From")).to_have_value("2022-05-17")
+    assert serious_faults(listed) == []
+
+
+@pytest.mark.parametrize("look", [LIGHT, DARK_PHONE], ids=str)
+def test_a_period_without_conversations_says_so(look, listed):
+    listed.get_by_label("To", exact=True).fill("2001-01-01")
+    follow(listed.get_by_role("button", name="Show"))
+    expect(listed.get_by_text("Nothing was found.")).to_be_visible()
+    assert serious_faults(listed) == []
+
+
+def test_another_database_is_another_list_and_stays_chosen(listed, admin_service, talks):
+    talk = say(admin_service, small(f"elsewhere-{new_id()}", "Far away."), ELSEWHERE)
+    filtered(listed, ELSEWHERE_FILE)
+    assert ids(listed)[0] == talk.memory_id
+    assert talks[-1].memory_id not in ids(listed)
+    find(listed, talk.memory_id)
+    assert ids(listed) == [talk.memory_id]
+    follow(listed.get_by_role("link", name=talk.memory_id))
+    expect(listed.locator(".about")).to_contain_text(ELSEWHERE_FILE)
+    listed.get_by_label("Position", exact=True).fill("1")
+    press(listed, "Enter")
+    expect(listed.get_by_role("article")).to_contain_text("Far away.")
+    breadcrumbs = listed.get_by_role("navigation", name="Breadcrumbs")
+    follow(breadcrumbs.get_by_role("link", name="Conversations"))
+    assert ids(listed)[0] == talk.memory_id
+    filtered(listed, SHIPPED_FILE)
+    assert talk.memory_id not in ids(listed)
+
+
+# --- Search ------------------------------------------------------------------------------
+
+
+def test_an_id_is_found_exactly_and_before_those_that_it_begins(listed, admin_service):
+    prefix = f"Find/{new_id()}"
+    for suffix in ("-2", "", "-1", "\N{LATIN SMALL LETTER E WITH ACUTE}"):
+        say(admin_service, small(prefix + suffix))
+    find(listed, prefix)
+    assert ids(listed) == [prefix, f"{prefix}-1", f"{prefix}-2", f"{prefix}\xe9"]
+    find(listed, f"{prefix}-1")
+    assert ids(listed) == [f"{prefix}-1"]
+    find(listed, prefix.lower())
+    expect(listed.get_by_text("Nothing was found.")).to_be_visible()
+    assert serious_faults(listed) == []
+
+
+def test_a_search_that_finds_more_than_a_page_asks_for_more_of_the_id(listed, talks):
+    find(listed, talks[0].memory_id[:36])
+    assert ids(listed) == [talk.memory_id for talk in talks[:PAGE]]
+    expect(listed.get_by_text("There are more than these 50: type more of the id.")).to_be_visible()
+    follow(listed.get_by_role("link", name="All", exact=True))
+    expect(listed.get_by_role("link", name="Older")).to_be_visible()
+
+
+# --- Selection ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("look", [LIGHT, PHONE], ids=str)
+def test_an_action_is_about_what_is_selected(look, listed, talks):
+    chosen = [talks[-1].memory_id, talks[-3].memory_id]
+    for memory_id in chosen:
+        row(listed, memory_id).get_by_role("checkbox").check()
+    expect(listed.get_by_text(f"2 of {PAGE} selected")).to_be_visible()
+    assert serious_faults(listed) == []
+    act(listed, "Delete ...")
+    expect(listed).to_have_title(re.compile("Delete conversations"))
+    expect(listed.locator("#content li")).to_have_text(
+        [f"{memory_id}: 1 message" for memory_id in sorted(chosen)]
+    )
+
+
+def test_a_whole_page_is_selected_at_once(listed, talks):
+    listed.get_by_role("checkbox", name="Select all objects on this page").check()
+    expect(listed.get_by_text(f"{PAGE} of {PAGE} selected")).to_be_visible()
+    act(listed, "Delete ...")
+    expect(listed).to_have_title(re.compile("Delete conversations"))
+    expect(listed.locator("#content li")).to_have_count(PAGE)
+
+
+def test_an_action_about_nothing_is_refused(listed):
+    act(listed, "Delete ...")
+    expect(listed.get_by_text("Items must be selected")).to_be_visible()
+    assert serious_faults(listed) == []
+
+
+def act(page: Page, action: str) -> None:
+    page.get_by_label("Action:").select_option(action)
+    page.get_by_role("button", name="Go").click()
+
+
+# --- Without a mouse ---------------------------------------------------------------------
+
+
+def test_the_keyboard_alone_selects_and_opens_a_conversation(page, admin_service):
+    talk = say(admin_service, small(f"typed-{new_id()}", "Typed."))
+    page.goto(list_of(admin_service))
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to main content")).to_be_focused()
+    page.keyboard.press("Enter")
+    first = row(page, talk.memory_id)
+    tab_to(page, first.get_by_role("checkbox"))
+    page.keyboard.press("Space")
+    expect(page.get_by_text(re.compile("^1 of"))).to_be_visible()
+    tab_to(page, first.get_by_role("link"))
+    press(page, "Enter")
+    expect(page.get_by_role("article")).to_contain_text("Typed.")
+
+
+def tab_to(page: Page, element: Locator) -> None:
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if element.evaluate("(element) => element === document.activeElement"):
+            return
+    raise AssertionError(f"30 steps do not lead to {element}")

@@ -1,0 +1,249 @@
+"""Searching what was said in a browser: everywhere, in one conversation, and on and on."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.bodies import new_id
+from tests.browser.browser import (
+    DARK,
+    DARK_PHONE,
+    LIGHT,
+    PHONE,
+    follow,
+    press,
+    serious_faults,
+)
+from tests.browser.conversations import (
+    ELSEWHERE,
+    ELSEWHERE_FILE,
+    Talk,
+    date_back,
+    list_of,
+    of_many_messages,
+    say,
+    say_at_once,
+    small,
+    text,
+    transcript_of,
+    with_tools,
+)
+from tests.service import Service
+
+pytestmark = pytest.mark.browser
+LOOKS = pytest.mark.parametrize("look", [LIGHT, DARK, PHONE, DARK_PHONE], ids=str)
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+def new_word() -> str:
+    """A word that nobody has said yet."""
+    return "".join(chr(ord("a") + int(digit, 16)) for digit in new_id().replace("-", ""))
+
+
+def saying(word: str, length: int, *positions: int) -> Talk:
+    """A conversation in which the word is said at these positions, and at no other."""
+    talk = of_many_messages(length)
+    messages = list(talk.messages)
+    for position in positions:
+        messages[position - 1] = text("user", f"Here I say {word} once.")
+    return Talk(talk.memory_id, messages)
+
+
+@pytest.fixture
+def searching(page: Page, admin_service: Service) -> Page:
+    """The page that looks across all conversations, by way of their list."""
+    page.goto(list_of(admin_service))
+    follow(page.get_by_role("link", name="Search what was said"))
+    return page
+
+
+def search(page: Page, words: str) -> None:
+    page.get_by_label("Words").fill(words)
+    press(page, "Enter")
+
+
+def hits(page: Page) -> Locator:
+    return page.locator(".hits > li")
+
+
+def positions(page: Page) -> list[int]:
+    links = page.locator(".hits > li > a").all_inner_texts()
+    return [int(link.rpartition(", ")[2].replace(",", "")) for link in links]
+
+
+def further(page: Page) -> Locator:
+    return page.get_by_role("navigation", name="Pages").get_by_role("link")
+
+
+# --- Across conversations ----------------------------------------------------------------
+
+
+@LOOKS
+def test_a_message_is_found_and_its_words_are_marked(look, searching, admin_service):
+    one, two = new_word(), new_word()
+    said = [
+        text("user", f"Not {one} alone."),
+        text("assistant", f"First {two.title()},\nthen {one}."),
+    ]
+    talk = say(admin_service, Talk(f"found-{new_id()}", said))
+    search(searching, f"{one.upper()} {two}")
+    expect(searching.get_by_role("status")).to_contain_text("1 hit.")
+    expect(hits(searching).get_by_role("link")).to_have_text(f"{talk.memory_id}, 2")
+    expect(hits(searching)).to_contain_text(f"{talk.memory_id}, 2 assistant, ")
+    assert searching.locator("mark").all_inner_texts() == [two.title(), one]
+    expect(searching.locator(".hits p")).to_have_text(f"First {two.title()}, then {one}.")
+    assert searching.evaluate("document.documentElement.scrollWidth") <= look.width
+    assert serious_faults(searching) == []
+
+
+def test_a_hit_leads_to_the_position_of_its_message(searching, admin_service):
+    word = new_word()
+    say_at_once(admin_service, saying(word, 90, 30))
+    search(searching, word)
+    follow(hits(searching).get_by_role("link"))
+    first = searching.get_by_role("article").first
+    expect(first).to_have_attribute("aria-label", "Message 30, user")
+    expect(first).to_contain_text(word)
+
+
+@pytest.mark.parametrize("look", [LIGHT, DARK_PHONE], ids=str)
+def test_nothing_is_found_where_nobody_said_it(look, searching):
+    word = new_word()
+    search(searching, word)
+    # It goes on until it has looked everywhere.
+    expect(searching.get_by_role("status")).to_contain_text("there are no others")
+    expect(searching.get_by_role("status")).to_contain_text("0 hits.")
+    expect(further(searching)).to_have_count(0)
+    expect(searching.get_by_label("Words")).to_have_value(word)
+    assert serious_faults(searching) == []
+
+
+def test_it_goes_on_by_itself_to_those_that_were_active_long_ago(searching, admin_service):
+    word = new_word()
+    old = say(admin_service, small(f"old-{new_id()}", f"Who still knows {word}?"))
+    date_back(admin_service, old, LONG_AGO, timedelta())
+    for n in range(50):
+        say(admin_service, small(f"new-{n}-{new_id()}"))
+    search(searching, word)
+    expect(hits(searching).get_by_role("link")).to_have_text(f"{old.memory_id}, 1")
+    assert "after=" in searching.url
+    # The pages between are none to go back to.
+    searching.go_back()
+    assert "q=" not in searching.url
+
+
+def test_with_hits_it_goes_on_when_it_is_told_to(searching, admin_service):
+    word = new_word()
+    old, new = (say(admin_service, small(f"{n}-{new_id()}", word)) for n in ("old", "new"))
+    date_back(admin_service, old, LONG_AGO, timedelta())
+    for n in range(49):
+        say(admin_service, small(f"newer-{n}-{new_id()}"))
+    search(searching, word)
+    expect(hits(searching).get_by_role("link")).to_have_text(f"{new.memory_id}, 1")
+    expect(searching.get_by_role("status")).to_contain_text("of 50 conversations, down to the one")
+    follow(further(searching))
+    expect(hits(searching).get_by_role("link")).to_have_text(f"{old.memory_id}, 1")
+
+
+def test_arabic_is_found_and_runs_from_right_to_left(searching, admin_service):
+    talk = say(admin_service, small(f"arabic-{new_id()}", f"الرباط {new_word()} أليس كذلك؟"))
+    search(searching, "الرباط")
+    found = hits(searching).filter(has_text=talk.memory_id).locator("p")
+    assert found.evaluate("(text) => getComputedStyle(text).direction") == "rtl"
+    expect(found.locator("mark")).to_have_text("الرباط")
+
+
+def test_another_database_is_searched_by_itself(searching, admin_service):
+    word = new_word()
+    here, there = (small(f"{where}-{new_id()}", word) for where in ("here", "there"))
+    say(admin_service, here)
+    say(admin_service, there, ELSEWHERE)
+    search(searching, word)
+    expect(hits(searching).get_by_role("link")).to_have_text(f"{here.memory_id}, 1")
+    searching.goto(list_of(admin_service))
+    filters = searching.get_by_role("navigation", name="Filter")
+    follow(filters.get_by_role("link", name=ELSEWHERE_FILE))
+    follow(searching.get_by_role("link", name="Search what was said"))
+    search(searching, word)
+    expect(hits(searching).get_by_role("link")).to_have_text(f"{there.memory_id}, 1")
+    follow(hits(searching).get_by_role("link"))
+    expect(searching.get_by_role("article")).to_contain_text(word)
+
+
+# --- In one conversation -----------------------------------------------------------------
+
+
+@LOOKS
+def test_one_conversation_is_searched_from_its_page(look, page, admin_service):
+    word = new_word()
+    talk = say_at_once(admin_service, saying(word, 120, 1, 60))
+    say(admin_service, small(f"other-{new_id()}", word))
+    page.goto(transcript_of(admin_service, talk))
+    search(page, word)
+    assert positions(page) == [60, 1]
+    expect(page.get_by_role("status")).to_contain_text("2 hits.")
+    expect(page.get_by_role("status")).to_contain_text(
+        "Looked through 120 messages, down to the first."
+    )
+    expect(page.locator("mark")).to_have_text([word, word])
+    assert page.evaluate("document.documentElement.scrollWidth") <= look.width
+    assert serious_faults(page) == []
+    follow(page.locator(".about").get_by_role("link", name=talk.memory_id))
+    expect(page.get_by_role("heading", level=1)).to_have_text(talk.memory_id)
+
+
+def test_a_word_far_back_in_a_long_conversation_is_found_by_itself(page, admin_service):
+    word = new_word()
+    talk = say_at_once(admin_service, saying(word, 2_500, 3))
+    page.goto(transcript_of(admin_service, talk))
+    search(page, word)
+    expect(hits(page).get_by_role("link")).to_have_text(f"{talk.memory_id}, 3")
+    expect(page.get_by_role("status")).to_contain_text("down to the first")
+    assert "below=501" in page.url
+    follow(hits(page).get_by_role("link"))
+    expect(page.get_by_role("article").first).to_contain_text(word)
+
+
+def test_many_hits_come_page_by_page_each_once(page, admin_service):
+    talk = say_at_once(admin_service, of_many_messages(120))
+    page.goto(transcript_of(admin_service, talk))
+    search(page, "message number")
+    found = positions(page)
+    assert found == list(range(120, 70, -1))
+    expect(page.get_by_role("status")).to_contain_text(
+        re.compile("50 messages, down to position 71")
+    )
+    for _ in range(2):
+        follow(further(page))
+        found += positions(page)
+    assert found == list(range(120, 0, -1))
+    expect(further(page)).to_have_count(0)
+
+
+def test_calls_of_tools_are_searched_there_too(page, admin_service):
+    talk = say(admin_service, with_tools())
+    page.goto(transcript_of(admin_service, talk))
+    search(page, "asia/tokyo")
+    assert positions(page) == [2]
+    follow(hits(page).get_by_role("link"))
+    expect(page.locator("summary").filter(has_text="clock")).to_be_visible()
+
+
+# --- Without eyes, without a mouse -------------------------------------------------------
+
+
+def test_the_page_has_names_for_who_does_not_see_it(searching, admin_service):
+    word = new_word()
+    say(admin_service, small(f"named-{new_id()}", word))
+    expect(searching.get_by_role("heading", level=1)).to_have_text("Search what was said")
+    form = searching.get_by_role("main").get_by_role("search")
+    expect(form.get_by_role("searchbox", name="Words")).to_be_visible()
+    form.get_by_role("searchbox", name="Words").fill(word)
+    follow(form.get_by_role("button", name="Search"))
+    expect(searching.get_by_role("main").get_by_role("listitem")).to_have_count(1)
+    expect(searching.get_by_role("status")).to_be_visible()
