@@ -32,7 +32,7 @@ def search(request: HttpRequest, database: Database) -> HttpResponse:
     found = by_words = None
     if words and conversation:
         found = in_one(
-            database.alias, conversation, words, query["below"] or conversation.length + 1
+            database.alias, conversation, words, query["below"] or (conversation.length or 0) + 1
         )
     elif words:
         looks_in_last = query["last"] or query["after"]
