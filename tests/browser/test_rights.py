@@ -1,0 +1,195 @@
+"""Three users and one who watches them, in a browser: what each sees, does, and leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.bodies import new_id, recall
+from tests.browser.browser import (
+    LIGHT,
+    PASSWORD,
+    PHONE,
+    Look,
+    Watched,
+    follow,
+    make_user,
+    serious_faults,
+    signed_in,
+)
+from tests.browser.conversations import WITH_TOOLS, Talk, list_of, say, text, transcript_of
+from tests.doors import HttpDoor
+from tests.service import Service
+
+pytestmark = pytest.mark.browser
+
+LIST, READ, DELETE, LOG = (
+    "convstore.view_conversation",
+    "convstore.view_message",
+    "convstore.delete_conversation",
+    "inspection.view_auditentry",
+)
+SECRET = "The password is xyzzy."
+
+
+@pytest.fixture
+def sign(
+    chromium: Browser, watch: Callable[[Look], Watched], admin_service: Service
+) -> Callable[..., tuple[str, Watched]]:
+    """Make a user with these permissions; the name, and a page where they are signed in."""
+
+    def made(*permissions: str, look: Look = LIGHT) -> tuple[str, Watched]:
+        name = f"user-{new_id()[:8]}"
+        make_user(admin_service, name, PASSWORD, permissions)
+        watched = watch(look)
+        watched.context.add_cookies(signed_in(chromium, admin_service, name))
+        return name, watched
+
+    return made
+
+
+@pytest.fixture
+def talk(admin_service: Service) -> Talk:
+    """The newest conversation."""
+    return say(admin_service, Talk(f"rights-{new_id()}", [text("user", SECRET)]))
+
+
+def refused(watched: Watched, address: str, permission: str) -> None:
+    """The address is answered with a page that names the permission, and shows no word."""
+    watched.page.goto(address)
+    expect(watched.page.get_by_text(f"This needs the permission {permission}")).to_be_visible()
+    assert "xyzzy" not in watched.page.content()
+    watched.take("console", "403 (Forbidden)")
+
+
+def contents(service: Service, talk: Talk) -> list[str]:
+    """Every address at which something of the conversation is read."""
+    page = transcript_of(service, talk)
+    exports = [f"{page}export/{kind}/" for kind in ("openai", "markdown", "stored")]
+    search = f"{list_of(service)}search/?q=xyzzy"
+    return [page, f"{page}1/", f"{page}1/1/", *exports, search, f"{search}&conversation={talk.key}"]
+
+
+def logged(page: Page, service: Service, talk: Talk, name: str) -> list[tuple[str, str]]:
+    """The actions and details that the log has of a user and a conversation, oldest first."""
+    page.goto(f"{service.url}/admin/inspection/auditentry/?q={talk.memory_id}")
+    rows = page.locator("#result_list tbody tr").all()
+    cells = [
+        [row.locator(f".field-{column}").inner_text() for column in ("username", "action")]
+        + [row.locator(".field-detail_shown").inner_text()]
+        for row in reversed(rows)
+    ]
+    return [(action, detail) for username, action, detail in cells if username == name]
+
+
+@pytest.mark.parametrize("look", [LIGHT, PHONE], ids=str)
+def test_who_may_see_the_list_sees_that_it_is_there_and_no_word_of_it(
+    look, sign, talk, page, admin_service
+):
+    name, lister = sign(LIST, look=look)
+    lister.page.goto(f"{admin_service.url}/admin/")
+    expect(lister.page.get_by_text(talk.memory_id)).to_be_visible()
+    expect(lister.page.get_by_role("link", name=talk.memory_id)).to_have_count(0)
+    assert serious_faults(lister.page) == []
+    lister.page.goto(list_of(admin_service))
+    row = lister.page.get_by_role("row").filter(has_text=talk.memory_id)
+    expect(row.locator(".field-messages")).to_have_text("1")
+    expect(row.locator(".field-last_role")).to_have_text("user")
+    expect(lister.page.get_by_role("link", name=talk.memory_id)).to_have_count(0)
+    expect(lister.page.get_by_label("Action:")).to_have_count(0)
+    for page_of_lister in (list_of(admin_service), f"{list_of(admin_service)}?q={talk.memory_id}"):
+        lister.page.goto(page_of_lister)
+        assert "xyzzy" not in lister.page.content()
+    assert serious_faults(lister.page) == []
+    for address in contents(admin_service, talk):
+        refused(lister, address, READ)
+    refused(lister, f"{list_of(admin_service)}delete/?id={talk.key}", DELETE)
+    assert serious_faults(lister.page) == []
+    assert logged(page, admin_service, talk, name) == []
+
+
+def test_who_may_read_reads_and_may_not_delete(sign, talk, admin_service):
+    _, reader = sign(LIST, READ)
+    reader.page.goto(list_of(admin_service))
+    row = reader.page.get_by_role("row").filter(has_text=talk.memory_id)
+    expect(row.locator(".field-first_line")).to_have_text(SECRET)
+    options = reader.page.get_by_label("Action:").locator("option").all_inner_texts()
+    assert [option.partition(":")[0] for option in options[1:]] == ["Export"] * 3
+    follow(reader.page.get_by_role("link", name=talk.memory_id))
+    expect(reader.page.get_by_text(SECRET)).to_be_visible()
+    expect(reader.page.get_by_role("link", name="Delete …")).to_have_count(0)
+    refused(reader, f"{list_of(admin_service)}delete/?id={talk.key}", DELETE)
+    forbidden = reader.page.goto(f"{admin_service.url}/admin/inspection/auditentry/")
+    assert forbidden
+    assert forbidden.status == 403
+    reader.take("console", "403 (Forbidden)")
+
+
+def test_who_may_delete_deletes_without_reading(sign, talk, admin_service):
+    _, deleter = sign(LIST, DELETE)
+    deleter.page.goto(list_of(admin_service))
+    row = deleter.page.get_by_role("row").filter(has_text=talk.memory_id)
+    row.get_by_role("checkbox").check()
+    deleter.page.get_by_label("Action:").select_option("Delete ...")
+    follow(deleter.page.get_by_role("button", name="Go"))
+    expect(deleter.page.get_by_text("1 conversation with 1 message in all")).to_be_visible()
+    assert "xyzzy" not in deleter.page.content()
+    for address in contents(admin_service, talk):
+        refused(deleter, address, READ)
+    deleter.page.goto(f"{list_of(admin_service)}delete/?id={talk.key}")
+    deleter.page.get_by_label("Reason").fill("a wish")
+    follow(deleter.page.get_by_role("button", name="Delete for good"))
+    expect(deleter.page.get_by_text("Deleted, with 1 message.")).to_be_visible()
+    assert HttpDoor(admin_service).infer(recall(talk.memory_id), WITH_TOOLS).history == []
+
+
+def test_who_may_see_the_log_sees_who_opened_what_and_nothing_else(sign, talk, admin_service):
+    name, reader = sign(LIST, READ, DELETE)
+    _, officer = sign(LOG)
+    reader.page.goto(list_of(admin_service))
+    for address in contents(admin_service, talk):
+        answer = reader.context.request.get(address)
+        assert "xyzzy" in answer.text()
+    reader.page.goto(f"{list_of(admin_service)}delete/?id={talk.key}")
+    reader.page.get_by_label("Reason").fill("a wish")
+    follow(reader.page.get_by_role("button", name="Delete for good"))
+    assert logged(officer.page, admin_service, talk, name) == [
+        ("first line", ""),
+        ("read", "1 to 1"),
+        ("JSON", "1"),
+        ("part", "1/1"),
+        ("export", "openai"),
+        ("export", "markdown"),
+        ("export", "stored"),
+        ("search", "xyzzy"),
+        ("search", "xyzzy"),
+        ("deletion begun", "1 message; a wish"),
+        ("deleted", "the last 1 message; a wish"),
+    ]
+    assert serious_faults(officer.page) == []
+    moment = officer.page.locator(".field-time").first.inner_text()
+    assert datetime.now(UTC) - datetime.fromisoformat(f"{moment}+00:00") < timedelta(minutes=5)
+    refused(officer, list_of(admin_service), LIST)
+    refused(officer, transcript_of(admin_service, talk), READ)
+
+
+@pytest.mark.parametrize("path", ["1/change/", "1/delete/", "add/", "1/history/"])
+def test_nobody_changes_the_log(path, page, admin_service):
+    """Not even somebody who may do everything."""
+    log = f"{admin_service.url}/admin/inspection/auditentry/"
+    page.goto(log)
+    expect(page.get_by_label("Action:")).to_have_count(0)
+    expect(page.locator("#result_list a")).to_have_count(0)
+    assert page.request.get(f"{log}{path}").status == 404
+
+
+def test_who_has_signed_out_is_led_to_the_sign_in(sign, talk, admin_service):
+    _, reader = sign(LIST, READ)
+    reader.page.goto(transcript_of(admin_service, talk))
+    follow(reader.page.get_by_role("button", name="Log out"))
+    for address in contents(admin_service, talk):
+        reader.page.goto(address)
+        expect(reader.page.get_by_label("Password")).to_be_visible()
