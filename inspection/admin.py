@@ -163,6 +163,7 @@ class AuditAdmin(KeysetAdmin):
         view = self.admin_site.admin_view(self.changelist_view)
         return [path("", view, name="inspection_auditentry_changelist")]
 
+    @guarded("inspection.view_auditentry")
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
