@@ -84,6 +84,7 @@ class ConversationAdmin(KeysetAdmin):
             record(request.user, chosen(request), Action.FIRST_LINE, opened)
         for row in rows:
             row.may_be_read = may_read(request)
+            row.memory_id = visible(row.memory_id)  # Django has the row's name in a label, too
         return rows
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
@@ -92,7 +93,7 @@ class ConversationAdmin(KeysetAdmin):
 
     @admin.display(description="conversation")
     def conversation(self, row: Any) -> SafeString:
-        shown = format_html("<bdi>{}</bdi>", visible(row.memory_id))
+        shown = format_html("<bdi>{}</bdi>", row.memory_id)
         if not row.may_be_read:
             return shown
         page = reverse("admin:convstore_conversation_change", args=[row.pk])

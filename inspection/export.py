@@ -143,7 +143,7 @@ def _markdown_part(part: Part) -> str:
     if media := media_of(part):
         return _quoted(f"{_line(part.type)}: {media.mime}, {len(media.data)} bytes")
     text = visible(part.value)
-    return _quoted(_without_action(text) if part.type == "text" else _fenced(text))
+    return _quoted_without_action(text) if part.type == "text" else _quoted(_fenced(text))
 
 
 def _quoted(text: str) -> str:
@@ -156,18 +156,19 @@ def _fenced(text: str, language: str = "") -> str:
     return f"{fence}{language}\n{text}\n{fence}"
 
 
-def _without_action(text: str) -> str:
-    """The text's Markdown without HTML, entities and links, all of which stay readable.
+def _quoted_without_action(text: str) -> str:
+    """The text's Markdown, quoted, without HTML, entities and links, all of which stay readable.
 
     What is fenced is code to every reader, and stays as it is. Where the fences are is asked of
-    the text that is handed out: a tag that is none any more can hide no fence.
+    what is handed out: a tag that is none any more hides no fence, and a tab behind a quotation
+    mark is narrower.
     """
     lines = text.split("\n")
     harmless = [_harmless(line) for line in lines]
-    for token in BLOCKS.parse("\n".join(harmless)):
+    for token in BLOCKS.parse(_quoted("\n".join(harmless))):
         if token.type == "fence" and token.map:
             harmless[slice(*token.map)] = lines[slice(*token.map)]
-    return "\n".join(harmless)
+    return _quoted("\n".join(harmless))
 
 
 def _harmless(line: str) -> str:

@@ -23,6 +23,8 @@ from inspection.databases import PARAMETER, databases
 
 # Parameters of an address: the row that the page follows, or precedes.
 FOLLOWS, PRECEDES = "before", "after"
+# Those of the filters below.
+FILTERS = (PARAMETER, "by", "action", "from", "to")
 
 
 class KeysetList(ChangeList):
@@ -36,8 +38,9 @@ class KeysetList(ChangeList):
     kept_in_search = (PARAMETER,)
 
     def get_filters_params(self, params: Any = None) -> Any:
+        """Those of our filters: any other could be a lookup that no index serves."""
         found = super().get_filters_params(params)
-        return {name: value for name, value in found.items() if name not in (FOLLOWS, PRECEDES)}
+        return {name: value for name, value in found.items() if name in FILTERS}
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
         """What an index serves, and nothing else."""

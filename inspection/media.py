@@ -74,7 +74,7 @@ def source_of(part: Part) -> str:
     if part.value.startswith("{"):
         try:
             fields = json.loads(part.value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return part.value
         for name in OPENAI_FIELDS:
             if isinstance(found := fields.get(name), str):

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from convstore.messages import Message, Part, parts_in
 from convstore.reading import Entry
@@ -22,6 +23,8 @@ from inspection.media import link_of, media_of
 # The most characters of one text that a page shows; the whole is a page of its own.
 SHOWN = 10_000
 FENCE = re.compile(r"^```[^\n`]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
+# What stands in an address as it is.
+IN_ADDRESSES = "/:?#[]@!$&()*+,;=%~'"
 # Roles that have a look of their own.
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
@@ -114,13 +117,18 @@ def _call(call: Any) -> Call:
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict):
         return Call("", visible(_pretty(call)[:SHOWN]), "")
-    arguments = function.get("arguments", "")
-    if isinstance(arguments, str):
-        with suppress(ValueError):  # or it is a model's mistake, which is shown as it came
-            arguments = json.loads(arguments)
-    text = arguments if isinstance(arguments, str) else _pretty(arguments)
+    text = _set_out(function.get("arguments", ""))
     name, key = str(function.get("name", "")), str(call.get("id", ""))
     return Call(visible(name), visible(text[:SHOWN]), visible(key))
+
+
+def _set_out(arguments: Any) -> str:
+    """Arguments, which are JSON in a string or values already, on lines of their own."""
+    # Or it is a model's mistake, or nested too deep, and is shown as it came.
+    with suppress(ValueError, RecursionError):
+        values = json.loads(arguments) if isinstance(arguments, str) else arguments
+        return values if isinstance(values, str) else _pretty(values)
+    return str(arguments)
 
 
 def _pretty(value: object) -> str:
@@ -133,7 +141,8 @@ def _pretty(value: object) -> str:
 def _part(number: int, part: Part, markdown: bool) -> ShownPart:
     kind = visible(part.type)
     if link := link_of(part):
-        return ShownPart(number, kind, "link", len(link), href=link)
+        href = quote(link, safe=IN_ADDRESSES, errors="replace")
+        return ShownPart(number, kind, "link", len(link), [(False, visible(link))], href=href)
     if media := media_of(part):
         return ShownPart(number, kind, media.kind, len(media.data))
     return _text(number, kind, part.value, markdown)

@@ -148,7 +148,8 @@ def _as_it_was_said(data: bytes, mime: str, status: int = 200) -> HttpResponse:
 
 def _ranged(request: HttpRequest, data: bytes, mime: str) -> HttpResponse:
     """The bytes or the one range of them that is asked for: players need it (RFC 9110, 14)."""
-    wanted = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", request.headers.get("Range", ""))
+    asked = request.headers.get("Range", "")
+    wanted = re.fullmatch(r"bytes=(?!-$)([0-9]{0,18})-([0-9]{0,18})", asked)
     first, last = 0, len(data) - 1
     if wanted and wanted[1]:
         first, last = int(wanted[1]), min(int(wanted[2] or last), last)
