@@ -138,10 +138,10 @@ class Visit:
         assert [url for url in self.asked if not url.startswith(f"{self.service.url}/")] == []
         assert self._session() == {each["name"]: each["value"] for each in self.cookies}
 
-    def refused(self, about: str, count: int = 1) -> None:
+    def refused(self, status: str, path: str = "") -> None:
         """Take out what the browser says of an answer that is no success."""
-        for _ in range(count):
-            self.watched.take("console", about)
+        fault = self.watched.take("console", path or status)
+        assert status in fault.text
 
     def texts(self, selector: str) -> list[str]:
         return self.page.locator(selector).all_text_contents()
@@ -153,8 +153,10 @@ class Visit:
 @pytest.fixture
 def visit(watched: Watched, service: Service, cookies: Any) -> Iterator[Visit]:
     yield Visit(watched, service, cookies)
-    # The icon of a page that was left at once.
-    left = re.compile(r"GET \S+/inspection/icon\.\S+svg: net::ERR_ABORTED")
+    watched.page.goto("about:blank")  # what is in a sandbox cannot be heard out
+    # Of a page that was left at once not all was loaded; and what is no page names no icon.
+    at = re.escape(service.url)
+    left = re.compile(rf"GET {at}/\S+: net::ERR_ABORTED|.*404 .*\({at}/favicon.ico\)")
     watched.faults[:] = [each for each in watched.faults if not left.fullmatch(each.text)]
 
 
@@ -254,7 +256,7 @@ def test_script_is_shown_as_text_where_a_deletion_is_confirmed(visit):
     field.evaluate("(field, reason) => { field.maxLength = 600; field.value = reason; }", reason)
     visit.page.get_by_role("button", name="Delete for good").click()
     expect(visit.page.get_by_text("at most 500 characters")).to_be_visible()
-    visit.refused("400")
+    visit.refused("status of 400")
     visit.assert_inert()
     expect(visit.page.get_by_label("Reason")).to_have_value(reason)
 
@@ -304,13 +306,13 @@ WORDS = [f"<script>{hostile.JS}<%2Fscript>", f"\"'><img src=x onerror={hostile.J
 @pytest.mark.parametrize("address", REFLECTED, ids=[address for address, _ in REFLECTED])
 def test_what_an_address_says_is_shown_as_text(visit, address):
     path, status = address
-    for word in (*WORDS, f"javascript:{hostile.JS}"):
+    for word in WORDS:
         filled = path.format(
             admin=ADMIN, log=LOG, transcript=transcript(FILES), word=quote(word, safe="%")
         )
         visit.open(filled)
         if status != 200:
-            visit.refused(f"status of {status}")
+            visit.refused(f"status of {status}", filled)
 
 
 def test_a_sign_in_leads_to_no_other_place(watched, service):
@@ -485,8 +487,8 @@ def test_markdown_becomes_nothing_but_what_is_on_a_list(said):
 
 # Found by trying all that up to three pieces of Markdown make when they are repeated.
 SLOW = [
-    "[", "*a", "`", "<", "> ", "- ", "|", "![[", "\\", "*_", "[a][", "|a|\n|-|\n", "\n[", "*[",
-    "<[=", "[!*", "*[~", "**[\"", "[``a", "[]()", "~~a", "&#", "1. ", "```\n", "[a]: x\n", "#\n",
+    "[", "*a", "`", "<", "> ", "- ", "|", "![[", "\\", "*_", "[a][", "|a|\n|-|\n", "\n[", "*[~",
+    "[``a", "[]()", "&#", "1. ", "```\n", "[a]: x\n",
 ]  # fmt: skip
 
 
@@ -521,8 +523,7 @@ def pages_of(talk: Talk) -> list[str]:
         found += [f"{page}{n}/{m}/" for m in range(1, len(message.parts) + 1)]
     found += [f"{page}export/{kind}/" for kind in ("openai", "markdown", "stored")]
     found += [f"{ADMIN}search/?q=e&conversation={talk.key}", f"{ADMIN}delete/?id={talk.key}"]
-    found += [f"{each}?q={quote(talk.memory_id)}" for each in (ADMIN, LOG)]
-    return found
+    return [*found, f"{ADMIN}?q={quote(talk.memory_id.partition(':')[0])}", LOG]
 
 
 @pytest.mark.parametrize("talk", hostile.controlling(), ids=lambda talk: ascii(talk.memory_id))
@@ -566,13 +567,39 @@ def test_text_that_turns_letters_round_turns_no_other_text_round(visit):
             assert places == sorted(places)
 
 
+# --- What would be shown as something else, or not at all ------------------------------------
+
+
+def test_what_anybody_but_a_tool_says_is_not_folded_away_under_a_call(visit):
+    visit.open(transcript(hostile.deceiving()))
+    expect(visit.page.get_by_text(hostile.REFUSED)).to_be_visible()
+
+
+def test_arguments_are_shown_as_they_were_sent_where_a_name_is_in_them_twice(visit):
+    visit.open(transcript(hostile.deceiving()))
+    assert visit.texts("#message-2 .call pre") == [hostile.TWICE]
+
+
+def test_a_part_of_any_type_is_shown_whole(visit):
+    visit.open(transcript(hostile.deceiving()))
+    expect(visit.page.locator("#message-4")).to_contain_text(hostile.MORE)
+
+
+def test_what_a_call_holds_is_not_shown_as_said(visit):
+    talk = hostile.deceiving()
+    visit.open(f"{ADMIN}?q={talk.memory_id}")
+    assert visit.texts(".first-line") == [""]
+    visit.open(f"{ADMIN}search/?q={quote(hostile.SIGNED)}")
+    assert visit.texts(".hits .text") == []
+
+
 # --- Too much ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("look", [LIGHT, PHONE], ids=str)
 @pytest.mark.parametrize("talk", hostile.excessive(), ids=lambda talk: shortened(talk.memory_id))
 def test_too_much_of_anything_is_a_page_that_comes_soon_and_is_no_wider(visit, talk, look):
-    for other in LOOKS:
+    for other in LOOKS if look == LIGHT else LOOKS[:1]:
         begun = time.monotonic()
         visit.open(transcript(talk) + other)
         assert time.monotonic() - begun < PATIENCE
@@ -607,6 +634,9 @@ def test_a_thousand_parts_are_all_shown(visit):
 PARTS = list(enumerate(hostile.FILES, 1))
 
 
+IN_A_SANDBOX = "default-src 'none'; sandbox"
+
+
 def part(number: int) -> str:
     return f"{transcript(FILES)}1/{number}/"
 
@@ -617,7 +647,9 @@ def test_a_part_is_handed_out_as_what_it_is_or_as_nothing(session, service, numb
     kind = hostile.FILES[name].mime
     assert answer.headers["Content-Type"].partition(";")[0] == kind
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+    # A browser's own page around an image has styles; nothing else may.
+    policy = IN_A_SANDBOX + ("; style-src 'unsafe-inline'" if kind.startswith("image/") else "")
+    assert answer.headers["Content-Security-Policy"] == policy
     assert answer.headers["X-Frame-Options"] == "DENY"
     assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
     assert "no-store" in answer.headers["Cache-Control"]
@@ -625,21 +657,25 @@ def test_a_part_is_handed_out_as_what_it_is_or_as_nothing(session, service, numb
     assert manner.startswith("attachment" if kind == hostile.NOTHING else "inline")
 
 
-def test_no_part_runs_where_it_is_opened_by_its_address(visit):
-    for number, name in PARTS:
-        address = visit.service.url + part(number)
-        if hostile.FILES[name].mime == hostile.NOTHING:
-            with visit.page.expect_download() as download, pytest.raises(Error, match="Download"):
-                visit.page.goto(address)
-            assert download.value.suggested_filename == f"1-{number}.bin"
-        else:
-            visit.page.goto(address)
-            assert visit.page.url == address
-        visit.assert_nothing_ran()
-        wrong = [fault for fault in visit.watched.faults if fault.kind in ("dialog", "exception")]
-        assert wrong == [], name
+def assert_only_refused(visit: Visit) -> None:
+    """What was tried is nothing but refused; take that out."""
+    wrong = [fault for fault in visit.watched.faults if fault.kind in ("dialog", "exception")]
+    assert wrong == []
     visit.watched.faults.clear()
-    visit.page.goto(f"{visit.service.url}/admin/")
+    visit.assert_nothing_ran()
+
+
+@pytest.mark.parametrize(("number", "name"), PARTS, ids=list(hostile.FILES))
+def test_no_part_runs_where_it_is_opened_by_its_address(visit, number, name):
+    address = visit.service.url + part(number)
+    if hostile.FILES[name].mime == hostile.NOTHING:
+        with visit.page.expect_download() as download, pytest.raises(Error, match="Download"):
+            visit.page.goto(address)
+        assert download.value.suggested_filename == f"1-{number}.bin"
+    else:
+        visit.page.goto(address)
+        assert visit.page.evaluate("location.href") == address
+    assert_only_refused(visit)
 
 
 EMBED = """
@@ -698,16 +734,9 @@ def as_said(service: Service) -> list[str]:
     return [service.url + path for path in [*(part(n) for n, _ in PARTS), *others]]
 
 
-def assert_no_faults_but_refusals(visit: Visit) -> None:
-    wrong = [fault for fault in visit.watched.faults if fault.kind in ("dialog", "exception")]
-    assert wrong == []
-    visit.watched.faults.clear()
-    visit.assert_nothing_ran()
-
-
 def test_nothing_that_was_said_runs_as_a_script_a_style_or_a_worker(embedding, as_said):
     assert embedding.page.evaluate(EMBED, as_said) == []
-    assert_no_faults_but_refusals(embedding)
+    assert_only_refused(embedding)
 
 
 def test_nothing_that_was_said_runs_in_a_frame(embedding, as_said):
@@ -717,7 +746,7 @@ def test_nothing_that_was_said_runs_in_a_frame(embedding, as_said):
         assert frame.evaluate("String(window.hacked)") == "undefined", frame.url
         inside = frame.evaluate("document.documentElement.innerHTML")
         assert frame == embedding.page.main_frame or "hacked" not in inside, frame.url
-    assert_no_faults_but_refusals(embedding)
+    assert_only_refused(embedding)
 
 
 RANGES = [
@@ -734,7 +763,7 @@ def test_a_range_of_any_kind_is_answered_with_it_or_with_the_whole(session, serv
     whole = fetched(session, service, part(1 + list(hostile.FILES).index("GIF and script")))
     answer = session.get(whole.url, headers={"Range": asked.encode("latin-1")}, timeout=10)
     assert answer.status_code == status
-    assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+    assert answer.headers["Content-Security-Policy"] == whole.headers["Content-Security-Policy"]
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     if status == 200:
         assert answer.content == whole.content
@@ -754,7 +783,7 @@ def exports(session: requests.Session, service: Service, kind: str) -> Iterator[
     for talk in hostile.all_of_them():
         answer = fetched(session, service, f"{transcript(talk)}export/{kind}/")
         assert answer.status_code == 200
-        assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+        assert answer.headers["Content-Security-Policy"] == IN_A_SANDBOX
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert "no-store" in answer.headers["Cache-Control"]
         name = re.fullmatch(
@@ -865,7 +894,7 @@ ODD: dict[str, int] = {
     "?pk__in=1": 200,
     "?memory_id__regex=(": 200,
     "?created_at__gte=x": 200,
-    "?messages__body__contains=x": 400,
+    "?messages__body__contains=x": 200,
     "?_to_field=password": 400,
     **dict.fromkeys(
         [
@@ -896,7 +925,7 @@ ODD_LOG: dict[str, int] = {
     "?before=2020-01-01~x": 200,
     f"?before=2020-01-01~{'9' * 30}": 200,
     f"?after=2020-01-01~-{HUGE}": 200,
-    "?user__password__startswith=p": 400,
+    "?user__password__startswith=p": 200,
     "?user=garbage": 200,
     "add/": 404,
     "1/": 404,
@@ -926,9 +955,9 @@ def test_an_odd_address_is_answered_with_a_page_that_says_so(session, service, p
 
 # What is posted to an address, and how that is answered.
 POSTS: list[tuple[str, dict[str, Any], int]] = [
-    (ADMIN, {"action": "export_stored", "_selected_action": "garbage"}, 200),
+    (ADMIN, {"action": "export_stored", "_selected_action": "garbage"}, 400),
     (ADMIN, {"action": "export_stored", "_selected_action": NONE}, 200),
-    (ADMIN, {"action": "delete", "_selected_action": "garbage"}, 200),
+    (ADMIN, {"action": "delete", "_selected_action": "garbage"}, 400),
     (ADMIN, {"action": "delete_selected", "_selected_action": ONE, "post": "yes"}, 200),
     (ADMIN, {"action": "garbage", "_selected_action": ONE}, 200),
     (ADMIN, {"action": "export_stored", "_selected_action": ONE, "index": "x"}, 200),
