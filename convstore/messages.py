@@ -51,17 +51,21 @@ class Message:
         return cls(role, [Part(part["type"], part["value"]) for part in content], element)
 
 
-# A part as `to_json` spells it, its value perhaps cut off. It cannot be met inside of a value,
-# where each quotation mark has a backslash in front.
+# How `to_json` begins, and a part as it spells it, whose value may be cut off. Quotation marks
+# inside of a string have a backslash in front.
 STRING = r'[^"\\]*(?:\\.[^"\\]*)*'
-PART = re.compile(rf'"type": "({STRING})", "value": "({STRING})')
+BEGIN = re.compile(rf'{{"role": "{STRING}", "content": \[')
+PART = re.compile(rf'(?:, )?{{"type": "({STRING})", "value": "({STRING})("}})?')
 CUT_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\u[0-9a-f]{0,3}$")
 
 
 def parts_in(beginning: str) -> Iterator[Part]:
     """The parts in the beginning of a message's JSON; the last one's value may be cut off."""
-    for kind, value in PART.findall(beginning):
-        yield Part(_unescaped(kind), _unescaped(CUT_ESCAPE.sub(r"\1", value)))
+    found = BEGIN.match(beginning)
+    while found and (found := PART.match(beginning, found.end())):
+        yield Part(_unescaped(found[1]), _unescaped(CUT_ESCAPE.sub(r"\1", found[2])))
+        if not found[3]:
+            return
 
 
 def _unescaped(text: str) -> str:

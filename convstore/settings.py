@@ -154,6 +154,7 @@ AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
     "django.contrib.auth.backends.ModelBackend",
 ]
+LOGIN_REDIRECT_URL = "/admin/"
 SILENCED_SYSTEM_CHECKS = ["axes.W002"]  # its middleware is in inspection.middleware
 # After five failed attempts under one name from one address, a quarter of an hour of none.
 AXES_FAILURE_LIMIT = 5

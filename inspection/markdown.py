@@ -10,7 +10,7 @@ import nh3
 from markdown_it import MarkdownIt
 
 # In characters; a longer text is shown as it is, since parsing could take seconds.
-LONGEST = 50_000
+LONGEST = 10_000
 
 TAGS = {"a", "p", "br", "hr", "em", "strong", "s", "code", "pre", "blockquote", "ul", "ol", "li"}
 TAGS |= {"h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"}

@@ -85,8 +85,11 @@ def source_of(part: Part) -> str:
 def link_of(part: Part) -> str | None:
     """The part's value where it is nothing but an address on the web."""
     value = source_of(part).strip()
-    is_link = part.type != "text" and re.fullmatch(r"https?://[^\s\"'<>`]{1,2000}", value)
-    return value if is_link else None
+    if part.type == "text" or not re.fullmatch(r"https?://[^\s\"'<>`]{1,2000}", value):
+        return None
+    # Whatever else is said beside the address is to be seen.
+    said = {value, json.dumps({"url": value}), json.dumps({"url": value}, ensure_ascii=False)}
+    return value if part.value.strip() in said else None
 
 
 def _decoded(text: str) -> bytes | None:

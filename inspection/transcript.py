@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from convstore.messages import Message, Part, parts_in
+from convstore.messages import Message, Part, dumps, parts_in
 from convstore.reading import Entry
 from inspection.inert import visible
 from inspection.markdown import LONGEST, as_html
@@ -80,7 +80,7 @@ def turns(entries: Sequence[Entry], *, markdown: bool) -> list[Turn]:
     open_calls: dict[str, Call] = {}
     for entry in entries:
         turn = _turn(entry, markdown)
-        if turn.answers_to in open_calls:
+        if turn.role == "tool" and turn.answers_to in open_calls:
             open_calls[turn.answers_to].answers.append(turn)
             continue
         if turn.answers_to == "":
@@ -104,7 +104,7 @@ def _turn(entry: Entry, markdown: bool) -> Turn:
         ],
         [_call(call) for call in calls] if isinstance(calls, list) else [],
         visible(str(answers_to)),
-        visible(_pretty(also)) if also else "",
+        visible(_pretty(also)[:SHOWN]) if also else "",
     )
 
 
@@ -124,15 +124,28 @@ def _call(call: Any) -> Call:
 
 def _set_out(arguments: Any) -> str:
     """Arguments, which are JSON in a string or values already, on lines of their own."""
-    # Or it is a model's mistake, or nested too deep, and is shown as it came.
+    if not isinstance(arguments, str):
+        return _pretty(arguments)
+    # Or it is a model's mistake, nested too deep or too long, and is shown as it came; so it is
+    # where a name is in it twice, since one of the two would be lost.
     with suppress(ValueError, RecursionError):
-        values = json.loads(arguments) if isinstance(arguments, str) else arguments
-        return values if isinstance(values, str) else _pretty(values)
-    return str(arguments)
+        if len(arguments) <= SHOWN:
+            values = json.loads(arguments, object_pairs_hook=_each_once)
+            return values if isinstance(values, str) else _pretty(values)
+    return arguments
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is there twice")
+    return found
 
 
 def _pretty(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2)
+    """JSON on lines of its own where it is short: blanks in front would multiply the rest."""
+    text = dumps(value)
+    return dumps(value, indent=2) if len(text) <= SHOWN else text
 
 
 # --- Parts -------------------------------------------------------------------------------
