@@ -6,7 +6,7 @@ Knows messages and what their parts are; knows neither rows nor HTML, but for Ma
 from __future__ import annotations
 
 import json
-import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,12 +17,11 @@ from urllib.parse import quote
 from convstore.messages import Message, Part, dumps, parts_in
 from convstore.reading import Entry
 from inspection.inert import visible
-from inspection.markdown import LONGEST, as_html
+from inspection.markdown import LONGEST, LONGEST_PAGE, as_html
 from inspection.media import link_of, media_of
 
 # The most characters of one text that a page shows; the whole is a page of its own.
 SHOWN = 10_000
-FENCE = re.compile(r"^```[^\n`]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 # What stands in an address as it is.
 IN_ADDRESSES = "/:?#[]@!$&()*+,;=%~'"
 # Roles that have a look of their own.
@@ -76,10 +75,13 @@ class Turn:
 
 def turns(entries: Sequence[Entry], *, markdown: bool) -> list[Turn]:
     """The messages in their order; answers of tools are folded into the calls before them."""
+    said = [Message.from_json(entry.body) for entry in entries]
+    texts = (part.value for message in said for part in message.parts if part.type == "text")
+    markdown = markdown and sum(len(text) for text in texts if len(text) <= LONGEST) <= LONGEST_PAGE
     shown: list[Turn] = []
     open_calls: dict[str, Call] = {}
-    for entry in entries:
-        turn = _turn(entry, markdown)
+    for entry, message in zip(entries, said, strict=True):
+        turn = _turn(entry, message, markdown)
         if turn.role == "tool" and turn.answers_to in open_calls:
             open_calls[turn.answers_to].answers.append(turn)
             continue
@@ -89,8 +91,7 @@ def turns(entries: Sequence[Entry], *, markdown: bool) -> list[Turn]:
     return shown
 
 
-def _turn(entry: Entry, markdown: bool) -> Turn:
-    message = Message.from_json(entry.body)
+def _turn(entry: Entry, message: Message, markdown: bool) -> Turn:
     also = dict(message.also)
     calls, answers_to = also.pop("tool_calls", []), also.pop("tool_call_id", "")
     return Turn(
@@ -173,11 +174,21 @@ def _text(number: int, kind: str, text: str, markdown: bool) -> ShownPart:
 
 def _pieces(text: str) -> list[tuple[bool, str]]:
     """The text between fences, and what is fenced, which is code."""
-    pieces, end = [], 0
-    for fenced in FENCE.finditer(text):
-        pieces += [(False, text[end : fenced.start()].strip("\n")), (True, fenced[1])]
-        end = fenced.end()
-    pieces.append((False, text[end:].strip("\n") if end else text))
+    lines = text.split("\n")
+    ends = [n for n, line in enumerate(lines) if line.rstrip(" \t") == "```"]
+    pieces: list[tuple[bool, str]] = []
+    start = n = 0
+    while n < len(lines):
+        at = bisect_right(ends, n)
+        later = ends[at : at + 1]
+        if later and lines[n].startswith("```") and "`" not in lines[n][3:]:
+            pieces.append((False, "\n".join(lines[start:n]).strip("\n")))
+            pieces.append((True, "".join(f"{line}\n" for line in lines[n + 1 : later[0]])))
+            start = n = later[0] + 1
+        else:
+            n += 1
+    rest = "\n".join(lines[start:])
+    pieces.append((False, rest.strip("\n") if start else rest))
     return [(is_code, piece) for is_code, piece in pieces if piece]
 
 

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +21,7 @@ from markdown_it import MarkdownIt
 from playwright.sync_api import Browser, Error, expect
 
 from convstore.messages import Message, Part
+from convstore.models import Conversation
 from convstore.models import Message as Row
 from convstore.reading import Entry
 from inspection import export
@@ -204,9 +205,11 @@ def test_script_is_shown_as_text_where_markdown_is_shown(visit):
 def test_script_is_shown_as_text_on_the_first_page_and_in_the_lists(visit):
     ids = {talk.memory_id for talk in hostile.all_of_them()}
     scripts = {talk.memory_id for talk in hostile.scripted()}
+    last = [talk.key for talk in hostile.scripted()[:5]]
+    rows = Conversation.objects.using(database_of(visit.service)).filter(pk__in=last)
+    rows.update(active_at=datetime.now(UTC) + timedelta(hours=1))
     visit.open("/admin/")
-    last_active = visit.texts(".last-active bdi")
-    assert len(last_active) == 5
+    assert set(visit.texts(".last-active bdi")) == set(hostile.SCRIPTS[:5])
     for order in ("created", "active"):
         visit.open(f"{ADMIN}?by={order}")
         shown = set(visit.texts(".field-conversation bdi"))
@@ -340,6 +343,8 @@ def test_links_in_markdown_lead_to_the_web_or_to_nowhere(visit):
     schemes = links.evaluate_all("(links) => links.map((link) => link.protocol)")
     assert {"http:", "https:", "mailto:"} == set(schemes)
     assert visit.page.locator(".markdown img").count() == 0
+    remote = visit.page.get_by_role("link", name="remote").first
+    expect(remote).to_have_attribute("href", f"http:{hostile.ELSEWHERE}/pixel.png")
     for name in ("web", "post"):
         expect(visit.page.get_by_role("link", name=name, exact=True)).to_have_attribute(
             "rel", "noopener noreferrer nofollow"
@@ -503,8 +508,8 @@ def test_the_longest_markdown_that_is_shown_is_read_within_a_second(piece):
 @pytest.mark.parametrize("markdown", [False, True])
 @pytest.mark.parametrize("piece", ["[", "*[~", "```a\n", "```\n", "|a|\n|-|\n"])
 def test_a_page_full_of_slow_texts_is_made_within_seconds(piece, markdown):
-    """A page may hold 8 MB, so these are a part of what it may have to show."""
-    message = Message("user", [Part("text", (piece * LONGEST)[: LONGEST - 1])] * 40)
+    """As full as a page may be: 8 MB."""
+    message = Message("user", [Part("text", (piece * LONGEST)[: LONGEST - 1])] * 160)
     entry = Entry(1, "user", message.to_json(), datetime.now(UTC))
     begun = time.process_time()
     turns([entry], markdown=markdown)
