@@ -6,7 +6,6 @@ Each is made piece by piece, so that a conversation of a million messages needs 
 from __future__ import annotations
 
 import base64
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from markdown_it import MarkdownIt
 from convstore.messages import Message, Part, dumps
 from convstore.models import Conversation
 from convstore.reading import Entry, History
-from inspection.inert import inert_json, visible
+from inspection.inert import inert_json, set_out, visible
 from inspection.media import link_of, media_of
 
 # Messages that are read at once.
@@ -128,8 +127,7 @@ def markdown(conversation: Conversation, entries: Iterable[Entry]) -> Iterator[s
         for part in message.parts:
             yield "\n" + _markdown_part(part)
         if message.also:
-            text = json.dumps(message.also, ensure_ascii=False, indent=2)
-            yield "\n" + _quoted(_fenced(visible(text), "json"))
+            yield "\n" + _quoted(_fenced(visible(set_out(message.also)), "json"))
     yield "\n"
 
 

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import re
 
+from convstore.messages import dumps
+
+# The longest JSON, in characters, that is set out on lines of its own.
+LONGEST_SET_OUT = 10_000
 # Control characters but tab and line feed, bidirectional embeddings and overrides, and what
 # no text may hold, lone surrogates.
 RISKY = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]")
@@ -30,3 +34,9 @@ def _name(found: re.Match[str]) -> str:
 def inert_json(text: str) -> str:
     """JSON text that means the same, with each such character escaped."""
     return RISKY_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def set_out(value: object) -> str:
+    """JSON on lines of its own where it is short; the blanks in front could multiply the rest."""
+    text = dumps(value)
+    return dumps(value, indent=2) if len(text) <= LONGEST_SET_OUT else text

@@ -14,9 +14,9 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from convstore.messages import Message, Part, dumps, parts_in
+from convstore.messages import Message, Part, parts_in
 from convstore.reading import Entry
-from inspection.inert import visible
+from inspection.inert import set_out, visible
 from inspection.markdown import LONGEST, LONGEST_PAGE, as_html
 from inspection.media import link_of, media_of
 
@@ -105,7 +105,7 @@ def _turn(entry: Entry, message: Message, markdown: bool) -> Turn:
         ],
         [_call(call) for call in calls] if isinstance(calls, list) else [],
         visible(str(answers_to)),
-        visible(_pretty(also)[:SHOWN]) if also else "",
+        visible(set_out(also)[:SHOWN]) if also else "",
     )
 
 
@@ -117,22 +117,22 @@ def _call(call: Any) -> Call:
     """OpenAI's form of a call or, where it is another, the whole of it as arguments."""
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict):
-        return Call("", visible(_pretty(call)[:SHOWN]), "")
-    text = _set_out(function.get("arguments", ""))
+        return Call("", visible(set_out(call)[:SHOWN]), "")
+    text = _arguments(function.get("arguments", ""))
     name, key = str(function.get("name", "")), str(call.get("id", ""))
     return Call(visible(name), visible(text[:SHOWN]), visible(key))
 
 
-def _set_out(arguments: Any) -> str:
+def _arguments(arguments: Any) -> str:
     """Arguments, which are JSON in a string or values already, on lines of their own."""
     if not isinstance(arguments, str):
-        return _pretty(arguments)
+        return set_out(arguments)
     # Or it is a model's mistake, nested too deep or too long, and is shown as it came; so it is
     # where a name is in it twice, since one of the two would be lost.
     with suppress(ValueError, RecursionError):
         if len(arguments) <= SHOWN:
             values = json.loads(arguments, object_pairs_hook=_each_once)
-            return values if isinstance(values, str) else _pretty(values)
+            return values if isinstance(values, str) else set_out(values)
     return arguments
 
 
@@ -141,12 +141,6 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise ValueError("a name is there twice")
     return found
-
-
-def _pretty(value: object) -> str:
-    """JSON on lines of its own where it is short: blanks in front would multiply the rest."""
-    text = dumps(value)
-    return dumps(value, indent=2) if len(text) <= SHOWN else text
 
 
 # --- Parts -------------------------------------------------------------------------------

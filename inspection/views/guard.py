@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import ValidationError
+from django.core.exceptions import SuspiciousOperation, ValidationError
 from django.db import Error
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -52,8 +52,8 @@ def guarded(permission: str) -> Callable[[Any], Any]:
                 return view(*args, **kwargs)
             except Refused as error:
                 return problem(request, 400, str(error))
-            except ValidationError as error:  # what Django's list was sent as a key
-                return problem(request, 400, " ".join(error.messages))
+            except (ValidationError, SuspiciousOperation) as error:  # Django's list was sent it
+                return problem(request, 400, " ".join(getattr(error, "messages", [str(error)])))
             except Http404 as error:
                 return problem(request, 404, str(error))
             except Error as error:

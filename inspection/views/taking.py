@@ -41,6 +41,7 @@ def file_of(
         headers={
             "Content-Disposition": f'attachment; filename="{name}.{form.extension}"',
             "Content-Security-Policy": SANDBOX,
+            "Cross-Origin-Resource-Policy": "same-origin",
         },
     )
 
