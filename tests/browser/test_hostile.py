@@ -221,7 +221,7 @@ def test_script_is_shown_as_text_on_the_first_page_and_in_the_lists(visit):
 
 
 def test_script_is_shown_as_text_where_a_conversation_is_looked_for(visit):
-    for talk in hostile.scripted():
+    for talk in hostile.scripted()[::3]:
         visit.open(f"{ADMIN}?q={quote(talk.memory_id)}")
         assert visit.texts(".field-conversation bdi") == [talk.memory_id]
         assert visit.texts(".first-line") == [talk.memory_id]
@@ -240,7 +240,7 @@ def test_script_is_shown_as_text_where_words_are_looked_for(visit):
 
 
 def test_script_is_shown_as_text_where_words_are_looked_for_in_one_conversation(visit):
-    for talk in hostile.scripted():
+    for talk in hostile.scripted()[1::3]:
         word = talk.memory_id.split()[0]
         visit.open(f"{ADMIN}search/?conversation={talk.key}&q={quote(word)}")
         assert visit.texts(".about a bdi") == [talk.memory_id]
@@ -561,15 +561,33 @@ def test_what_acts_is_shown_by_its_name(visit, name):
         expect(linked).to_contain_text(NAMED[name])
 
 
+LAST_WORD_IS_LAST = """
+(item) => {
+    const nodes = document.createTreeWalker(item, NodeFilter.SHOW_TEXT);
+    const places = [];
+    for (let node = nodes.nextNode(); node; node = nodes.nextNode())
+        for (let at = 0; at < node.length; at++) {
+            const range = new Range();
+            range.setStart(node, at);
+            range.setEnd(node, at + 1);
+            const place = range.getBoundingClientRect();
+            if (place.width) places.push(place);
+        }
+    const last = places.at(-1);
+    return places.every((each) => each.left <= last.left || each.top < last.top);
+}
+"""
+
+
 def test_text_that_turns_letters_round_turns_no_other_text_round(visit):
-    """What stands beside an id or a role keeps its place, whatever is in them."""
-    for talk in hostile.controlling():
-        visit.open(transcript(talk))
-        for around in visit.page.locator(".turn header").all()[:1]:
-            places = around.evaluate(
-                "(header) => [...header.children].map((each) => each.getBoundingClientRect().x)"
-            )
-            assert places == sorted(places)
+    """What stands behind an id keeps its place, whatever is in the id."""
+    ids = "&".join(f"id={talk.key}" for talk in hostile.controlling())
+    visit.open(f"{ADMIN}delete/?{ids}")
+    items = visit.page.locator("#content li").all()
+    assert len(items) == len(hostile.controlling())
+    for item in items:
+        assert item.inner_text().endswith(" messages")
+        assert item.evaluate(LAST_WORD_IS_LAST), ascii(item.inner_text())
 
 
 # --- What would be shown as something else, or not at all ------------------------------------
@@ -626,6 +644,15 @@ def test_too_much_of_anything_can_be_searched_and_exported(session, service, tal
         answer = fetched(session, service, path)
         assert answer.status_code == 200, path
         assert time.monotonic() - begun < PATIENCE, path
+
+
+def test_a_deep_call_is_not_many_times_as_long_in_a_markdown_export():
+    """Each of its numbers on a line, behind 200 blanks, would fill the memory."""
+    call: dict[str, Any] = {"numbers": [1] * 20_000}
+    for _ in range(98):
+        call = {"a": call}
+    message = Message("assistant", [], {"tool_calls": [call]})
+    assert len(exported("x", message)) < 10 * len(message.to_json())
 
 
 def test_a_thousand_parts_are_all_shown(visit):
@@ -791,6 +818,7 @@ def exports(session: requests.Session, service: Service, kind: str) -> Iterator[
         assert answer.headers["Content-Security-Policy"] == IN_A_SANDBOX
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert "no-store" in answer.headers["Cache-Control"]
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
         name = re.fullmatch(
             r'attachment; filename="([\w.-]{1,100})"', answer.headers["Content-Disposition"]
         )
@@ -1004,7 +1032,7 @@ def test_a_form_of_another_site_is_refused(session, service, path):
 
 
 def test_the_log_of_the_service_has_no_traceback_and_nothing_that_acts(session, service):
-    """The last test but for the order, which is another each time: so it asks something first."""
+    """What other tests have asked before, and what is worth asking again."""
     evil = quote("\x1b]0;hacked\x07\x9b31m\nFAKE LINE")
     for path in (f"{ADMIN}{evil}/", f"{ADMIN}?q={evil}", f"/{evil}", f"/v2/models/{evil}/infer"):
         fetched(session, service, path)
@@ -1013,6 +1041,10 @@ def test_the_log_of_the_service_has_no_traceback_and_nothing_that_acts(session, 
     session.post(sign_in_page, data=form, timeout=10)
     for talk in (*hostile.excessive(), *hostile.controlling()):
         fetched(session, service, transcript(talk))
+    for path in ANSWERS:
+        fetched(session, service, path)
+    for path, form, _ in POSTS:
+        session.post(service.url + path, data=form, timeout=30)
     log = service.log.read_text()
     assert "Traceback" not in log
     assert ACTING.findall(log) == []
