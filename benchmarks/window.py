@@ -31,10 +31,10 @@ django.setup()
 from django.core.management import call_command  # noqa: E402
 from django.db import connections, transaction  # noqa: E402
 
-from convstore.databases import connect  # noqa: E402
+from convstore.database.url import connect  # noqa: E402
+from convstore.exchange.shared_sql import ADD, LOCK, READ, READ_OWN, SharedSql  # noqa: E402
+from convstore.exchange.statements import Address, NewMessage  # noqa: E402
 from convstore.messages import Message, Part  # noqa: E402
-from convstore.shared_sql import ADD, LOCK, READ, READ_OWN, SharedSql  # noqa: E402
-from convstore.statements import Address, NewMessage  # noqa: E402
 from convstore.store import ConversationStore, conversation_key  # noqa: E402
 from tests.postgres import Postgres  # noqa: E402
 

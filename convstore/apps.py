@@ -14,7 +14,7 @@ class ConvstoreConfig(AppConfig):
     verbose_name = "Conversation store"
 
     def ready(self) -> None:
-        from convstore import checks  # noqa: F401 - they register themselves
+        from convstore.database import checks  # noqa: F401 - they register themselves
 
         connection_created.connect(echo, dispatch_uid="convstore.echo")
 

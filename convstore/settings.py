@@ -13,7 +13,7 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from convstore.databases import django_database, make_folder
+from convstore.database.url import django_database, make_folder
 from convstore.errors import DatabaseUrlError
 
 

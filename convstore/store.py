@@ -20,18 +20,18 @@ from uuid import UUID
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 
-from convstore import faults
+from convstore.database import faults
 from convstore.errors import IdentityClash, Unavailable
-from convstore.messages import Message, is_utf8
-from convstore.portable_orm import PortableOrm
-from convstore.shared_sql import MySqlBatch, PostgresBatch, SqliteInProcess
-from convstore.statements import (
+from convstore.exchange.portable_orm import PortableOrm
+from convstore.exchange.shared_sql import MySqlBatch, PostgresBatch, SqliteInProcess
+from convstore.exchange.statements import (
     Address,
     NewMessage,
     Statements,
     Stored,
     pinned_window,
 )
+from convstore.messages import Message, is_utf8
 
 Answer = TypeVar("Answer")
 

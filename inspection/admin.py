@@ -14,8 +14,8 @@ from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from convstore.archive.history import beginning_with, with_figures
 from convstore.models import Conversation
-from convstore.reading import beginning_with, with_figures
 from convstore.store import conversation_key
 from inspection.audit import Action, record
 from inspection.databases import by_alias, chosen
@@ -23,7 +23,7 @@ from inspection.inert import visible
 from inspection.lists import ActionFilter, DatabaseFilter, KeysetAdmin, OrderFilter, PeriodFilter
 from inspection.models import AuditEntry
 from inspection.transcript import first_line
-from inspection.views import deleting, reading, searching, taking
+from inspection.views import deleting, exporting, reading, searching
 from inspection.views.guard import guarded, may_delete, may_read
 
 
@@ -47,7 +47,7 @@ class ConversationAdmin(KeysetAdmin):
             path("search/", searching.search, name=name("search")),
             path("delete/", deleting.delete, name=name("delete")),
             path(one, reading.transcript, name=name("change")),
-            path(f"{one}export/<str:kind>/", taking.export, name=name("export")),
+            path(f"{one}export/<str:kind>/", exporting.export, name=name("export")),
             path(f"{one}<int:position>/", reading.message, name=name("message")),
             path(f"{one}<int:position>/<int:number>/", reading.part, name=name("part")),
         ]
@@ -131,7 +131,7 @@ class ConversationAdmin(KeysetAdmin):
     def _exported(
         self, request: HttpRequest, rows: QuerySet[Conversation], kind: str
     ) -> HttpResponseBase:
-        return taking.file_of(request, chosen(request), list(rows[: self.list_per_page]), kind)
+        return exporting.file_of(request, chosen(request), list(rows[: self.list_per_page]), kind)
 
     @admin.action(description="Export: OpenAI chat (JSONL)", permissions=["read"])
     def export_openai(self, request: HttpRequest, rows: Any) -> HttpResponseBase:

@@ -13,9 +13,9 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 
+from convstore.archive.history import Entry, History
 from convstore.messages import Message, Part, dumps
 from convstore.models import Conversation
-from convstore.reading import Entry, History
 from inspection.inert import inert_json, set_out, visible
 from inspection.media import link_of, media_of
 

@@ -17,7 +17,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from convstore.reading import after, before
+from convstore.archive.history import after, before
 from inspection.audit import Action
 from inspection.databases import PARAMETER, databases
 

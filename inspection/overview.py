@@ -11,7 +11,7 @@ from typing import Any
 from django.db import Error, connections
 from django.db.models import QuerySet
 
-from convstore import faults
+from convstore.database import faults
 from convstore.models import Conversation, Message
 from inspection.databases import Database
 

@@ -14,8 +14,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
+from convstore.archive.history import Entry
 from convstore.messages import Message, Part, parts_in
-from convstore.reading import Entry
 from inspection.inert import set_out, visible
 from inspection.markdown import LONGEST, LONGEST_PAGE, as_html
 from inspection.media import link_of, media_of

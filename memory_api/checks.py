@@ -8,7 +8,7 @@ from typing import Any
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import DEFAULT_DB_ALIAS
 
-from convstore import checks
+from convstore.database import checks
 from memory_api.errors import SettingsError
 from memory_api.memories import memories
 

@@ -18,7 +18,7 @@ from typing import Any
 from django.conf import settings
 from sqlalchemy.engine import URL
 
-from convstore.databases import connect
+from convstore.database.url import connect
 from convstore.errors import DatabaseUrlError
 from convstore.store import ConversationStore
 from memory_api import metrics

@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 
 from convstore import __version__
 from convstore.errors import MessageTooLarge, Unavailable
-from memory_api import contract, exposition, parsers
+from memory_api import contract, http_metrics, parsers
 from memory_api.errors import BadRequest, TooLarge, UnknownMemory, unexpected
 from memory_api.memories import Memory, memories, named
 from memory_api.openapi import answers, exposes, infers
@@ -44,7 +44,7 @@ class V2View(APIView):
     def finalize_response(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, *args, **kwargs)
         route = getattr(request.resolver_match, "route", "")
-        exposition.count(request.method, route, response.status_code)
+        http_metrics.count(request.method, route, response.status_code)
         if request.method == "HEAD":  # as long as the answer to GET, and not sent
             response.headers["Content-Length"] = str(len(response.content))
             response.content = b""
@@ -131,11 +131,11 @@ class Infer(V2View):
     def post(self, request: Request, name: str, version: str | None = None) -> HttpResponse:
         memory = named(name, version)
         with (
-            exposition.infer_duration.labels(*memory.labels).time(),
-            exposition.infer_failure.labels(*memory.labels).count_exceptions(),
+            http_metrics.infer_duration.labels(*memory.labels).time(),
+            http_metrics.infer_failure.labels(*memory.labels).count_exceptions(),
         ):
             answer = contract.infer(memory, request.data, request.headers.get("X-Request-Id"))
-        exposition.infer_success.labels(*memory.labels).inc()
+        http_metrics.infer_success.labels(*memory.labels).inc()
         return parsers.reply_to_inference(answer)
 
 
@@ -148,7 +148,7 @@ class RepositoryIndex(V2View):
 class Metrics(V2View):
     @exposes
     def get(self, request: Request) -> HttpResponse:
-        return HttpResponse(exposition.exposition(), content_type=CONTENT_TYPE_LATEST)
+        return HttpResponse(http_metrics.exposition(), content_type=CONTENT_TYPE_LATEST)
 
 
 def is_ready(memory: Memory) -> bool:

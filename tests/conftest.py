@@ -23,11 +23,11 @@ from django.core.management import call_command
 from django.db import connections
 from sqlalchemy.engine import URL, make_url
 
-from convstore.databases import connect
-from convstore.management.commands.migrate import patient
+from convstore.database.url import connect
+from convstore.exchange.portable_orm import PortableOrm
 from convstore.models import Conversation, Message
-from convstore.portable_orm import PortableOrm
 from convstore.store import ConversationStore, statements_for
+from memory_api.management.commands.migrate import patient
 from tests.deploy.containers import can_be_started
 from tests.doors import DOORS, Door, opened
 from tests.mariadb import MariaDb, mariadbd

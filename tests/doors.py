@@ -17,7 +17,7 @@ import pytest
 import requests
 from tritonclient.grpc import service_pb2 as pb
 
-from convstore.databases import connect
+from convstore.database.url import connect
 from convstore.models import Conversation, Message
 from tests.bodies import flat, packed, unpacked
 from tests.mlserver import MLServer

@@ -16,9 +16,9 @@ import pytest
 from django.apps import apps
 from django.conf import settings
 
-from convstore.erasure import BATCH
-from convstore.reading import PIECE, PIECE_BYTES
-from convstore.searching import BEGINNING, CONVERSATIONS, LAST_MESSAGES, LOOKED_AT
+from convstore.archive.erasure import BATCH
+from convstore.archive.history import PIECE, PIECE_BYTES
+from convstore.archive.search import BEGINNING, CONVERSATIONS, LAST_MESSAGES, LOOKED_AT
 from inspection.lists import KeysetAdmin
 from inspection.markdown import LONGEST
 from inspection.media import SIGNATURES
@@ -75,7 +75,7 @@ def test_the_settings_example_is_the_file_that_ships(root):
 def test_every_setting_is_in_the_table_and_the_table_has_no_other(root):
     sources = (
         "convstore/settings.py",
-        "convstore/management/commands/serve.py",
+        "memory_api/management/commands/serve.py",
         "convstore/wsgi.py",
     )
     code = "".join((root / source).read_text() for source in sources)

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import migrations
 
-# As in convstore.searching. Only the beginning of a message: PostgreSQL refuses a row whose
+# As in convstore.archive.search. Only the beginning of a message: PostgreSQL refuses a row whose
 # words it cannot hold, and a base64 image is one long word after another.
 WORDS = r"to_tsvector('simple', replace(replace(left(body, 16384), '\n', ' '), '\t', ' '))"
 

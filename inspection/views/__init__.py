@@ -1,3 +1,3 @@
 """The pages about one or some conversations. They translate: what is read is decided in
-convstore.reading and convstore.searching, what is shown of it in inspection.transcript.
+convstore.archive, what is shown of it in inspection.transcript.
 """

@@ -12,7 +12,7 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import pluralize
 
-from convstore.erasure import counted, erase
+from convstore.archive.erasure import counted, erase
 from convstore.models import Conversation
 from inspection.audit import Action, record
 from inspection.databases import Database

@@ -16,8 +16,8 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 
-from convstore import faults
-from convstore.erasure import counted
+from convstore.archive.erasure import counted
+from convstore.database import faults
 from convstore.models import Conversation
 from inspection.databases import Database, chosen
 

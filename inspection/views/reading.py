@@ -11,8 +11,8 @@ from uuid import UUID
 from django import forms
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 
+from convstore.archive.history import Entry, History
 from convstore.messages import Message
-from convstore.reading import Entry, History
 from inspection.audit import Action, record
 from inspection.databases import Database
 from inspection.export import FORMATS

@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.http import HttpRequest, HttpResponse
 
-from convstore.searching import Found, by_index, in_last, in_one, words_of
+from convstore.archive.search import Found, by_index, in_last, in_one, words_of
 from inspection.audit import Action, record
 from inspection.databases import Database
 from inspection.views.guard import READ, address, conversation_of, inspects, page, valid

@@ -24,7 +24,7 @@ import mssql_python
 from django.db import connections
 from oracledb import errors as oracledb_errors
 
-from convstore.databases import connect
+from convstore.database.url import connect
 
 Row = tuple[object, ...]
 Answer = Sequence[Row] | Exception

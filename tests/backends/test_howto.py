@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from convstore.databases import django_database
+from convstore.database.url import django_database
 
 ROOT = Path(__file__).parent.parent.parent
 HOWTO = (ROOT / "docs/howto/sql-server-and-oracle.md").read_text()

@@ -13,9 +13,9 @@ import pytest
 from django.db import Error, connections
 
 from convstore.errors import Unavailable
+from convstore.exchange.portable_orm import PortableOrm
+from convstore.exchange.statements import Stored
 from convstore.messages import Message, Part
-from convstore.portable_orm import PortableOrm
-from convstore.statements import Stored
 from convstore.store import ConversationStore
 from tests.backends.recording import (
     DONE,
@@ -217,7 +217,7 @@ def test_a_database_that_cannot_be_reached_is_unavailable_at_once(tape, store, f
 
 @pytest.mark.parametrize("tape", [LOST["DPY-4011"]], ids=["oracle"], indirect=True)
 def test_oracles_driver_tells_the_number_and_a_dead_session_but_by_no_class(tape):
-    """What `convstore.faults` relies on: nearly all errors have the same class."""
+    """What `convstore.database.faults` relies on: nearly all errors have the same class."""
     deadlock, lost = oracle_error(60, "deadlock"), oracle_error(3113, "end-of-file")
     assert type(deadlock) is type(lost) is oracledb.DatabaseError
     assert (deadlock.args[0].code, deadlock.args[0].full_code) == (60, "ORA-00060")

@@ -13,9 +13,9 @@ import pytest
 from django.db import connections
 
 from convstore.errors import IdentityClash
+from convstore.exchange.portable_orm import PortableOrm
+from convstore.exchange.statements import Address, NewMessage, Stored
 from convstore.messages import Message, Part
-from convstore.portable_orm import PortableOrm
-from convstore.statements import Address, NewMessage, Stored
 from convstore.store import ConversationStore
 from tests.backends.recording import (
     DONE,

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from convstore.erasure import counted, erase
+from convstore.archive.erasure import counted, erase
+from convstore.archive.history import History, before, beginning_with, with_figures
+from convstore.archive.search import in_last, in_one
 from convstore.models import Conversation
-from convstore.reading import History, before, beginning_with, with_figures
-from convstore.searching import in_last, in_one
 from inspection.overview import TABLES, _estimates
 from tests.backends.recording import NO_ROWS, NOW, SNAPSHOTS, Answer, Tape, agrees
 

@@ -16,10 +16,10 @@ import pytest
 from django.db import Error, IntegrityError, OperationalError, connections, transaction
 from sqlalchemy.engine import URL
 
-from convstore.databases import connect
+from convstore.database.url import connect
 from convstore.errors import Unavailable
+from convstore.exchange.portable_orm import PortableOrm
 from convstore.messages import Message, Part
-from convstore.portable_orm import PortableOrm
 from convstore.store import ConversationStore
 from tests.backends.tds import DONE, Answer, Cut, Refusal, Rows, Silence, TdsServer
 

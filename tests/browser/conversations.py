@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from convstore.databases import connect
+from convstore.database.url import connect
 from convstore.messages import Message, Part
 from convstore.models import Conversation
 from convstore.models import Message as Row

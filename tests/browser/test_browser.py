@@ -8,7 +8,7 @@ import pytest
 from django.db import connections
 from playwright.sync_api import Page
 
-from convstore.databases import connect
+from convstore.database.url import connect
 from tests.browser.browser import DARK, DARK_PHONE, LIGHT, PHONE, serious_faults, watching
 from tests.browser.media import WAV, media
 

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from playwright.sync_api import Browser, Error, expect
 
+from convstore.archive.history import Entry
 from convstore.messages import Message, Part
 from convstore.models import Conversation
 from convstore.models import Message as Row
-from convstore.reading import Entry
 from inspection import export
 from inspection.markdown import LONGEST, as_html
 from inspection.transcript import turns

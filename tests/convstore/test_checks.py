@@ -10,8 +10,8 @@ import sys
 import pytest
 from django.db import connections
 
-from convstore import checks
-from convstore.databases import connect, django_database
+from convstore.database import checks
+from convstore.database.url import connect, django_database
 from tests.mariadb import MariaDb
 from tests.postgres import Postgres
 

@@ -8,14 +8,14 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
-from convstore.databases import connect, django_database
+from convstore.database.url import connect, django_database
 from convstore.errors import DatabaseUrlError
 from convstore.store import ConversationStore
 
 
 def test_the_seeds_url_becomes_a_connection_with_our_driver():
     entry = django_database("postgresql+pg8000://admin:admin@postgres:5432/db", {})
-    assert entry["ENGINE"] == "convstore.backends.postgresql"
+    assert entry["ENGINE"] == "convstore.database.postgresql"
     assert (entry["USER"], entry["PASSWORD"]) == ("admin", "admin")
     assert (entry["HOST"], entry["PORT"], entry["NAME"]) == ("postgres", "5432", "db")
 
@@ -23,7 +23,7 @@ def test_the_seeds_url_becomes_a_connection_with_our_driver():
 @pytest.mark.parametrize("driver", ["", "+pg8000", "+psycopg2", "+psycopg", "+asyncpg"])
 def test_whatever_driver_a_url_names_ours_serves_it(driver):
     entry = django_database(f"postgresql{driver}://u:p@h/d")
-    assert entry["ENGINE"] == "convstore.backends.postgresql"
+    assert entry["ENGINE"] == "convstore.database.postgresql"
 
 
 def test_percent_encoded_passwords_are_decoded():

@@ -7,8 +7,8 @@ import threading
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
-from convstore import erasure
-from convstore.erasure import BATCH, Erased, counted, erase
+from convstore.archive import erasure
+from convstore.archive.erasure import BATCH, Erased, counted, erase
 from convstore.messages import Message, Part
 from convstore.models import Conversation
 from convstore.models import Message as Row

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from convstore.fairness import FairLock
+from convstore.exchange.fair_lock import FairLock
 
 
 def waiting(lock: FairLock) -> int:

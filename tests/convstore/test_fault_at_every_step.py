@@ -28,12 +28,12 @@ from psycopg.pq import TransactionStatus
 from pymysql.constants.SERVER_STATUS import SERVER_STATUS_AUTOCOMMIT, SERVER_STATUS_IN_TRANS
 from sqlalchemy.engine import make_url
 
-from convstore.databases import connect
+from convstore.database.url import connect
 from convstore.errors import Unavailable
+from convstore.exchange.statements import Stored
 from convstore.messages import Message, Part
 from convstore.models import Conversation
 from convstore.models import Message as Row
-from convstore.statements import Stored
 from convstore.store import ConversationStore, conversation_key
 
 SIZE = 4

@@ -15,7 +15,7 @@ from django.core.management import call_command
 from django.db import close_old_connections, connections
 from sqlalchemy.engine import make_url
 
-from convstore.databases import connect
+from convstore.database.url import connect
 from convstore.errors import Unavailable
 from convstore.messages import Message, Part
 from convstore.models import Conversation

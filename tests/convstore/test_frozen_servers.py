@@ -22,10 +22,10 @@ from django.core.management import call_command
 from django.db import connections
 from sqlalchemy.engine import make_url
 
-from convstore.databases import connect
+from convstore.database.url import connect
 from convstore.errors import Unavailable
+from convstore.exchange.portable_orm import PortableOrm
 from convstore.messages import Message, Part
-from convstore.portable_orm import PortableOrm
 from convstore.store import ConversationStore, statements_for
 from tests.bodies import new_id, recall, said
 from tests.conftest import made_in

@@ -11,8 +11,8 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
-from convstore.databases import connect
-from convstore.migration_lock import alone
+from convstore.database.migration_lock import alone
+from convstore.database.url import connect
 from convstore.store import ConversationStore
 
 REPLICAS = 4
@@ -58,7 +58,7 @@ def test_a_migration_waits_for_the_one_before_it_and_says_so(url):
 def test_the_lock_ends_with_the_process_that_held_it(url):
     code = (
         "import django, sys, time; django.setup()\n"
-        "from convstore.migration_lock import alone\n"
+        "from convstore.database.migration_lock import alone\n"
         "with alone('default', lambda: None):\n"
         "    print('held', flush=True); time.sleep(600)\n"
     )

@@ -10,7 +10,7 @@ import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, connections, transaction
 
-from convstore.databases import connect
+from convstore.database.url import connect
 from convstore.models import Conversation, Message
 from convstore.store import ConversationStore, conversation_key
 

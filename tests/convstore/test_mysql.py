@@ -9,10 +9,10 @@ import pytest
 from django.core.management import call_command
 from django.db import Error, connections, transaction
 
-from convstore.databases import connect
+from convstore.database.url import connect
 from convstore.errors import MessageTooLarge
+from convstore.exchange.portable_orm import PortableOrm
 from convstore.messages import Message, Part
-from convstore.portable_orm import PortableOrm
 from convstore.store import ConversationStore, statements_for
 from tests.bodies import recall, said
 from tests.doors import HttpDoor

@@ -12,7 +12,7 @@ import pytest
 from django.core.management import call_command
 from psycopg import sql
 
-from convstore.databases import connect
+from convstore.database.url import connect
 from convstore.messages import Message, Part
 from convstore.store import ConversationStore
 from tests.convstore.writers import WINDOW, Acknowledged, let_loose, processes, text_of

@@ -13,10 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convstore.messages import Message, Part, parts_in
-from convstore.models import Conversation
-from convstore.models import Message as Row
-from convstore.reading import (
+from convstore.archive.history import (
     PIECE,
     PIECE_BYTES,
     History,
@@ -25,6 +22,9 @@ from convstore.reading import (
     beginning_with,
     with_figures,
 )
+from convstore.messages import Message, Part, parts_in
+from convstore.models import Conversation
+from convstore.models import Message as Row
 from convstore.store import ConversationStore, conversation_key
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,12 +11,8 @@ from django.core.management import call_command
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
-from convstore import searching
-from convstore.databases import connect
-from convstore.messages import Message, Part
-from convstore.models import Conversation
-from convstore.models import Message as Row
-from convstore.searching import (
+from convstore.archive import search as searching
+from convstore.archive.search import (
     BEGINNING,
     CONVERSATIONS,
     HITS,
@@ -29,6 +25,10 @@ from convstore.searching import (
     in_one,
     words_of,
 )
+from convstore.database.url import connect
+from convstore.messages import Message, Part
+from convstore.models import Conversation
+from convstore.models import Message as Row
 from convstore.store import ConversationStore, conversation_key
 from tests.bodies import new_id
 

@@ -12,13 +12,13 @@ import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, connections, transaction
 
-from convstore.databases import connect
+from convstore.database.url import connect
 from convstore.errors import IdentityClash
+from convstore.exchange.portable_orm import PortableOrm
+from convstore.exchange.statements import Address, NewMessage, Stored
 from convstore.messages import Message, Part
 from convstore.models import Conversation
 from convstore.models import Message as Row
-from convstore.portable_orm import PortableOrm
-from convstore.statements import Address, NewMessage, Stored
 from convstore.store import ConversationStore, conversation_key, statements_for
 
 

@@ -32,7 +32,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Conninfo
 from sqlalchemy.engine import make_url
 
-from convstore.databases import django_database
+from convstore.database.url import django_database
 from convstore.errors import DatabaseUrlError
 from tests.convstore.urls import (
     AGREED,
@@ -396,7 +396,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def mysql_connection(url: str) -> Any:
     """PyMySQL's connection as the backend makes it, but for the connecting."""
-    from convstore.backends.mysql.base import Connection
+    from convstore.database.mysql.base import Connection
 
     parameters = wrapper(url).get_connection_params()
     del parameters["lock_wait_timeout"]

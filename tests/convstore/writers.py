@@ -97,9 +97,9 @@ def _write(task: Task, writer: str, order: Sequence[str]) -> list[Acknowledged]:
     """Say one message to each memory_id of `order`."""
     from django.db import connections
 
-    from convstore.databases import connect
+    from convstore.database.url import connect
+    from convstore.exchange.portable_orm import PortableOrm
     from convstore.messages import Message, Part
-    from convstore.portable_orm import PortableOrm
     from convstore.store import ConversationStore, statements_for
 
     variant = PortableOrm if task.portable else statements_for

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.db import connections
 
-from convstore.databases import connect
+from convstore.database.url import connect
 from convstore.models import Message
 from tests.conftest import DATABASES, note_exercised
 from tests.crashes.checker import Histories

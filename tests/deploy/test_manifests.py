@@ -18,7 +18,7 @@ import jsonschema
 import pytest
 import yaml
 
-from convstore.databases import django_database
+from convstore.database.url import django_database
 from memory_api.memories import from_settings, load
 from tests.deploy.manifests import JUDGES, documents, name, seldon, validate
 from tests.service import ROOT

@@ -10,7 +10,7 @@ from django.db import DEFAULT_DB_ALIAS
 from django.http import Http404, HttpRequest, QueryDict
 from django.test import override_settings
 
-from convstore.databases import connect
+from convstore.database.url import connect
 from inspection.databases import Database, chosen, databases
 from memory_api.memories import memories
 from tests.service import write_memory

@@ -12,9 +12,9 @@ import pytest
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import TypeAdapter, ValidationError
 
+from convstore.archive.history import Entry
 from convstore.messages import Message, Part
 from convstore.models import Conversation
-from convstore.reading import Entry
 from convstore.store import ConversationStore, conversation_key
 from inspection.export import FORMATS, exported, markdown, openai, stored
 from tests.browser.media import JPEG, MP3, PNG, WAV, media

@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
-from convstore.databases import connect
+from convstore.database.url import connect
 from convstore.messages import Message, Part
 from convstore.models import Conversation
 from convstore.models import Message as Row

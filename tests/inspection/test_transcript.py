@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from convstore.archive.history import Entry
 from convstore.messages import Message, Part
-from convstore.reading import Entry
 from inspection.transcript import SHOWN, ShownPart, Turn, first_line, turns
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.db import connections
 
-from convstore.databases import connect
+from convstore.database.url import connect
 from tests.doors import DOORS, Door, opened, stored
 from tests.mlserver import MLServer
 from tests.refusals import MAX_BODY_BYTES, MAX_PARTS

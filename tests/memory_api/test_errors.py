@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2 as pb
 
-from convstore.databases import connect
+from convstore.database.url import connect
 from convstore.models import Conversation
 from tests.bodies import document, new_id, packed, recall, said, several, tensor
 from tests.doors import GRPC_DOORS, JSON_DOORS, MLSERVER_DOORS, HttpDoor, at, infer_request

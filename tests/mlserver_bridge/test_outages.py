@@ -24,7 +24,7 @@ import pytest
 import requests
 from django.db import connections
 
-from convstore.databases import connect
+from convstore.database.url import connect
 from tests.bodies import new_id, said
 from tests.crashes.checker import WINDOW, Outage, unexplained
 from tests.crashes.databases import SERVERS, database, kill, made_on, restart

@@ -1,7 +1,7 @@
 """From an SQLAlchemy URL and engine options to a Django connection.
 
 The grammar of the URL is SQLAlchemy's, and its own `make_url` reads it. What is ours is
-the mapping, in `convstore.vendors`.
+the mapping, in `convstore.database.vendors`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from convstore.database.options import Unused
+from convstore.database.vendors import VENDORS
 from convstore.errors import DatabaseUrlError
-from convstore.vendors import VENDORS
-from convstore.vendors.options import Unused
 
 
 def connect(url: str | URL, options: Mapping[str, Any] | None = None) -> str:

@@ -14,8 +14,8 @@ from django.db import transaction
 from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
+from convstore.archive.history import with_length
 from convstore.models import Conversation, Message
-from convstore.reading import with_length
 
 # The most messages that one transaction deletes.
 BATCH = 500

@@ -8,8 +8,7 @@ from typing import Any
 
 from sqlalchemy.engine import URL
 
-from convstore.errors import DatabaseUrlError
-from convstore.vendors.options import (
+from convstore.database.options import (
     Unused,
     driver_arguments,
     echo,
@@ -18,6 +17,7 @@ from convstore.vendors.options import (
     need,
     one_connection_a_thread,
 )
+from convstore.errors import DatabaseUrlError
 
 # The keywords of Microsoft's driver, in lower case: what ODBC URLs name, and it takes.
 MSSQL_KEYWORDS = (

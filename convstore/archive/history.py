@@ -17,8 +17,8 @@ from django.db import connections
 from django.db.models import BigIntegerField, Case, F, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Length, Substr
 
+from convstore.exchange.statements import PINNED_ROLES
 from convstore.models import Conversation, Message
-from convstore.statements import PINNED_ROLES
 
 # The most messages of a piece, and the most bytes of them; one message is always in it.
 PIECE, PIECE_BYTES = 50, 8 * 1024 * 1024

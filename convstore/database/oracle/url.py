@@ -7,8 +7,7 @@ from typing import Any
 
 from sqlalchemy.engine import URL
 
-from convstore.errors import DatabaseUrlError
-from convstore.vendors.options import (
+from convstore.database.options import (
     Unused,
     driver_arguments,
     echo,
@@ -20,6 +19,7 @@ from convstore.vendors.options import (
     pool_wait,
     replaced_after,
 )
+from convstore.errors import DatabaseUrlError
 
 # What python-oracledb takes in its thin mode beside the address.
 ORACLEDB: Mapping[str, type] = {
@@ -53,7 +53,7 @@ def oracle(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
     given = arguments.take_all(ORACLEDB)
     arguments.refuse_rest("Oracle")
     return {
-        **entry("convstore.backends.oracle", url, url.database),
+        **entry("convstore.database.oracle", url, url.database),
         **_oracle_address(url, service, dsn),
         "CALL_TIMEOUT": (timeout + 1) * 1000,  # milliseconds that a statement may take
         "OPTIONS": {

@@ -7,8 +7,7 @@ from typing import Any
 
 from sqlalchemy.engine import URL
 
-from convstore.errors import DatabaseUrlError
-from convstore.vendors.options import (
+from convstore.database.options import (
     MOST_SECONDS,
     Unused,
     driver_arguments,
@@ -19,6 +18,7 @@ from convstore.vendors.options import (
     need,
     one_connection_a_thread,
 )
+from convstore.errors import DatabaseUrlError
 
 # What PyMySQL takes beside the address, and nothing else in the session depends on.
 PYMYSQL: Mapping[str, type] = {
@@ -68,7 +68,7 @@ def mysql(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
                 f"connection argument {name} must be from 1 to {MOST_SECONDS} seconds"
             )
     return {
-        **entry("convstore.backends.mysql", url, url.database),
+        **entry("convstore.database.mysql", url, url.database),
         **({"HOST": "", "PORT": ""} if socket else {}),
         "OPTIONS": {
             "charset": "utf8mb4",

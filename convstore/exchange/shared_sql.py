@@ -17,8 +17,8 @@ from django.conf import settings
 from django.db import Error, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from convstore.fairness import FairLock
-from convstore.statements import ACTIVE_STEP, PINNED_ROLES, Address, NewMessage, Stored
+from convstore.exchange.fair_lock import FairLock
+from convstore.exchange.statements import ACTIVE_STEP, PINNED_ROLES, Address, NewMessage, Stored
 
 # Every statement has the conversation's key as a value of its own, never from a join: a
 # planner sees which partition, or which shard, it needs. Each also has the guard on

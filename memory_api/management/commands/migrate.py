@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.commands import migrate
 from django.db import connections
 
-from convstore.migration_lock import alone
+from convstore.database.migration_lock import alone
 
 LIMITS = ("read_timeout", "query_timeout")
 

@@ -12,8 +12,8 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
+from convstore.exchange.statements import ACTIVE_STEP, PINNED_ROLES, Address, NewMessage, Stored
 from convstore.models import Conversation, Message
-from convstore.statements import ACTIVE_STEP, PINNED_ROLES, Address, NewMessage, Stored
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,7 @@ from psycopg import IsolationLevel
 from psycopg.pq import Conninfo
 from sqlalchemy.engine import URL
 
-from convstore.errors import DatabaseUrlError
-from convstore.vendors.options import (
+from convstore.database.options import (
     Unused,
     echo,
     entry,
@@ -21,6 +20,7 @@ from convstore.vendors.options import (
     pool_wait,
     replaced_after,
 )
+from convstore.errors import DatabaseUrlError
 
 # What SQLAlchemy takes for a name and its port; an IPv6 address and a socket are neither.
 HOST_AND_PORT = re.compile(r"([A-Za-z0-9.-]*):([0-9]*)")
@@ -34,7 +34,7 @@ def postgresql(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
     if not database and "service" not in arguments:
         must_name(database := url.username)
     return {
-        **entry("convstore.backends.postgresql", url, database),
+        **entry("convstore.database.postgresql", url, database),
         # As with SQLAlchemy, an argument comes before what the URL says in front of it.
         **{name: "" for name in ("HOST", "PORT", "USER", "PASSWORD") if name.lower() in arguments},
         "OPTIONS": {

@@ -20,10 +20,10 @@ from django.db.models import BooleanField, Q, QuerySet
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Substr
 
+from convstore.archive.history import Entry, History, before, with_length
 from convstore.messages import Message as Said
 from convstore.messages import Part, dumps, parts_in
 from convstore.models import Conversation, Message
-from convstore.reading import Entry, History, before, with_length
 
 # The most hits of one answer, and the most messages that one search looks at.
 HITS, LOOKED_AT = 50, 1_000

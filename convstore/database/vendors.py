@@ -10,12 +10,12 @@ from typing import Any
 
 from sqlalchemy.engine import URL
 
-from convstore.vendors.mssql import mssql
-from convstore.vendors.mysql import mysql
-from convstore.vendors.options import Unused
-from convstore.vendors.oracle import oracle
-from convstore.vendors.postgresql import postgresql
-from convstore.vendors.sqlite import sqlite
+from convstore.database.mysql.url import mysql
+from convstore.database.options import Unused
+from convstore.database.oracle.url import oracle
+from convstore.database.postgresql.url import postgresql
+from convstore.database.sqlite.url import sqlite
+from convstore.database.sqlserver.url import mssql
 
 # SQLAlchemy's name for a vendor, or one that other software has for it.
 VENDORS: Mapping[str, Callable[[URL, Unused, int], dict[str, Any]]] = {

@@ -7,14 +7,14 @@ from typing import Any
 
 from sqlalchemy.engine import URL
 
-from convstore.errors import DatabaseUrlError
-from convstore.vendors.options import (
+from convstore.database.options import (
     Unused,
     driver_arguments,
     echo,
     isolation,
     one_connection_a_thread,
 )
+from convstore.errors import DatabaseUrlError
 
 
 def sqlite(url: URL, options: Unused, timeout: int) -> dict[str, Any]:

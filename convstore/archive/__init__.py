@@ -1,0 +1,3 @@
+"""What people read, search and erase; each query is bounded."""
+
+from __future__ import annotations

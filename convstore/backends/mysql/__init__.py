@@ -1,1 +1,0 @@
-"""Django's MySQL backend over PyMySQL; ENGINE "convstore.backends.mysql"."""

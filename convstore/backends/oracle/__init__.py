@@ -1,1 +1,0 @@
-"""Django's Oracle backend, mended; ENGINE "convstore.backends.oracle"."""

@@ -1,1 +1,0 @@
-"""Django's PostgreSQL backend with a time limit; ENGINE "convstore.backends.postgresql"."""

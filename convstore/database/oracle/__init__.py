@@ -1,0 +1,1 @@
+"""Django's Oracle backend, mended; ENGINE "convstore.database.oracle"."""

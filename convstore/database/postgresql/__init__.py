@@ -1,0 +1,1 @@
+"""Django's PostgreSQL backend with a time limit; ENGINE "convstore.database.postgresql"."""

@@ -1,0 +1,3 @@
+"""All that the project knows of SQL Server."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""The one operation, append and read the window, and its variants."""
+
+from __future__ import annotations
