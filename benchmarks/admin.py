@@ -47,7 +47,7 @@ from django.test.utils import CaptureQueriesContext
 from convstore import models
 from convstore.messages import Message, Part
 from convstore.store import conversation_key
-from memory_api.management.commands.migrate import patient
+from memory_api.management.commands.migrate import without_time_limits
 
 # Each page is asked for so often, on the small and the large database in turn, in each pass.
 WARM_UP, ROUNDS, PASSES = 2, 5, 3
@@ -187,7 +187,7 @@ PHRASES = phrases(random.Random(2), WORDS)
 def fill(plan: Plan) -> None:
     """Write all rows, past the store, which takes messages one by one, and past time limits."""
     rows = Rows(plan, datetime.now(UTC).replace(tzinfo=None))
-    with patient(DEFAULT_DB_ALIAS):  # it ends the connection, and with it the PRAGMAs
+    with without_time_limits(DEFAULT_DB_ALIAS):  # it ends the connection, and with it the PRAGMAs
         if connection.vendor == "sqlite":
             with connection.cursor() as cursor:
                 cursor.execute("PRAGMA synchronous=OFF")

@@ -31,9 +31,9 @@ django.setup()
 from django.core.management import call_command  # noqa: E402
 from django.db import connections, transaction  # noqa: E402
 
-from convstore.database.url import connect  # noqa: E402
+from convstore.database.url import database_alias  # noqa: E402
 from convstore.exchange.shared_sql import ADD, LOCK, READ, READ_OWN, SharedSql  # noqa: E402
-from convstore.exchange.statements import Address, NewMessage  # noqa: E402
+from convstore.exchange.statements import ConversationRef, NewMessage  # noqa: E402
 from convstore.messages import Message, Part  # noqa: E402
 from convstore.store import ConversationStore, conversation_key  # noqa: E402
 from tests.postgres import Postgres  # noqa: E402
@@ -211,7 +211,7 @@ def print_plans(using: str, memory_id: str) -> None:
     connection = connections[using]
     on_postgresql = connection.vendor == "postgresql"
     explain = "EXPLAIN (ANALYZE, BUFFERS)" if on_postgresql else "EXPLAIN QUERY PLAN"
-    to = Address(conversation_key(memory_id), memory_id, datetime.now(UTC))
+    to = ConversationRef(conversation_key(memory_id), memory_id, datetime.now(UTC))
     new = NewMessage("user", message().to_json(), uuid.uuid4(), uuid.uuid4())
     sql = SharedSql(using)
     values = sql.where(to, WINDOW) | sql.row(new, 0) | sql.own([new])
@@ -254,7 +254,7 @@ def main() -> None:
         parser.error(f"--long must be at least {SHORT}")
     for kind in [chosen.database] if chosen.database else DATABASES:
         with database(kind) as url:
-            bench(connect(url), chosen.long)
+            bench(database_alias(url), chosen.long)
 
 
 if __name__ == "__main__":

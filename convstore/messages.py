@@ -23,23 +23,23 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A role and its parts, said once; `also` holds what else belongs to it, by name."""
+    """A role and its parts, said once; `extra` holds what else belongs to it, by name."""
 
     role: str
     parts: Sequence[Part]
-    also: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The element of `history`: `{"role": ..., "content": [{"type": ..., "value": ...}]}`.
 
-        Spaced as `json.dumps` does, then the names of `also` in their order. Text stays
+        Spaced as `json.dumps` does, then the names of `extra` in their order. Text stays
         text; a message that is not valid UTF-8 (a lone surrogate) is escaped whole, so the
         result always is.
         """
         element = {
             "role": self.role,
             "content": [{"type": part.type, "value": part.value} for part in self.parts],
-            **self.also,
+            **self.extra,
         }
         return dumps(element)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from convstore.database.url import django_database, make_folder
+from convstore.database.url import database_settings, make_folder
 from convstore.errors import DatabaseUrlError
 
 
@@ -68,7 +68,7 @@ MAX_PARTS = positive("MAX_PARTS", 10_000)
 # What `filesys` with its default path uses, so that the admin shows the default memory.
 DATABASE_URL = os.environ.get("DATABASE_URL", "sqlite:///data/conversations.sqlite3")
 try:
-    DATABASES = {"default": django_database(DATABASE_URL, timeout=DATABASE_TIMEOUT)}
+    DATABASES = {"default": database_settings(DATABASE_URL, timeout=DATABASE_TIMEOUT)}
 except DatabaseUrlError as error:
     raise ImproperlyConfigured(f"DATABASE_URL: {error}") from None
 make_folder(DATABASES["default"])

@@ -25,10 +25,10 @@ from convstore.errors import IdentityClash, Unavailable
 from convstore.exchange.portable_orm import PortableOrm
 from convstore.exchange.shared_sql import MySqlBatch, PostgresBatch, SqliteInProcess
 from convstore.exchange.statements import (
-    Address,
+    ConversationRef,
     NewMessage,
     Statements,
-    Stored,
+    StoredMessage,
     pinned_window,
 )
 from convstore.messages import Message, is_utf8
@@ -74,7 +74,7 @@ class ConversationStore:
         """Add messages, all or none; the position of the last. Raises as `exchange` does."""
         return self.exchange(memory_id, messages, 1)[-1].position
 
-    def window(self, memory_id: str, size: int) -> list[Stored]:
+    def window(self, memory_id: str, size: int) -> list[StoredMessage]:
         """The window of at most `size` (>= 1) messages, oldest first; [] for an unknown id.
 
         It is the last `size` messages; when the first message has the role system or
@@ -91,7 +91,7 @@ class ConversationStore:
         messages: Sequence[Message],
         size: int,
         request_key: UUID | None = None,
-    ) -> list[Stored]:
+    ) -> list[StoredMessage]:
         """Add messages (at least one), all or none, and answer with the window that ends in them.
 
         A second call with the same `request_key` adds nothing and answers as the first did;
@@ -148,7 +148,7 @@ class ConversationStore:
             raise Unavailable(faults.BUSY.says) from error
         # Django lets a few errors through as the driver raised them.
         except (Error, connection.Database.Error) as error:
-            fault = faults.judge(connection.vendor, error)
+            fault = faults.classify(connection.vendor, error)
             lost = fault is not None and fault.connection_lost
             if lost or not connection.autocommit:  # or left inside the transaction
                 with suppress(Error, connection.Database.Error):
@@ -177,8 +177,8 @@ def conversation_key(memory_id: str) -> UUID:
     return UUID(int=bits)
 
 
-def _address(memory_id: str) -> Address:
-    return Address(conversation_key(memory_id), memory_id, datetime.now(UTC))
+def _address(memory_id: str) -> ConversationRef:
+    return ConversationRef(conversation_key(memory_id), memory_id, datetime.now(UTC))
 
 
 def _new_messages(messages: Sequence[Message], request_key: UUID) -> list[NewMessage]:

@@ -14,7 +14,7 @@ from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from convstore.archive.history import beginning_with, with_figures
+from convstore.archive.history import with_prefix, with_summary
 from convstore.models import Conversation
 from convstore.store import conversation_key
 from inspection.audit import Action, record
@@ -67,12 +67,12 @@ class ConversationAdmin(KeysetAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
         rows = Conversation.objects.using(chosen(request).alias)
-        return with_figures(rows, opening=may_read(request))
+        return with_summary(rows, opening=may_read(request))
 
     def found(self, rows: QuerySet[Any], query: str, limit: int) -> list[Any]:
         """The one of that id, then those whose ids begin with it, by id."""
         exact = list(rows.filter(pk=conversation_key(query)))
-        longer = beginning_with(rows, query).exclude(pk=conversation_key(query))[:limit]
+        longer = with_prefix(rows, query).exclude(pk=conversation_key(query))[:limit]
         # A database may take one letter for another; people see what they asked for.
         found = [row for row in (*exact, *longer) if row.memory_id.startswith(query)]
         return sorted(found, key=lambda row: row.memory_id)[:limit]

@@ -19,7 +19,7 @@ from memory_api.memories import memories
 # The request's parameter that names one; without it, Django's own is meant.
 PARAMETER = "database"
 # What says how a database is spoken to, not which one it is.
-MANNERS = frozenset(
+OPTIONS_THAT_DO_NOT_IDENTIFY = frozenset(
     {"pool", "timeout", "connect_timeout", "read_timeout", "write_timeout", "lock_wait_timeout"}
     | {"application_name", "init_command", "isolation_level", "transaction_mode"}
 )
@@ -88,7 +88,11 @@ def _identity(alias: str) -> str:
     """What two connections have in common that lead to the same tables."""
     entry: Mapping[str, Any] = connections[alias].settings_dict
     which = [entry[name] for name in ("ENGINE", "NAME", "USER", "HOST", "PORT")]
-    options = {name: value for name, value in entry["OPTIONS"].items() if name not in MANNERS}
+    options = {
+        name: value
+        for name, value in entry["OPTIONS"].items()
+        if name not in OPTIONS_THAT_DO_NOT_IDENTIFY
+    }
     return json.dumps([*which, options], sort_keys=True, default=str)
 
 

@@ -73,9 +73,9 @@ def _openai_message(message: Message) -> dict[str, Any]:
     content: Any = [_openai_part(part) for part in message.parts]
     if [part.type for part in message.parts] in ([], ["text"]):
         content = "".join(part.value for part in message.parts)
-    if message.also.get("tool_calls") and not content:
+    if message.extra.get("tool_calls") and not content:
         content = None  # as OpenAI spells a message that only calls
-    also = dict(message.also)
+    also = dict(message.extra)
     if isinstance(calls := also.get("tool_calls"), list):
         also["tool_calls"] = [_openai_call(call) for call in calls]
     return {"role": message.role, "content": content, **also}
@@ -126,8 +126,8 @@ def markdown(conversation: Conversation, entries: Iterable[Entry]) -> Iterator[s
         yield f"\n## {entry.position}. {_line(message.role)}, {at}\n"
         for part in message.parts:
             yield "\n" + _markdown_part(part)
-        if message.also:
-            yield "\n" + _quoted(_fenced(visible(set_out(message.also)), "json"))
+        if message.extra:
+            yield "\n" + _quoted(_fenced(visible(set_out(message.extra)), "json"))
     yield "\n"
 
 

@@ -17,7 +17,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from convstore.archive.history import after, before
+from convstore.archive.history import newer_rows, older_rows
 from inspection.audit import Action
 from inspection.databases import PARAMETER, databases
 
@@ -72,13 +72,13 @@ class KeysetList(ChangeList):
         """The rows of the page; sets the addresses of its neighbours."""
         size = self.list_per_page
         if place := request.GET.get(PRECEDES):
-            rows = after(self.queryset, time_of, *self._place(place))
+            rows = newer_rows(self.queryset, time_of, *self._place(place))
             found = list(rows.order_by(time_of, "pk")[: size + 1])
             page, is_first, is_last = found[:size][::-1], len(found) <= size, False
         else:
             rows, place = self.queryset, request.GET.get(FOLLOWS)
             if place:
-                rows = before(rows, time_of, *self._place(place))
+                rows = older_rows(rows, time_of, *self._place(place))
             found = list(rows[: size + 1])
             page, is_first, is_last = found[:size], not place, len(found) <= size
         if page and not is_first:

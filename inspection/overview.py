@@ -87,7 +87,7 @@ def glance(database: Database) -> Glance:
     try:
         return _asked(database)
     except Error as error:
-        return Glance(database, fault=faults.told(database.alias, error))
+        return Glance(database, fault=faults.describe_error(database.alias, error))
 
 
 def _asked(database: Database) -> Glance:

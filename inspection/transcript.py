@@ -58,7 +58,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message. `calls` are what it asks of tools, `also` what else it keeps, as JSON."""
+    """One message. `calls` are what it asks of tools, `extra` what else it keeps, as JSON."""
 
     position: int
     role: str
@@ -66,7 +66,7 @@ class Turn:
     parts: Sequence[ShownPart]
     calls: Sequence[Call]
     answers_to: str
-    also: str
+    extra: str
 
     @property
     def look(self) -> str:
@@ -92,7 +92,7 @@ def turns(entries: Sequence[Entry], *, markdown: bool) -> list[Turn]:
 
 
 def _turn(entry: Entry, message: Message, markdown: bool) -> Turn:
-    also = dict(message.also)
+    also = dict(message.extra)
     calls, answers_to = also.pop("tool_calls", []), also.pop("tool_call_id", "")
     return Turn(
         entry.position,

@@ -210,7 +210,7 @@ def _request_key(
 
 def _size(message: Message) -> int:
     """How many parts a message counts for: its own, and what else is kept with it."""
-    also = message.also.values()
+    also = message.extra.values()
     return len(message.parts) + sum(len(kept) if isinstance(kept, list) else 1 for kept in also)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from django.conf import settings
 from sqlalchemy.engine import URL
 
-from convstore.database.url import connect
+from convstore.database.url import database_alias
 from convstore.errors import DatabaseUrlError
 from convstore.store import ConversationStore
 from memory_api import metrics
@@ -218,7 +218,7 @@ def _store(
         url = config.take("url", settings.DATABASE_URL, str)
         options = config.take("connection_options", {}, dict)
     try:
-        return ConversationStore(connect(url, options), observe=observe)
+        return ConversationStore(database_alias(url, options), observe=observe)
     except DatabaseUrlError as error:
         raise SettingsError(f"{config.where}: {'.'.join(config.at)}: {error}") from None
 

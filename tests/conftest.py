@@ -23,11 +23,11 @@ from django.core.management import call_command
 from django.db import connections
 from sqlalchemy.engine import URL, make_url
 
-from convstore.database.url import connect
+from convstore.database.url import database_alias
 from convstore.exchange.portable_orm import PortableOrm
 from convstore.models import Conversation, Message
 from convstore.store import ConversationStore, statements_for
-from memory_api.management.commands.migrate import patient
+from memory_api.management.commands.migrate import without_time_limits
 from tests.deploy.containers import can_be_started
 from tests.doors import DOORS, Door, opened
 from tests.mariadb import MariaDb, mariadbd
@@ -140,8 +140,8 @@ def made_in(url: URL) -> str:
             f"GRANT CREATE SESSION, CREATE TABLE, CREATE SEQUENCE, CREATE TRIGGER TO {name}",
         ]
         ours = url.set(username=name, password=name)
-    alias = connect(url)
-    with patient(alias), connections[alias].cursor() as cursor:
+    alias = database_alias(url)
+    with without_time_limits(alias), connections[alias].cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
     return ours.render_as_string(hide_password=False)
@@ -168,7 +168,7 @@ def _databases_may_be_used(django_db_blocker: Any) -> None:
 @pytest.fixture(scope="session")
 def migrated(database_url: str) -> str:
     """The alias of `database_url`, its tables made by the migrations."""
-    alias = connect(database_url)
+    alias = database_alias(database_url)
     call_command("migrate", "convstore", database=alias, verbosity=0)
     note_exercised(alias)
     return alias
@@ -208,7 +208,7 @@ def service(
     write_memories(folder / "models")
     url = new_database(database_kind)
     with Service(folder, DATABASE_URL=url, MODELS_DIR=str(folder / "models")) as service:
-        note_exercised(connect(url))
+        note_exercised(database_alias(url))
         yield service
 
 

@@ -17,7 +17,7 @@ import pytest
 import requests
 from tritonclient.grpc import service_pb2 as pb
 
-from convstore.database.url import connect
+from convstore.database.url import database_alias
 from convstore.models import Conversation, Message
 from tests.bodies import flat, packed, unpacked
 from tests.mlserver import MLServer
@@ -211,5 +211,5 @@ def infer_response(response: pb.ModelInferResponse) -> dict[str, Any]:
 
 def stored(service: Process) -> tuple[int, int]:
     """How many conversations and messages a service's database holds, asked past every door."""
-    alias = connect(service.environment["DATABASE_URL"])
+    alias = database_alias(service.environment["DATABASE_URL"])
     return Conversation.objects.using(alias).count(), Message.objects.using(alias).count()

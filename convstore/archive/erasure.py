@@ -22,7 +22,7 @@ BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Erased:
+class ErasureResult:
     """How many messages went, and whether the conversation itself is gone."""
 
     messages: int
@@ -36,7 +36,7 @@ def counted(conversations: QuerySet[Conversation]) -> QuerySet[Conversation]:
     return with_length(conversations).annotate(count=Coalesce(F("length") - first + 1, 0))
 
 
-def erase(using: str, key: UUID, seconds: float) -> Erased:
+def erase(using: str, key: UUID, seconds: float) -> ErasureResult:
     """Delete the conversation `key` and all its messages, for at most about `seconds`.
 
     Messages that come meanwhile are deleted as well. A call that ran out of its time is
@@ -48,10 +48,10 @@ def erase(using: str, key: UUID, seconds: float) -> Erased:
         erased = _erase_some(using, key)
         messages += erased.messages
         if erased.gone or time.monotonic() > deadline:
-            return Erased(messages, erased.gone)
+            return ErasureResult(messages, erased.gone)
 
 
-def _erase_some(using: str, key: UUID) -> Erased:
+def _erase_some(using: str, key: UUID) -> ErasureResult:
     """One transaction: the oldest messages, and the conversation with the last of them."""
     rows = Message.objects.using(using).filter(conversation_id=key)
     with transaction.atomic(using, durable=True):
@@ -59,12 +59,12 @@ def _erase_some(using: str, key: UUID) -> Erased:
         # the conversation's own. Whoever waits for it begins the conversation anew.
         conversation = Conversation.objects.using(using).filter(pk=key).select_for_update()
         if not conversation:
-            return Erased(0, gone=True)
+            return ErasureResult(0, gone=True)
         oldest = list(rows.order_by("position").values_list("position", flat=True)[: BATCH + 1])
         if oldest:
             end = oldest[:BATCH][-1]
             rows.filter(position__lte=end).delete()
         if len(oldest) > BATCH:
-            return Erased(BATCH, gone=False)
+            return ErasureResult(BATCH, gone=False)
         conversation.delete()
-        return Erased(len(oldest), gone=True)
+        return ErasureResult(len(oldest), gone=True)

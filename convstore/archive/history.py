@@ -47,13 +47,13 @@ class Octets(Length):
 # --- Lists -------------------------------------------------------------------------------
 
 
-def before(rows: QuerySet[Any], field: str, at: datetime, pk: object) -> QuerySet[Any]:
+def older_rows(rows: QuerySet[Any], field: str, at: datetime, pk: object) -> QuerySet[Any]:
     """Those that follow one with these values when `rows` are ordered by `field`, then pk, both
     descending. The first condition is what an index serves; the second is for equal times."""
     return rows.filter(**{f"{field}__lte": at}).filter(Q(**{f"{field}__lt": at}) | Q(pk__lt=pk))
 
 
-def after(rows: QuerySet[Any], field: str, at: datetime, pk: object) -> QuerySet[Any]:
+def newer_rows(rows: QuerySet[Any], field: str, at: datetime, pk: object) -> QuerySet[Any]:
     """Those that come before one with these values, as in `before`."""
     return rows.filter(**{f"{field}__gte": at}).filter(Q(**{f"{field}__gt": at}) | Q(pk__gt=pk))
 
@@ -63,7 +63,7 @@ def with_length(conversations: QuerySet[Conversation]) -> QuerySet[Conversation]
     return conversations.annotate(length=_of_newest("position"))
 
 
-def with_figures(conversations: QuerySet[Conversation], *, opening: bool) -> QuerySet[Conversation]:
+def with_summary(conversations: QuerySet[Conversation], *, opening: bool) -> QuerySet[Conversation]:
     """Each with its `length`, its last message's `last_role` and `changed_at`, and `opening`:
     the beginning of the first message's JSON that is not pinned, if it is wished for."""
     figures = {"last_role": _of_newest("role"), "changed_at": _of_newest("created_at")}
@@ -85,7 +85,7 @@ def _opening() -> Subquery:
     return Subquery(spoken.annotate(beginning=Substr("body", 1, OPENING)).values("beginning")[:1])
 
 
-def beginning_with(rows: QuerySet[Conversation], prefix: str) -> QuerySet[Conversation]:
+def with_prefix(rows: QuerySet[Conversation], prefix: str) -> QuerySet[Conversation]:
     """Those whose memory_id begins with `prefix`, in no order; an index serves it."""
     found = rows.order_by().filter(memory_id__startswith=prefix)
     if connections[rows.db].vendor == "sqlite":

@@ -20,7 +20,7 @@ from django.db.models import BooleanField, Q, QuerySet
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Substr
 
-from convstore.archive.history import Entry, History, before, with_length
+from convstore.archive.history import Entry, History, older_rows, with_length
 from convstore.messages import Message as Said
 from convstore.messages import Part, dumps, parts_in
 from convstore.models import Conversation, Message
@@ -60,7 +60,7 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchResult:
     """The hits among `messages` that were looked at, newest first, of `conversations`.
 
     The search goes on `below` a position of one conversation, and across them `after` the one
@@ -75,7 +75,7 @@ class Found:
     cut: bool = False
 
 
-def words_of(query: str) -> list[str]:
+def query_words(query: str) -> list[str]:
     """The words that are looked for, each once."""
     return list(dict.fromkeys(query.casefold().split()))
 
@@ -83,25 +83,27 @@ def words_of(query: str) -> list[str]:
 # --- In one conversation -----------------------------------------------------------------
 
 
-def in_one(using: str, conversation: Conversation, words: Sequence[str], below: int) -> Found:
+def search_conversation(
+    using: str, conversation: Conversation, words: Sequence[str], below: int
+) -> SearchResult:
     """Look through a piece of the messages before the position `below`, whole."""
     hits: list[Hit] = []
     looked_at = 0
     for entry in reversed(History(using, conversation.pk).up_to(below - 1, LOOKED_AT)):
         below, looked_at = entry.position, looked_at + 1
         said = Said.from_json(entry.body)
-        also = [dumps(said.also)] if said.also else []
+        also = [dumps(said.extra)] if said.extra else []
         if excerpt := _excerpt([*_readable(said.parts), *also], words):
             hits.append(_hit(conversation, entry, excerpt))
         if len(hits) == HITS:
             break
-    return Found(hits, looked_at, 1, below=below if looked_at and below > 1 else None)
+    return SearchResult(hits, looked_at, 1, below=below if looked_at and below > 1 else None)
 
 
 # --- Across conversations ----------------------------------------------------------------
 
 
-def by_index(using: str, words: Sequence[str]) -> Found | None:
+def search_word_index(using: str, words: Sequence[str]) -> SearchResult | None:
     """Those of all messages that the database's index of words names, up to a bound.
 
     None where there is no such index, or where it would name too many by these words.
@@ -117,7 +119,7 @@ def by_index(using: str, words: Sequence[str]) -> Found | None:
     conversations = Conversation.objects.using(using).in_bulk(keys) if keys else {}
     hits = _hits(named[:NAMED], conversations, words)
     cut = len(named) > NAMED or len(hits) > HITS
-    return Found(hits[:HITS], min(len(named), NAMED), len(keys), cut=cut)
+    return SearchResult(hits[:HITS], min(len(named), NAMED), len(keys), cut=cut)
 
 
 def _has_index(using: str) -> bool:
@@ -129,14 +131,16 @@ def _has_index(using: str) -> bool:
         return bool(cursor.fetchone() != (None,))
 
 
-def in_last(using: str, words: Sequence[str], after: Conversation | None) -> Found:
+def search_last_messages(
+    using: str, words: Sequence[str], after: Conversation | None
+) -> SearchResult:
     """Look through the last messages of some conversations, those last active first.
 
     `after` is the one that was looked at last.
     """
     rows = with_length(Conversation.objects.using(using)).order_by("-active_at", "-id")
     if after:
-        rows = before(rows, "active_at", after.active_at, after.pk)
+        rows = older_rows(rows, "active_at", after.active_at, after.pk)
     following = list(rows[: CONVERSATIONS + 1])
     chosen, looked_at = [], 0
     for conversation in following[:CONVERSATIONS]:
@@ -145,12 +149,12 @@ def in_last(using: str, words: Sequence[str], after: Conversation | None) -> Fou
         if looked_at > LOOKED_AT - LAST_MESSAGES:
             break
     if not chosen:
-        return Found([], 0, 0)
+        return SearchResult([], 0, 0)
     last = [Q(conversation_id=c.pk, position__gt=_length(c) - LAST_MESSAGES) for c in chosen]
     found = _beginnings(Message.objects.using(using).filter(reduce(or_, last))[:LOOKED_AT])
     hits = _hits(found, {each.pk: each for each in chosen}, words)
     last_one = chosen[-1] if len(chosen) < len(following) else None
-    return Found(hits[:HITS], looked_at, len(chosen), after=last_one, cut=len(hits) > HITS)
+    return SearchResult(hits[:HITS], looked_at, len(chosen), after=last_one, cut=len(hits) > HITS)
 
 
 def _length(conversation: Any) -> int:

@@ -178,15 +178,15 @@ ORACLE = {
 }
 
 
-def told(using: str, error: Error) -> str:
+def describe_error(using: str, error: Error) -> str:
     """A sentence for people about an error of the database `using`, whose text goes to the log."""
     logger.warning("database %s: %s", using, error)
-    fault = judge(connections[using].vendor, error)
+    fault = classify(connections[using].vendor, error)
     says = fault.says if fault else "the database did not do what it was asked"
     return f"{says[0].upper()}{says[1:]}; the log has the reason."
 
 
-def judge(vendor: str, error: Exception) -> Fault | None:
+def classify(vendor: str, error: Exception) -> Fault | None:
     """What `error` means; None when nothing outside this program explains it.
 
     `vendor` is that of Django's connection, `error` one of Django's classes with the

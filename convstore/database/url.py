@@ -23,13 +23,13 @@ from convstore.database.vendors import VENDORS
 from convstore.errors import DatabaseUrlError
 
 
-def connect(url: str | URL, options: Mapping[str, Any] | None = None) -> str:
+def database_alias(url: str | URL, options: Mapping[str, Any] | None = None) -> str:
     """Make a database known to Django's `connections` and return its alias.
 
     The same URL and options give the same alias, and Django's own default where it is
     that database. Makes an SQLite file's folder, opens nothing. Raises DatabaseUrlError.
     """
-    wanted = django_database(url, options)
+    wanted = database_settings(url, options)
     make_folder(wanted)
     default = connections.settings[DEFAULT_DB_ALIAS]
     if all(default.get(name) == value for name, value in wanted.items()):
@@ -42,7 +42,7 @@ def connect(url: str | URL, options: Mapping[str, Any] | None = None) -> str:
     return alias
 
 
-def django_database(
+def database_settings(
     url: str | URL, options: Mapping[str, Any] | None = None, *, timeout: int | None = None
 ) -> dict[str, Any]:
     """The entry of Django's DATABASES for `url`, `dialect[+driver]://user:password@host/db`.

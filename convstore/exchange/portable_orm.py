@@ -12,7 +12,13 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
-from convstore.exchange.statements import ACTIVE_STEP, PINNED_ROLES, Address, NewMessage, Stored
+from convstore.exchange.statements import (
+    ACTIVE_STEP,
+    PINNED_ROLES,
+    ConversationRef,
+    NewMessage,
+    StoredMessage,
+)
 from convstore.models import Conversation, Message
 
 
@@ -26,7 +32,9 @@ class PortableOrm:
 
     using: str
 
-    def exchange(self, to: Address, new: Sequence[NewMessage], size: int) -> list[Stored]:
+    def exchange(
+        self, to: ConversationRef, new: Sequence[NewMessage], size: int
+    ) -> list[StoredMessage]:
         while True:
             with transaction.atomic(self.using, durable=True):
                 holder = self._lock(to)
@@ -38,10 +46,10 @@ class PortableOrm:
                 return []
             self._create(to)
 
-    def window(self, to: Address, size: int) -> list[Stored]:
+    def window(self, to: ConversationRef, size: int) -> list[StoredMessage]:
         return self._window(to, size, None)
 
-    def _lock(self, to: Address) -> str | None:
+    def _lock(self, to: ConversationRef) -> str | None:
         """Lock the conversation's row; the memory_id that it is of, or None for no row."""
         rows = Conversation.objects.using(self.using).filter(pk=to.key)
         for memory_id, active_at in rows.select_for_update().values_list("memory_id", "active_at"):
@@ -50,7 +58,7 @@ class PortableOrm:
             return memory_id
         return None
 
-    def _create(self, to: Address) -> None:
+    def _create(self, to: ConversationRef) -> None:
         # In a transaction of its own: two first messages at once both come here, one of
         # the two INSERTs fails, and both go on to lock the row that is there now.
         try:
@@ -61,14 +69,14 @@ class PortableOrm:
         except IntegrityError:
             pass
 
-    def _messages(self, to: Address) -> QuerySet[Message]:
+    def _messages(self, to: ConversationRef) -> QuerySet[Message]:
         return Message.objects.using(self.using).filter(conversation_id=to.key)
 
-    def _position_of(self, to: Address, request_key: UUID) -> int | None:
+    def _position_of(self, to: ConversationRef, request_key: UUID) -> int | None:
         rows = self._messages(to).filter(request_key=request_key)
         return next(iter(rows.values_list("position", flat=True)), None)
 
-    def _add(self, to: Address, new: Sequence[NewMessage]) -> int:
+    def _add(self, to: ConversationRef, new: Sequence[NewMessage]) -> int:
         newest = self._messages(to).order_by("-position").values_list("position", flat=True)
         last: int = next(iter(newest[:1]), 0)
         Message.objects.using(self.using).bulk_create(
@@ -85,15 +93,15 @@ class PortableOrm:
         )
         return last + len(new)
 
-    def _window(self, to: Address, size: int, last: int | None) -> list[Stored]:
+    def _window(self, to: ConversationRef, size: int, last: int | None) -> list[StoredMessage]:
         rows = self._messages(to)
         if last is not None:
             rows = rows.filter(position__lte=last)
         newest = rows.order_by("-position").values_list("position", "role", "body")
-        found = list(newest.values_list(*Stored._fields, "conversation__memory_id")[:size])
+        found = list(newest.values_list(*StoredMessage._fields, "conversation__memory_id")[:size])
         # Compared here, where no collation has a say in it.
-        window = [Stored(*row[:3]) for row in found if row[3] == to.memory_id]
+        window = [StoredMessage(*row[:3]) for row in found if row[3] == to.memory_id]
         if size >= 2 and len(window) == size and window[-1].position > 1:
             first = newest.order_by().filter(position=1, role__in=PINNED_ROLES)
-            window += [Stored(*row) for row in first]
+            window += [StoredMessage(*row) for row in first]
         return window

@@ -18,7 +18,13 @@ from django.db import Error, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from convstore.exchange.fair_lock import FairLock
-from convstore.exchange.statements import ACTIVE_STEP, PINNED_ROLES, Address, NewMessage, Stored
+from convstore.exchange.statements import (
+    ACTIVE_STEP,
+    PINNED_ROLES,
+    ConversationRef,
+    NewMessage,
+    StoredMessage,
+)
 
 # Every statement has the conversation's key as a value of its own, never from a join: a
 # planner sees which partition, or which shard, it needs. Each also has the guard on
@@ -85,14 +91,14 @@ class SharedSql:
 
     using: str
 
-    def window(self, to: Address, size: int) -> list[Stored]:
+    def window(self, to: ConversationRef, size: int) -> list[StoredMessage]:
         with connections[self.using].cursor() as cursor:
             cursor.execute(READ, self.where(to, size))
-            return [Stored(*row) for row in cursor.fetchall()]
+            return [StoredMessage(*row) for row in cursor.fetchall()]
 
     def added_at_once(
-        self, statements: Sequence[str], to: Address, new: Sequence[NewMessage], size: int
-    ) -> list[Stored]:
+        self, statements: Sequence[str], to: ConversationRef, new: Sequence[NewMessage], size: int
+    ) -> list[StoredMessage]:
         """An exchange of which all statements are one message to the server."""
         if connections[self.using].in_atomic_block:
             raise RuntimeError("an exchange inside atomic() would answer before its COMMIT")
@@ -101,18 +107,18 @@ class SharedSql:
             values |= self.row(message, n)
         return self.sent(";".join(statements), values)
 
-    def sent(self, statements: str, values: dict[str, Any]) -> list[Stored]:
+    def sent(self, statements: str, values: dict[str, Any]) -> list[StoredMessage]:
         """Send several statements in one message; the rows of those that have any."""
-        rows: list[Stored] = []
+        rows: list[StoredMessage] = []
         with connections[self.using].cursor() as cursor:
             cursor.execute(statements, values)
             while True:
                 if cursor.description:
-                    rows += [Stored(*row) for row in cursor.fetchall()]
+                    rows += [StoredMessage(*row) for row in cursor.fetchall()]
                 if not cursor.nextset():
                     return rows
 
-    def where(self, to: Address, size: int) -> dict[str, Any]:
+    def where(self, to: ConversationRef, size: int) -> dict[str, Any]:
         """The parameters that every statement has."""
         operations = connections[self.using].ops
         return {
@@ -149,7 +155,9 @@ class PostgresBatch(SharedSql):
     and the lock lives only while the server works on it: no client can stall another.
     """
 
-    def exchange(self, to: Address, new: Sequence[NewMessage], size: int) -> list[Stored]:
+    def exchange(
+        self, to: ConversationRef, new: Sequence[NewMessage], size: int
+    ) -> list[StoredMessage]:
         begin = [
             "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
             f"SET LOCAL lock_timeout = '{settings.DATABASE_TIMEOUT}s'",
@@ -162,10 +170,12 @@ class PostgresBatch(SharedSql):
 class MySqlBatch(SharedSql):
     """One round trip to MariaDB or MySQL, whose session is READ COMMITTED."""
 
-    def window(self, to: Address, size: int) -> list[Stored]:
+    def window(self, to: ConversationRef, size: int) -> list[StoredMessage]:
         return self.sent(MYSQL_READ, self.where(to, size))
 
-    def exchange(self, to: Address, new: Sequence[NewMessage], size: int) -> list[Stored]:
+    def exchange(
+        self, to: ConversationRef, new: Sequence[NewMessage], size: int
+    ) -> list[StoredMessage]:
         adds = [MYSQL_ADD.format(n=n) for n in range(len(new))]
         batch = ["START TRANSACTION", MYSQL_LOCK, *adds, MYSQL_READ_OWN, "COMMIT"]
         try:
@@ -183,7 +193,9 @@ class MySqlBatch(SharedSql):
 class SqliteInProcess(SharedSql):
     """One IMMEDIATE transaction, with a fair queue of this process's threads in front."""
 
-    def exchange(self, to: Address, new: Sequence[NewMessage], size: int) -> list[Stored]:
+    def exchange(
+        self, to: ConversationRef, new: Sequence[NewMessage], size: int
+    ) -> list[StoredMessage]:
         connection = connections[self.using]
         where = self.where(to, size)
         with (
@@ -195,7 +207,7 @@ class SqliteInProcess(SharedSql):
             for message in new:
                 cursor.execute(ADD.format(n=""), where | self.row(message, ""))
             cursor.execute(READ_OWN, where | self.own(new))
-            return [Stored(*row) for row in cursor.fetchall()]
+            return [StoredMessage(*row) for row in cursor.fetchall()]
 
 
 # One queue per database file of this process.

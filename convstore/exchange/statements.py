@@ -22,7 +22,7 @@ PINNED_ROLES = ("system", "developer")
 ACTIVE_STEP = timedelta(hours=1)
 
 
-class Stored(NamedTuple):
+class StoredMessage(NamedTuple):
     """A message as it stands in the store; `body` is its JSON."""
 
     position: int
@@ -41,7 +41,7 @@ class NewMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class ConversationRef:
     """Which conversation, and when it is spoken to."""
 
     key: UUID
@@ -53,17 +53,19 @@ class Statements(Protocol):
     """The seam. `rows` come newest first or in any order, the first message perhaps extra:
     `pinned_window` makes the window of them."""
 
-    def exchange(self, to: Address, new: Sequence[NewMessage], size: int) -> list[Stored]:
+    def exchange(
+        self, to: ConversationRef, new: Sequence[NewMessage], size: int
+    ) -> list[StoredMessage]:
         """Add `new` (at least one), all or none; the rows of the window that ends in them.
 
         None come back, and nothing was added, when the key is another memory_id's.
         """
 
-    def window(self, to: Address, size: int) -> list[Stored]:
+    def window(self, to: ConversationRef, size: int) -> list[StoredMessage]:
         """The rows of the newest window; none when the conversation is unknown."""
 
 
-def pinned_window(rows: Sequence[Stored], size: int) -> list[Stored]:
+def pinned_window(rows: Sequence[StoredMessage], size: int) -> list[StoredMessage]:
     """The window, oldest first: the last `size` messages, or, when the conversation begins
     with a system or developer message that is older, that one and the last `size` - 1."""
     window = sorted(rows, key=lambda row: row.position)

@@ -57,7 +57,7 @@ def guarded(permission: str) -> Callable[[Any], Any]:
             except Http404 as error:
                 return problem(request, 404, str(error))
             except Error as error:
-                return problem(request, 503, faults.told(chosen(request).alias, error))
+                return problem(request, 503, faults.describe_error(chosen(request).alias, error))
 
         return guarded_view
 

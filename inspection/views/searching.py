@@ -7,7 +7,13 @@ from typing import Any
 from django import forms
 from django.http import HttpRequest, HttpResponse
 
-from convstore.archive.search import Found, by_index, in_last, in_one, words_of
+from convstore.archive.search import (
+    SearchResult,
+    query_words,
+    search_conversation,
+    search_last_messages,
+    search_word_index,
+)
 from inspection.audit import Action, record
 from inspection.databases import Database
 from inspection.views.guard import READ, address, conversation_of, inspects, page, valid
@@ -26,19 +32,19 @@ class Query(forms.Form):
 @inspects(READ)
 def search(request: HttpRequest, database: Database) -> HttpResponse:
     query = valid(Query(request.GET))
-    words = words_of(query["q"])
+    words = query_words(query["q"])
     key = query["conversation"]
     conversation = conversation_of(database, key) if key else None
     found = by_words = None
     if words and conversation:
-        found = in_one(
+        found = search_conversation(
             database.alias, conversation, words, query["below"] or (conversation.length or 0) + 1
         )
     elif words:
         looks_in_last = query["last"] or query["after"]
-        found = by_words = None if looks_in_last else by_index(database.alias, words)
+        found = by_words = None if looks_in_last else search_word_index(database.alias, words)
         after = conversation_of(database, query["after"]) if query["after"] else None
-        found = found or in_last(database.alias, words, after)
+        found = found or search_last_messages(database.alias, words, after)
     # A search that goes on by itself is one search, until it shows something.
     if found and (found.hits or not (query["below"] or query["after"])):
         opened = {(hit.key, hit.memory_id) for hit in found.hits}
@@ -58,7 +64,7 @@ def search(request: HttpRequest, database: Database) -> HttpResponse:
     return page(request, "search", context)
 
 
-def _further(database: Database, query: dict[str, Any], found: Found | None) -> str | None:
+def _further(database: Database, query: dict[str, Any], found: SearchResult | None) -> str | None:
     """The address at which the search goes on, if something is left."""
     if not found or not (found.below or found.after):
         return None

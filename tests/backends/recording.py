@@ -24,7 +24,7 @@ import mssql_python
 from django.db import connections
 from oracledb import errors as oracledb_errors
 
-from convstore.database.url import connect
+from convstore.database.url import database_alias
 
 Row = tuple[object, ...]
 Answer = Sequence[Row] | Exception
@@ -121,7 +121,7 @@ class Tape:
 @contextmanager
 def recording(kind: str) -> Iterator[Tape]:
     """A database of the kind `kind`, known to Django, that is recorded instead of opened."""
-    alias = connect(URLS[kind])
+    alias = database_alias(URLS[kind])
     wrapper: Any = connections[alias]
     tape = Tape(kind, alias)
     wrapper.get_new_connection = tape.open

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from convstore.database.url import django_database
+from convstore.database.url import database_settings
 
 ROOT = Path(__file__).parent.parent.parent
 HOWTO = (ROOT / "docs/howto/sql-server-and-oracle.md").read_text()
@@ -22,12 +22,12 @@ SERVERS: list[dict[str, Any]] = JOB["strategy"]["matrix"]["include"]
     "url", sorted(set(re.findall(r"\b(?:mssql|oracle)\+\w+://[^\s'`]+", HOWTO)))
 )
 def test_every_url_of_the_howto_is_understood(url):
-    assert django_database(url)["USER"] in ("user", "sa", "system")
+    assert database_settings(url)["USER"] in ("user", "sa", "system")
 
 
 @pytest.mark.parametrize("server", SERVERS, ids=lambda server: server["server"])
 def test_the_workflow_names_each_server_at_the_port_that_it_opens(server):
-    entry = django_database(server["url"])
+    entry = database_settings(server["url"])
     assert entry["PORT"] == str(server["port"]) or f"(PORT={server['port']})" in entry["NAME"]
     assert entry["PASSWORD"] in JOB["services"]["database"]["env"].values()
 

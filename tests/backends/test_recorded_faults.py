@@ -14,7 +14,7 @@ from django.db import Error, connections
 
 from convstore.errors import Unavailable
 from convstore.exchange.portable_orm import PortableOrm
-from convstore.exchange.statements import Stored
+from convstore.exchange.statements import StoredMessage
 from convstore.messages import Message, Part
 from convstore.store import ConversationStore
 from tests.backends.recording import (
@@ -119,7 +119,7 @@ def held(tape: Tape) -> Answer:
     return [("a", tape.moment(NOW + timedelta(days=36500)))]
 
 
-def exchange(store: ConversationStore) -> list[Stored]:
+def exchange(store: ConversationStore) -> list[StoredMessage]:
     return store.exchange("a", HELLO, 1, KEY)
 
 

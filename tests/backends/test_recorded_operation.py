@@ -14,7 +14,7 @@ from django.db import connections
 
 from convstore.errors import IdentityClash
 from convstore.exchange.portable_orm import PortableOrm
-from convstore.exchange.statements import Address, NewMessage, Stored
+from convstore.exchange.statements import ConversationRef, NewMessage, StoredMessage
 from convstore.messages import Message, Part
 from convstore.store import ConversationStore
 from tests.backends.recording import (
@@ -36,7 +36,9 @@ BRIEF, LONG_AGO = timedelta(minutes=1), timedelta(hours=2)
 class AtNow(PortableOrm):
     """The portable variant at a fixed time, so that what is said can be kept."""
 
-    def exchange(self, to: Address, new: Sequence[NewMessage], size: int) -> list[Stored]:
+    def exchange(
+        self, to: ConversationRef, new: Sequence[NewMessage], size: int
+    ) -> list[StoredMessage]:
         return super().exchange(replace(to, now=NOW), new, size)
 
 
@@ -59,7 +61,7 @@ class Scene:
     """`script` is what each statement is answered with, `positions` those of the window."""
 
     title: str
-    act: Callable[[ConversationStore], list[Stored]]
+    act: Callable[[ConversationStore], list[StoredMessage]]
     script: Callable[[Tape], list[Answer]]
     positions: list[int]
 
@@ -76,7 +78,7 @@ def row(position: int, role: str = "user") -> tuple[object, ...]:
 PINNED = [(1, "system", "{}")]
 
 
-def hello(size: int) -> Callable[[ConversationStore], list[Stored]]:
+def hello(size: int) -> Callable[[ConversationStore], list[StoredMessage]]:
     return lambda store: store.exchange("a", [say("hello")], size, KEY)
 
 
@@ -142,7 +144,7 @@ SCENES = [
 ]
 
 
-def play(tape: Tape, store: ConversationStore, scene: Scene) -> list[Stored]:
+def play(tape: Tape, store: ConversationStore, scene: Scene) -> list[StoredMessage]:
     tape.play(*scene.script(tape))
     window = scene.act(store)
     assert list(tape.script) == []
@@ -229,7 +231,7 @@ def test_a_key_that_another_id_holds_is_left_alone(tape, store):
 def test_empty_texts_come_back_as_such_though_oracle_has_none(tape, store):
     empty = None if tape.kind == "oracle" else ""
     tape.play([(empty, tape.moment(NOW))], NO_ROWS, NO_ROWS, DONE, [(1, empty, "{}", empty)])
-    assert store.exchange("", [say("hello", "")], 10, KEY) == [Stored(1, "", "{}")]
+    assert store.exchange("", [say("hello", "")], 10, KEY) == [StoredMessage(1, "", "{}")]
 
 
 def test_many_messages_are_added_in_few_statements(tape, store):

@@ -9,8 +9,8 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from convstore.archive.erasure import counted, erase
-from convstore.archive.history import History, before, beginning_with, with_figures
-from convstore.archive.search import in_last, in_one
+from convstore.archive.history import History, older_rows, with_prefix, with_summary
+from convstore.archive.search import search_conversation, search_last_messages
 from convstore.models import Conversation
 from inspection.overview import TABLES, _estimates
 from tests.backends.recording import NO_ROWS, NOW, SNAPSHOTS, Answer, Tape, agrees
@@ -23,8 +23,8 @@ def rows(using: str) -> QuerySet[Conversation]:
 
 
 def a_page(using: str) -> object:
-    page = with_figures(rows(using), opening=True).order_by("-created_at", "-pk")
-    return list(before(page, "created_at", NOW, KEY)[:51])
+    page = with_summary(rows(using), opening=True).order_by("-created_at", "-pk")
+    return list(older_rows(page, "created_at", NOW, KEY)[:51])
 
 
 def held(tape: Tape, *length: int) -> Answer:
@@ -35,18 +35,18 @@ def held(tape: Tape, *length: int) -> Answer:
 # What is done, and how the first statements are answered; the others find nothing.
 SCENES: list[tuple[str, Callable[[str], object], Callable[[Tape], list[Answer]]]] = [
     ("a page of the list", a_page, lambda tape: []),
-    ("ids that begin so", lambda using: list(beginning_with(rows(using), "a%_")), lambda _: []),
+    ("ids that begin so", lambda using: list(with_prefix(rows(using), "a%_")), lambda _: []),
     ("what a deletion would delete", lambda using: list(counted(rows(using))), lambda _: []),
     ("a piece of a transcript", lambda using: History(using, KEY).up_to(9), lambda _: [[(9, 2)]]),
     ("a time", lambda using: History(using, KEY).position_at(NOW, 9), lambda tape: []),
     (
         "a piece to search",
-        lambda using: in_one(using, rows(using).model(pk=KEY), [], 9),
+        lambda using: search_conversation(using, rows(using).model(pk=KEY), [], 9),
         lambda _: [],
     ),
     (
         "the last messages to search",
-        lambda using: in_last(using, ["a"], None),
+        lambda using: search_last_messages(using, ["a"], None),
         lambda tape: [held(tape, 3)],
     ),
     ("a deletion", lambda using: erase(using, KEY, 0), lambda tape: [held(tape), [(1,), (2,)]]),

@@ -16,7 +16,7 @@ import pytest
 from django.db import Error, IntegrityError, OperationalError, connections, transaction
 from sqlalchemy.engine import URL
 
-from convstore.database.url import connect
+from convstore.database.url import database_alias
 from convstore.errors import Unavailable
 from convstore.exchange.portable_orm import PortableOrm
 from convstore.messages import Message, Part
@@ -61,7 +61,7 @@ def opened(settings) -> Iterator[Callable[[URL], str]]:
     aliases: set[str] = set()
 
     def open_(url: URL) -> str:
-        aliases.add(alias := connect(url))
+        aliases.add(alias := database_alias(url))
         return alias
 
     yield open_

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from convstore.database.url import connect
+from convstore.database.url import database_alias
 from convstore.messages import Message, Part
 from convstore.models import Conversation
 from convstore.models import Message as Row
@@ -84,7 +84,7 @@ def _spoken(memory_id: str, message: Message) -> dict[str, Any]:
         "role": [message.role],
         "content": [part.value for part in message.parts],
         "type": [part.type for part in message.parts],
-        **{name: _kept(value) for name, value in message.also.items()},
+        **{name: _kept(value) for name, value in message.extra.items()},
     }
     return document(
         *(tensor(name, data, shape=[len(data)]) for name, data in tensors.items() if data)
@@ -98,7 +98,7 @@ def _kept(value: Any) -> list[str]:
 def database_of(service: Service, file: str = SHIPPED_FILE) -> str:
     """The alias of a database of the service, asked past every door."""
     folder = service.folder / "data" if file == SHIPPED_FILE else service.folder.parent
-    return connect(f"sqlite:///{folder / file}")
+    return database_alias(f"sqlite:///{folder / file}")
 
 
 def date_back(

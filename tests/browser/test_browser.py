@@ -8,7 +8,7 @@ import pytest
 from django.db import connections
 from playwright.sync_api import Page
 
-from convstore.database.url import connect
+from convstore.database.url import database_alias
 from tests.browser.browser import DARK, DARK_PHONE, LIGHT, PHONE, serious_faults, watching
 from tests.browser.media import WAV, media
 
@@ -194,6 +194,6 @@ def test_a_page_is_looked_at_as_the_test_says(look, watched):
 
 def test_a_database_may_be_asked_beside_the_browser(watched, new_database):
     show(watched.page, GOOD)
-    connection = connections[connect(new_database("sqlite"))]
+    connection = connections[database_alias(new_database("sqlite"))]
     with closing(connection), connection.cursor() as cursor:
         assert cursor.execute("SELECT 1").fetchone() == (1,)

@@ -152,10 +152,10 @@ def in_data_url(url: str, mime: str) -> bytes:
 def test_as_openai_chat_calls_stand_with_their_answers(exported, admin_service):
     talk = say(admin_service, with_tools())
     _, calling, *answers, _ = chat(exported(talk, OPENAI), talk)
-    called = talk.messages[1].also["tool_calls"]
+    called = talk.messages[1].extra["tool_calls"]
     assert calling == {"role": "assistant", "content": None, "tool_calls": called}
     assert answers == [
-        {"role": "tool", "content": message.parts[0].value, **message.also}
+        {"role": "tool", "content": message.parts[0].value, **message.extra}
         for message in talk.messages[2:4]
     ]
 
@@ -200,7 +200,7 @@ def test_as_markdown_calls_are_their_json(exported, admin_service):
     shown = exported(talk, AS_MARKDOWN)
     kept = re.findall("^> ```json\n((?:> .*\n)*?)> ```$", shown, re.M)
     found = [json.loads("\n".join(line[2:] for line in block.splitlines())) for block in kept]
-    assert found == [message.also for message in talk.messages if message.also]
+    assert found == [message.extra for message in talk.messages if message.extra]
 
 
 def quoted(value: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 from django.db import connections
 
 from convstore.database import checks
-from convstore.database.url import connect, django_database
+from convstore.database.url import database_alias, database_settings
 from tests.mariadb import MariaDb
 from tests.postgres import Postgres
 
@@ -26,7 +26,7 @@ def altered(tmp_path):
     added: list[str] = []
 
     def alter(url: str = "", **changes: object) -> str:
-        entry = copy.deepcopy(django_database(url or f"sqlite:///{tmp_path}/a.db"))
+        entry = copy.deepcopy(database_settings(url or f"sqlite:///{tmp_path}/a.db"))
         entry["OPTIONS"] |= changes.pop("OPTIONS", {})
         alias = f"altered_{len(added)}"
         added.append(alias)
@@ -78,7 +78,7 @@ def test_the_databases_that_the_tests_run_on_have_nothing_wrong(database):
 
 
 def test_a_database_that_is_down_is_an_error():
-    (message,) = checks.of_database(connect("postgresql://u:TOPSECRET@127.0.0.1:1/d"))
+    (message,) = checks.of_database(database_alias("postgresql://u:TOPSECRET@127.0.0.1:1/d"))
     assert message.id == "convstore.E006"
     assert "TOPSECRET" not in message.msg
 
@@ -86,7 +86,7 @@ def test_a_database_that_is_down_is_an_error():
 def test_a_postgresql_server_that_may_lose_messages_or_texts_is_told():
     with Postgres("synchronous_commit=off") as server:
         server.execute("CREATE DATABASE d ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
-        alias = connect(server.url("d"))
+        alias = database_alias(server.url("d"))
         assert ids(checks.of_database(alias)) == ["convstore.E007", "convstore.W006"]
         connections[alias].close()
 
@@ -96,7 +96,7 @@ def test_a_mariadb_server_that_may_lose_messages_is_told():
     with MariaDb("innodb-flush-log-at-trx-commit=0") as server:
         server.execute("CREATE DATABASE d")
         server.execute("CREATE TABLE d.convstore_message (a INT) CHARACTER SET latin1")
-        alias = connect(server.url("d"))
+        alias = database_alias(server.url("d"))
         found = ids(checks.of_database(alias))
         assert found == ["convstore.W006", "convstore.W007", "convstore.E008"]
         connections[alias].close()

@@ -8,13 +8,13 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
-from convstore.database.url import connect, django_database
+from convstore.database.url import database_alias, database_settings
 from convstore.errors import DatabaseUrlError
 from convstore.store import ConversationStore
 
 
 def test_the_seeds_url_becomes_a_connection_with_our_driver():
-    entry = django_database("postgresql+pg8000://admin:admin@postgres:5432/db", {})
+    entry = database_settings("postgresql+pg8000://admin:admin@postgres:5432/db", {})
     assert entry["ENGINE"] == "convstore.database.postgresql"
     assert (entry["USER"], entry["PASSWORD"]) == ("admin", "admin")
     assert (entry["HOST"], entry["PORT"], entry["NAME"]) == ("postgres", "5432", "db")
@@ -22,30 +22,30 @@ def test_the_seeds_url_becomes_a_connection_with_our_driver():
 
 @pytest.mark.parametrize("driver", ["", "+pg8000", "+psycopg2", "+psycopg", "+asyncpg"])
 def test_whatever_driver_a_url_names_ours_serves_it(driver):
-    entry = django_database(f"postgresql{driver}://u:p@h/d")
+    entry = database_settings(f"postgresql{driver}://u:p@h/d")
     assert entry["ENGINE"] == "convstore.database.postgresql"
 
 
 def test_percent_encoded_passwords_are_decoded():
-    entry = django_database("postgresql://u:p%40%3A%2F%23%3F%25s@h/d")
+    entry = database_settings("postgresql://u:p%40%3A%2F%23%3F%25s@h/d")
     assert entry["PASSWORD"] == "p@:/#?%s"
 
 
 def test_libpq_arguments_are_handed_on():
-    entry = django_database("postgresql://u@/d?host=/run/postgresql&sslmode=require")
+    entry = database_settings("postgresql://u@/d?host=/run/postgresql&sslmode=require")
     assert entry["OPTIONS"]["host"] == "/run/postgresql"
     assert entry["OPTIONS"]["sslmode"] == "require"
 
 
 def test_a_relative_sqlite_path_is_relative_to_the_working_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    entry = django_database("sqlite:///some folder/a.db")
+    entry = database_settings("sqlite:///some folder/a.db")
     assert entry["NAME"] == str(tmp_path / "some folder" / "a.db")
-    assert django_database("sqlite:////a/b.db")["NAME"] == "/a/b.db"
+    assert database_settings("sqlite:////a/b.db")["NAME"] == "/a/b.db"
 
 
 def test_sqlite_is_durable_and_takes_the_write_lock_first():
-    options = django_database("sqlite:///a.db")["OPTIONS"]
+    options = database_settings("sqlite:///a.db")["OPTIONS"]
     assert options["transaction_mode"] == "IMMEDIATE"
     assert "journal_mode=WAL" in options["init_command"]
     assert "synchronous=FULL" in options["init_command"]
@@ -53,14 +53,14 @@ def test_sqlite_is_durable_and_takes_the_write_lock_first():
 
 def test_pool_options_become_a_pool():
     options = {"pool_size": 3, "max_overflow": 2, "pool_timeout": 7, "pool_recycle": 60}
-    entry = django_database("postgresql://u@h/d", options)
+    entry = database_settings("postgresql://u@h/d", options)
     expected = {"min_size": 0, "max_size": 5, "timeout": 7, "max_lifetime": 60}
     assert entry["OPTIONS"]["pool"] == {**expected, "reconnect_timeout": 5}
     assert entry["CONN_MAX_AGE"] == 0
 
 
 def test_without_pool_options_each_thread_keeps_its_connection():
-    entry = django_database("postgresql://u@h/d", {"pool_recycle": 60})
+    entry = database_settings("postgresql://u@h/d", {"pool_recycle": 60})
     assert "pool" not in entry["OPTIONS"]
     assert entry["CONN_MAX_AGE"] == 60
 
@@ -75,13 +75,13 @@ def test_without_pool_options_each_thread_keeps_its_connection():
     ],
 )
 def test_connections_are_checked_where_that_costs_nothing_or_is_asked_for(options, checked):
-    entry = django_database("postgresql://u@h/d", options)
+    entry = database_settings("postgresql://u@h/d", options)
     assert entry["CONN_HEALTH_CHECKS"] is checked
 
 
 def test_connect_args_are_the_drivers_arguments():
     options = {"connect_args": {"application_name": "chat"}}
-    entry = django_database("postgresql://u@h/d", options)
+    entry = database_settings("postgresql://u@h/d", options)
     assert entry["OPTIONS"]["application_name"] == "chat"
 
 
@@ -112,7 +112,7 @@ REFUSED = [
 @pytest.mark.parametrize(("url", "options", "named"), REFUSED)
 def test_what_cannot_be_honoured_is_refused_by_name(url, options, named):
     with pytest.raises(DatabaseUrlError, match=named):
-        django_database(url, options)
+        database_settings(url, options)
 
 
 @pytest.mark.parametrize(
@@ -126,24 +126,26 @@ def test_what_cannot_be_honoured_is_refused_by_name(url, options, named):
 )
 def test_an_error_never_shows_a_password(url):
     with pytest.raises(DatabaseUrlError) as raised:
-        django_database(url)
+        database_settings(url)
     assert "TOPSECRET" not in str(raised.value)
 
 
 def test_the_same_url_and_options_are_one_connection():
-    assert connect("postgresql://u@h/d") == connect("postgresql://u@h/d", {})
-    assert connect("postgresql://u@h/d") != connect("postgresql://u@h/e")
-    assert connect("postgresql://u@h/d") != connect("postgresql://u@h/d", {"pool_size": 1})
+    assert database_alias("postgresql://u@h/d") == database_alias("postgresql://u@h/d", {})
+    assert database_alias("postgresql://u@h/d") != database_alias("postgresql://u@h/e")
+    assert database_alias("postgresql://u@h/d") != database_alias(
+        "postgresql://u@h/d", {"pool_size": 1}
+    )
 
 
 def test_djangos_own_database_keeps_its_alias(settings):
-    assert connect(settings.DATABASE_URL) == "default"
+    assert database_alias(settings.DATABASE_URL) == "default"
     assert Path(str(connections.settings["default"]["NAME"])).name == "conversations.sqlite3"
 
 
 def test_echo_logs_each_statement_of_that_database_alone(tmp_path, caplog):
-    quiet = ConversationStore(connect(f"sqlite:///{tmp_path}/quiet.db"))
-    loud = ConversationStore(connect(f"sqlite:///{tmp_path}/loud.db", {"echo": True}))
+    quiet = ConversationStore(database_alias(f"sqlite:///{tmp_path}/quiet.db"))
+    loud = ConversationStore(database_alias(f"sqlite:///{tmp_path}/loud.db", {"echo": True}))
     for store in (quiet, loud):
         call_command("migrate", "convstore", database=store.using, verbosity=0)
     caplog.clear()

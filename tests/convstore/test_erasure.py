@@ -8,7 +8,7 @@ from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
 from convstore.archive import erasure
-from convstore.archive.erasure import BATCH, Erased, counted, erase
+from convstore.archive.erasure import BATCH, ErasureResult, counted, erase
 from convstore.messages import Message, Part
 from convstore.models import Conversation
 from convstore.models import Message as Row
@@ -36,13 +36,13 @@ def count(database: str) -> int:
 def test_a_conversation_is_deleted_with_all_its_messages_and_no_other(database):
     say(database, 3)
     say(database, 2, "b")
-    assert erase(database, KEY, 60) == Erased(3, gone=True)
+    assert erase(database, KEY, 60) == ErasureResult(3, gone=True)
     assert [row.memory_id for row in Conversation.objects.using(database).all()] == ["b"]
     assert Row.objects.using(database).count() == 2
 
 
 def test_what_is_not_there_is_gone(database):
-    assert erase(database, KEY, 60) == Erased(0, gone=True)
+    assert erase(database, KEY, 60) == ErasureResult(0, gone=True)
 
 
 def test_a_conversation_that_was_deleted_begins_anew(database):
@@ -55,7 +55,7 @@ def test_a_conversation_that_was_deleted_begins_anew(database):
 def test_no_transaction_deletes_more_than_a_batch(database):
     say(database, 2 * BATCH + 1)
     with CaptureQueriesContext(connections[database]) as asked:
-        assert erase(database, KEY, 60) == Erased(2 * BATCH + 1, gone=True)
+        assert erase(database, KEY, 60) == ErasureResult(2 * BATCH + 1, gone=True)
     deletions = [each["sql"] for each in asked if each["sql"].startswith("DELETE FROM")]
     assert sum("convstore_message" in sql for sql in deletions) >= 3
 
@@ -63,11 +63,11 @@ def test_no_transaction_deletes_more_than_a_batch(database):
 def test_what_time_is_too_short_for_is_left_and_the_next_call_ends_it(database):
     say(database, 2 * BATCH + 1)
     assert count(database) == 2 * BATCH + 1
-    assert erase(database, KEY, 0) == Erased(BATCH, gone=False)
+    assert erase(database, KEY, 0) == ErasureResult(BATCH, gone=False)
     assert positions(database) == list(range(BATCH + 1, 2 * BATCH + 2))
     assert count(database) == BATCH + 1
-    assert erase(database, KEY, 0) == Erased(BATCH, gone=False)
-    assert erase(database, KEY, 0) == Erased(1, gone=True)
+    assert erase(database, KEY, 0) == ErasureResult(BATCH, gone=False)
+    assert erase(database, KEY, 0) == ErasureResult(1, gone=True)
 
 
 def test_who_writes_while_a_deletion_is_under_way_keeps_counting(database):

@@ -28,9 +28,9 @@ from psycopg.pq import TransactionStatus
 from pymysql.constants.SERVER_STATUS import SERVER_STATUS_AUTOCOMMIT, SERVER_STATUS_IN_TRANS
 from sqlalchemy.engine import make_url
 
-from convstore.database.url import connect
+from convstore.database.url import database_alias
 from convstore.errors import Unavailable
-from convstore.exchange.statements import Stored
+from convstore.exchange.statements import StoredMessage
 from convstore.messages import Message, Part
 from convstore.models import Conversation
 from convstore.models import Message as Row
@@ -41,7 +41,7 @@ LONG_AGO = "2020-01-01T00:00:00Z"
 # A transaction whose client is gone may live on for a moment.
 ENDED_SECONDS = 5
 
-Call = Callable[[], list[Stored]]
+Call = Callable[[], list[StoredMessage]]
 
 
 class End(Enum):
@@ -134,7 +134,7 @@ def test_a_conversation_that_another_holds_is_unavailable_and_gets_nothing(
     store, database, database_url, name, settings
 ):
     settings.DATABASE_TIMEOUT = 1
-    impatient = ConversationStore(connect(database_url), store.variant)
+    impatient = ConversationStore(database_alias(database_url), store.variant)
     with closing(connections[impatient.using]):
         trial = Trial(impatient, database, EXCHANGES[name])
         with transaction.atomic(database):
@@ -166,7 +166,7 @@ def assert_whole_after_each(
     assert_no_transaction_is_open(database)
 
 
-def end_of(call: Call) -> tuple[End, list[Stored] | None]:
+def end_of(call: Call) -> tuple[End, list[StoredMessage] | None]:
     try:
         return End.ANSWERED, call()
     except Unavailable:
@@ -199,10 +199,10 @@ class Trial:
         self.after = self.before if exchange.again else self.before + self.request
         store.check()  # there is a connection when the fault comes
 
-    def call(self) -> list[Stored]:
+    def call(self) -> list[StoredMessage]:
         return self._send(self.store)
 
-    def assert_whole(self, answer: list[Stored] | None, fault: str) -> None:
+    def assert_whole(self, answer: list[StoredMessage] | None, fault: str) -> None:
         """The request is there once or not at all, sent again it is there, nothing is held."""
         assert_idle(self.store.using, fault)
         allowed = [self.after] if answer else [self.before, self.after]
@@ -215,7 +215,7 @@ class Trial:
         # By another connection, which would wait for whoever held the conversation.
         assert self.direct.append(self.memory_id, [said("next")]) == len(self.after) + 1, fault
 
-    def _send(self, store: ConversationStore) -> list[Stored]:
+    def _send(self, store: ConversationStore) -> list[StoredMessage]:
         return store.exchange(self.memory_id, self.request, SIZE, self.key)
 
     def _stored(self) -> list[tuple[int, str]]:
@@ -536,7 +536,7 @@ class Wire:
         self._listener = socket.create_server(("127.0.0.1", 0))
         ours = server.set(host="127.0.0.1", port=self._listener.getsockname()[1])
         self._direct = store.using
-        alias = connect(ours.update_query_dict(speech.readable))
+        alias = database_alias(ours.update_query_dict(speech.readable))
         self.store = ConversationStore(alias, store.variant)
         self._speech = speech
         self._heard: list[Request] | None = None  # while it listens

@@ -15,7 +15,7 @@ from django.core.management import call_command
 from django.db import close_old_connections, connections
 from sqlalchemy.engine import make_url
 
-from convstore.database.url import connect
+from convstore.database.url import database_alias
 from convstore.errors import Unavailable
 from convstore.messages import Message, Part
 from convstore.models import Conversation
@@ -26,7 +26,7 @@ HELLO = [Message("user", (Part("text", "hello"),))]
 
 
 def new_store(url: str, *, migrate: bool = True) -> ConversationStore:
-    alias = connect(url)
+    alias = database_alias(url)
     if migrate:
         call_command("migrate", "convstore", database=alias, verbosity=0)
     return ConversationStore(alias)
@@ -39,7 +39,7 @@ def impatient(settings):
 
 
 def test_a_database_that_nobody_serves_is_unavailable_at_once():
-    store = ConversationStore(connect("postgresql://u:p@127.0.0.1:1/d"))
+    store = ConversationStore(database_alias("postgresql://u:p@127.0.0.1:1/d"))
     before = time.monotonic()
     with pytest.raises(Unavailable, match="cannot be reached"):
         store.window("a", 1)
@@ -48,7 +48,7 @@ def test_a_database_that_nobody_serves_is_unavailable_at_once():
 
 def test_an_sqlite_folder_that_cannot_be_made_is_unavailable(tmp_path):
     (tmp_path / "file").touch()
-    store = ConversationStore(connect(f"sqlite:///{tmp_path}/file/a.db"))
+    store = ConversationStore(database_alias(f"sqlite:///{tmp_path}/file/a.db"))
     with pytest.raises(Unavailable):
         store.append("a", HELLO)
 

@@ -22,7 +22,7 @@ from django.core.management import call_command
 from django.db import connections
 from sqlalchemy.engine import make_url
 
-from convstore.database.url import connect
+from convstore.database.url import database_alias
 from convstore.errors import Unavailable
 from convstore.exchange.portable_orm import PortableOrm
 from convstore.messages import Message, Part
@@ -103,7 +103,7 @@ def in_time(seconds: float) -> Iterator[None]:
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("variant", [statements_for, PortableOrm], ids=["fast", "portable"])
 def test_a_server_that_is_frozen_is_unavailable_in_time_and_heals_by_itself(own_server, variant):
-    store = migrated(ConversationStore(connect(new_url(own_server)), variant))
+    store = migrated(ConversationStore(database_alias(new_url(own_server)), variant))
     key = uuid.uuid4()
     assert store.append("a", HELLO) == 1
     with frozen(own_server):
@@ -122,7 +122,7 @@ def test_a_server_that_is_frozen_is_unavailable_in_time_and_heals_by_itself(own_
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("variant", [statements_for, PortableOrm], ids=["fast", "portable"])
 def test_a_window_of_a_frozen_server_is_unavailable_in_time_and_heals(own_server, variant):
-    store = migrated(ConversationStore(connect(new_url(own_server)), variant))
+    store = migrated(ConversationStore(database_alias(new_url(own_server)), variant))
     assert store.append("a", HELLO) == 1
     with frozen(own_server), in_time(BOUND), pytest.raises(Unavailable):
         store.window("a", 10)
@@ -136,7 +136,7 @@ def test_a_window_of_a_frozen_server_is_unavailable_in_time_and_heals(own_server
 def test_a_server_that_never_says_a_word_is_unavailable_in_time(dialect):
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"{dialect}://user:password@127.0.0.1:{mute.getsockname()[1]}/database"
-        store = ConversationStore(connect(url))
+        store = ConversationStore(database_alias(url))
         for ask in (lambda: store.append("a", HELLO), lambda: store.window("a", 1)):
             with in_time(BOUND), pytest.raises(Unavailable, match="cannot be reached"):
                 ask()
@@ -152,7 +152,7 @@ def pooled(impatient: None) -> Iterator[Callable[[str], ConversationStore]]:
 
     def make(url: str) -> ConversationStore:
         options = {"pool_size": 1, "max_overflow": 0, "pool_timeout": TIMEOUT}
-        stores.append(ConversationStore(connect(url, options)))
+        stores.append(ConversationStore(database_alias(url, options)))
         return migrated(stores[-1])
 
     yield make

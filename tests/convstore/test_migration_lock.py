@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.db import connections
 
 from convstore.database.migration_lock import alone
-from convstore.database.url import connect
+from convstore.database.url import database_alias
 from convstore.store import ConversationStore
 
 REPLICAS = 4
@@ -40,11 +40,11 @@ def test_replicas_that_start_at_once_all_succeed_and_one_of_them_migrates(url):
     assert [process.returncode for process in replicas] == [0] * REPLICAS, outputs
     applied = [out.count("convstore.0001_initial") for out, _ in outputs]
     assert sorted(applied) == [0] * (REPLICAS - 1) + [1]
-    assert ConversationStore(connect(url)).window("a", 1) == []
+    assert ConversationStore(database_alias(url)).window("a", 1) == []
 
 
 def test_a_migration_waits_for_the_one_before_it_and_says_so(url):
-    with alone(connect(url), lambda: None):
+    with alone(database_alias(url), lambda: None):
         waiting = replica(url)
         assert waiting.stdout
         assert waiting.stdout.readline() == (
@@ -76,7 +76,7 @@ def test_the_lock_ends_with_the_process_that_held_it(url):
 
 
 def test_threads_of_one_process_wait_for_each_other_too(url):
-    alias, told = connect(url), threading.Event()
+    alias, told = database_alias(url), threading.Event()
 
     def migrate() -> None:
         with alone(alias, told.set):
@@ -93,7 +93,7 @@ def test_threads_of_one_process_wait_for_each_other_too(url):
 
 
 def test_a_plan_is_shown_while_another_process_migrates(url, capsys):
-    alias = connect(url)
+    alias = database_alias(url)
     with alone(alias, lambda: None):
         call_command("migrate", "convstore", plan=True, database=alias)
     assert "Create model Conversation" in capsys.readouterr().out

@@ -10,7 +10,7 @@ import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, connections, transaction
 
-from convstore.database.url import connect
+from convstore.database.url import database_alias
 from convstore.models import Conversation, Message
 from convstore.store import ConversationStore, conversation_key
 
@@ -46,7 +46,7 @@ def test_the_models_have_all_their_migrations():
 
 
 def test_migrations_run_forwards_and_back_and_forwards(new_database, database_kind):
-    alias = connect(new_database(database_kind))
+    alias = database_alias(new_database(database_kind))
     for target in ("0001", "zero", "0001"):
         call_command("migrate", "convstore", target, database=alias, verbosity=0)
     assert ConversationStore(alias).window("a", 1) == []

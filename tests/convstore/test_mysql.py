@@ -9,7 +9,7 @@ import pytest
 from django.core.management import call_command
 from django.db import Error, connections, transaction
 
-from convstore.database.url import connect
+from convstore.database.url import database_alias
 from convstore.errors import MessageTooLarge
 from convstore.exchange.portable_orm import PortableOrm
 from convstore.messages import Message, Part
@@ -45,7 +45,7 @@ def database_name(plain: MariaDb) -> str:
 def store(
     plain: MariaDb, database_name: str, request: pytest.FixtureRequest
 ) -> Iterator[ConversationStore]:
-    alias = connect(plain.url(database_name))
+    alias = database_alias(plain.url(database_name))
     call_command("migrate", "convstore", database=alias, verbosity=0)
     yield ConversationStore(alias, request.param)
     connections[alias].close()
@@ -58,7 +58,7 @@ def test_every_text_is_kept_whatever_the_database_was_made_as(plain, charset, st
     plain.execute(f"CREATE DATABASE {name} CHARACTER SET {charset}")
     plain.execute(f"SET GLOBAL sql_mode = '{strict}'")
     plain.execute("SET GLOBAL default_storage_engine = 'MyISAM'")
-    store = ConversationStore(connect(plain.url(name)))
+    store = ConversationStore(database_alias(plain.url(name)))
     call_command("migrate", database=store.using, verbosity=0)
     memory_id = "😀é\u0301ж對 "
     store.append(memory_id, say("😀é\u0301ж對 \\'\";%s"))

@@ -12,7 +12,7 @@ import pytest
 from django.core.management import call_command
 from psycopg import sql
 
-from convstore.database.url import connect
+from convstore.database.url import database_alias
 from convstore.messages import Message, Part
 from convstore.store import ConversationStore
 from tests.convstore.writers import WINDOW, Acknowledged, let_loose, processes, text_of
@@ -71,7 +71,7 @@ def test_windows_are_exact_whatever_the_servers_default_isolation_is(pool, new_d
                 "ALTER DATABASE {} SET default_transaction_isolation = 'repeatable read'"
             ).format(sql.Identifier(name))
         )
-    store = ConversationStore(connect(url))
+    store = ConversationStore(database_alias(url))
     call_command("migrate", "convstore", database=store.using, verbosity=0)
     replies = let_loose(pool, url, [["one"] * 20] * 8, portable=portable, processes=8)
     assert len(replies) == 160

@@ -17,10 +17,10 @@ from convstore.archive.history import (
     PIECE,
     PIECE_BYTES,
     History,
-    after,
-    before,
-    beginning_with,
-    with_figures,
+    newer_rows,
+    older_rows,
+    with_prefix,
+    with_summary,
 )
 from convstore.messages import Message, Part, parts_in
 from convstore.models import Conversation
@@ -42,7 +42,7 @@ def conversation(database: str, memory_id: str, *said: Message) -> History:
 
 def figures(database: str, memory_id: str, *, opening: bool = True) -> Any:
     rows = Conversation.objects.using(database).filter(pk=conversation_key(memory_id))
-    return with_figures(rows, opening=opening).get()
+    return with_summary(rows, opening=opening).get()
 
 
 # --- Lists -------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ IDS = ["abc", "abC", "ab", "abd", "äbc", "ab%", "ab_c", "ab\\", "ab🙂", "ab "
 def test_conversations_are_found_by_the_beginning_of_their_id_exactly(database, prefix):
     for memory_id in IDS:
         conversation(database, memory_id, text("Hello!"))
-    found = beginning_with(Conversation.objects.using(database).all(), prefix)
+    found = with_prefix(Conversation.objects.using(database).all(), prefix)
     assert {row.memory_id for row in found} == {each for each in IDS if each.startswith(prefix)}
 
 
@@ -97,7 +97,7 @@ def test_an_index_finds_them_by_the_beginning_of_their_id(database):
         for n in range(3000)
     )  # fmt: skip
     analyze(database)
-    plan = beginning_with(rows.all(), "user-2345").explain()
+    plan = with_prefix(rows.all(), "user-2345").explain()
     assert "conversation_memory_id" in plan, plan
 
 
@@ -120,9 +120,9 @@ def test_pages_follow_each_other_both_ways_also_where_times_are_equal(database):
     )  # fmt: skip
     ordered = list(rows.order_by("-created_at", "-pk"))
     for n, row in enumerate(ordered):
-        following = before(rows.all(), "created_at", row.created_at, row.pk)
+        following = older_rows(rows.all(), "created_at", row.created_at, row.pk)
         assert list(following.order_by("-created_at", "-pk")) == ordered[n + 1 :]
-        preceding = after(rows.all(), "created_at", row.created_at, row.pk)
+        preceding = newer_rows(rows.all(), "created_at", row.created_at, row.pk)
         assert list(preceding.order_by("-created_at", "-pk")) == ordered[:n]
 
 

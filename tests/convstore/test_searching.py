@@ -19,13 +19,13 @@ from convstore.archive.search import (
     LAST_MESSAGES,
     LOOKED_AT,
     WORDS,
-    Found,
-    by_index,
-    in_last,
-    in_one,
-    words_of,
+    SearchResult,
+    query_words,
+    search_conversation,
+    search_last_messages,
+    search_word_index,
 )
-from convstore.database.url import connect
+from convstore.database.url import database_alias
 from convstore.messages import Message, Part
 from convstore.models import Conversation
 from convstore.models import Message as Row
@@ -43,13 +43,15 @@ def text(*values: str) -> Message:
     return Message("user", [Part("text", value) for value in values])
 
 
-def positions(found: Found | None) -> list[int]:
+def positions(found: SearchResult | None) -> list[int]:
     assert found is not None
     return [hit.position for hit in found.hits]
 
 
-def look(database: str, conversation: Conversation, query: str, below: int = 10_000) -> Found:
-    return in_one(database, conversation, words_of(query), below)
+def look(
+    database: str, conversation: Conversation, query: str, below: int = 10_000
+) -> SearchResult:
+    return search_conversation(database, conversation, query_words(query), below)
 
 
 # --- In one conversation -----------------------------------------------------------------
@@ -82,7 +84,7 @@ def test_each_word_must_stand_in_the_message_in_whatever_case(database):
 def test_words_of_any_writing_are_found(database, said, query):
     conversation = say(database, "a", "something else", said)
     assert positions(look(database, conversation, query)) == [2]
-    assert positions(in_last(database, words_of(query), None)) == [2]
+    assert positions(search_last_messages(database, query_words(query), None)) == [2]
 
 
 def test_what_is_no_text_is_not_looked_at(database):
@@ -132,8 +134,8 @@ def test_nothing_is_found_where_nothing_was_said(database):
     empty = Conversation.objects.using(database).create(
         pk=conversation_key("a"), memory_id="a", created_at=now, active_at=now
     )
-    assert look(database, empty, "needle", 1) == Found([], 0, 1)
-    assert in_last(database, ["needle"], None) == Found([], 0, 1)
+    assert look(database, empty, "needle", 1) == SearchResult([], 0, 1)
+    assert search_last_messages(database, ["needle"], None) == SearchResult([], 0, 1)
 
 
 # --- In the last messages of all ---------------------------------------------------------
@@ -147,26 +149,26 @@ def test_the_last_messages_of_the_conversations_last_active_are_looked_at(databa
         keys.append(conversation.pk)
         conversation.active_at = start + timedelta(minutes=n)
         conversation.save(using=database)
-    first = in_last(database, ["number"], None)
+    first = search_last_messages(database, ["number"], None)
     assert first.conversations == first.messages == CONVERSATIONS
     assert first.after
     assert first.after.pk == keys[5]
-    second = in_last(database, ["number"], first.after)
+    second = search_last_messages(database, ["number"], first.after)
     assert {hit.key for hit in second.hits} == set(keys[:5])
     assert second.after is None
 
 
 def test_of_a_long_conversation_only_the_last_messages_are_looked_at(database):
     say(database, "a", "needle", *["hay"] * LAST_MESSAGES)
-    assert positions(in_last(database, ["needle"], None)) == []
+    assert positions(search_last_messages(database, ["needle"], None)) == []
     say(database, "a", "needle")
-    assert positions(in_last(database, ["needle"], None)) == [LAST_MESSAGES + 2]
+    assert positions(search_last_messages(database, ["needle"], None)) == [LAST_MESSAGES + 2]
 
 
 def test_together_no_more_messages_are_looked_at_than_one_search_may(database):
     for n in range(LOOKED_AT // LAST_MESSAGES + 3):
         say(database, f"{n}", *["hay"] * (LAST_MESSAGES + 1))
-    found = in_last(database, ["needle"], None)
+    found = search_last_messages(database, ["needle"], None)
     assert found.messages == LOOKED_AT
     assert found.conversations == LOOKED_AT // LAST_MESSAGES
     assert found.after
@@ -176,7 +178,7 @@ def test_across_conversations_hits_come_newest_first_in_a_few_queries(database):
     for n in range(5):
         say(database, f"{n}", "hay", f"needle {n}", "hay")
     with CaptureQueriesContext(connections[database]) as asked:
-        found = in_last(database, ["needle"], None)
+        found = search_last_messages(database, ["needle"], None)
     assert [hit.memory_id for hit in found.hits] == ["4", "3", "2", "1", "0"]
     assert len(asked) == 2
 
@@ -187,7 +189,7 @@ def test_across_conversations_hits_come_newest_first_in_a_few_queries(database):
 @pytest.fixture(scope="module")
 def indexed_database(new_database: Callable[[str], str]) -> str:
     """A PostgreSQL, which has an index of words."""
-    alias = connect(new_database("postgresql"))
+    alias = database_alias(new_database("postgresql"))
     call_command("migrate", "convstore", database=alias, verbosity=0)
     return alias
 
@@ -201,19 +203,19 @@ def indexed(indexed_database: str) -> Iterator[str]:
 
 def test_where_there_is_no_index_of_words_it_is_said(database):
     has_index = connections[database].vendor == "postgresql"
-    assert (by_index(database, ["needle"]) is not None) == has_index
+    assert (search_word_index(database, ["needle"]) is not None) == has_index
 
 
 def test_the_index_names_messages_of_all_conversations(indexed):
     word = new_id().replace("-", "")
     say(indexed, "a", "hay", f"The {word} lies here", *["hay"] * 2 * LAST_MESSAGES)
     say(indexed, "b", f"first line\n{word}\tlast", "hay")
-    found = by_index(indexed, [word])
+    found = search_word_index(indexed, [word])
     assert found
     assert [(hit.memory_id, hit.position) for hit in found.hits] == [("b", 1), ("a", 2)]
     assert (found.messages, found.conversations, found.cut) == (2, 2, False)
-    assert positions(by_index(indexed, [word, "lies"])) == [2]
-    assert positions(by_index(indexed, [word[:10]])) == []
+    assert positions(search_word_index(indexed, [word, "lies"])) == [2]
+    assert positions(search_word_index(indexed, [word[:10]])) == []
 
 
 def test_the_index_is_what_finds_them(indexed):
@@ -229,17 +231,17 @@ def test_the_index_is_what_finds_them(indexed):
 
 @pytest.mark.parametrize("query", ["text", "user content", "?!", "role value"])
 def test_words_that_are_in_every_message_are_left_to_be_looked_for(indexed, query):
-    assert by_index(indexed, words_of(query)) is None
+    assert search_word_index(indexed, query_words(query)) is None
 
 
 def test_a_word_of_the_form_is_found_where_it_was_said(indexed):
     say(indexed, "a", "the needle of this user", "the needle")
-    assert positions(by_index(indexed, ["user", "needle"])) == [1]
+    assert positions(search_word_index(indexed, ["user", "needle"])) == [1]
 
 
 def test_more_hits_than_are_shown_are_told_of(indexed):
     say(indexed, "a", *["needle"] * (HITS + 1))
-    found = by_index(indexed, ["needle"])
+    found = search_word_index(indexed, ["needle"])
     assert found
     assert (len(found.hits), found.cut) == (HITS, True)
 
@@ -250,9 +252,9 @@ def test_messages_of_any_size_and_kind_can_be_stored_beside_the_index(indexed):
     many = " ".join(f"word{n}" for n in range(400_000))
     image = Message("user", [Part("image", "aB+/" * 500_000)])
     say(indexed, "a", many, image, "x" * 3_000_000, "\0\ud800", f"{word} {many}")
-    assert positions(by_index(indexed, [word])) == [5]
+    assert positions(search_word_index(indexed, [word])) == [5]
     say(indexed, "a", " " * BEGINNING + "toolate")
-    assert positions(by_index(indexed, ["toolate"])) == []
+    assert positions(search_word_index(indexed, ["toolate"])) == []
 
 
 def test_where_the_index_was_dropped_the_last_messages_are_looked_through(indexed):
@@ -260,10 +262,10 @@ def test_where_the_index_was_dropped_the_last_messages_are_looked_through(indexe
     with connections[indexed].cursor() as cursor:
         cursor.execute("ALTER INDEX message_words RENAME TO message_words_dropped")
         try:
-            assert by_index(indexed, ["needle"]) is None
+            assert search_word_index(indexed, ["needle"]) is None
         finally:
             cursor.execute("ALTER INDEX message_words_dropped RENAME TO message_words")
-    assert positions(by_index(indexed, ["needle"])) == [1]
+    assert positions(search_word_index(indexed, ["needle"])) == [1]
 
 
 def test_the_migration_and_the_search_say_the_same():

@@ -12,10 +12,10 @@ import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, connections, transaction
 
-from convstore.database.url import connect
+from convstore.database.url import database_alias
 from convstore.errors import IdentityClash
 from convstore.exchange.portable_orm import PortableOrm
-from convstore.exchange.statements import Address, NewMessage, Stored
+from convstore.exchange.statements import ConversationRef, NewMessage, StoredMessage
 from convstore.messages import Message, Part
 from convstore.models import Conversation
 from convstore.models import Message as Row
@@ -26,7 +26,7 @@ def say(text: str, role: str = "user") -> Message:
     return Message(role, (Part("text", text),))
 
 
-def texts(window: list[Stored]) -> list[str]:
+def texts(window: list[StoredMessage]) -> list[str]:
     return [json.loads(message.body)["content"][0]["value"] for message in window]
 
 
@@ -109,7 +109,7 @@ def test_several_messages_are_added_in_their_order(store):
 
 def test_messages_of_which_one_fails_are_not_added_at_all(store):
     fill(store, "a", 1)
-    to = Address(conversation_key("a"), "a", datetime.now(UTC))
+    to = ConversationRef(conversation_key("a"), "a", datetime.now(UTC))
     good = NewMessage("user", "{}", uuid.uuid4(), uuid.uuid4())
     nobody: Any = None
     bad = replace(good, role=nobody, request_key=uuid.uuid4())
@@ -207,7 +207,7 @@ def test_an_exchange_is_few_statements(database):
 @pytest.mark.parametrize("variant", [statements_for, PortableOrm], ids=["fast", "portable"])
 def test_mariadb_needs_no_temporary_table(new_database, variant):
     """With bodies in it, it would be on the disk."""
-    store = ConversationStore(connect(new_database("mariadb")), variant)
+    store = ConversationStore(database_alias(new_database("mariadb")), variant)
     call_command("migrate", "convstore", database=store.using, verbosity=0)
     store.append("a", [say("0", "system")])
     fill(store, "a", 10)

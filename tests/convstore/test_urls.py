@@ -32,7 +32,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Conninfo
 from sqlalchemy.engine import make_url
 
-from convstore.database.url import django_database
+from convstore.database.url import database_settings
 from convstore.errors import DatabaseUrlError
 from tests.convstore.urls import (
     AGREED,
@@ -197,7 +197,7 @@ def reaches(url: str, options: Mapping[str, Any] | None = None) -> Told:
 
 def wrapper(url: str, options: Mapping[str, Any] | None = None) -> Any:
     """Django's connection to `url`, unconnected and known to nobody else."""
-    entry = django_database(url, options)
+    entry = database_settings(url, options)
     return ConnectionHandler({"default": {}, "chat": entry}).create_connection("chat")
 
 
@@ -294,7 +294,7 @@ def test_any_password_reaches_the_driver(vendor, password):
 )
 def test_a_nul_at_which_drivers_stop_reading_is_refused(url):
     with pytest.raises(DatabaseUrlError):
-        django_database(url)
+        database_settings(url)
 
 
 # --- Arguments ---------------------------------------------------------------------------
@@ -331,9 +331,9 @@ def test_each_argument_of_libpq_reaches_it(name):
 )
 def test_an_argument_that_only_another_driver_knows_is_refused_by_name(vendor, name):
     with pytest.raises(DatabaseUrlError, match=rf"\b{name}\b"):
-        django_database(f"{PLAIN[vendor]}?{name}=1")
+        database_settings(f"{PLAIN[vendor]}?{name}=1")
     with pytest.raises(DatabaseUrlError, match=rf"\b{name}\b"):
-        django_database(PLAIN[vendor], {"connect_args": {name: 1}})
+        database_settings(PLAIN[vendor], {"connect_args": {name: 1}})
 
 
 def known_arguments(vendor: str) -> set[str]:
@@ -363,14 +363,14 @@ def test_any_unknown_argument_is_refused_by_name(vendor, name):
         (PLAIN[vendor], {"connect_args": {name: "x"}}),
     ):
         with pytest.raises(DatabaseUrlError) as raised:
-            django_database(url, options)
+            database_settings(url, options)
         assert name.lower() in str(raised.value).lower()
 
 
 @pytest.mark.parametrize(("url", "named"), REFUSED)
 def test_what_nobody_could_serve_is_refused_by_name(url, named):
     with pytest.raises(DatabaseUrlError, match=f"(?i){re.escape(named)}"):
-        django_database(url)
+        database_settings(url)
 
 
 # --- TLS to MySQL, as far as a connection goes without a server --------------------------
@@ -429,7 +429,7 @@ def test_mysql_is_verified_as_the_url_says_with_the_authority_that_it_names(
 
 def test_an_identity_that_cannot_be_verified_without_an_authority_is_not_promised():
     with pytest.raises(DatabaseUrlError, match="ssl_verify_identity"):
-        django_database("mysql://u:p@h/d?ssl_verify_identity=true")
+        database_settings("mysql://u:p@h/d?ssl_verify_identity=true")
 
 
 def test_the_password_of_a_key_is_kept_with_the_key():
@@ -449,7 +449,7 @@ def test_a_password_goes_to_mysql_in_utf_8(password):
 def test_a_timeout_that_pymysql_would_not_take_is_refused_by_name(name, seconds):
     url = f"mysql://u:p@h/d?{name}={seconds}"
     try:
-        django_database(url)
+        database_settings(url)
     except DatabaseUrlError as refusal:
         assert name in str(refusal)  # noqa: PT017 - whether it is refused is what we ask
     else:
@@ -516,7 +516,7 @@ OPTIONS = set(WRONG)
 
 @pytest.mark.parametrize(("vendor", "options", "path", "expected"), SEEN)
 def test_an_option_is_seen_in_the_connection(vendor, options, path, expected):
-    value: Any = django_database(PLAIN[vendor], options)
+    value: Any = database_settings(PLAIN[vendor], options)
     for name in path.split("."):
         value = value[name]
     assert value == expected
@@ -536,22 +536,22 @@ def test_each_option_is_seen_or_refused_on_each_vendor():
 
 @pytest.mark.parametrize("vendor", ["mysql", "mssql", "sqlite"])
 def test_where_each_thread_keeps_a_connection_a_pool_is_held_by_itself_or_refused(vendor, settings):
-    plain = django_database(PLAIN[vendor])
+    plain = database_settings(PLAIN[vendor])
     wide = {"pool_size": settings.THREADS, "max_overflow": 0, "pool_timeout": 7}
-    assert django_database(PLAIN[vendor], wide) == plain
+    assert database_settings(PLAIN[vendor], wide) == plain
     for narrow in (
         {"pool_size": settings.THREADS - 1, "max_overflow": 0},
         {"max_overflow": settings.THREADS - 6},
     ):
         with pytest.raises(DatabaseUrlError, match="pool_size with max_overflow"):
-            django_database(PLAIN[vendor], narrow)
+            database_settings(PLAIN[vendor], narrow)
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
 @pytest.mark.parametrize(("name", "value"), [*UNHEARD_OF.items(), *WRONG.items()])
 def test_an_option_that_cannot_be_honoured_is_refused_by_name(vendor, name, value):
     with pytest.raises(DatabaseUrlError, match=name):
-        django_database(PLAIN[vendor], {name: value})
+        database_settings(PLAIN[vendor], {name: value})
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
@@ -561,7 +561,7 @@ def test_an_option_that_cannot_be_honoured_is_refused_by_name(vendor, name, valu
 @example("")
 def test_any_unknown_option_is_refused_by_name(vendor, name):
     with pytest.raises(DatabaseUrlError) as raised:
-        django_database(PLAIN[vendor], {name: 1})
+        database_settings(PLAIN[vendor], {name: 1})
     assert f"connection_options.{name} " in str(raised.value)
 
 
@@ -582,7 +582,7 @@ json_values = st.recursive(
 @example({"connect_args": {"encrypt": None}})
 def test_whatever_stands_in_an_option_it_is_honoured_or_refused_in_a_sentence(vendor, options):
     try:
-        entry = django_database(PLAIN[vendor], options)
+        entry = database_settings(PLAIN[vendor], options)
     except DatabaseUrlError as refusal:
         assert str(refusal).strip()  # noqa: PT017 - whether it is refused is what we ask
     else:
@@ -642,7 +642,7 @@ def refusal(url: str, options: Any, password: str) -> str:
     plain, braced = password, "{" + password.replace("}", "}}") + "}"
     address = placed(url, quote(plain, safe=""), quote(braced, safe=""))
     with pytest.raises(DatabaseUrlError) as raised:
-        django_database(address, filled(options))
+        database_settings(address, filled(options))
     return str(raised.value)
 
 
@@ -674,7 +674,7 @@ def test_a_password_that_nobody_encoded_is_not_shown(vendor, password):
         odbc(f"SERVER=h,port;DATABASE=d;UID=u;PWD={password}"),
     ):
         try:
-            django_database(url)
+            database_settings(url)
         except DatabaseUrlError as refused:
             assert password not in str(refused)  # noqa: PT017 - some make another valid URL
 
@@ -686,7 +686,7 @@ def test_a_password_that_nobody_encoded_is_not_shown(vendor, password):
 @example("mysql://u:p@h/d?read_timeout=²")
 def test_any_text_is_a_database_or_is_refused_in_a_sentence(url):
     try:
-        entry = django_database(url)
+        entry = database_settings(url)
     except DatabaseUrlError as refused:
         assert str(refused).strip()  # noqa: PT017 - whether it is refused is what we ask
     else:

@@ -97,13 +97,13 @@ def _write(task: Task, writer: str, order: Sequence[str]) -> list[Acknowledged]:
     """Say one message to each memory_id of `order`."""
     from django.db import connections
 
-    from convstore.database.url import connect
+    from convstore.database.url import database_alias
     from convstore.exchange.portable_orm import PortableOrm
     from convstore.messages import Message, Part
     from convstore.store import ConversationStore, statements_for
 
     variant = PortableOrm if task.portable else statements_for
-    store = ConversationStore(connect(task.url), variant)
+    store = ConversationStore(database_alias(task.url), variant)
     store.check()  # connected before the start
     barriers[task.writers].wait()
     replies = []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.db import connections
 
-from convstore.database.url import connect
+from convstore.database.url import database_alias
 from convstore.models import Message
 from tests.conftest import DATABASES, note_exercised
 from tests.crashes.checker import Histories
@@ -68,7 +68,7 @@ def stored(url: str) -> Histories:
 
     Asserts that the positions in each are 1, 2, 3 ...
     """
-    alias = connect(url)
+    alias = database_alias(url)
     rows = Message.objects.using(alias).order_by("conversation_id", "position")
     histories: defaultdict[str, list[str]] = defaultdict(list)
     for memory_id, position, body in rows.values_list(

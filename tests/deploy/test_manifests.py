@@ -18,7 +18,7 @@ import jsonschema
 import pytest
 import yaml
 
-from convstore.database.url import django_database
+from convstore.database.url import database_settings
 from memory_api.memories import from_settings, load
 from tests.deploy.manifests import JUDGES, documents, name, seldon, validate
 from tests.service import ROOT
@@ -145,7 +145,7 @@ def test_the_server_and_its_secret_name_the_database_of_the_document():
     assert container["image"] == f"convstore:{VERSION}"
     (reference,) = [it["valueFrom"]["secretKeyRef"] for it in container["env"] if "valueFrom" in it]
     url = found[f"Secret {reference['name']}"]["stringData"][reference["key"]]
-    entry = django_database(url)
+    entry = database_settings(url)
     postgres = found["Deployment postgres"]["spec"]["template"]["spec"]["containers"][0]
     assert {it["name"]: it["value"] for it in postgres["env"]} == {
         "POSTGRES_USER": entry["USER"],

@@ -10,7 +10,7 @@ from django.db import DEFAULT_DB_ALIAS
 from django.http import Http404, HttpRequest, QueryDict
 from django.test import override_settings
 
-from convstore.database.url import connect
+from convstore.database.url import database_alias
 from inspection.databases import Database, chosen, databases
 from memory_api.memories import memories
 from tests.service import write_memory
@@ -42,7 +42,7 @@ SECRET = "postgresql://app:secret@db.example:5433/chat"
 
 def test_djangos_own_comes_first_also_where_no_memory_keeps_to_it(named):
     named(elsewhere={"url": SECRET})
-    assert [each.alias for each in databases()] == [DEFAULT_DB_ALIAS, connect(SECRET)]
+    assert [each.alias for each in databases()] == [DEFAULT_DB_ALIAS, database_alias(SECRET)]
     assert databases()[0].memories == ()
 
 

@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
-from convstore.database.url import connect
+from convstore.database.url import database_alias
 from convstore.messages import Message, Part
 from convstore.models import Conversation
 from convstore.models import Message as Row
@@ -103,7 +103,7 @@ def test_what_is_much_is_the_databases_own_estimate_and_marked(database):
 
 def test_where_there_is_no_estimate_there_is_at_least_a_number(new_database):
     """PostgreSQL has none of a table that nobody has analyzed."""
-    database = connect(new_database("postgresql"))
+    database = database_alias(new_database("postgresql"))
     call_command("migrate", "convstore", database=database, verbosity=0)
     with connections[database].cursor() as cursor:
         for table in TABLES:
@@ -115,11 +115,11 @@ def test_where_there_is_no_estimate_there_is_at_least_a_number(new_database):
 
 
 def test_a_database_without_tables_says_what_to_do(new_database, database_kind):
-    found = glance(Database(connect(new_database(database_kind)), ()))
+    found = glance(Database(database_alias(new_database(database_kind)), ()))
     assert "run 'manage.py migrate_memories'" in found.fault
     assert (found.conversations, found.days, found.last_active) == (Number(0), (), ())
 
 
 def test_a_database_that_is_down_says_so():
-    found = glance(Database(connect("postgresql://u:secret@127.0.0.1:1/d"), ()))
+    found = glance(Database(database_alias("postgresql://u:secret@127.0.0.1:1/d"), ()))
     assert found.fault == "The database closed the connection; the log has the reason."

@@ -96,7 +96,7 @@ def test_calls_of_any_form_are_shown(odd):
 
 def test_what_else_a_message_keeps_is_shown_as_json():
     (turn,) = shown(text("Hello!", name=["Ada"]))
-    assert turn.also == '{\n  "name": [\n    "Ada"\n  ]\n}'
+    assert turn.extra == '{\n  "name": [\n    "Ada"\n  ]\n}'
 
 
 # --- Parts -------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.db import connections
 
-from convstore.database.url import connect
+from convstore.database.url import database_alias
 from tests.doors import DOORS, Door, opened, stored
 from tests.mlserver import MLServer
 from tests.refusals import MAX_BODY_BYTES, MAX_PARTS
@@ -25,7 +25,7 @@ def rows(service: Service) -> Iterator[Rows]:
 
 def counted(service: Process) -> Iterator[Rows]:
     yield lambda: stored(service)
-    connections[connect(service.environment["DATABASE_URL"])].close()
+    connections[database_alias(service.environment["DATABASE_URL"])].close()
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2 as pb
 
-from convstore.database.url import connect
+from convstore.database.url import database_alias
 from convstore.models import Conversation
 from tests.bodies import document, new_id, packed, recall, said, several, tensor
 from tests.doors import GRPC_DOORS, JSON_DOORS, MLSERVER_DOORS, HttpDoor, at, infer_request
@@ -765,7 +765,7 @@ def test_a_memory_that_is_down_does_not_take_the_others_along(door):
 def test_a_conversation_that_stays_locked_is_unavailable_for_writers(
     limited, limited_door, limited_rows
 ):
-    alias = connect(limited.environment["DATABASE_URL"])
+    alias = database_alias(limited.environment["DATABASE_URL"])
     memory_id = new_id()
     limited_door.infer(said(memory_id, "before"))
     before = limited_rows()
@@ -789,7 +789,7 @@ def test_a_conversation_that_stays_locked_is_unavailable_for_writers(
 @contextmanager
 def broken(service: Process) -> Iterator[None]:
     """A column of the service's table has another name than the service knows."""
-    connection = connections[connect(service.environment["DATABASE_URL"])]
+    connection = connections[database_alias(service.environment["DATABASE_URL"])]
     rename = "ALTER TABLE convstore_message RENAME COLUMN {} TO {}"
     with connection.cursor() as cursor:
         cursor.execute(rename.format("body", "body_"))

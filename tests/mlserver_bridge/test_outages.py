@@ -24,7 +24,7 @@ import pytest
 import requests
 from django.db import connections
 
-from convstore.database.url import connect
+from convstore.database.url import database_alias
 from tests.bodies import new_id, said
 from tests.crashes.checker import WINDOW, Outage, unexplained
 from tests.crashes.databases import SERVERS, database, kill, made_on, restart
@@ -261,7 +261,7 @@ def test_a_memory_that_may_make_no_tables_says_what_to_run_and_is_loaded_after_t
 
 def tables(url: str) -> set[str]:
     """The names of the tables in the database at `url`."""
-    connection = connections[connect(url)]
+    connection = connections[database_alias(url)]
     try:
         return set(connection.introspection.table_names())
     finally:
@@ -293,7 +293,7 @@ def test_replicas_that_start_at_once_on_an_empty_database_all_come_up(kind, tmp_
 
 def migrations(url: str) -> list[str]:
     """The migrations that were run, as often as they were."""
-    connection = connections[connect(url)]
+    connection = connections[database_alias(url)]
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT name FROM django_migrations WHERE app = 'convstore'")

@@ -20,7 +20,7 @@ class Command(migrate.Command):
         if options["plan"] or options["check_unapplied"]:  # they change nothing
             super().handle(*args, **options)
             return
-        with patient(alias), alone(alias, lambda: self.say_waiting(options)):
+        with without_time_limits(alias), alone(alias, lambda: self.say_waiting(options)):
             super().handle(*args, **options)
 
     def say_waiting(self, options: dict[str, Any]) -> None:
@@ -29,7 +29,7 @@ class Command(migrate.Command):
 
 
 @contextmanager
-def patient(alias: str) -> Iterator[None]:
+def without_time_limits(alias: str) -> Iterator[None]:
     """This thread's connection without the time limits that are for requests."""
     connection = connections[alias]
     limited = connection.settings_dict
