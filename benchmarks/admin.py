@@ -45,9 +45,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from convstore import models
+from convstore.database.migration_lock import without_time_limits
 from convstore.messages import Message, Part
 from convstore.store import conversation_key
-from memory_api.management.commands.migrate import without_time_limits
 
 # Each page is asked for so often, on the small and the large database in turn, in each pass.
 WARM_UP, ROUNDS, PASSES = 2, 5, 3

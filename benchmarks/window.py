@@ -214,7 +214,7 @@ def print_plans(using: str, memory_id: str) -> None:
     to = ConversationRef(conversation_key(memory_id), memory_id, datetime.now(UTC))
     new = NewMessage("user", message().to_json(), uuid.uuid4(), uuid.uuid4())
     sql = SharedSql(using)
-    values = sql.where(to, WINDOW) | sql.row(new, 0) | sql.own([new])
+    values = sql.parameters(to, WINDOW) | sql.message_parameters(new, 0) | sql.own_key([new])
     # In the order of an exchange: the last statement finds the message of the one before.
     statements = (
         ("the window", READ),

@@ -1,21 +1,21 @@
 """What can go wrong in the store, one class per reason.
 
 StoreError
- ├── DatabaseUrlError    a URL or an option cannot be honoured; said at load
+ ├── DatabaseUrlError    a URL or an option cannot be honoured; raised when it is read
  ├── Unavailable         the database cannot serve now; the same call may succeed later
- ├── MessageTooLarge     the database takes no message of that size
- └── IdentityClash       two memory_ids share one hash; never served, never mixed
+ ├── MessageTooLarge     the database cannot store a message of that size
+ └── IdentityClash       two memory_ids have the same hash; the second is never served
 """
 
 from __future__ import annotations
 
 
 class StoreError(Exception):
-    """Base of the store's errors. The text is one sentence that is safe to show."""
+    """Base of the store's errors. The text is one sentence that may be shown to a client."""
 
 
 class DatabaseUrlError(StoreError):
-    """A database URL, or an option beside it, cannot be honoured. Never holds a password."""
+    """A database URL or an option cannot be honoured. The text never contains a password."""
 
 
 class Unavailable(StoreError):
@@ -23,8 +23,8 @@ class Unavailable(StoreError):
 
 
 class MessageTooLarge(StoreError):
-    """The database takes no message of that size, whenever it is sent."""
+    """The database cannot store a message of that size, now or later."""
 
 
 class IdentityClash(StoreError):
-    """Another conversation already has the key that this memory_id hashes to."""
+    """Another conversation has the key that this memory_id hashes to."""

@@ -1,6 +1,6 @@
 """Message and Part: what is said, as frozen values, and their one JSON form.
 
-Knows nothing of storage: a message has no id and no time, and two messages with the
+They know nothing of storage: a message has no id and no time, and two messages with the
 same content are equal.
 """
 
@@ -11,6 +11,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+# The longest memory_id, and as much of a role as its column holds, in characters.
+MAX_NAME_CHARACTERS = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +35,9 @@ class Message:
     def to_json(self) -> str:
         """The element of `history`: `{"role": ..., "content": [{"type": ..., "value": ...}]}`.
 
-        Spaced as `json.dumps` does, then the names of `extra` in their order. Text stays
-        text; a message that is not valid UTF-8 (a lone surrogate) is escaped whole, so the
-        result always is.
+        The spacing is that of `json.dumps`; the fields of `extra` follow in their order. The
+        result is always valid UTF-8: a message with a lone surrogate is written with all its
+        non-ASCII characters escaped.
         """
         element = {
             "role": self.role,
@@ -45,14 +48,14 @@ class Message:
 
     @classmethod
     def from_json(cls, body: str) -> Message:
-        """The message of which `to_json` made `body`."""
+        """The message that `to_json` turned into `body`."""
         element = json.loads(body)
         role, content = element.pop("role"), element.pop("content")
         return cls(role, [Part(part["type"], part["value"]) for part in content], element)
 
 
-# How `to_json` begins, and a part as it spells it, whose value may be cut off. Quotation marks
-# inside of a string have a backslash in front.
+# How the text of `to_json` begins, and how it spells a part, whose value may be cut off. In a
+# JSON string every quotation mark has a backslash in front.
 STRING = r'[^"\\]*(?:\\.[^"\\]*)*'
 BEGIN = re.compile(rf'{{"role": "{STRING}", "content": \[')
 PART = re.compile(rf'(?:, )?{{"type": "({STRING})", "value": "({STRING})("}})?')
@@ -60,7 +63,7 @@ CUT_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\u[0-9a-f]{0,3}$")
 
 
 def parts_in(beginning: str) -> Iterator[Part]:
-    """The parts in the beginning of a message's JSON; the last one's value may be cut off."""
+    """The parts in the beginning of a message's JSON; the value of the last may be cut off."""
     found = BEGIN.match(beginning)
     while found and (found := PART.match(beginning, found.end())):
         yield Part(_unescaped(found[1]), _unescaped(CUT_ESCAPE.sub(r"\1", found[2])))
@@ -73,7 +76,7 @@ def _unescaped(text: str) -> str:
 
 
 def dumps(value: object, **style: Any) -> str:
-    """JSON text that can always be written as UTF-8: escaped whole only where it must be."""
+    """JSON text that is always valid UTF-8; non-ASCII is escaped only if it has to be."""
     text = json.dumps(value, ensure_ascii=False, **style)
     return text if is_utf8(text) else json.dumps(value, **style)
 

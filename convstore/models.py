@@ -1,31 +1,33 @@
-"""The rows: columns, constraints, indexes. Only the store and its admin come here."""
+"""The rows: columns, constraints, indexes."""
 
 from __future__ import annotations
 
 from django.db import models
 
-# 255 characters, as SQL Server and Oracle count them: two for each emoji.
-LENGTH = 2 * 255
+from convstore.messages import MAX_NAME_CHARACTERS
+
+# SQL Server and Oracle count in UTF-16 units, two for each emoji.
+NAME_LENGTH = 2 * MAX_NAME_CHARACTERS
 
 
 class Conversation(models.Model):
     """Everything said under one memory_id. Its row is the lock that appends take."""
 
-    # From a hash of memory_id: no database's collation can merge two ids, and the key is
-    # known before the first statement.
+    # A hash of memory_id: no collation can take two ids for one, and the key is known before
+    # the first statement.
     id = models.UUIDField(primary_key=True, editable=False)
-    memory_id = models.CharField(max_length=LENGTH)
+    memory_id = models.CharField(max_length=NAME_LENGTH)
     created_at = models.DateTimeField()
-    # Coarse, rewritten at most once an hour: a row rewritten by each append is what makes
-    # writers of one conversation slow.
+    # Updated at most once an hour: if every append rewrote this row, the writers of one
+    # conversation would be slow.
     active_at = models.DateTimeField()
 
     class Meta:
         indexes = (
             models.Index(fields=["created_at", "id"], name="conversation_created"),
             models.Index(fields=["active_at", "id"], name="conversation_active"),
-            # For people who know the beginning of an id. The class is PostgreSQL's alone, which
-            # would otherwise compare as its locale does, and not use it.
+            # For prefix search. Only PostgreSQL has operator classes; without this one it
+            # would compare by locale, and LIKE could not use the index.
             models.Index(
                 fields=["memory_id"],
                 name="conversation_memory_id",
@@ -38,7 +40,7 @@ class Conversation(models.Model):
 
 
 class Message(models.Model):
-    """One message at one position. Written once, never changed: use create, not save."""
+    """One message at one position. It is written once and never changed."""
 
     pk = models.CompositePrimaryKey("conversation_id", "position")
     conversation = models.ForeignKey(
@@ -48,8 +50,8 @@ class Message(models.Model):
         db_index=False,  # the primary key begins with it
     )
     position = models.BigIntegerField()
-    # For lists and for the pinned first message; body has the role as it was sent.
-    role = models.CharField(max_length=LENGTH)
+    # For lists and for the pinned first message; the body has the role as it was sent.
+    role = models.CharField(max_length=NAME_LENGTH)
     body = models.TextField()
     request_key = models.UUIDField()
     fingerprint = models.UUIDField()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from convstore.database.url import database_settings, make_folder
+from convstore.database.url import prepared_database_settings
 from convstore.errors import DatabaseUrlError
 
 
@@ -68,10 +68,9 @@ MAX_PARTS = positive("MAX_PARTS", 10_000)
 # What `filesys` with its default path uses, so that the admin shows the default memory.
 DATABASE_URL = os.environ.get("DATABASE_URL", "sqlite:///data/conversations.sqlite3")
 try:
-    DATABASES = {"default": database_settings(DATABASE_URL, timeout=DATABASE_TIMEOUT)}
+    DATABASES = {"default": prepared_database_settings(DATABASE_URL, timeout=DATABASE_TIMEOUT)}
 except DatabaseUrlError as error:
     raise ImproperlyConfigured(f"DATABASE_URL: {error}") from None
-make_folder(DATABASES["default"])
 # SQL Server's driver would pool connections by itself, and hand out dead ones.
 DATABASE_CONNECTION_POOLING = False
 

@@ -1,7 +1,7 @@
-"""ConversationStore: append, window, exchange. The only door to the data.
+"""ConversationStore: append, window, exchange. The only writer of messages.
 
-An exchange is atomic and in order, exact under any number of writers, costs the same
-whatever the length of the conversation, and is on disk once it has answered.
+An exchange is atomic and in order, is exact under any number of writers, costs the same
+whatever the length of the conversation, and is on disk once it has returned.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.conf import settings
+from asgiref.sync import sync_to_async
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 
-from convstore.database import faults
+from convstore.conf import database_timeout
+from convstore.database.fault import BUSY, Fault
+from convstore.database.faults import classify
 from convstore.errors import IdentityClash, Unavailable
-from convstore.exchange.portable_orm import PortableOrm
-from convstore.exchange.shared_sql import MySqlBatch, PostgresBatch, SqliteInProcess
 from convstore.exchange.statements import (
     ConversationRef,
     NewMessage,
@@ -31,58 +31,44 @@ from convstore.exchange.statements import (
     StoredMessage,
     pinned_window,
 )
-from convstore.messages import Message, is_utf8
+from convstore.exchange.variants import statements_for
+from convstore.messages import MAX_NAME_CHARACTERS, Message, is_utf8
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 # The first and the longest pause between two tries of a transaction, in seconds.
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.5
+MIN_PAUSE, MAX_PAUSE = 0.01, 0.5
 
 
-def statements_for(using: str) -> Statements:
-    """The fastest variant that the connection `using` can run."""
-    connection = connections[using]
-    if connection.vendor == "sqlite":
-        return SqliteInProcess(using)
-    # Server-side binding takes one statement at a time; the batch needs several.
-    features: Any = connection.features
-    if connection.vendor == "postgresql" and not features.uses_server_side_binding:
-        return PostgresBatch(using)
-    if connection.vendor == "mysql":
-        return MySqlBatch(using)
-    return PortableOrm(using)
-
-
-def unobserved(seconds: float, retries: int) -> None:
-    """Nobody is told how long the database took."""
+def ignore_call(seconds: float, retries: int) -> None:
+    """The observer of a store that nobody measures."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConversationStore:
     """The conversations of one database, `using` being its alias in Django's `connections`.
 
-    `variant` picks how statements are run; by default the fastest that the database has.
-    `observe` is told of each call to the database: its seconds, and how often it was run again.
-    Not to be used inside `transaction.atomic()`: an answer would precede its COMMIT.
+    `variant` picks how statements run; by default the fastest that the database can run.
+    `observe` is called after each call to the database with its seconds and its retries.
     """
 
     using: str = DEFAULT_DB_ALIAS
     variant: Callable[[str], Statements] = statements_for
-    observe: Callable[[float, int], None] = field(default=unobserved, compare=False)
+    observe: Callable[[float, int], None] = field(default=ignore_call, compare=False)
 
     def append(self, memory_id: str, messages: Sequence[Message]) -> int:
-        """Add messages, all or none; the position of the last. Raises as `exchange` does."""
+        """Add messages, all or none; returns the last one's position. Raises as `exchange`."""
         return self.exchange(memory_id, messages, 1)[-1].position
 
     def window(self, memory_id: str, size: int) -> list[StoredMessage]:
         """The window of at most `size` (>= 1) messages, oldest first; [] for an unknown id.
 
-        It is the last `size` messages; when the first message has the role system or
-        developer, `size` >= 2 and it is older than those, it comes first and the last
-        `size` - 1 follow. Raises Unavailable.
+        It is the last `size` messages. If the conversation's first message has the role
+        system or developer and is older than those, and `size` is at least 2, the window is
+        that message and the last `size` - 1. Raises Unavailable.
         """
-        to = _address(memory_id)
-        rows = self._tried(lambda statements: statements.window(to, size))
+        conversation = _conversation_ref(memory_id)
+        rows = self._run(lambda statements: statements.window(conversation, size))
         return pinned_window(rows, size)
 
     def exchange(
@@ -92,84 +78,111 @@ class ConversationStore:
         size: int,
         request_key: UUID | None = None,
     ) -> list[StoredMessage]:
-        """Add messages (at least one), all or none, and answer with the window that ends in them.
+        """Add messages (at least one), all or none; returns the window that ends in them.
 
-        A second call with the same `request_key` adds nothing and answers as the first did;
-        by default each call has a key of its own. Raises Unavailable, after which the
-        messages are stored or not: only a call with the same key can tell, and is safe.
-        Raises IdentityClash, and MessageTooLarge, after which nothing was added.
+        A second call with the same `request_key` adds nothing and returns what the first one
+        returned; by default each call has a key of its own.
+
+        Raises Unavailable, after which the messages may or may not be stored: call again
+        with the same `request_key`, which is safe. Raises MessageTooLarge and IdentityClash,
+        after which nothing is stored. Raises RuntimeError inside `transaction.atomic()`.
         """
         if not messages:
-            raise ValueError("an exchange adds at least one message; window only reads")
-        to = _address(memory_id)
+            raise ValueError("an exchange adds at least one message; use window() to read")
+        if connections[self.using].in_atomic_block:
+            raise RuntimeError(
+                "an exchange inside transaction.atomic() would return before its COMMIT:"
+                " call it outside of atomic() and without ATOMIC_REQUESTS"
+            )
+        conversation = _conversation_ref(memory_id)
+        # The keys are made before the first try, so that a retry finds what an earlier try
+        # stored, even if the answer to its COMMIT was lost.
         new = _new_messages(messages, request_key or uuid.uuid4())
-        # The keys are made once: a try whose COMMIT succeeded unheard is found by the next.
-        rows = self._tried(lambda statements: statements.exchange(to, new, size))
+        rows = self._run(lambda statements: statements.exchange(conversation, new, size))
         if not rows:
-            raise IdentityClash("this memory_id has the key of another conversation")
+            raise IdentityClash("another conversation has the key that this memory_id hashes to")
         return pinned_window(rows, size)
 
+    async def aappend(self, memory_id: str, messages: Sequence[Message]) -> int:
+        """`append` for asynchronous code; it runs in a thread, as Django's ORM does."""
+        return await sync_to_async(self.append)(memory_id, messages)
+
+    async def awindow(self, memory_id: str, size: int) -> list[StoredMessage]:
+        """`window` for asynchronous code; it runs in a thread, as Django's ORM does."""
+        return await sync_to_async(self.window)(memory_id, size)
+
+    async def aexchange(
+        self,
+        memory_id: str,
+        messages: Sequence[Message],
+        size: int,
+        request_key: UUID | None = None,
+    ) -> list[StoredMessage]:
+        """`exchange` for asynchronous code; it runs in a thread, as Django's ORM does."""
+        return await sync_to_async(self.exchange)(memory_id, messages, size, request_key)
+
     def check(self) -> None:
-        """Ask the database whether it can serve at all. Raises Unavailable."""
+        """Ask the database whether it can serve. Raises Unavailable."""
         try:
-            replace(self, observe=unobserved).window("", 1)
+            replace(self, observe=ignore_call).window("", 1)
         except Error as error:
             raise Unavailable("the database's tables are not those of this version") from error
 
-    def _tried(self, work: Callable[[Statements], Answer]) -> Answer:
-        """The answer of one whole transaction, tried again while that may help."""
+    def _run(self, work: Callable[[Statements], Result]) -> Result:
+        """The result of one transaction, retried within DATABASE_TIMEOUT while that may help."""
         begun, retries = time.monotonic(), 0
         try:
             while True:
                 try:
-                    return self._once(work)
-                except _Again as again:
-                    pause = min(SHORTEST_PAUSE * 2**retries, LONGEST_PAUSE)
-                    if time.monotonic() + pause > begun + settings.DATABASE_TIMEOUT:
-                        raise again.fault.reason(again.fault.says) from again.__cause__
+                    return self._run_once(work)
+                except _Retry as retry:
+                    pause = min(MIN_PAUSE * 2**retries, MAX_PAUSE)
+                    if time.monotonic() + pause > begun + database_timeout():
+                        fault = retry.fault
+                        raise fault.error_class(fault.sentence) from retry.__cause__
                 time.sleep(random.uniform(0, pause))  # noqa: S311 - jitter, not a secret
                 retries += 1
         finally:
             self.observe(time.monotonic() - begun, retries)
 
-    def _once(self, work: Callable[[Statements], Answer]) -> Answer:
-        """The answer of one try. Raises _Again where another may succeed."""
+    def _run_once(self, work: Callable[[Statements], Result]) -> Result:
+        """The result of one try. Raises _Retry if another try may succeed."""
         connection: Any = connections[self.using]
         try:
             connection.ensure_connection()
         except Error as error:
             raise Unavailable("the database cannot be reached") from error
-        # A dead connection is found out by using it, and all is repeated on a new one:
-        # Django's check of it beforehand would be a round trip more.
+        # Django would test the connection before its first use, which is one more round trip.
+        # Without the test, a dead connection fails in use and the retry opens a new one.
         connection.health_check_done = True
         try:
             return work(self.variant(self.using))
         except TimeoutError as error:
-            raise Unavailable(faults.BUSY.says) from error
-        # Django lets a few errors through as the driver raised them.
+            raise Unavailable(BUSY.sentence) from error
+        # Django passes a few errors on as the driver raised them.
         except (Error, connection.Database.Error) as error:
-            fault = faults.classify(connection.vendor, error)
+            fault = classify(self.using, error)
             lost = fault is not None and fault.connection_lost
-            if lost or not connection.autocommit:  # or left inside the transaction
+            if lost or not connection.autocommit:  # or still inside the transaction
                 with suppress(Error, connection.Database.Error):
                     connection.close()
             if fault is None:
                 raise
-            raise (_Again(fault) if fault.again else fault.reason(fault.says)) from error
+            raise (_Retry(fault) if fault.retry else fault.error_class(fault.sentence)) from error
 
 
-class _Again(Exception):
-    """One try failed with `fault`, and the next may not."""
+class _Retry(Exception):
+    """One try failed with `fault`; the next one may succeed."""
 
-    def __init__(self, fault: faults.Fault) -> None:
+    def __init__(self, fault: Fault) -> None:
         self.fault = fault
 
 
 def conversation_key(memory_id: str) -> UUID:
     """The primary key of a conversation: a UUID (version 8) from the id's SHA-256.
 
-    121 bits of the hash, and the version and variant that make it a UUID: MariaDB's type
-    refuses a quarter of hashes as they are, and of version 8 those whose ninth byte is 80.
+    It has 121 bits of the hash. The other seven are fixed: MariaDB's UUID type accepts only
+    a part of all 128-bit values, and of version 8 it refuses those whose ninth byte is 0x80.
     """
     bits = int.from_bytes(hashlib.sha256(memory_id.encode()).digest()[:16])
     bits = bits & ~(0xF << 76) | (8 << 76)
@@ -177,19 +190,19 @@ def conversation_key(memory_id: str) -> UUID:
     return UUID(int=bits)
 
 
-def _address(memory_id: str) -> ConversationRef:
+def _conversation_ref(memory_id: str) -> ConversationRef:
     return ConversationRef(conversation_key(memory_id), memory_id, datetime.now(UTC))
 
 
 def _new_messages(messages: Sequence[Message], request_key: UUID) -> list[NewMessage]:
-    """The rows of one request: each with a key of its own, all with the request's fingerprint."""
+    """The rows of one request, each with its own key and all with one fingerprint."""
     bodies = [message.to_json() for message in messages]
     digest = hashlib.sha256("\n".join(bodies).encode()).digest()
     return [
         NewMessage(
-            role=_column(message.role),
+            role=_role_column(message.role),
             body=body,
-            # The first message has the request's key itself, the next ones derive theirs.
+            # The first message has the request's key; the others derive theirs from it.
             request_key=uuid.uuid5(request_key, str(n)) if n else request_key,
             fingerprint=UUID(bytes=digest[:16], version=4),
         )
@@ -197,7 +210,7 @@ def _new_messages(messages: Sequence[Message], request_key: UUID) -> list[NewMes
     ]
 
 
-def _column(role: str) -> str:
-    """The role as far as a column can hold it; the body has it as it came."""
+def _role_column(role: str) -> str:
+    """The role as a column can hold it; the body holds it as it came."""
     text = role if is_utf8(role) else role.encode("utf-8", "replace").decode()
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:255]
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:MAX_NAME_CHARACTERS]

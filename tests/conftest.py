@@ -23,11 +23,12 @@ from django.core.management import call_command
 from django.db import connections
 from sqlalchemy.engine import URL, make_url
 
+from convstore.database.migration_lock import without_time_limits
 from convstore.database.url import database_alias
 from convstore.exchange.portable_orm import PortableOrm
+from convstore.exchange.variants import statements_for
 from convstore.models import Conversation, Message
-from convstore.store import ConversationStore, statements_for
-from memory_api.management.commands.migrate import without_time_limits
+from convstore.store import ConversationStore
 from tests.deploy.containers import can_be_started
 from tests.doors import DOORS, Door, opened
 from tests.mariadb import MariaDb, mariadbd

@@ -1,1 +1,1 @@
-"""Django database backends of our own, where Django's needs something more."""
+"""Everything about databases: URLs, faults, checks, the migration lock; one folder a vendor."""

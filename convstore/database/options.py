@@ -1,4 +1,4 @@
-"""Engine options and driver arguments: honoured or refused by name, never dropped."""
+"""Engine options and driver arguments: each is honoured or refused by name, none is ignored."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from importlib.util import find_spec
 from math import isfinite
 from typing import Any
 
-from django.conf import settings
 from sqlalchemy.engine import URL
 
+from convstore.conf import threads
 from convstore.errors import DatabaseUrlError
 
-TRUTHS = {"true": True, "yes": True, "on": True, "1": True} | {
+BOOLEANS = {"true": True, "yes": True, "on": True, "1": True} | {
     "false": False, "no": False, "off": False, "0": False
 }  # fmt: skip
 
 # No more digits than any driver takes.
-WHOLE = re.compile(r"[0-9]{1,18}")
+INTEGER = re.compile(r"[0-9]{1,18}")
 DECIMAL = re.compile(r"[0-9]{1,18}\.[0-9]{1,18}")
-MOST_SECONDS = 365 * 24 * 60 * 60
+MAX_SECONDS = 365 * 24 * 60 * 60
 
 
-class Unused(dict[str, Any]):
-    """Options or arguments, taken out one by one as they are honoured.
+class Options(dict[str, Any]):
+    """Options or arguments, of which each is removed when it is honoured.
 
-    `label` is what an error calls one; `texts` says that values may be given as text, as
-    all those of a URL are.
+    `label` stands before the name of an option in an error. With `texts`, values may be
+    texts that spell a number or a truth value, as in the query of a URL.
     """
 
     def __init__(self, values: Mapping[str, Any], label: str, *, texts: bool = False) -> None:
@@ -35,15 +35,15 @@ class Unused(dict[str, Any]):
         self.label, self.texts = label, texts
 
     def take(self, name: str, default: Any, *kinds: type) -> Any:
-        """The value, taken out; DatabaseUrlError when it is of another type."""
+        """Remove the option and return its value. Raises DatabaseUrlError for another type."""
         value = self.pop(name, None)
         if value is None:
             return default
         if self.texts and isinstance(value, str) and str not in kinds:
-            value = _read(value, kinds)
+            value = _parse(value, kinds)
         if kinds == (float,) and type(value) is int:
             value = float(value)
-        # bool is an int to Python, and not to anybody who writes "pool_size": true.
+        # To Python a bool is an int; to people, "pool_size": true is a mistake.
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             names = " or ".join(kind.__name__ for kind in kinds)
             raise DatabaseUrlError(f"{self.label}{name} must be of type {names}")
@@ -51,32 +51,34 @@ class Unused(dict[str, Any]):
             raise DatabaseUrlError(f"{self.label}{name} must be a finite number")
         return value
 
-    def take_all(self, kinds: Mapping[str, type]) -> dict[str, Any]:
-        """Those of `kinds` that are there, each of its type, taken out."""
+    def take_present(self, kinds: Mapping[str, type]) -> dict[str, Any]:
+        """Remove and return those of `kinds` that are given, each of its type."""
         return {name: self.take(name, None, kinds[name]) for name in kinds if name in self}
 
-    def only(self, name: str, *allowed: object) -> None:
-        """Take one out that may have but these values, all of them what we do anyway."""
+    def take_one_of(self, name: str, *allowed: object) -> None:
+        """Remove an option that may only ask for what we do anyway, in one of these spellings."""
         value = self.pop(name, allowed[0])
         if value not in allowed:
             choice = " or ".join(map(repr, dict.fromkeys(allowed)))
             raise DatabaseUrlError(f"{self.label}{name} can only be {choice}")
 
     def refuse_rest(self, vendor: str) -> None:
+        """Raise DatabaseUrlError if an option is left that nobody has honoured."""
         for name in self:
             raise DatabaseUrlError(f"{self.label}{name} cannot be honoured on {vendor}")
 
 
-def _read(text: str, kinds: tuple[type, ...]) -> object:
-    """A URL's text as the truth value or the number that it spells, else as it is."""
+def _parse(text: str, kinds: tuple[type, ...]) -> object:
+    """The truth value or the number that a URL's text spells, else the text itself."""
     if bool in kinds:
-        return TRUTHS.get(text.lower(), text)
+        return BOOLEANS.get(text.lower(), text)
     if float in kinds and DECIMAL.fullmatch(text):
         return float(text)
-    return int(text) if WHOLE.fullmatch(text) else text
+    return int(text) if INTEGER.fullmatch(text) else text
 
 
-def entry(engine: str, url: URL, database: str | None) -> dict[str, Any]:
+def base_entry(engine: str, url: URL, database: str | None) -> dict[str, Any]:
+    """The part of an entry of DATABASES that all servers have in common."""
     return {
         "ENGINE": engine,
         "NAME": database or "",
@@ -88,14 +90,14 @@ def entry(engine: str, url: URL, database: str | None) -> dict[str, Any]:
     }
 
 
-def driver_arguments(url: URL, options: Unused) -> Unused:
-    """The arguments for the driver: the URL's, and those of `connect_args`."""
+def take_driver_arguments(url: URL, options: Options) -> Options:
+    """The arguments for the driver: those of the URL, then those of `connect_args`."""
     given = {**url.query, **options.take("connect_args", {}, dict)}
-    return Unused(given, "connection argument ", texts=True)
+    return Options(given, "connection argument ", texts=True)
 
 
-def most_connections(options: Unused) -> int | None:
-    """How many connections a pool may have; None for no pool, or no limit."""
+def take_pool_limit(options: Options) -> int | None:
+    """The most connections of a pool; None for no pool, or for no limit."""
     if not any(name in options for name in ("pool_size", "max_overflow", "pool_timeout")):
         return None
     size = options.take("pool_size", 5, int)
@@ -105,18 +107,18 @@ def most_connections(options: Unused) -> int | None:
     return None if size == 0 or overflow == -1 else size + overflow
 
 
-def pool_wait(options: Unused, default: float) -> float:
-    """For how many seconds a thread waits for a connection of the pool."""
+def take_pool_timeout(options: Options, default: float) -> float:
+    """How many seconds a thread waits for a connection of the pool."""
     wait: float = options.take("pool_timeout", default, int, float)
-    if not 0 <= wait <= MOST_SECONDS:
+    if not 0 <= wait <= MAX_SECONDS:
         raise DatabaseUrlError(
-            f"connection_options.pool_timeout must be from 0 to {MOST_SECONDS} seconds"
+            f"connection_options.pool_timeout must be from 0 to {MAX_SECONDS} seconds"
         )
     return wait
 
 
-def replaced_after(options: Unused) -> int | None:
-    """After how many seconds a connection is replaced; None for never."""
+def take_pool_recycle(options: Options) -> int | None:
+    """How many seconds a connection is used before it is replaced; None for ever."""
     seconds: int = options.take("pool_recycle", -1, int)
     if seconds == 0 or seconds < -1:
         raise DatabaseUrlError(
@@ -125,47 +127,66 @@ def replaced_after(options: Unused) -> int | None:
     return None if seconds == -1 else seconds
 
 
-def one_connection_a_thread(options: Unused, vendor: str, *, checked: bool) -> dict[str, Any]:
-    """The life of connections without a pool: each thread keeps one.
+def connection_per_thread(options: Options, vendor: str, *, checked: bool) -> dict[str, Any]:
+    """How long connections live without a pool: each thread keeps one.
 
-    A limit that the threads of a process cannot reach is held by itself. `checked` is
-    whether Django looks before it uses one, for the admin; the store needs that nowhere.
+    A limit on connections is met if the process has no more threads than that. `checked`:
+    Django tests a connection before the admin uses it; the store does without the test.
     """
-    limit = most_connections(options)
-    pool_wait(options, 0)  # nobody waits for a connection
-    if limit is not None and limit < settings.THREADS:
+    limit = take_pool_limit(options)
+    take_pool_timeout(options, 0)  # accepted, but without a pool nobody waits
+    if limit is not None and limit < threads():
         raise DatabaseUrlError(
-            f"connection_options.pool_size with max_overflow allows {limit} connections, and on"
-            f" {vendor} each of the {settings.THREADS} threads keeps one: lower THREADS or raise it"
+            f"connection_options.pool_size and max_overflow allow {limit} connections, but on"
+            f" {vendor} each of the {threads()} threads keeps one: raise pool_size or lower THREADS"
         )
     return {
-        "CONN_MAX_AGE": replaced_after(options),
+        "CONN_MAX_AGE": take_pool_recycle(options),
         "CONN_HEALTH_CHECKS": options.take("pool_pre_ping", checked, bool),
     }
 
 
-def isolation(options: Unused, *allowed: str) -> None:
-    """Any other than what we use anyway is refused: windows would get holes."""
+def take_isolation_level(options: Options, *allowed: str) -> None:
+    """Refuse any level but READ COMMITTED: under another one, windows miss messages."""
     if isinstance(level := options.get("isolation_level"), str):
         options["isolation_level"] = level.upper().replace("_", " ")
-    options.only("isolation_level", *allowed, "AUTOCOMMIT")
+    options.take_one_of("isolation_level", *allowed, "AUTOCOMMIT")
 
 
-def echo(options: Unused) -> dict[str, bool]:
-    """SQLAlchemy's way to have every statement in the log."""
+def take_echo(options: Options) -> dict[str, bool]:
+    """SQLAlchemy's option to log every statement."""
     return {"ECHO": True} if options.take("echo", False, bool) else {}
 
 
-def need(extra: str, *modules: str) -> None:
-    """Refuse a vendor whose driver is not installed."""
+def require_driver(package: str, *modules: str) -> None:
+    """Raise DatabaseUrlError if a module of the driver, which `package` brings, is missing."""
     for module in modules:
         if find_spec(module) is None:
             raise DatabaseUrlError(
-                f"the driver for this database, {module}, is not installed: it comes with the"
-                f" extra [{extra}], as in: .venv/bin/pip install -e '.[{extra}]'"
+                f"the driver for this database, {module}, is not installed:"
+                f" run pip install '{package}'"
             )
 
 
-def must_name(database: object) -> None:
+def require_database(database: object) -> None:
+    """Raise DatabaseUrlError if the URL names no database."""
     if not database:
         raise DatabaseUrlError("the database URL names no database, as in //user@host/database")
+
+
+def server_location(entry: Mapping[str, Any]) -> str:
+    """The database and the host of a server, for people: no user and no password."""
+    options = entry["OPTIONS"]
+    host = entry["HOST"] or options.get("host") or options.get("unix_socket") or "localhost"
+    port = f":{entry['PORT']}" if entry["PORT"] else ""
+    return f"{entry['NAME'] or options.get('service', '')} on {host}{port}"
+
+
+def without_options(entry: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """The entry without these names in its OPTIONS."""
+    options = {name: value for name, value in entry["OPTIONS"].items() if name not in names}
+    return {**entry, "OPTIONS": options}
+
+
+def do_nothing(entry: Mapping[str, Any]) -> None:
+    """For vendors that need nothing before a connection can be opened."""

@@ -1,7 +1,7 @@
-"""From an SQLAlchemy URL and engine options to a Django connection.
+"""From a database URL and engine options to a database that Django knows by an alias.
 
-The grammar of the URL is SQLAlchemy's, and its own `make_url` reads it. What is ours is
-the mapping, in `convstore.database.vendors`.
+SQLAlchemy's `make_url` parses the URL, so its grammar is SQLAlchemy's. Each vendor's
+`url.py` maps what was parsed to Django.
 """
 
 from __future__ import annotations
@@ -9,35 +9,34 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from convstore.database.options import Unused
-from convstore.database.vendors import VENDORS
+from convstore.conf import database_timeout
+from convstore.database.options import Options
+from convstore.database.vendor import Vendor
+from convstore.database.vendors import vendor_of_url
 from convstore.errors import DatabaseUrlError
 
 
 def database_alias(url: str | URL, options: Mapping[str, Any] | None = None) -> str:
-    """Make a database known to Django's `connections` and return its alias.
+    """The alias of a database in Django's `connections`, to which it is added.
 
-    The same URL and options give the same alias, and Django's own default where it is
-    that database. Makes an SQLite file's folder, opens nothing. Raises DatabaseUrlError.
+    The same URL and options always give the same alias, which is Django's default if that
+    is the same database. Makes an SQLite file's folder, but opens no connection. Raises
+    DatabaseUrlError.
     """
-    wanted = database_settings(url, options)
-    make_folder(wanted)
+    entry = prepared_database_settings(url, options)
     default = connections.settings[DEFAULT_DB_ALIAS]
-    if all(default.get(name) == value for name, value in wanted.items()):
+    if all(default.get(name) == value for name, value in entry.items()):
         return DEFAULT_DB_ALIAS
-    text = json.dumps(wanted, sort_keys=True, default=str)
+    text = json.dumps(entry, sort_keys=True, default=str)
     alias = f"memory_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     if alias not in connections.settings:
-        complete = connections.configure_settings({DEFAULT_DB_ALIAS: {}, alias: wanted})
+        complete = connections.configure_settings({DEFAULT_DB_ALIAS: {}, alias: entry})
         connections.settings[alias] = complete[alias]
     return alias
 
@@ -50,6 +49,21 @@ def database_settings(
     `options` are those of SQLAlchemy's `create_engine`; `timeout` is in seconds, by default
     the setting DATABASE_TIMEOUT. Raises DatabaseUrlError.
     """
+    return _vendor_and_settings(url, options, timeout)[1]
+
+
+def prepared_database_settings(
+    url: str | URL, options: Mapping[str, Any] | None = None, *, timeout: int | None = None
+) -> dict[str, Any]:
+    """The same, after making what must exist before a connection: an SQLite file's folder."""
+    vendor, entry = _vendor_and_settings(url, options, timeout)
+    vendor.prepare(entry)
+    return entry
+
+
+def _vendor_and_settings(
+    url: str | URL, options: Mapping[str, Any] | None, timeout: int | None
+) -> tuple[Vendor, dict[str, Any]]:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
@@ -58,20 +72,11 @@ def database_settings(
             " (percent-encode any of @ : / ? # % in the user or the password)"
         ) from None
     if "\0" in "".join(map(str, (*parsed[:-1], *parsed.query, *parsed.query.values()))):
-        raise DatabaseUrlError("the database URL has a NUL, at which drivers stop reading")
-    vendor = parsed.get_backend_name()
-    if vendor not in VENDORS:
-        known = ", ".join(VENDORS)
-        raise DatabaseUrlError(f"database {vendor!r} is not supported; supported are: {known}")
-    unused = Unused(options or {}, "connection_options.")
-    wait = settings.DATABASE_TIMEOUT if timeout is None else timeout
-    entry = VENDORS[vendor](parsed, unused, wait)
-    unused.refuse_rest(vendor)
-    return entry
-
-
-def make_folder(entry: Mapping[str, Any]) -> None:
-    """Make the folder that an SQLite file lives in; SQLite makes the file only."""
-    if entry["ENGINE"] == "django.db.backends.sqlite3":
-        with suppress(OSError):  # a folder that cannot be made is found out at connect
-            Path(entry["NAME"]).parent.mkdir(parents=True, exist_ok=True)
+        raise DatabaseUrlError("the database URL contains a NUL, at which drivers stop reading")
+    vendor = vendor_of_url(parsed.get_backend_name())
+    unused = Options(options or {}, "connection_options.")
+    entry = vendor.database_settings(
+        parsed, unused, database_timeout() if timeout is None else timeout
+    )
+    unused.refuse_rest(vendor.name)
+    return vendor, entry

@@ -1,7 +1,7 @@
-"""A lock that is given in the order in which it was asked for.
+"""A lock that threads get in the order in which they ask for it.
 
-SQLite lets one writer in at a time and makes the others poll, so that some starve for
-seconds; Python's own lock promises no order either.
+SQLite admits one writer at a time and lets the others poll, so that some starve for
+seconds. Python's own lock does not promise an order either.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 
 class FairLock:
-    """First come, first served, among the threads of one process."""
+    """First come, first served among the threads of one process."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -21,15 +21,15 @@ class FairLock:
         self._waiting: deque[threading.Event] = deque()
 
     @contextmanager
-    def held(self, *, timeout: float) -> Iterator[None]:
-        """Hold the lock; TimeoutError after `timeout` seconds of waiting."""
-        self._acquire(timeout)
+    def acquire(self, *, timeout: float) -> Iterator[None]:
+        """Hold the lock. Raises TimeoutError after `timeout` seconds of waiting."""
+        self._wait_for_turn(timeout)
         try:
             yield
         finally:
             self._release()
 
-    def _acquire(self, timeout: float) -> None:
+    def _wait_for_turn(self, timeout: float) -> None:
         with self._guard:
             if not self._held:
                 self._held = True
@@ -39,7 +39,7 @@ class FairLock:
         if turn.wait(timeout):
             return
         with self._guard:
-            # Between the end of the wait and here the lock may have been handed to us.
+            # The lock may have been handed over after the wait ended.
             if turn.is_set():
                 return
             self._waiting.remove(turn)
@@ -48,6 +48,6 @@ class FairLock:
     def _release(self) -> None:
         with self._guard:
             if self._waiting:
-                self._waiting.popleft().set()  # handed over: it stays held
+                self._waiting.popleft().set()  # handed over, so it stays held
             else:
                 self._held = False

@@ -1,12 +1,16 @@
-"""The seam between the store and one vendor's way of running its operation: `Statements`.
+"""`Statements`: the seam between the store and the ways in which databases run an exchange.
 
-Every variant makes the same four steps in one READ COMMITTED transaction: take the
-conversation's row as the lock (creating it if it is new), add each message at the
-highest position + 1 unless its request_key is there, then, in a statement that starts
-after the lock was taken, read the window that ends in the request's last message. A
-single statement cannot do it: its snapshot is older than the lock, and windows get holes.
+Every variant takes the same four steps in one READ COMMITTED transaction:
 
-Variants know no retries; a transaction that failed is run again, whole, by the store.
+1. lock the conversation's row, creating it if it is new;
+2. find the highest position;
+3. add each message at the next position, unless its request_key exists;
+4. read the window that ends in the request's last message.
+
+Step 4 is a statement of its own. In a single statement the snapshot would be older than the
+lock, and the window would miss messages of other writers.
+
+Variants do not retry; the store repeats a failed transaction from its beginning.
 """
 
 from __future__ import annotations
@@ -18,12 +22,12 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 PINNED_ROLES = ("system", "developer")
-# How coarse Conversation.active_at is.
+# Conversation.active_at is updated at most this often.
 ACTIVE_STEP = timedelta(hours=1)
 
 
 class StoredMessage(NamedTuple):
-    """A message as it stands in the store; `body` is its JSON."""
+    """A message of a window; `body` is its JSON."""
 
     position: int
     role: str
@@ -32,7 +36,7 @@ class StoredMessage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """A row of Message that has no position yet."""
+    """A message to be added, which has no position yet."""
 
     role: str
     body: str
@@ -42,7 +46,7 @@ class NewMessage:
 
 @dataclass(frozen=True, slots=True)
 class ConversationRef:
-    """Which conversation, and when it is spoken to."""
+    """Which conversation, and the time of the request."""
 
     key: UUID
     memory_id: str
@@ -50,19 +54,22 @@ class ConversationRef:
 
 
 class Statements(Protocol):
-    """The seam. `rows` come newest first or in any order, the first message perhaps extra:
-    `pinned_window` makes the window of them."""
+    """One way to run an exchange.
+
+    Both methods return the rows that `pinned_window` needs, in any order: the last `size`
+    messages and perhaps the conversation's first one.
+    """
 
     def exchange(
-        self, to: ConversationRef, new: Sequence[NewMessage], size: int
+        self, conversation: ConversationRef, new: Sequence[NewMessage], size: int
     ) -> list[StoredMessage]:
-        """Add `new` (at least one), all or none; the rows of the window that ends in them.
+        """Add `new` (at least one), all or none; return the rows of the window that ends there.
 
-        None come back, and nothing was added, when the key is another memory_id's.
+        Returns [] and adds nothing if the key belongs to another memory_id (hash collision).
         """
 
-    def window(self, to: ConversationRef, size: int) -> list[StoredMessage]:
-        """The rows of the newest window; none when the conversation is unknown."""
+    def window(self, conversation: ConversationRef, size: int) -> list[StoredMessage]:
+        """The rows of the newest window; [] for an unknown conversation."""
 
 
 def pinned_window(rows: Sequence[StoredMessage], size: int) -> list[StoredMessage]:

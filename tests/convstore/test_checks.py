@@ -9,9 +9,11 @@ import sys
 
 import pytest
 from django.db import connections
+from psycopg import IsolationLevel
 
 from convstore.database import checks
 from convstore.database.url import database_alias, database_settings
+from memory_api import checks as service_checks
 from tests.mariadb import MariaDb
 from tests.postgres import Postgres
 
@@ -41,44 +43,48 @@ def altered(tmp_path):
 
 
 def test_the_databases_of_urls_have_nothing_wrong(database):
-    assert ids(checks.of_settings(database)) == []
+    assert ids(checks.settings_messages(database)) == []
 
 
 @pytest.mark.parametrize(
     ("url", "changes", "expected"),
     [
-        ("", {"ATOMIC_REQUESTS": True}, ["convstore.E001"]),
+        ("", {"ATOMIC_REQUESTS": True}, ["convstore.W009"]),
         ("", {"AUTOCOMMIT": False}, ["convstore.E001"]),
         ("", {"NAME": ":memory:"}, ["convstore.E004"]),
-        ("", {"OPTIONS": {"transaction_mode": "DEFERRED"}}, ["convstore.E005"]),
+        ("", {"OPTIONS": {"transaction_mode": "DEFERRED"}}, ["convstore.W010"]),
         ("", {"OPTIONS": {"init_command": "PRAGMA synchronous=FULL"}}, ["convstore.W003"]),
         (
             "",
             {"OPTIONS": {"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous = normal"}},
             ["convstore.W004"],
         ),
-        ("postgresql://u@h/d", {"OPTIONS": {"isolation_level": None}}, ["convstore.E002"]),
+        (
+            "postgresql://u@h/d",
+            {"OPTIONS": {"isolation_level": IsolationLevel.SERIALIZABLE}},
+            ["convstore.E002"],
+        ),
         ("mysql://u@h/d", {"OPTIONS": {"isolation_level": "serializable"}}, ["convstore.E002"]),
         ("mysql://u@h/d", {"OPTIONS": {"charset": "utf8"}}, ["convstore.E003"]),
         ("oracle://u@h/d", {}, []),
     ],
 )
 def test_a_setting_that_is_unsafe_is_told(altered, url, changes, expected):
-    assert ids(checks.of_settings(altered(url, **changes))) == expected
+    assert ids(checks.settings_messages(altered(url, **changes))) == expected
 
 
 def test_debug_and_a_key_that_ends_with_the_process_are_told(settings):
     settings.DEBUG = True
     settings.SECRET_KEY = "django-insecure-x"
-    assert ids(checks.of_process()) == ["convstore.W001", "convstore.W002"]
+    assert ids(service_checks.check_process()) == ["memory_api.W001", "memory_api.W002"]
 
 
 def test_the_databases_that_the_tests_run_on_have_nothing_wrong(database):
-    assert ids(checks.of_database(database)) == []
+    assert ids(checks.server_messages(database)) == []
 
 
 def test_a_database_that_is_down_is_an_error():
-    (message,) = checks.of_database(database_alias("postgresql://u:TOPSECRET@127.0.0.1:1/d"))
+    (message,) = checks.server_messages(database_alias("postgresql://u:TOPSECRET@127.0.0.1:1/d"))
     assert message.id == "convstore.E006"
     assert "TOPSECRET" not in message.msg
 
@@ -87,7 +93,7 @@ def test_a_postgresql_server_that_may_lose_messages_or_texts_is_told():
     with Postgres("synchronous_commit=off") as server:
         server.execute("CREATE DATABASE d ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
         alias = database_alias(server.url("d"))
-        assert ids(checks.of_database(alias)) == ["convstore.E007", "convstore.W006"]
+        assert ids(checks.server_messages(alias)) == ["convstore.E007", "convstore.W006"]
         connections[alias].close()
 
 
@@ -97,7 +103,7 @@ def test_a_mariadb_server_that_may_lose_messages_is_told():
         server.execute("CREATE DATABASE d")
         server.execute("CREATE TABLE d.convstore_message (a INT) CHARACTER SET latin1")
         alias = database_alias(server.url("d"))
-        found = ids(checks.of_database(alias))
+        found = ids(checks.server_messages(alias))
         assert found == ["convstore.W006", "convstore.W007", "convstore.E008"]
         connections[alias].close()
 
@@ -133,15 +139,17 @@ def test_a_memorys_wrong_settings_and_its_database_are_in_the_commands_report(tm
 
 
 @pytest.mark.parametrize(
-    ("url", "modules", "extra"),
+    ("url", "modules", "package"),
     [
-        ("mysql://u@h/d", ["pymysql"], "[mysql]"),
-        ("mssql://u@h/d", ["mssql"], "[mssql]"),
-        ("mssql://u@h/d", ["mssql_python"], "[mssql]"),
-        ("oracle://u@h/d", ["oracledb"], "[oracle]"),
+        ("mysql://u@h/d", ["pymysql"], "'PyMySQL[rsa]'"),
+        ("mssql://u@h/d", ["mssql"], "'convstore[mssql]'"),
+        ("mssql://u@h/d", ["mssql_python"], "'convstore[mssql]'"),
+        ("oracle://u@h/d", ["oracledb"], "'oracledb'"),
     ],
 )
-def test_a_missing_driver_is_one_sentence_with_the_extra_to_install(tmp_path, url, modules, extra):
+def test_a_missing_driver_is_one_sentence_with_the_package_to_install(
+    tmp_path, url, modules, package
+):
     # A finder in front of the others, so that the interpreter does not see what is there.
     (tmp_path / "sitecustomize.py").write_text(
         "import importlib.util\n"
@@ -151,5 +159,5 @@ def test_a_missing_driver_is_one_sentence_with_the_extra_to_install(tmp_path, ur
     )
     told = check(DATABASE_URL=url, PYTHONPATH=str(tmp_path))
     assert told.returncode == 1
-    assert extra in told.stderr
+    assert f"pip install {package}" in told.stderr
     assert len(told.stderr.strip().splitlines()) == 1

@@ -56,7 +56,7 @@ def test_an_sqlite_folder_that_cannot_be_made_is_unavailable(tmp_path):
 def test_a_database_without_tables_says_what_to_run(new_database, database_kind):
     store = new_store(new_database(database_kind), migrate=False)
     for ask in (lambda: store.window("a", 1), lambda: store.append("a", HELLO), store.check):
-        with pytest.raises(Unavailable, match=r"manage\.py migrate_memories"):
+        with pytest.raises(Unavailable, match=r"convstore migrate_memories"):
             ask()
 
 

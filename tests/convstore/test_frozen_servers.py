@@ -25,8 +25,9 @@ from sqlalchemy.engine import make_url
 from convstore.database.url import database_alias
 from convstore.errors import Unavailable
 from convstore.exchange.portable_orm import PortableOrm
+from convstore.exchange.variants import statements_for
 from convstore.messages import Message, Part
-from convstore.store import ConversationStore, statements_for
+from convstore.store import ConversationStore
 from tests.bodies import new_id, recall, said
 from tests.conftest import made_in
 from tests.doors import HttpDoor

@@ -11,7 +11,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
-from convstore.database.migration_lock import alone
+from convstore.database.migration_lock import migration_lock
 from convstore.database.url import database_alias
 from convstore.store import ConversationStore
 
@@ -44,7 +44,7 @@ def test_replicas_that_start_at_once_all_succeed_and_one_of_them_migrates(url):
 
 
 def test_a_migration_waits_for_the_one_before_it_and_says_so(url):
-    with alone(database_alias(url), lambda: None):
+    with migration_lock(database_alias(url), lambda: None):
         waiting = replica(url)
         assert waiting.stdout
         assert waiting.stdout.readline() == (
@@ -58,8 +58,8 @@ def test_a_migration_waits_for_the_one_before_it_and_says_so(url):
 def test_the_lock_ends_with_the_process_that_held_it(url):
     code = (
         "import django, sys, time; django.setup()\n"
-        "from convstore.database.migration_lock import alone\n"
-        "with alone('default', lambda: None):\n"
+        "from convstore.database.migration_lock import migration_lock\n"
+        "with migration_lock('default', lambda: None):\n"
         "    print('held', flush=True); time.sleep(600)\n"
     )
     holder = subprocess.Popen(
@@ -79,12 +79,12 @@ def test_threads_of_one_process_wait_for_each_other_too(url):
     alias, told = database_alias(url), threading.Event()
 
     def migrate() -> None:
-        with alone(alias, told.set):
+        with migration_lock(alias, told.set):
             pass
         connections[alias].close()
 
     thread = threading.Thread(target=migrate)
-    with alone(alias, lambda: None):
+    with migration_lock(alias, lambda: None):
         thread.start()
         assert told.wait(10)
         assert thread.is_alive()
@@ -94,6 +94,6 @@ def test_threads_of_one_process_wait_for_each_other_too(url):
 
 def test_a_plan_is_shown_while_another_process_migrates(url, capsys):
     alias = database_alias(url)
-    with alone(alias, lambda: None):
+    with migration_lock(alias, lambda: None):
         call_command("migrate", "convstore", plan=True, database=alias)
     assert "Create model Conversation" in capsys.readouterr().out

@@ -12,8 +12,9 @@ from django.db import Error, connections, transaction
 from convstore.database.url import database_alias
 from convstore.errors import MessageTooLarge
 from convstore.exchange.portable_orm import PortableOrm
+from convstore.exchange.variants import statements_for
 from convstore.messages import Message, Part
-from convstore.store import ConversationStore, statements_for
+from convstore.store import ConversationStore
 from tests.bodies import recall, said
 from tests.doors import HttpDoor
 from tests.mariadb import MariaDb

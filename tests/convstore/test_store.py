@@ -16,10 +16,11 @@ from convstore.database.url import database_alias
 from convstore.errors import IdentityClash
 from convstore.exchange.portable_orm import PortableOrm
 from convstore.exchange.statements import ConversationRef, NewMessage, StoredMessage
+from convstore.exchange.variants import statements_for
 from convstore.messages import Message, Part
 from convstore.models import Conversation
 from convstore.models import Message as Row
-from convstore.store import ConversationStore, conversation_key, statements_for
+from convstore.store import ConversationStore, conversation_key
 
 
 def say(text: str, role: str = "user") -> Message:

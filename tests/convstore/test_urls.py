@@ -543,7 +543,7 @@ def test_where_each_thread_keeps_a_connection_a_pool_is_held_by_itself_or_refuse
         {"pool_size": settings.THREADS - 1, "max_overflow": 0},
         {"max_overflow": settings.THREADS - 6},
     ):
-        with pytest.raises(DatabaseUrlError, match="pool_size with max_overflow"):
+        with pytest.raises(DatabaseUrlError, match="pool_size and max_overflow"):
             database_settings(PLAIN[vendor], narrow)
 
 

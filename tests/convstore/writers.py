@@ -99,8 +99,9 @@ def _write(task: Task, writer: str, order: Sequence[str]) -> list[Acknowledged]:
 
     from convstore.database.url import database_alias
     from convstore.exchange.portable_orm import PortableOrm
+    from convstore.exchange.variants import statements_for
     from convstore.messages import Message, Part
-    from convstore.store import ConversationStore, statements_for
+    from convstore.store import ConversationStore
 
     variant = PortableOrm if task.portable else statements_for
     store = ConversationStore(database_alias(task.url), variant)

@@ -116,7 +116,7 @@ def test_where_there_is_no_estimate_there_is_at_least_a_number(new_database):
 
 def test_a_database_without_tables_says_what_to_do(new_database, database_kind):
     found = glance(Database(database_alias(new_database(database_kind)), ()))
-    assert "run 'manage.py migrate_memories'" in found.fault
+    assert "run 'convstore migrate_memories'" in found.fault
     assert (found.conversations, found.days, found.last_active) == (Number(0), (), ())
 
 

@@ -1,1 +1,25 @@
-"""Django's MySQL backend over PyMySQL; ENGINE "convstore.database.mysql"."""
+"""Everything that convstore knows about MySQL or MariaDB."""
+
+from __future__ import annotations
+
+from convstore.database.mysql import faults, server, url
+from convstore.database.vendor import Vendor
+
+MYSQL = Vendor(
+    name="MySQL or MariaDB",
+    django_name="mysql",
+    url_names=("mysql", "mariadb"),
+    database_settings=url.database_settings,
+    prepare=url.prepare,
+    location=url.location,
+    connection_options=url.CONNECTION_OPTIONS,
+    without_time_limits=url.without_time_limits,
+    error_code=faults.error_code,
+    faults=faults.FAULTS,
+    check_settings=server.check_settings,
+    check_server=server.check_server,
+    migration_lock=server.migration_lock,
+    row_estimates=server.ROW_ESTIMATES,
+    like_ignores_case=False,
+    has_word_index=server.has_word_index,
+)

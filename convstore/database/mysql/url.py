@@ -8,19 +8,22 @@ from typing import Any
 from sqlalchemy.engine import URL
 
 from convstore.database.options import (
-    MOST_SECONDS,
-    Unused,
-    driver_arguments,
-    echo,
-    entry,
-    isolation,
-    must_name,
-    need,
-    one_connection_a_thread,
+    MAX_SECONDS,
+    Options,
+    base_entry,
+    connection_per_thread,
+    do_nothing,
+    require_database,
+    require_driver,
+    server_location,
+    take_driver_arguments,
+    take_echo,
+    take_isolation_level,
+    without_options,
 )
 from convstore.errors import DatabaseUrlError
 
-# What PyMySQL takes beside the address, and nothing else in the session depends on.
+# Arguments of PyMySQL that nothing else in the session depends on.
 PYMYSQL: Mapping[str, type] = {
     "bind_address": str,
     "connect_timeout": int,
@@ -34,8 +37,8 @@ PYMYSQL: Mapping[str, type] = {
     "ssl_disabled": bool,
     "write_timeout": int,
 }
-# SQLAlchemy's and PyMySQL's names for the entries of PyMySQL's `ssl`: given beside it, the
-# latter would throw it away.
+# SQLAlchemy's and PyMySQL's names for the entries of PyMySQL's `ssl`. PyMySQL ignores `ssl`
+# if one of its own names is given as well, so all of them are merged into it.
 PYMYSQL_SSL: Mapping[str, tuple[str, type]] = {
     "ssl_ca": ("ca", str),
     "ssl_capath": ("capath", str),
@@ -49,49 +52,62 @@ PYMYSQL_SSL: Mapping[str, tuple[str, type]] = {
 }
 
 
-def mysql(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
-    need("mysql", "pymysql")
-    must_name(url.database)
-    isolation(options, "READ COMMITTED")
-    arguments = driver_arguments(url, options)
-    arguments.only("charset", "utf8mb4")
-    arguments.only("use_unicode", True, "1", "true", "True")
+# What says how to connect, but not to which database.
+CONNECTION_OPTIONS = frozenset(
+    {"connect_timeout", "read_timeout", "write_timeout", "lock_wait_timeout"}
+    | {"init_command", "isolation_level"}
+)
+prepare = do_nothing
+location = server_location
+
+
+def database_settings(url: URL, options: Options, timeout: int) -> dict[str, Any]:
+    require_driver("PyMySQL[rsa]", "pymysql")
+    require_database(url.database)
+    take_isolation_level(options, "READ COMMITTED")
+    arguments = take_driver_arguments(url, options)
+    arguments.take_one_of("charset", "utf8mb4")
+    arguments.take_one_of("use_unicode", True, "1", "true", "True")
     socket = arguments.take("unix_socket", None, str)
     ssl = _ssl(arguments)
-    given = arguments.take_all(PYMYSQL)
+    given = arguments.take_present(PYMYSQL)
     arguments.refuse_rest("MySQL")
     if ssl:
         given["ssl"] = {**given.get("ssl", {}), **ssl}
     for name in ("connect_timeout", "read_timeout", "write_timeout"):
-        if name in given and not 1 <= given[name] <= MOST_SECONDS:
+        if name in given and not 1 <= given[name] <= MAX_SECONDS:
             raise DatabaseUrlError(
-                f"connection argument {name} must be from 1 to {MOST_SECONDS} seconds"
+                f"connection argument {name} must be from 1 to {MAX_SECONDS} seconds"
             )
     return {
-        **entry("convstore.database.mysql", url, url.database),
+        **base_entry("convstore.database.mysql", url, url.database),
         **({"HOST": "", "PORT": ""} if socket else {}),
         "OPTIONS": {
             "charset": "utf8mb4",
             "isolation_level": "read committed",
             "connect_timeout": timeout,
-            # The server gives up a lock first, so that we hear which of the two it was.
+            # Shorter than read_timeout, so that the server reports a lock first.
             "lock_wait_timeout": timeout,
             "read_timeout": timeout + 1,
             "write_timeout": timeout + 1,
             **({"unix_socket": socket} if socket else {}),
             **given,
         },
-        **one_connection_a_thread(options, "MySQL", checked=True),
-        **echo(options),
+        **connection_per_thread(options, "MySQL", checked=True),
+        **take_echo(options),
     }
 
 
-def _ssl(arguments: Unused) -> dict[str, Any]:
-    """PyMySQL's `ssl`, out of all the names that there are for its entries."""
-    given = arguments.take_all({name: kind for name, (_, kind) in PYMYSQL_SSL.items()})
+def _ssl(arguments: Options) -> dict[str, Any]:
+    """PyMySQL's `ssl`, made of all the names that exist for its entries."""
+    given = arguments.take_present({name: kind for name, (_, kind) in PYMYSQL_SSL.items()})
     if given.get("ssl_verify_identity") and not ("ssl_ca" in given or "ssl_capath" in given):
         raise DatabaseUrlError("connection argument ssl_verify_identity needs ssl_ca as well")
     ssl = {PYMYSQL_SSL[name][0]: value for name, value in given.items()}
-    if ssl.get("verify_mode") is False:  # then there is no name to look at
+    if ssl.get("verify_mode") is False:  # then there is no certificate whose name could be checked
         ssl["check_hostname"] = False
     return ssl
+
+
+def without_time_limits(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return without_options(entry, "read_timeout")

@@ -1,1 +1,25 @@
-"""Django's Oracle backend, mended; ENGINE "convstore.database.oracle"."""
+"""Everything that convstore knows about Oracle."""
+
+from __future__ import annotations
+
+from convstore.database.oracle import faults, server, url
+from convstore.database.vendor import Vendor
+
+ORACLE = Vendor(
+    name="Oracle",
+    django_name="oracle",
+    url_names=("oracle",),
+    database_settings=url.database_settings,
+    prepare=url.prepare,
+    location=url.location,
+    connection_options=url.CONNECTION_OPTIONS,
+    without_time_limits=url.without_time_limits,
+    error_code=faults.error_code,
+    faults=faults.FAULTS,
+    check_settings=server.check_settings,
+    check_server=server.check_server,
+    migration_lock=server.migration_lock,
+    row_estimates=server.ROW_ESTIMATES,
+    like_ignores_case=False,
+    has_word_index=server.has_word_index,
+)

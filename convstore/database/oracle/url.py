@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy.engine import URL
 
 from convstore.database.options import (
-    Unused,
-    driver_arguments,
-    echo,
-    entry,
-    isolation,
-    most_connections,
-    need,
-    one_connection_a_thread,
-    pool_wait,
-    replaced_after,
+    Options,
+    base_entry,
+    connection_per_thread,
+    do_nothing,
+    require_driver,
+    server_location,
+    take_driver_arguments,
+    take_echo,
+    take_isolation_level,
+    take_pool_limit,
+    take_pool_recycle,
+    take_pool_timeout,
 )
 from convstore.errors import DatabaseUrlError
 
-# What python-oracledb takes in its thin mode beside the address.
+# Arguments of python-oracledb in its thin mode.
 ORACLEDB: Mapping[str, type] = {
     "config_dir": str,
     "edition": str,
@@ -41,19 +44,26 @@ ORACLEDB: Mapping[str, type] = {
 }
 
 
-def oracle(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
-    need("oracle", "oracledb")
-    isolation(options, "READ COMMITTED")
-    arguments = driver_arguments(url, options)
+# A host, port or service in a connect descriptor.
+DESCRIPTOR_FIELD = re.compile(r"\((HOST|PORT|SERVICE_NAME)=([^()]*)\)")
+# What says how to connect, but not to which database.
+CONNECTION_OPTIONS = frozenset({"pool", "tcp_connect_timeout"})
+prepare = do_nothing
+
+
+def database_settings(url: URL, options: Options, timeout: int) -> dict[str, Any]:
+    require_driver("oracledb", "oracledb")
+    take_isolation_level(options, "READ COMMITTED")
+    arguments = take_driver_arguments(url, options)
     service = arguments.take("service_name", None, str)
     dsn = arguments.take("dsn", None, str)
     for name in ("encoding", "nencoding"):
-        arguments.only(name, "UTF-8", "utf8", "utf-8", "UTF8")
-    arguments.only("threaded", True, "true", "True")
-    given = arguments.take_all(ORACLEDB)
+        arguments.take_one_of(name, "UTF-8", "utf8", "utf-8", "UTF8")
+    arguments.take_one_of("threaded", True, "true", "True")
+    given = arguments.take_present(ORACLEDB)
     arguments.refuse_rest("Oracle")
     return {
-        **entry("convstore.database.oracle", url, url.database),
+        **base_entry("convstore.database.oracle", url, url.database),
         **_oracle_address(url, service, dsn),
         "CALL_TIMEOUT": (timeout + 1) * 1000,  # milliseconds that a statement may take
         "OPTIONS": {
@@ -61,17 +71,13 @@ def oracle(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
             **given,
             **(pool := _oracle_pool(options, timeout)),
         },
-        **(
-            {"CONN_MAX_AGE": 0}
-            if pool
-            else one_connection_a_thread(options, "Oracle", checked=True)
-        ),
-        **echo(options),
+        **({"CONN_MAX_AGE": 0} if pool else connection_per_thread(options, "Oracle", checked=True)),
+        **take_echo(options),
     }
 
 
 def _oracle_address(url: URL, service: str | None, dsn: str | None) -> dict[str, str]:
-    """Where the database is: a SID by host and port, all else by a connect string in NAME."""
+    """The address: host and port for a SID, a connect string in NAME for everything else."""
     alias = None if url.database or service else url.host
     if sum(map(bool, (url.database, service, dsn, alias))) != 1 or (alias and url.port):
         raise DatabaseUrlError(
@@ -85,7 +91,7 @@ def _oracle_address(url: URL, service: str | None, dsn: str | None) -> dict[str,
 
 
 def _descriptor(url: URL, service: str) -> str:
-    """Not Easy Connect, which knows no $ or # in a service's name."""
+    """A connect descriptor; Easy Connect does not allow $ or # in the name of a service."""
     import oracledb
 
     try:
@@ -94,15 +100,15 @@ def _descriptor(url: URL, service: str) -> str:
         raise DatabaseUrlError("connection argument service_name names no service") from None
 
 
-def _oracle_pool(options: Unused, timeout: int) -> dict[str, Any]:
+def _oracle_pool(options: Options, timeout: int) -> dict[str, Any]:
     import oracledb
 
-    limit = most_connections(options)
-    wait = pool_wait(options, timeout)
+    limit = take_pool_limit(options)
+    wait = take_pool_timeout(options, timeout)
     if limit is None:
         return {}
-    recycle = replaced_after(options)
-    # The seconds of idleness after which the pool looks whether a connection lives.
+    recycle = take_pool_recycle(options)
+    # After how many idle seconds the pool tests a connection; -1 is never.
     pings = {True: {"ping_interval": 0}, False: {"ping_interval": -1}, None: {}}
     return {
         "pool": {
@@ -114,3 +120,13 @@ def _oracle_pool(options: Unused, timeout: int) -> dict[str, Any]:
             **pings[options.take("pool_pre_ping", None, bool)],
         }
     }
+
+
+def location(entry: Mapping[str, Any]) -> str:
+    if fields := dict(DESCRIPTOR_FIELD.findall(str(entry["NAME"]))):
+        return f"{fields.get('SERVICE_NAME', '')} on {fields.get('HOST')}:{fields.get('PORT')}"
+    return server_location(entry)
+
+
+def without_time_limits(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {**entry, "CALL_TIMEOUT": 0}

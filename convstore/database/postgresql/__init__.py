@@ -1,1 +1,25 @@
-"""Django's PostgreSQL backend with a time limit; ENGINE "convstore.database.postgresql"."""
+"""Everything that convstore knows about PostgreSQL."""
+
+from __future__ import annotations
+
+from convstore.database.postgresql import faults, server, url
+from convstore.database.vendor import Vendor
+
+POSTGRESQL = Vendor(
+    name="PostgreSQL",
+    django_name="postgresql",
+    url_names=("postgresql", "postgres"),
+    database_settings=url.database_settings,
+    prepare=url.prepare,
+    location=url.location,
+    connection_options=url.CONNECTION_OPTIONS,
+    without_time_limits=url.without_time_limits,
+    error_code=faults.error_code,
+    faults=faults.FAULTS,
+    check_settings=server.check_settings,
+    check_server=server.check_server,
+    migration_lock=server.migration_lock,
+    row_estimates=server.ROW_ESTIMATES,
+    like_ignores_case=False,
+    has_word_index=server.has_word_index,
+)

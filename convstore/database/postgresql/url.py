@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from psycopg import IsolationLevel
@@ -10,42 +11,54 @@ from psycopg.pq import Conninfo
 from sqlalchemy.engine import URL
 
 from convstore.database.options import (
-    Unused,
-    echo,
-    entry,
-    isolation,
-    most_connections,
-    must_name,
-    one_connection_a_thread,
-    pool_wait,
-    replaced_after,
+    Options,
+    base_entry,
+    connection_per_thread,
+    do_nothing,
+    require_database,
+    server_location,
+    take_echo,
+    take_isolation_level,
+    take_pool_limit,
+    take_pool_recycle,
+    take_pool_timeout,
+    without_options,
 )
 from convstore.errors import DatabaseUrlError
 
-# What SQLAlchemy takes for a name and its port; an IPv6 address and a socket are neither.
+# A name and its port, as SQLAlchemy reads them; IPv6 addresses and sockets do not match.
 HOST_AND_PORT = re.compile(r"([A-Za-z0-9.-]*):([0-9]*)")
 
 
-def postgresql(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
+# What says how to connect, but not to which database.
+CONNECTION_OPTIONS = frozenset(
+    {"pool", "connect_timeout", "read_timeout", "keepalives_idle", "tcp_user_timeout"}
+    | {"application_name", "isolation_level"}
+)
+prepare = do_nothing
+location = server_location
+
+
+def database_settings(url: URL, options: Options, timeout: int) -> dict[str, Any]:
     arguments = _libpq_arguments(url, options)
-    isolation(options, "READ COMMITTED")
-    # libpq takes the user's name for the database's where none is named.
+    take_isolation_level(options, "READ COMMITTED")
+    # If no database is named, libpq takes the one that has the user's name.
     database = url.database or arguments.pop("dbname", None)
     if not database and "service" not in arguments:
-        must_name(database := url.username)
+        require_database(database := url.username)
     return {
-        **entry("convstore.database.postgresql", url, database),
-        # As with SQLAlchemy, an argument comes before what the URL says in front of it.
+        **base_entry("convstore.database.postgresql", url, database),
+        # As with SQLAlchemy, an argument wins over the same thing in the URL's address.
         **{name: "" for name in ("HOST", "PORT", "USER", "PASSWORD") if name.lower() in arguments},
         "OPTIONS": {
             "connect_timeout": timeout,
-            # The server gives up a lock first, so that we hear which of the two it was.
+            # One second more than the lock_timeout, so that the server reports a lock first.
             "read_timeout": timeout + 1,
-            # A server that vanished from the network while it worked, or while we sent.
+            # For a server that vanishes from the network while it works, or while we send.
             "keepalives_idle": timeout,
             "tcp_user_timeout": timeout * 1000,
             **arguments,
-            # Windows get holes under any other, whatever the server's default is.
+            # Under any other level windows miss messages, whatever the server's default.
             "isolation_level": IsolationLevel.READ_COMMITTED,
             **(pool := _psycopg_pool(options, timeout)),
         },
@@ -53,22 +66,22 @@ def postgresql(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
         **(
             {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": options.take("pool_pre_ping", False, bool)}
             if pool
-            else one_connection_a_thread(options, "PostgreSQL", checked=True)
+            else connection_per_thread(options, "PostgreSQL", checked=True)
         ),
-        **echo(options),
+        **take_echo(options),
     }
 
 
-def _libpq_arguments(url: URL, options: Unused) -> dict[str, Any]:
-    """The URL's arguments and `connect_args`, each of them one that libpq knows."""
-    given = Unused(
+def _libpq_arguments(url: URL, options: Options) -> dict[str, Any]:
+    """The arguments of the URL and of `connect_args`, each of which libpq knows."""
+    given = Options(
         {**_hosts(url), **options.take("connect_args", {}, dict)}, "connection argument "
     )
     known = {option.keyword.decode() for option in Conninfo.get_defaults()}
-    Unused({n: v for n, v in given.items() if n not in known}, given.label).refuse_rest(
+    Options({n: v for n, v in given.items() if n not in known}, given.label).refuse_rest(
         "PostgreSQL"
     )
-    given.only("client_encoding", "utf8", "UTF8", "utf-8", "UTF-8")
+    given.take_one_of("client_encoding", "utf8", "UTF8", "utf-8", "UTF-8")
     arguments = {name: given.take(name, None, str, int, bool) for name in list(given)}
     for name, value in arguments.items():
         if "\0" in str(value):
@@ -77,7 +90,7 @@ def _libpq_arguments(url: URL, options: Unused) -> dict[str, Any]:
 
 
 def _hosts(url: URL) -> dict[str, Any]:
-    """The URL's arguments, several `host=name:port` among them in libpq's own form."""
+    """The arguments of the URL; several `host=name:port` become libpq's lists."""
     arguments: dict[str, Any] = dict(url.query)
     hosts, ports = (_several(arguments.pop(name, ())) for name in ("host", "port"))
     if any(HOST_AND_PORT.fullmatch(host) for host in hosts):
@@ -104,19 +117,23 @@ def _several(values: str | tuple[str, ...]) -> list[str]:
     return [values] if isinstance(values, str) else list(values)
 
 
-def _psycopg_pool(options: Unused, timeout: int) -> dict[str, Any]:
-    limit = most_connections(options)
-    wait = pool_wait(options, timeout)
+def _psycopg_pool(options: Options, timeout: int) -> dict[str, Any]:
+    limit = take_pool_limit(options)
+    wait = take_pool_timeout(options, timeout)
     if limit is None:
         return {}
-    recycle = replaced_after(options)
+    recycle = take_pool_recycle(options)
     lifetime = {} if recycle is None else {"max_lifetime": recycle}
     pool = {
         "min_size": 0,
         "max_size": limit,
         "timeout": wait,
-        # Or the pool, its pauses ever longer, would notice late that the server is back.
+        # The pool's pauses grow; without a limit it would notice late that the server is back.
         "reconnect_timeout": timeout,
         **lifetime,
     }
     return {"pool": pool}
+
+
+def without_time_limits(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return without_options(entry, "read_timeout")

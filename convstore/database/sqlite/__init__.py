@@ -1,3 +1,25 @@
-"""All that the project knows of SQLite."""
+"""Everything that convstore knows about SQLite."""
 
 from __future__ import annotations
+
+from convstore.database.sqlite import faults, server, url
+from convstore.database.vendor import Vendor
+
+SQLITE = Vendor(
+    name="SQLite",
+    django_name="sqlite",
+    url_names=("sqlite",),
+    database_settings=url.database_settings,
+    prepare=url.prepare,
+    location=url.location,
+    connection_options=url.CONNECTION_OPTIONS,
+    without_time_limits=url.without_time_limits,
+    error_code=faults.error_code,
+    faults=faults.FAULTS,
+    check_settings=server.check_settings,
+    check_server=server.check_server,
+    migration_lock=server.migration_lock,
+    row_estimates=server.ROW_ESTIMATES,
+    like_ignores_case=True,
+    has_word_index=server.has_word_index,
+)

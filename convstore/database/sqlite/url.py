@@ -1,23 +1,29 @@
-"""From an sqlite:// URL to a Django connection."""
+"""From an sqlite:// URL to a Django connection, and where its file is."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy.engine import URL
 
 from convstore.database.options import (
-    Unused,
-    driver_arguments,
-    echo,
-    isolation,
-    one_connection_a_thread,
+    Options,
+    connection_per_thread,
+    take_driver_arguments,
+    take_echo,
+    take_isolation_level,
 )
 from convstore.errors import DatabaseUrlError
 
+# What says how the file is opened, but not which file it is.
+CONNECTION_OPTIONS = frozenset({"timeout", "transaction_mode", "init_command"})
 
-def sqlite(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
+
+def database_settings(url: URL, options: Options, timeout: int) -> dict[str, Any]:
     if url.host or url.port or url.username or url.password:
         raise DatabaseUrlError(
             "an SQLite URL names a file, sqlite:///relative/path or sqlite:////absolute/path,"
@@ -27,22 +33,37 @@ def sqlite(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
         raise DatabaseUrlError(
             "an in-memory SQLite database would forget every conversation; name a file"
         )
-    arguments = driver_arguments(url, options)
+    arguments = take_driver_arguments(url, options)
     wait = arguments.take("timeout", timeout, int, float)
-    # Each thread has a connection of its own, whichever of the two is wished for.
+    # Accepted whatever it says: each thread has a connection of its own.
     arguments.take("check_same_thread", None, bool)
     arguments.refuse_rest("SQLite")
-    isolation(options, "SERIALIZABLE")
+    take_isolation_level(options, "SERIALIZABLE")
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": os.path.abspath(url.database),
         "OPTIONS": {
             "timeout": wait,
-            # Deferred, the default, fails at once when two writers want to upgrade.
+            # The default, DEFERRED, fails at once if two readers both want to write.
             "transaction_mode": "IMMEDIATE",
             # FULL: a message that was acknowledged survives a power loss.
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL",
         },
-        **one_connection_a_thread(options, "SQLite", checked=False),
-        **echo(options),
+        **connection_per_thread(options, "SQLite", checked=False),
+        **take_echo(options),
     }
+
+
+def prepare(entry: Mapping[str, Any]) -> None:
+    """Make the folder of the file; SQLite only makes the file."""
+    with suppress(OSError):  # then opening the file fails, and says so
+        Path(entry["NAME"]).parent.mkdir(parents=True, exist_ok=True)
+
+
+def location(entry: Mapping[str, Any]) -> str:
+    return Path(entry["NAME"]).name
+
+
+def without_time_limits(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The entry as it is: SQLite's only limit is for waiting for a lock."""
+    return dict(entry)

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 from sqlalchemy.engine import URL
 
 from convstore.database.options import (
-    Unused,
-    driver_arguments,
-    echo,
-    entry,
-    isolation,
-    need,
-    one_connection_a_thread,
+    Options,
+    base_entry,
+    connection_per_thread,
+    do_nothing,
+    require_driver,
+    server_location,
+    take_driver_arguments,
+    take_echo,
+    take_isolation_level,
+    without_options,
 )
 from convstore.errors import DatabaseUrlError
 
-# The keywords of Microsoft's driver, in lower case: what ODBC URLs name, and it takes.
-MSSQL_KEYWORDS = (
+# The keywords that ODBC URLs use and Microsoft's driver knows, in lower case.
+KEYWORDS = (
     "applicationintent",
     "authentication",
     "connectretrycount",
@@ -38,7 +42,7 @@ MSSQL_KEYWORDS = (
     "trusted_connection",
     "trustservercertificate",
 )
-# The ways to sign in for which the driver finds by itself what it needs.
+# The ways to sign in for which the driver needs no password.
 WITHOUT_PASSWORD = (
     "activedirectorydefault",
     "activedirectorydeviceflow",
@@ -52,55 +56,78 @@ ODBC_PAIR = re.compile(
 )
 
 
-def mssql(url: URL, options: Unused, timeout: int) -> dict[str, Any]:
-    need("mssql", "mssql", "mssql_python")
-    _need_odbc()
-    isolation(options, "READ COMMITTED")
-    arguments = _lower(driver_arguments(url, options))
+# What says how to connect, but not to which database.
+CONNECTION_OPTIONS = frozenset(
+    {"python_driver", "connection_timeout", "connection_retries", "query_timeout"}
+    | {"isolation_level"}
+)
+prepare = do_nothing
+location = server_location
+
+
+def database_settings(url: URL, options: Options, timeout: int) -> dict[str, Any]:
+    require_driver("convstore[mssql]", "mssql", "mssql_python")
+    _require_odbc_library()
+    take_isolation_level(options, "READ COMMITTED")
+    arguments = _lower(take_driver_arguments(url, options))
     if text := arguments.take("odbc_connect", None, str):
-        url = _odbc(text, url, arguments)
+        url = _url_of_odbc(text, url, arguments)
     if not url.database:
         raise DatabaseUrlError(
             "an SQL Server URL without a database names an ODBC data source, which the driver"
             " cannot read: write mssql://user:password@host/database"
         )
-    arguments.take("driver", None, str)  # whichever it names, ours serves it
-    arguments.only("charset", "utf8", "UTF-8", "UTF8")
-    arguments.only("mars_connection", "no", "No", "False")
-    # What pymssql calls `login_timeout` is `timeout` to the drivers of ODBC.
-    login, query = arguments.take("login_timeout", timeout, int), timeout
+    arguments.take("driver", None, str)  # whatever it names, our driver does the same
+    arguments.take_one_of("charset", "utf8", "UTF-8", "UTF8")
+    arguments.take_one_of("mars_connection", "no", "No", "False")
+    login_timeout, query_timeout = _take_timeouts(url, arguments, timeout)
+    keywords = _take_keywords(url, arguments)
+    return {
+        **base_entry("mssql", url, url.database),
+        "OPTIONS": {
+            "python_driver": "mssql_python",  # Microsoft's own, in a wheel
+            "isolation_level": "READ COMMITTED",
+            "connection_timeout": login_timeout,
+            "connection_retries": 0,  # the client is told instead, and asks again
+            "query_timeout": query_timeout,
+            "extra_params": ";".join(f"{name}={_braced(keywords[name])}" for name in keywords),
+        },
+        **connection_per_thread(options, "SQL Server", checked=True),
+        **take_echo(options),
+    }
+
+
+def _take_timeouts(url: URL, arguments: Options, default: int) -> tuple[int, int]:
+    """The seconds for signing in and for a query.
+
+    What pymssql calls `login_timeout` is `timeout` in ODBC drivers; pymssql's `timeout` is
+    for queries.
+    """
+    login = arguments.take("login_timeout", default, int)
     if url.drivername == "mssql+pymssql":
-        query = arguments.take("timeout", timeout, int)
-    else:
-        login = arguments.take("timeout", login, int)
-    keywords = arguments.take_all(dict.fromkeys(MSSQL_KEYWORDS, str))
+        return login, arguments.take("timeout", default, int)
+    return arguments.take("timeout", login, int), default
+
+
+def _take_keywords(url: URL, arguments: Options) -> dict[str, str]:
+    """The keywords of the connection string."""
+    keywords: dict[str, str] = arguments.take_present(dict.fromkeys(KEYWORDS, str))
     arguments.refuse_rest("SQL Server")
     for name in (name for name, value in keywords.items() if not value):
         raise DatabaseUrlError(f"connection argument {name} must not be empty")
     signs_in = keywords.get("authentication", "").strip().lower() in WITHOUT_PASSWORD
     if url.username and not url.password and not signs_in:
         raise DatabaseUrlError("an SQL Server URL with a user needs a password")
-    # Once more in braces, without which the backend loses blanks at a password's ends.
-    keywords["DATABASE"] = url.database
+    # Django's backend writes these three as well, but without braces, and then the driver
+    # drops blanks at the ends of a password.
+    keywords["DATABASE"] = url.database or ""
     if url.username and url.password:
         keywords |= {"UID": url.username, "PWD": url.password}
-    return {
-        **entry("mssql", url, url.database),
-        "OPTIONS": {
-            "python_driver": "mssql_python",  # Microsoft's own, in a wheel
-            "isolation_level": "READ COMMITTED",
-            "connection_timeout": login,
-            "connection_retries": 0,  # the client is told instead, and asks again
-            "query_timeout": query,
-            "extra_params": ";".join(f"{name}={_braced(keywords[name])}" for name in keywords),
-        },
-        **one_connection_a_thread(options, "SQL Server", checked=True),
-        **echo(options),
-    }
+    return keywords
 
 
-def _need_odbc() -> None:
-    """Django's backend imports pyodbc, and that a library of the system, whichever serves."""
+def _require_odbc_library() -> None:
+    """Django's backend always imports pyodbc, which needs a library of the system."""
     try:
         import_module("pyodbc")
     except ImportError as error:
@@ -109,22 +136,22 @@ def _need_odbc() -> None:
         ) from None
 
 
-def _lower(arguments: Unused) -> Unused:
-    """ODBC's keywords know no case."""
+def _lower(arguments: Options) -> Options:
+    """The arguments by lower-case name, since ODBC's keywords ignore case."""
     given: dict[str, Any] = {}
     for name, value in arguments.items():
         if name.lower() in given:
             raise DatabaseUrlError(f"{arguments.label}{name} is given twice")
         given[name.lower()] = value
-    return Unused(given, arguments.label, texts=True)
+    return Options(given, arguments.label, texts=True)
 
 
 def _braced(value: str) -> str:
     return "{" + value.replace("}", "}}") + "}"
 
 
-def _odbc(text: str, url: URL, arguments: Unused) -> URL:
-    """The URL that an ODBC connection string stands for; its other keywords go to `arguments`."""
+def _url_of_odbc(text: str, url: URL, arguments: Options) -> URL:
+    """The URL for an ODBC connection string; adds its other keywords to `arguments`."""
     pairs: dict[str, str] = {}
     end = 0
     while found := ODBC_PAIR.match(text, end):
@@ -134,7 +161,9 @@ def _odbc(text: str, url: URL, arguments: Unused) -> URL:
         pairs[name.lower()] = plain if braced is None else braced.replace("}}", "}")
         end = found.end()
     if text[end:].strip("; \t"):
-        raise DatabaseUrlError("odbc_connect must be keyword=value or keyword={value}, apart by ;")
+        raise DatabaseUrlError(
+            "odbc_connect must be a list of keyword=value or keyword={value}, separated by ;"
+        )
     server = next((pairs.pop(name) for name in ("server", "address", "addr") if name in pairs), "")
     host, _, port = server.partition(",")
     if port and not re.fullmatch(r" *[0-9]{1,5} *", port):
@@ -149,3 +178,7 @@ def _odbc(text: str, url: URL, arguments: Unused) -> URL:
     )
     arguments.update(pairs)
     return url
+
+
+def without_time_limits(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return without_options(entry, "query_timeout")

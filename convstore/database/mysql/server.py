@@ -1,0 +1,91 @@
+"""What is asked of a MySQL or MariaDB server, and of the settings that reach it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from django.core import checks
+from django.core.checks import CheckMessage
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from convstore.conf import max_body_bytes
+from convstore.database.server import (
+    always_false,
+    durability_warning,
+    fetch_row,
+    isolation_errors,
+    session_lock,
+)
+
+ROW_ESTIMATES = (
+    "SELECT table_name, table_rows FROM information_schema.tables"
+    " WHERE table_schema = DATABASE() AND table_name IN ('{0}', '{1}')"
+)
+
+has_word_index = always_false
+
+
+def check_settings(entry: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    options = entry["OPTIONS"]
+    yield from isolation_errors(options.get("isolation_level"))
+    charset = options.get("charset", "utf8mb4")  # Django's default
+    if charset != "utf8mb4":
+        yield checks.Error(
+            f"the connection's character set is {charset!r}, which cannot hold emoji.",
+            hint="Set OPTIONS['charset'] to 'utf8mb4'.",
+            id="convstore.E003",
+        )
+
+
+def check_server(
+    connection: BaseDatabaseWrapper, tables: tuple[str, ...]
+) -> Iterator[CheckMessage]:
+    flush, packet = fetch_row(
+        connection, "SELECT @@innodb_flush_log_at_trx_commit, @@max_allowed_packet"
+    )
+    if flush != 1:
+        yield durability_warning(f"innodb_flush_log_at_trx_commit is {flush}", "Set it to 1.")
+    if packet < max_body_bytes():
+        yield checks.Warning(
+            f"its max_allowed_packet, {packet}, is below MAX_BODY_BYTES, {max_body_bytes()}:"
+            " a larger message is refused with 413.",
+            hint="Raise max_allowed_packet or lower MAX_BODY_BYTES.",
+            id="convstore.W007",
+        )
+    for table, engine, collation in _table_options(connection, tables):
+        if engine != "InnoDB" or not str(collation).startswith("utf8mb4"):
+            yield checks.Error(
+                f"its table {table} is {engine} with {collation}.",
+                hint=f"ALTER TABLE {table} ENGINE InnoDB, CONVERT TO CHARACTER SET utf8mb4"
+                " COLLATE utf8mb4_bin",
+                id="convstore.E008",
+            )
+
+
+def _table_options(
+    connection: BaseDatabaseWrapper, tables: tuple[str, ...]
+) -> list[tuple[str, str, str]]:
+    """Name, engine and collation of those of `tables` that exist."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT table_name, engine, table_collation FROM information_schema.tables"
+            " WHERE table_schema = DATABASE() AND table_name IN %s",
+            [tables],
+        )
+        return list(cursor.fetchall())
+
+
+def migration_lock(
+    connection: BaseDatabaseWrapper, on_wait: Callable[[], None]
+) -> AbstractContextManager[None]:
+    return session_lock(connection, _try_lock, on_wait)
+
+
+def _try_lock(holder: BaseDatabaseWrapper) -> bool:
+    # Lock names belong to the server, not to a database, and have at most 64 characters.
+    database = hashlib.sha256(str(holder.settings_dict["NAME"]).encode()).hexdigest()[:32]
+    name = f"convstore migrations {database}"
+    return bool(fetch_row(holder, "SELECT GET_LOCK(%s, 0)", [name])[0] == 1)

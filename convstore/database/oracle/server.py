@@ -1,0 +1,51 @@
+"""What is asked of an Oracle server, and of the settings that reach it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
+from typing import Any
+
+from django.core.checks import CheckMessage
+from django.db import DatabaseError
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from convstore.database.server import always_false, session_lock
+
+ROW_ESTIMATES = (
+    "SELECT LOWER(table_name), num_rows FROM user_tables WHERE LOWER(table_name) IN ('{0}', '{1}')"
+)
+
+has_word_index = always_false
+
+
+def check_settings(entry: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    """Nothing: Oracle's default level, READ COMMITTED, is the only one that Django uses."""
+    return iter(())
+
+
+def check_server(
+    connection: BaseDatabaseWrapper, tables: tuple[str, ...]
+) -> Iterator[CheckMessage]:
+    """Nothing: no setting of the server makes Oracle lose a commit."""
+    return iter(())
+
+
+def migration_lock(
+    connection: BaseDatabaseWrapper, on_wait: Callable[[], None]
+) -> AbstractContextManager[None]:
+    return session_lock(connection, _try_lock, on_wait)
+
+
+def _try_lock(holder: BaseDatabaseWrapper) -> bool:
+    """Lock a table of our own: Oracle's named locks need a privilege that few users have."""
+    with holder.cursor() as cursor:
+        with suppress(DatabaseError):  # the table exists
+            cursor.execute("CREATE TABLE convstore_migrating (nothing NUMBER)")
+        try:
+            cursor.execute("LOCK TABLE convstore_migrating IN EXCLUSIVE MODE NOWAIT")
+        except DatabaseError as error:
+            if "ORA-00054" not in str(error):
+                raise
+            return False
+    return True

@@ -1,0 +1,69 @@
+"""What is asked of a PostgreSQL server, and of the settings that reach it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from django.core import checks
+from django.core.checks import CheckMessage
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from convstore.database.server import (
+    durability_warning,
+    fetch_row,
+    isolation_errors,
+    session_lock,
+)
+
+# The key of an advisory lock: any 64 bits that nobody else is likely to have chosen.
+LOCK_KEY = int.from_bytes(hashlib.sha256(b"convstore migrations").digest()[:8], signed=True)
+
+ROW_ESTIMATES = (
+    "SELECT relname, reltuples FROM pg_class WHERE oid IN (to_regclass('{0}'), to_regclass('{1}'))"
+)
+
+
+def check_settings(entry: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    yield from isolation_errors(entry["OPTIONS"].get("isolation_level"))
+
+
+def check_server(
+    connection: BaseDatabaseWrapper, tables: tuple[str, ...]
+) -> Iterator[CheckMessage]:
+    encoding, commit, fsync, isolation = fetch_row(
+        connection,
+        "SELECT current_setting('server_encoding'), current_setting('synchronous_commit'),"
+        " current_setting('fsync'), current_setting('transaction_isolation')",
+    )
+    if encoding != "UTF8":
+        yield checks.Error(
+            f"its encoding is {encoding}, which cannot hold every text.",
+            hint="Create the database with ENCODING 'UTF8' TEMPLATE template0.",
+            id="convstore.E007",
+        )
+    yield from isolation_errors(isolation)
+    if commit == "off" or fsync == "off":
+        yield durability_warning(
+            f"synchronous_commit is {commit} and fsync is {fsync}", "Turn both on."
+        )
+
+
+def migration_lock(
+    connection: BaseDatabaseWrapper, on_wait: Callable[[], None]
+) -> AbstractContextManager[None]:
+    return session_lock(connection, _try_lock, on_wait)
+
+
+def _try_lock(holder: BaseDatabaseWrapper) -> bool:
+    # Bound to the transaction, which pgbouncer also keeps on one connection.
+    with holder.cursor() as cursor:
+        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+    return bool(fetch_row(holder, "SELECT pg_try_advisory_xact_lock(%s)", [LOCK_KEY])[0])
+
+
+def has_word_index(connection: BaseDatabaseWrapper) -> bool:
+    """Whether there is the index of migration 0003, or somebody dropped it to save space."""
+    return bool(fetch_row(connection, "SELECT to_regclass('message_words')") != (None,))

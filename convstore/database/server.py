@@ -1,0 +1,75 @@
+"""What the vendors' `server.py` files share: one-row queries, and a lock held by a session."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from django.core import checks
+from django.core.checks import CheckMessage
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+PAUSE_SECONDS = 0.2
+
+
+def fetch_row(connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any] = ()) -> Any:
+    """The first row of a query's result."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return cursor.fetchone()
+
+
+@contextmanager
+def session_lock(
+    connection: BaseDatabaseWrapper,
+    try_lock: Callable[[BaseDatabaseWrapper], bool],
+    on_wait: Callable[[], None],
+) -> Iterator[None]:
+    """Hold a lock that the server releases when its holder's connection ends, however it ends.
+
+    The lock has a connection of its own, since a migration commits when it likes.
+    """
+    holder = connection.copy()
+    holder.settings_dict["OPTIONS"].pop("pool", None)  # a pool may be too small for two
+    try:
+        holder.set_autocommit(False)
+        wait_until(lambda: try_lock(holder), on_wait)
+        yield
+    finally:
+        holder.close()
+
+
+def wait_until(succeeds: Callable[[], bool], on_wait: Callable[[], None]) -> None:
+    """Return once `succeeds()` is true; call `on_wait` once if it is not true at first."""
+    if succeeds():
+        return
+    on_wait()
+    while not succeeds():
+        time.sleep(PAUSE_SECONDS)
+
+
+def durability_warning(setting: str, hint: str) -> CheckMessage:
+    """The server is configured to acknowledge a COMMIT that is not on disk yet."""
+    return checks.Warning(
+        f"{setting}: a crash can lose the last acknowledged messages.",
+        hint=hint,
+        id="convstore.W006",
+    )
+
+
+def isolation_errors(level: object) -> Iterable[CheckMessage]:
+    """An error if `level`, a connection's isolation level, is set and not READ COMMITTED."""
+    name = str(getattr(level, "name", level)).upper().replace("_", " ").replace("-", " ")
+    if level is not None and name != "READ COMMITTED":
+        yield checks.Error(
+            f"under the isolation level {name} windows miss messages.",
+            hint="Set OPTIONS['isolation_level'] to READ COMMITTED.",
+            id="convstore.E002",
+        )
+
+
+def always_false(connection: BaseDatabaseWrapper) -> bool:
+    """For vendors without the feature that is asked about."""
+    return False

@@ -1,0 +1,81 @@
+"""What is asked of an SQLite file, and of the settings that open it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.core import checks
+from django.core.checks import CheckMessage
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from convstore.database.server import always_false, fetch_row, wait_until
+
+# The highest row number: it counts every row that there ever was, but for the last deleted.
+ROW_ESTIMATES = "SELECT '{0}', MAX(rowid) FROM {0} UNION ALL SELECT '{1}', MAX(rowid) FROM {1}"
+
+has_word_index = always_false
+
+
+def check_settings(entry: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    options = entry["OPTIONS"]
+    if ":memory:" in str(entry["NAME"]):
+        yield checks.Error(
+            "it is in memory, and forgets every conversation.",
+            hint="Name a file.",
+            id="convstore.E004",
+        )
+    if options.get("transaction_mode") != "IMMEDIATE":
+        yield checks.Warning(
+            "two writers at once can fail with 'database is locked'.",
+            hint="Set OPTIONS['transaction_mode'] to 'IMMEDIATE'.",
+            id="convstore.W010",
+        )
+    pragmas = str(options.get("init_command")).upper().replace(" ", "")
+    if "JOURNAL_MODE=WAL" not in pragmas:
+        yield checks.Warning(
+            "without the write-ahead log, readers and the writer wait for each other.",
+            hint="Add PRAGMA journal_mode=WAL to OPTIONS['init_command'].",
+            id="convstore.W003",
+        )
+    if not any(f"SYNCHRONOUS={value}" in pragmas for value in ("FULL", "EXTRA")):
+        yield checks.Warning(
+            "a power loss can take the last acknowledged messages.",
+            hint="Add PRAGMA synchronous=FULL to OPTIONS['init_command'].",
+            id="convstore.W004",
+        )
+
+
+def check_server(
+    connection: BaseDatabaseWrapper, tables: tuple[str, ...]
+) -> Iterator[CheckMessage]:
+    (journal,) = fetch_row(connection, "PRAGMA journal_mode")
+    if journal != "wal":
+        yield checks.Warning(
+            f"its journal mode is {journal!r}: the file system may not support a write-ahead log.",
+            hint="Keep the file on a local disk.",
+            id="convstore.W005",
+        )
+
+
+@contextmanager
+def migration_lock(connection: BaseDatabaseWrapper, on_wait: Callable[[], None]) -> Iterator[None]:
+    # The folder and not the file: closing the file would end SQLite's own locks on it.
+    folder = os.open(Path(str(connection.settings_dict["NAME"])).parent, os.O_RDONLY)
+    try:
+        wait_until(lambda: _try_flock(folder), on_wait)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _try_flock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,51 @@
+"""What SQL Server's error codes mean."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from convstore.database.fault import BUSY, FULL, LOST, NO_TABLES
+
+# By number through ODBC, whose texts end with it. Microsoft's own driver for Python keeps
+# neither the number nor the SQLSTATE, only the name of the SQLSTATE.
+FAULTS = {
+    "Serialization failure": BUSY,  # 1205
+    "Timeout expired": BUSY,
+    "General error": BUSY,  # out of locks; the limits of Azure's
+    "Communication link failure": LOST,
+    "Client unable to establish connection": LOST,
+    "Server rejected the connection": LOST,
+    "Invalid transaction state": FULL,  # 3906
+    "Base table or view not found": NO_TABLES,
+    208: NO_TABLES,
+    596: LOST,  # the session was killed
+    701: BUSY,  # out of memory
+    1105: FULL,  # file group full
+    1204: BUSY,  # out of locks
+    1205: BUSY,  # deadlock
+    1222: BUSY,  # lock timeout
+    3906: FULL,  # read-only database
+    3960: BUSY,  # snapshot conflict
+    4060: LOST,  # the database cannot be opened: starting, or failing over
+    9002: FULL,  # log full
+    10053: LOST,
+    10054: LOST,
+    10060: LOST,
+    10928: BUSY,  # a limit of Azure's; so are the next ones
+    10929: BUSY,
+    40197: LOST,
+    40501: BUSY,
+    40613: LOST,
+    49918: BUSY,
+    49919: BUSY,
+    49920: BUSY,
+}
+
+
+def error_code(cause: Any) -> int | str | None:
+    """The server's number, or the name of the SQLSTATE, as the driver has it."""
+    if name := getattr(cause, "driver_error", None):
+        return str(name)
+    found = re.search(r"\((\d+)\) \(SQL\w+\)", str(cause))
+    return int(found[1]) if found and found[1] != "0" else None

@@ -1,0 +1,89 @@
+"""Vendor: every question that convstore asks about one kind of database.
+
+Each vendor's folder answers all of them, in files of the same names:
+
+- `url.py`: from a database URL to an entry of Django's DATABASES, and back to words
+- `faults.py`: what its error codes mean
+- `server.py`: what is asked of the running server: checks, the migration lock, estimates
+- `base.py`: its Django backend, where Django's own lacks something
+
+A field without a default is a question that nobody may leave unanswered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.checks import CheckMessage
+from django.db.backends.base.base import BaseDatabaseWrapper
+from sqlalchemy.engine import URL
+
+from convstore.database.fault import Fault
+from convstore.database.options import Options
+
+# An entry of Django's DATABASES.
+Entry = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vendor:
+    """What convstore knows about one kind of database."""
+
+    name: str
+    """What people call it, for example "SQL Server"."""
+
+    django_name: str
+    """`vendor` of Django's connections, for example "microsoft"."""
+
+    url_names: tuple[str, ...]
+    """The dialects that a database URL may begin with, for example "postgres"."""
+
+    database_settings: Callable[[URL, Options, int], dict[str, Any]]
+    """The entry of DATABASES for a URL, engine options and a time limit in seconds.
+
+    Takes out the options that it honours. Opens nothing. Raises DatabaseUrlError.
+    """
+
+    prepare: Callable[[Entry], None]
+    """Make what must exist before a connection can be opened. Never fails."""
+
+    location: Callable[[Entry], str]
+    """Where the database is, for people: no user and no password."""
+
+    connection_options: frozenset[str]
+    """The names in OPTIONS that say how to connect, but not to which database."""
+
+    without_time_limits: Callable[[Entry], dict[str, Any]]
+    """The same entry for work that may take long, such as migrations."""
+
+    error_code: Callable[[Any], Any]
+    """The code in an exception of the driver; None if it has none."""
+
+    faults: Mapping[Any, Fault]
+    """What each error code means."""
+
+    check_settings: Callable[[Entry], Iterable[CheckMessage]]
+    """What is unsafe in an entry of DATABASES, found without a connection."""
+
+    check_server: Callable[[BaseDatabaseWrapper, tuple[str, ...]], Iterable[CheckMessage]]
+    """What is unsafe on the server, for a connection and the names of our tables."""
+
+    migration_lock: Callable[
+        [BaseDatabaseWrapper, Callable[[], None]], AbstractContextManager[None]
+    ]
+    """Hold the lock of migrations; calls the function once if it has to wait.
+
+    The lock ends with the process or the connection that holds it.
+    """
+
+    row_estimates: str
+    """A query for (table, estimated rows); `{0}` and `{1}` stand for the tables' names."""
+
+    like_ignores_case: bool
+    """Whether LIKE takes a for A, and so cannot use an index for a prefix search."""
+
+    has_word_index: Callable[[BaseDatabaseWrapper], bool]
+    """Whether there is a full-text index over messages."""

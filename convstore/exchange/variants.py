@@ -1,0 +1,34 @@
+"""Which variant of the exchange a database connection can run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import connections
+
+from convstore.exchange.mysql import MySqlBatch
+from convstore.exchange.portable_orm import PortableOrm
+from convstore.exchange.postgresql import PostgresBatch
+from convstore.exchange.sqlite import SqliteInProcess
+from convstore.exchange.statements import Statements
+
+
+def statements_for(using: str) -> Statements:
+    """The fastest variant for the database `using`; the portable one runs on all of them."""
+    connection: Any = connections[using]
+    if connection.vendor == "sqlite":
+        return SqliteInProcess(using)
+    if connection.vendor == "postgresql" and _takes_batches(connection):
+        return PostgresBatch(using)
+    # Only our own backend switches several statements per message on.
+    if connection.vendor == "mysql" and connection.settings_dict["ENGINE"].startswith("convstore."):
+        return MySqlBatch(using)
+    return PortableOrm(using)
+
+
+def _takes_batches(connection: Any) -> bool:
+    """Whether several statements fit in one message: psycopg 3 with client-side binding."""
+    return (
+        connection.Database.__name__ == "psycopg"
+        and not connection.features.uses_server_side_binding
+    )
