@@ -1,4 +1,4 @@
-"""The store: conversations and their messages, kept exactly, in any database that Django speaks."""
+"""The store: conversations and their messages, in any database that Django supports."""
 
 from __future__ import annotations
 

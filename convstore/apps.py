@@ -14,13 +14,13 @@ class ConvstoreConfig(AppConfig):
     verbose_name = "Conversation store"
 
     def ready(self) -> None:
-        from convstore.database import checks  # noqa: F401 - they register themselves
+        from convstore.database import checks  # noqa: F401 - importing them registers them
 
-        connection_created.connect(echo, dispatch_uid="convstore.echo")
+        connection_created.connect(log_statements, dispatch_uid="convstore.log_statements")
 
 
-def echo(connection: Any, **_: Any) -> None:
-    """Log each statement of a connection whose entry of DATABASES asks for it by ECHO."""
+def log_statements(connection: Any, **_: Any) -> None:
+    """Log the statements of a new connection if its entry of DATABASES has ECHO."""
     if connection.settings_dict.get("ECHO"):
         logging.getLogger("django.db.backends").setLevel(logging.DEBUG)
         connection.force_debug_cursor = True

@@ -187,7 +187,7 @@ def test_one_that_never_ends_is_unavailable_when_the_time_is_up(tape, store, fau
 def test_a_database_without_tables_says_what_to_run(tape, store, fault):
     tape.script = repeat(fault())
     for ask in (exchange, ConversationStore.check):
-        with pytest.raises(Unavailable, match=r"manage\.py migrate_memories"):
+        with pytest.raises(Unavailable, match=r"convstore migrate_memories"):
             ask(store)
 
 

@@ -1,7 +1,7 @@
-"""Django's MySQL backend, over PyMySQL, for MariaDB and MySQL whatever their defaults are.
+"""Django's MySQL backend over PyMySQL, independent of the defaults of MariaDB and MySQL.
 
-Tables are InnoDB and utf8mb4, sessions are strict, several statements fit in one message,
-and one that is larger than the server takes is refused before it is sent. Knows no tables.
+Tables are InnoDB and utf8mb4, and sessions are strict. One message to the server may hold
+several statements; a message that is too large for the server is refused before it is sent.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from typing import Any
 import pymysql
 from pymysql.constants import CLIENT, ER
 
-pymysql.install_as_MySQLdb()  # before Django's backend imports the driver by that name
+pymysql.install_as_MySQLdb()  # before Django's backend imports MySQLdb
 
 from django.db.backends.mysql import base, schema  # noqa: E402
 
 
 class Connection(pymysql.connections.Connection):
-    """Refuses what the server would answer by closing the connection."""
+    """Refuses messages to which the server would react by closing the connection."""
 
     packet_limit: int | None = None  # the server's max_allowed_packet, in bytes
 
     def query(self, sql: Any, unbuffered: bool = False) -> int:
-        """As PyMySQL's; OperationalError 1153 for a message over `packet_limit`."""
+        """As PyMySQL's. Raises OperationalError 1153 for a message over `packet_limit`."""
         message = sql.encode(self.encoding) if isinstance(sql, str) else sql
-        # The server counts the byte in front, which says that this is a query.
+        # The server also counts the first byte, which marks the message as a query.
         if self.packet_limit and len(message) + 1 > self.packet_limit:
             raise pymysql.OperationalError(
                 ER.NET_PACKET_TOO_LARGE, "Got a packet bigger than 'max_allowed_packet' bytes"
@@ -33,8 +33,8 @@ class Connection(pymysql.connections.Connection):
 
 
 class SchemaEditor(schema.DatabaseSchemaEditor):
-    # The server's and the database's own character set may be latin1 or three-byte UTF-8,
-    # and their collation may take two texts for one.
+    # The server's or the database's default may be latin1 or three-byte UTF-8, and a collation
+    # that takes two texts for one.
     sql_create_table = (
         "CREATE TABLE %(table)s (%(definition)s)"
         " ENGINE InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ROW_FORMAT DYNAMIC"
@@ -46,10 +46,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_connection_params(self) -> dict[str, Any]:
         parameters = super().get_connection_params()
-        # FOUND_ROWS: Django counts the rows that an UPDATE met, not those that it changed.
+        # FOUND_ROWS: Django expects the rows that an UPDATE matched, not those that it changed.
         flags = CLIENT.FOUND_ROWS | CLIENT.MULTI_STATEMENTS
         if "password" in parameters:
-            # As the server keeps it; PyMySQL would send Latin-1, and fails at other texts.
+            # The server stores UTF-8. PyMySQL would send Latin-1, and fails for other texts.
             parameters["password"] = parameters["password"].encode()
         return {**parameters, "client_flag": parameters["client_flag"] | flags}
 

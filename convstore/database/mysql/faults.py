@@ -7,7 +7,7 @@ from typing import Any
 from convstore.database.fault import BUSY, FULL, LOST, NO_TABLES, TOO_LARGE
 
 FAULTS = {
-    0: LOST,  # the driver's own: the connection was closed already
+    0: LOST,  # the driver's own: the connection is closed
     1020: BUSY,  # the row changed since it was read
     1021: FULL,  # disk full
     1040: BUSY,  # too many connections
@@ -22,7 +22,7 @@ FAULTS = {
     1160: LOST,
     1161: LOST,
     1203: BUSY,  # this user has too many connections
-    1205: BUSY,  # lock timeout, which ends the statement and not the transaction
+    1205: BUSY,  # lock timeout; it ends the statement, not the transaction
     1213: BUSY,  # deadlock
     1226: BUSY,  # a limit of this user
     1290: FULL,  # read-only: a replica
@@ -32,10 +32,10 @@ FAULTS = {
     1969: BUSY,  # statement timeout of MariaDB
     2006: LOST,
     2013: LOST,
-    2014: LOST,  # out of step
+    2014: LOST,  # commands out of sync
     2055: LOST,
     3024: BUSY,  # statement timeout of MySQL
-    3572: BUSY,  # lock not given at once
+    3572: BUSY,  # NOWAIT: the row is locked
     4031: LOST,  # idle for too long
 }
 

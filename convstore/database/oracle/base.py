@@ -1,8 +1,8 @@
-"""Django's Oracle backend, over python-oracledb in its thin mode.
+"""Django's Oracle backend over python-oracledb in its thin mode.
 
-An error at COMMIT is one of Django's errors, as on every other backend; a body comes with
-its row and not by a round trip of its own; and a statement has a time limit, CALL_TIMEOUT
-of the entry of DATABASES, in milliseconds.
+It adds three things: an error at COMMIT is one of Django's errors, as on other backends; a
+body is fetched with its row, not by a round trip of its own; and a statement has a time
+limit in milliseconds, CALL_TIMEOUT in the entry of DATABASES.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ from convstore.database.fault import BUSY, FULL, LOST, NO_TABLES
 
 FAULTS = {
     28: LOST,  # the session was killed
-    54: BUSY,  # lock not given at once
+    54: BUSY,  # NOWAIT: the row is locked
     60: BUSY,  # deadlock
     942: NO_TABLES,
-    1012: LOST,  # not logged on
+    1012: LOST,  # not signed in
     1013: BUSY,  # cancelled: the call's time limit
     1033: LOST,  # starting or shutting down
     1034: LOST,  # not available
@@ -35,7 +35,7 @@ FAULTS = {
     12541: LOST,
     12571: LOST,
     16000: FULL,  # read-only: a standby
-    25408: LOST,  # failed over, and nobody knows what became of the call
+    25408: LOST,  # failed over; the outcome of the call is unknown
     30006: BUSY,  # lock timeout
     # The driver's own.
     "DPY-1001": LOST,  # not connected

@@ -1,7 +1,7 @@
-"""Django's PostgreSQL backend, with a limit to how long an answer is waited for.
+"""Django's PostgreSQL backend with a limit on the wait for a reply.
 
-libpq has none: a server that is frozen, or hangs on its disk, would hold the thread for as
-long as it is. OPTIONS["read_timeout"] is the limit in seconds; none where it is absent.
+libpq has none: a server that is frozen, or waits for its disk, would hold the thread as
+long as that lasts. OPTIONS["read_timeout"] is the limit in seconds; by default there is none.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
             try:
                 return psycopg.Connection.wait(connection, generator, interval, limit)
             except _WaitTimeout:
-                if self.connection is connection:  # and not the pool's, which sees to it
-                    self.close()  # or Django, leaving a transaction, would connect once more
+                if self.connection is connection:  # or else the pool closes it
+                    self.close()  # or Django would open a new one to roll back
                 raise psycopg.OperationalError(f"no answer within {limit} s") from None
 
         connection.wait = wait  # type: ignore[assignment,method-assign]
