@@ -1,4 +1,4 @@
-"""The admin: conversations found, read, taken away and deleted by people.
+"""The admin: people find, read, export and delete conversations.
 
-It stands on the memories, which say what databases there are, and on the store's reading.
+It gets the list of databases from memory_api, and all their content from convstore.archive.
 """

@@ -1,45 +1,74 @@
-"""The admin's lists: conversations, and the audit log of who read them."""
+"""The two lists of the admin: conversations, and the audit log."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
-from django.urls import path, reverse
+from django.urls import path
+from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from convstore.archive.history import with_prefix, with_summary
+from convstore.archive.conversations import (
+    ConversationRow,
+    conversations,
+    find_by_memory_id,
+    with_summary,
+)
 from convstore.models import Conversation
 from convstore.store import conversation_key
 from inspection.audit import Action, record
-from inspection.databases import by_alias, chosen
-from inspection.inert import visible
+from inspection.databases import database_with_alias, requested_database
+from inspection.escaping import escape_controls
+from inspection.export import FORMATS
 from inspection.lists import ActionFilter, DatabaseFilter, KeysetAdmin, OrderFilter, PeriodFilter
 from inspection.models import AuditEntry
 from inspection.transcript import first_line
 from inspection.views import deleting, exporting, reading, searching
-from inspection.views.guard import guarded, may_delete, may_read
+from inspection.views.access import may_delete, may_read, requires
+from inspection.views.pages import page_url
 
 
-def _shown_time(at: datetime | None) -> str:
+def _minute(at: datetime | None) -> str:
     return f"{at:%Y-%m-%d %H:%M}" if at else ""
+
+
+def _isolated(text: str) -> SafeString:
+    """The text, so that right-to-left letters in it move nothing around it."""
+    return format_html("<bdi>{}</bdi>", escape_controls(text))
+
+
+def _export_action(kind: str, title: str) -> Callable[..., HttpResponseBase]:
+    """The action that exports the selected conversations in the format `kind`."""
+
+    @admin.action(description=f"Export: {title}", permissions=["read"])
+    def export(
+        model_admin: ConversationAdmin, request: HttpRequest, rows: QuerySet[ConversationRow]
+    ) -> HttpResponseBase:
+        selected = list(rows[: model_admin.list_per_page])
+        return exporting.download(request, requested_database(request), selected, kind)
+
+    export.__name__ = f"export_{kind}"  # Django's name of the action
+    return export
 
 
 @admin.register(Conversation)
 class ConversationAdmin(KeysetAdmin):
     list_filter = (DatabaseFilter, OrderFilter, PeriodFilter)
     search_fields = ("memory_id",)
-    search_help_text = "The id of a conversation, or its beginning."
-    actions = ("export_openai", "export_markdown", "export_stored", "delete")
+    search_help_text = "Conversation id, or how it begins"
+    actions = (*(_export_action(kind, each.title) for kind, each in FORMATS.items()), "delete")
 
     def get_urls(self) -> list[Any]:
-        """Only pages of our own: the rest of Django's would load a conversation whole."""
+        """Our own pages only; Django's would load a whole conversation."""
         name = "convstore_conversation_{}".format
         one = "<uuid:key>/"
         return [
@@ -54,50 +83,53 @@ class ConversationAdmin(KeysetAdmin):
 
     # --- The list ------------------------------------------------------------------------
 
-    @guarded("convstore.view_conversation")
+    @method_decorator(requires("convstore.view_conversation"))
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        context = {**(extra_context or {}), "title": "Conversations", "database": chosen(request)}
-        context["may_read"] = may_read(request)
+        context = {
+            **(extra_context or {}),
+            "title": "Conversations",
+            "database": requested_database(request),
+            "may_read": may_read(request),
+        }
         return super().changelist_view(request, context)
 
-    def time_of(self, request: HttpRequest) -> str:
+    def time_field(self, request: HttpRequest) -> str:
         return "active_at" if request.GET.get("by") == "active" else "created_at"
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Conversation]:
-        rows = Conversation.objects.using(chosen(request).alias)
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ConversationRow]:
+        rows = conversations(requested_database(request).alias)
         return with_summary(rows, opening=may_read(request))
 
-    def found(self, rows: QuerySet[Any], query: str, limit: int) -> list[Any]:
-        """The one of that id, then those whose ids begin with it, by id."""
-        exact = list(rows.filter(pk=conversation_key(query)))
-        longer = with_prefix(rows, query).exclude(pk=conversation_key(query))[:limit]
-        # A database may take one letter for another; people see what they asked for.
-        found = [row for row in (*exact, *longer) if row.memory_id.startswith(query)]
-        return sorted(found, key=lambda row: row.memory_id)[:limit]
+    def find_rows(self, rows: QuerySet[Any], query: str, limit: int) -> list[Any]:
+        return find_by_memory_id(rows, query, conversation_key(query), limit)
 
-    def shown(self, request: HttpRequest, rows: list[Any]) -> list[Any]:
-        """Who sees how conversations open has opened them; who sends an action has not."""
+    def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> list[Any]:
+        """Log the first lines that the page shows; an action, which is a POST, shows none."""
         if request.method != "POST":
             opened = [(row.pk, row.memory_id) for row in rows if getattr(row, "opening", None)]
-            record(request.user, chosen(request), Action.FIRST_LINE, opened)
-        for row in rows:
-            row.may_be_read = may_read(request)
-            row.memory_id = visible(row.memory_id)  # Django has the row's name in a label, too
+            record(request.user, requested_database(request), Action.FIRST_LINE, opened)
         return rows
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         opening = ["first_line"] if may_read(request) else []
         return ["conversation", *opening, "messages", "last_role", "last_change", "created"]
 
+    def action_checkbox(self, obj: ConversationRow) -> SafeString:
+        """Django's checkbox, but control characters in its label are visible."""
+        label = f"Select this object for an action - {escape_controls(obj.memory_id)}"
+        attributes = {"class": "action-select", "aria-label": label}
+        checkbox = forms.CheckboxInput(attributes, lambda value: False)
+        return checkbox.render(ACTION_CHECKBOX_NAME, str(obj.pk))
+
     @admin.display(description="conversation")
     def conversation(self, row: Any) -> SafeString:
-        shown = format_html("<bdi>{}</bdi>", row.memory_id)
-        if not row.may_be_read:
-            return shown
-        page = reverse("admin:convstore_conversation_change", args=[row.pk])
-        return format_html('<a href="{}">{}</a>', by_alias(row._state.db).address(page), shown)
+        memory_id = _isolated(row.memory_id)
+        if not hasattr(row, "opening"):  # the user may not read it
+            return memory_id
+        url = page_url(database_with_alias(row._state.db), "change", row.pk)
+        return format_html('<a href="{}">{}</a>', url, memory_id)
 
     @admin.display(description="first line")
     def first_line(self, row: Any) -> SafeString:
@@ -110,15 +142,15 @@ class ConversationAdmin(KeysetAdmin):
 
     @admin.display(description="last role")
     def last_role(self, row: Any) -> str:
-        return visible(row.last_role or "")
+        return escape_controls(row.last_role or "")
 
     @admin.display(description="last change (UTC)")
     def last_change(self, row: Any) -> str:
-        return _shown_time(row.changed_at)
+        return _minute(row.changed_at)
 
     @admin.display(description="created (UTC)")
     def created(self, row: Any) -> str:
-        return _shown_time(row.created_at)
+        return _minute(row.created_at)
 
     # --- Actions -------------------------------------------------------------------------
 
@@ -128,65 +160,47 @@ class ConversationAdmin(KeysetAdmin):
     def has_erase_permission(self, request: HttpRequest) -> bool:
         return may_delete(request)
 
-    def _exported(
-        self, request: HttpRequest, rows: QuerySet[Conversation], kind: str
-    ) -> HttpResponseBase:
-        return exporting.file_of(request, chosen(request), list(rows[: self.list_per_page]), kind)
-
-    @admin.action(description="Export: OpenAI chat (JSONL)", permissions=["read"])
-    def export_openai(self, request: HttpRequest, rows: Any) -> HttpResponseBase:
-        return self._exported(request, rows, "openai")
-
-    @admin.action(description="Export: Markdown", permissions=["read"])
-    def export_markdown(self, request: HttpRequest, rows: Any) -> HttpResponseBase:
-        return self._exported(request, rows, "markdown")
-
-    @admin.action(description="Export: as stored (JSONL)", permissions=["read"])
-    def export_stored(self, request: HttpRequest, rows: Any) -> HttpResponseBase:
-        return self._exported(request, rows, "stored")
-
     @admin.action(description="Delete ...", permissions=["erase"])
     def delete(self, request: HttpRequest, rows: Any) -> HttpResponseBase:
-        page = reverse("admin:convstore_conversation_delete")
         keys = request.POST.getlist(ACTION_CHECKBOX_NAME)[: self.list_per_page]
-        return HttpResponseRedirect(chosen(request).address(page, id=keys))
+        return HttpResponseRedirect(page_url(requested_database(request), "delete", id=keys))
 
 
 @admin.register(AuditEntry)
 class AuditAdmin(KeysetAdmin):
-    list_display = ("time", "username", "action", "memory_id_shown", "detail_shown", "database")
+    list_display = ("time", "username", "action", "memory_id_text", "detail_text", "database")
     list_filter = (ActionFilter, PeriodFilter)
     search_fields = ("username",)
-    search_help_text = "The id of a conversation, or the name of a user, exactly."
+    search_help_text = "Conversation id or user name, exactly"
     actions = None
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view(self.changelist_view)
         return [path("", view, name="inspection_auditentry_changelist")]
 
-    @guarded("inspection.view_auditentry")
+    @method_decorator(requires("inspection.view_auditentry"))
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         return super().changelist_view(request, {**(extra_context or {}), "title": "Audit log"})
 
-    def time_of(self, request: HttpRequest) -> str:
+    def time_field(self, request: HttpRequest) -> str:
         return "at"
 
-    def found(self, rows: QuerySet[Any], query: str, limit: int) -> list[Any]:
+    def find_rows(self, rows: QuerySet[Any], query: str, limit: int) -> list[Any]:
         by_user = rows.filter(username=query)[:limit]
         of_conversation = rows.filter(conversation=conversation_key(query))[:limit]
-        newest = {row.pk: row for row in (*by_user, *of_conversation)}.values()
-        return sorted(newest, key=lambda row: (row.at, row.pk), reverse=True)[:limit]
+        matches = {row.pk: row for row in (*by_user, *of_conversation)}.values()
+        return sorted(matches, key=lambda row: (row.at, row.pk), reverse=True)[:limit]
 
     @admin.display(description="time (UTC)")
     def time(self, entry: AuditEntry) -> str:
-        return _shown_time(entry.at)
+        return _minute(entry.at)
 
     @admin.display(description="conversation")
-    def memory_id_shown(self, entry: AuditEntry) -> SafeString:
-        return format_html("<bdi>{}</bdi>", visible(entry.memory_id))
+    def memory_id_text(self, entry: AuditEntry) -> SafeString:
+        return _isolated(entry.memory_id)
 
     @admin.display(description="detail")
-    def detail_shown(self, entry: AuditEntry) -> SafeString:
-        return format_html("<bdi>{}</bdi>", visible(entry.detail))
+    def detail_text(self, entry: AuditEntry) -> SafeString:
+        return _isolated(entry.detail)

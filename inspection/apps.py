@@ -1,4 +1,4 @@
-"""The admin as Django apps: our pages, and Django's site with our first page."""
+"""The admin as two Django apps: our pages, and Django's admin with our site."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.contrib.admin import apps as django_admin
 
 class InspectionConfig(AppConfig):
     name = "inspection"
-    verbose_name = "Inspection"
+    verbose_name = "Admin"
 
 
 class InspectionAdmin(django_admin.AdminConfig):

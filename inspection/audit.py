@@ -1,4 +1,4 @@
-"""What is written into the audit log. It is written before what it speaks of is shown or done."""
+"""Entries of the audit log. An entry is written before its content is shown or deleted."""
 
 from __future__ import annotations
 
@@ -31,15 +31,16 @@ def record(
     conversations: Iterable[tuple[UUID | None, str]],
     detail: str = "",
 ) -> None:
-    """One entry for each of `conversations`, given as key and memory_id, all or none."""
+    """Write one entry for each of `conversations` (key and memory_id): all of them or none."""
     now = datetime.now(UTC)
+    longest = AuditEntry._meta.get_field("database").max_length
     AuditEntry.objects.bulk_create(
         AuditEntry(
             at=now,
             user_id=user.pk,
             username=user.get_username(),
             action=action,
-            database=database.name[:200],
+            database=database.name[:longest],
             conversation=key,
             memory_id=memory_id,
             detail=detail,

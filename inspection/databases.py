@@ -1,4 +1,4 @@
-"""The databases that can be inspected: Django's own and every one that a memory names."""
+"""The databases that the admin shows: Django's own, and every one that a memory names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django.http import Http404, HttpRequest
 
 from memory_api.memories import memories
 
-# The request's parameter that names one; without it, Django's own is meant.
+# The parameter of a request that names a database. Without it, Django's own is meant.
 PARAMETER = "database"
 # What says how a database is spoken to, not which one it is.
 OPTIONS_THAT_DO_NOT_IDENTIFY = frozenset(
@@ -39,14 +39,14 @@ ORACLE_ADDRESS = re.compile(r"\((HOST|PORT|SERVICE_NAME)=([^()]*)\)")
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """One place where conversations are, under its alias in Django's `connections`."""
+    """A database with conversations; `alias` is its name in Django's `connections`."""
 
     alias: str
     memories: tuple[str, ...]
 
     @property
-    def place(self) -> str:
-        """Where it is, without users and passwords."""
+    def location(self) -> str:
+        """Where it is, without user and password."""
         entry = connections[self.alias].settings_dict
         if connections[self.alias].vendor == "sqlite":
             return Path(entry["NAME"]).name
@@ -59,15 +59,15 @@ class Database:
 
     @property
     def name(self) -> str:
-        return f"{VENDORS[connections[self.alias].vendor]}, {self.place}"
+        return f"{VENDORS[connections[self.alias].vendor]}, {self.location}"
 
     @property
     def query(self) -> dict[str, str]:
-        """The parameters of an address that mean this database."""
+        """The parameters of a URL that name this database."""
         return {} if self.alias == DEFAULT_DB_ALIAS else {PARAMETER: self.alias}
 
-    def address(self, path: str, **parameters: object) -> str:
-        """`path` with the parameters that are not None, and those that mean this database."""
+    def url(self, path: str, **parameters: object) -> str:
+        """`path` in this database, with those of the parameters that are not None."""
         given = {name: value for name, value in parameters.items() if value is not None}
         query = urlencode({**self.query, **given}, doseq=True)
         return f"{path}?{query}" if query else path
@@ -75,7 +75,7 @@ class Database:
 
 @cache
 def databases() -> tuple[Database, ...]:
-    """Each once, Django's own first, with the names of the memories that keep to it."""
+    """Each database once, Django's own first, with the names of the memories that use it."""
     users: dict[str, list[str]] = {DEFAULT_DB_ALIAS: []}
     known = {_identity(DEFAULT_DB_ALIAS): DEFAULT_DB_ALIAS}
     for memory in memories():
@@ -85,7 +85,7 @@ def databases() -> tuple[Database, ...]:
 
 
 def _identity(alias: str) -> str:
-    """What two connections have in common that lead to the same tables."""
+    """What is equal for two connections that lead to the same tables."""
     entry: Mapping[str, Any] = connections[alias].settings_dict
     which = [entry[name] for name in ("ENGINE", "NAME", "USER", "HOST", "PORT")]
     options = {
@@ -96,14 +96,14 @@ def _identity(alias: str) -> str:
     return json.dumps([*which, options], sort_keys=True, default=str)
 
 
-def chosen(request: HttpRequest) -> Database:
-    """The database that the request names. Raises Http404 for one that no memory names."""
-    return by_alias(request.GET.get(PARAMETER, DEFAULT_DB_ALIAS))
+def requested_database(request: HttpRequest) -> Database:
+    """The database that the request names. Raises Http404 if no memory uses it."""
+    return database_with_alias(request.GET.get(PARAMETER, DEFAULT_DB_ALIAS))
 
 
-def by_alias(alias: str) -> Database:
-    """The database of that alias. Raises Http404 where it is not one of those inspected."""
+def database_with_alias(alias: str) -> Database:
+    """The database with that alias. Raises Http404 if no memory uses it."""
     for database in databases():
         if database.alias == alias:
             return database
-    raise Http404("No memory keeps its conversations in a database of this name.")
+    raise Http404("No memory uses a database of this name.")

@@ -1,6 +1,6 @@
 """Conversations as files: OpenAI's chat format, Markdown, or exactly as they are stored.
 
-Each is made piece by piece, so that a conversation of a million messages needs no memory.
+A file is made piece by piece, so the memory that it needs does not grow with the conversation.
 """
 
 from __future__ import annotations
@@ -13,59 +13,62 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 
-from convstore.archive.history import Entry, History
+from convstore.archive.conversations import ConversationRow
+from convstore.archive.history import History, MessageRow
 from convstore.messages import Message, Part, dumps
-from convstore.models import Conversation
-from inspection.inert import inert_json, set_out, visible
+from inspection.escaping import escape_controls, escape_json, indented_json
 from inspection.media import link_of, media_of
 
-# Messages that are read at once.
+# How many messages are read at once.
 PIECE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A kind of file: what it is called and how it is made of one conversation's messages."""
+    """A kind of file; `conversation_pieces` makes its text for one conversation."""
 
     title: str
     extension: str
     mime: str
-    made: Callable[[Conversation, Iterable[Entry]], Iterator[str]]
+    conversation_pieces: Callable[[ConversationRow, Iterable[MessageRow]], Iterator[str]]
 
 
-def exported(using: str, conversations: Iterable[Conversation], kind: Format) -> Iterator[str]:
-    """The file, in pieces: each conversation as it stood when its turn came."""
+def file_pieces(
+    using: str, conversations: Iterable[ConversationRow], file_format: Format
+) -> Iterator[str]:
+    """The file in pieces. Messages that arrive while their conversation is read are left out."""
     for conversation in conversations:
         history = History(using, conversation.pk)
         pieces = history.pieces(history.length(), PIECE)
-        yield from kind.made(conversation, (entry for piece in pieces for entry in piece))
+        rows = (row for piece in pieces for row in piece)
+        yield from file_format.conversation_pieces(conversation, rows)
 
 
-def stored(conversation: Conversation, entries: Iterable[Entry]) -> Iterator[str]:
-    """One line a message: `body` holds its JSON as it is stored, to the letter."""
-    for entry in entries:
+def stored_lines(conversation: ConversationRow, rows: Iterable[MessageRow]) -> Iterator[str]:
+    """One line a message; `body` is exactly the JSON that is stored."""
+    for row in rows:
         line = {
             "memory_id": conversation.memory_id,
-            "position": entry.position,
-            "created_at": entry.created_at.isoformat(),
-            "body": entry.body,
+            "position": row.position,
+            "created_at": row.created_at.isoformat(),
+            "body": row.body,
         }
-        yield inert_json(dumps(line)) + "\n"
+        yield escape_json(dumps(line)) + "\n"
 
 
 # --- OpenAI's chat format ----------------------------------------------------------------
 
 
-def openai(conversation: Conversation, entries: Iterable[Entry]) -> Iterator[str]:
-    """One line a conversation, as Chat Completions takes it: `{"metadata", "messages"}`.
+def openai_line(conversation: ConversationRow, rows: Iterable[MessageRow]) -> Iterator[str]:
+    """One line a conversation: `{"metadata", "messages"}`, which Chat Completions takes.
 
-    Its reference: platform.openai.com/docs/api-reference/chat/create.
+    The reference is platform.openai.com/docs/api-reference/chat/create.
     """
     metadata = dumps({"memory_id": conversation.memory_id})
-    yield f'{{"metadata": {inert_json(metadata)}, "messages": ['
-    for n, entry in enumerate(entries):
-        message = _openai_message(Message.from_json(entry.body))
-        yield (", " if n else "") + inert_json(dumps(message))
+    yield f'{{"metadata": {escape_json(metadata)}, "messages": ['
+    for n, row in enumerate(rows):
+        message = _openai_message(Message.from_json(row.body))
+        yield (", " if n else "") + escape_json(dumps(message))
     yield "]}\n"
 
 
@@ -74,15 +77,15 @@ def _openai_message(message: Message) -> dict[str, Any]:
     if [part.type for part in message.parts] in ([], ["text"]):
         content = "".join(part.value for part in message.parts)
     if message.extra.get("tool_calls") and not content:
-        content = None  # as OpenAI spells a message that only calls
-    also = dict(message.extra)
-    if isinstance(calls := also.get("tool_calls"), list):
-        also["tool_calls"] = [_openai_call(call) for call in calls]
-    return {"role": message.role, "content": content, **also}
+        content = None  # OpenAI's form of a message that only calls tools
+    extra = dict(message.extra)
+    if isinstance(calls := extra.get("tool_calls"), list):
+        extra["tool_calls"] = [_openai_call(call) for call in calls]
+    return {"role": message.role, "content": content, **extra}
 
 
 def _openai_call(call: Any) -> Any:
-    """OpenAI's arguments are JSON in a string, which not every client sends."""
+    """A call in OpenAI's form, whose arguments are JSON in a string; not all clients send that."""
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict):
         return call
@@ -110,38 +113,38 @@ def _openai_part(part: Part) -> dict[str, Any]:
 
 # --- Markdown ----------------------------------------------------------------------------
 
-# Only which lines are fenced is asked.
+# Used only to find out which lines are inside a fence.
 BLOCKS = MarkdownIt("commonmark").disable("inline")
-# Outside of code: what would begin a tag, an entity, a link or the address of one.
-ACTIVE = {"&": "&amp;", "<": "&lt;", "](": "]\\(", "]:": "]\\:"}
-ACTIVE_WORDS = re.compile("|".join(map(re.escape, ACTIVE)))
+# What begins a tag, an entity or a link outside of code, and how it is written instead.
+ESCAPES = {"&": "&amp;", "<": "&lt;", "](": "]\\(", "]:": "]\\:"}
+ESCAPED = re.compile("|".join(map(re.escape, ESCAPES)))
 
 
-def markdown(conversation: Conversation, entries: Iterable[Entry]) -> Iterator[str]:
-    """A heading for each message; its texts quoted under it, so that none can pass for another."""
-    yield f"# {_line(conversation.memory_id)}\n"
-    for entry in entries:
-        message = Message.from_json(entry.body)
-        at = entry.created_at.isoformat(" ", "seconds")
-        yield f"\n## {entry.position}. {_line(message.role)}, {at}\n"
+def markdown_pieces(conversation: ConversationRow, rows: Iterable[MessageRow]) -> Iterator[str]:
+    """A heading for each message, and its texts quoted, so that no text can imitate a heading."""
+    yield f"# {_one_line(conversation.memory_id)}\n"
+    for row in rows:
+        message = Message.from_json(row.body)
+        at = row.created_at.isoformat(" ", "seconds")
+        yield f"\n## {row.position}. {_one_line(message.role)}, {at}\n"
         for part in message.parts:
             yield "\n" + _markdown_part(part)
         if message.extra:
-            yield "\n" + _quoted(_fenced(visible(set_out(message.extra)), "json"))
+            yield "\n" + _quoted(_fenced(escape_controls(indented_json(message.extra)), "json"))
     yield "\n"
 
 
-def _line(text: str) -> str:
-    return _harmless(" ".join(visible(text).split()))
+def _one_line(text: str) -> str:
+    return _escape_markdown(" ".join(escape_controls(text).split()))
 
 
 def _markdown_part(part: Part) -> str:
     if link := link_of(part):
-        return _quoted(f"{_line(part.type)}: {_line(link)}")
+        return _quoted(f"{_one_line(part.type)}: {_one_line(link)}")
     if media := media_of(part):
-        return _quoted(f"{_line(part.type)}: {media.mime}, {len(media.data)} bytes")
-    text = visible(part.value)
-    return _quoted_without_action(text) if part.type == "text" else _quoted(_fenced(text))
+        return _quoted(f"{_one_line(part.type)}: {media.mime}, {len(media.data)} bytes")
+    text = escape_controls(part.value)
+    return _quoted_markdown(text) if part.type == "text" else _quoted(_fenced(text))
 
 
 def _quoted(text: str) -> str:
@@ -154,27 +157,26 @@ def _fenced(text: str, language: str = "") -> str:
     return f"{fence}{language}\n{text}\n{fence}"
 
 
-def _quoted_without_action(text: str) -> str:
-    """The text's Markdown, quoted, without HTML, entities and links, all of which stay readable.
+def _quoted_markdown(text: str) -> str:
+    """The text's Markdown, quoted; HTML, entities and links are escaped outside of fences.
 
-    What is fenced is code to every reader, and stays as it is. Where the fences are is asked of
-    what is handed out: a tag that is none any more hides no fence, and a tab behind a quotation
-    mark is narrower.
+    The fences are those of the escaped and quoted text, which is the text that people open:
+    escaping can uncover a fence that a tag hid, and behind `> ` a tab is narrower.
     """
     lines = text.split("\n")
-    harmless = [_harmless(line) for line in lines]
-    for token in BLOCKS.parse(_quoted("\n".join(harmless))):
+    escaped = [_escape_markdown(line) for line in lines]
+    for token in BLOCKS.parse(_quoted("\n".join(escaped))):
         if token.type == "fence" and token.map:
-            harmless[slice(*token.map)] = lines[slice(*token.map)]
-    return _quoted("\n".join(harmless))
+            escaped[slice(*token.map)] = lines[slice(*token.map)]
+    return _quoted("\n".join(escaped))
 
 
-def _harmless(line: str) -> str:
-    return ACTIVE_WORDS.sub(lambda found: ACTIVE[found[0]], line)
+def _escape_markdown(line: str) -> str:
+    return ESCAPED.sub(lambda match: ESCAPES[match[0]], line)
 
 
 FORMATS: Mapping[str, Format] = {
-    "openai": Format("OpenAI chat (JSONL)", "jsonl", "application/jsonl", openai),
-    "markdown": Format("Markdown", "md", "text/markdown; charset=utf-8", markdown),
-    "stored": Format("as stored (JSONL)", "jsonl", "application/jsonl", stored),
+    "openai": Format("OpenAI chat (JSONL)", "jsonl", "application/jsonl", openai_line),
+    "markdown": Format("Markdown", "md", "text/markdown; charset=utf-8", markdown_pieces),
+    "stored": Format("as stored (JSONL)", "jsonl", "application/jsonl", stored_lines),
 }

@@ -1,7 +1,7 @@
-"""Lists of the admin that cost the same on their last page as on the first.
+"""Lists of the admin by keyset pagination: no COUNT and no OFFSET.
 
-No rows are counted and none are passed over: a page is found by the time and the key of the
-row that it follows.
+The last page costs the same as the first: a page is found by the time and the key of the row
+next to it.
 """
 
 from __future__ import annotations
@@ -17,101 +17,112 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from convstore.archive.history import newer_rows, older_rows
+from convstore.archive.conversations import newer_rows, older_rows
 from inspection.audit import Action
 from inspection.databases import PARAMETER, databases
+from memory_api.contract import LONGEST_MEMORY_ID
 
-# Parameters of an address: the row that the page follows, or precedes.
-FOLLOWS, PRECEDES = "before", "after"
-# Those of the filters below.
-FILTERS = (PARAMETER, "by", "action", "from", "to")
+ROWS_PER_PAGE = 50
+# The parameters of a URL that hold the cursor: the page has the rows older than that row, or
+# the rows newer than it.
+OLDER_THAN, NEWER_THAN = "before", "after"
 
 
 class KeysetList(ChangeList):
-    """A list ordered by a time, newest first, and the key; `model_admin.time_of` names the time."""
+    """A list by time, newest first, then by key; `model_admin.time_field` names the time."""
 
     model_admin: KeysetAdmin
-    newer: str | None = None
-    older: str | None = None
-    more_found = False
-    # What a search keeps of the list that it begins at: which database, not which period.
+    newer_url: str | None = None
+    older_url: str | None = None
+    has_more_matches = False
+    longest_query = LONGEST_MEMORY_ID
+    # A search stays in its database, but searches all times.
     kept_in_search = (PARAMETER,)
 
     def get_filters_params(self, params: Any = None) -> Any:
-        """Those of our filters: any other could be a lookup that no index serves."""
-        found = super().get_filters_params(params)
-        return {name: value for name, value in found.items() if name in FILTERS}
+        """The parameters of this list's filters; any other could be a lookup without an index."""
+        filters: Any = self.list_filter
+        names = {name for each in filters for name in each.parameter_names()}
+        given = super().get_filters_params(params)
+        return {name: value for name, value in given.items() if name in names}
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
-        """What an index serves, and nothing else."""
-        time_of = self.model_admin.time_of(request)
-        return [f"-{time_of}", "-pk"]
+        """An order that an index serves."""
+        return [f"-{self.model_admin.time_field(request)}", "-pk"]
 
     @property
-    def without_search(self) -> str:
+    def url_without_search(self) -> str:
         return self.get_query_string({SEARCH_VAR: None})
 
     def get_results(self, request: HttpRequest) -> None:
-        time_of = self.model_admin.time_of(request)
-        rows = self._found(request) if self.query else self._page(request, time_of)
-        self.result_list = self.model_admin.shown(request, rows)
+        rows = self._matches(request) if self.query else self._page(request)
+        self.result_list = self.model_admin.prepare_rows(request, rows)
         self.result_count = len(rows)
         self.show_full_result_count, self.full_result_count = False, None
         self.show_admin_actions = bool(rows)
         self.can_show_all = self.multi_page = False
         self.paginator = self.model_admin.get_paginator(request, self.queryset, self.list_per_page)
 
-    def _found(self, request: HttpRequest) -> list[Any]:
-        """What a search finds, on one page: whoever wants others types more."""
-        query = request.GET[SEARCH_VAR]  # as it was typed, blanks at its ends included
-        found = self.model_admin.found(self.queryset, query, self.list_per_page + 1)
-        self.more_found = len(found) > self.list_per_page
-        return list(found[: self.list_per_page])
+    def _matches(self, request: HttpRequest) -> list[Any]:
+        """The rows that a search finds. There is no next page; a longer query finds fewer rows."""
+        query = request.GET[SEARCH_VAR]  # Django strips `self.query`, but an id may end in a blank
+        matches = self.model_admin.find_rows(self.queryset, query, self.list_per_page + 1)
+        self.has_more_matches = len(matches) > self.list_per_page
+        return matches[: self.list_per_page]
 
-    def _page(self, request: HttpRequest, time_of: str) -> list[Any]:
-        """The rows of the page; sets the addresses of its neighbours."""
-        size = self.list_per_page
-        if place := request.GET.get(PRECEDES):
-            rows = newer_rows(self.queryset, time_of, *self._place(place))
-            found = list(rows.order_by(time_of, "pk")[: size + 1])
-            page, is_first, is_last = found[:size][::-1], len(found) <= size, False
+    def _page(self, request: HttpRequest) -> list[Any]:
+        """The rows of the page; sets the URLs of the pages next to it."""
+        size, time_field = self.list_per_page, self.model_admin.time_field(request)
+        if cursor := request.GET.get(NEWER_THAN):
+            rows = newer_rows(self.queryset, time_field, *self._time_and_key(cursor))
+            following = list(rows.order_by(time_field, "pk")[: size + 1])
+            page, is_first, is_last = following[:size][::-1], len(following) <= size, False
         else:
-            rows, place = self.queryset, request.GET.get(FOLLOWS)
-            if place:
-                rows = older_rows(rows, time_of, *self._place(place))
-            found = list(rows[: size + 1])
-            page, is_first, is_last = found[:size], not place, len(found) <= size
+            rows, cursor = self.queryset, request.GET.get(OLDER_THAN)
+            if cursor:
+                rows = older_rows(rows, time_field, *self._time_and_key(cursor))
+            following = list(rows[: size + 1])
+            page, is_first, is_last = following[:size], not cursor, len(following) <= size
         if page and not is_first:
-            self.newer = self._address(PRECEDES, FOLLOWS, page[0], time_of)
+            newer = {NEWER_THAN: _cursor(page[0], time_field), OLDER_THAN: None}
+            self.newer_url = self.get_query_string(newer)
         if page and not is_last:
-            self.older = self._address(FOLLOWS, PRECEDES, page[-1], time_of)
+            older = {OLDER_THAN: _cursor(page[-1], time_field), NEWER_THAN: None}
+            self.older_url = self.get_query_string(older)
         return page
 
-    def _address(self, name: str, other: str, row: Any, time_of: str) -> str:
-        place = f"{getattr(row, time_of).isoformat()}~{row.pk}"
-        return self.get_query_string({name: place, other: None})
-
-    def _place(self, text: str) -> tuple[datetime, Any]:
-        """The time and the key that `_address` wrote."""
-        at, _, key = text.partition("~")
+    def _time_and_key(self, cursor: str) -> tuple[datetime, Any]:
+        """What `_cursor` joined. Raises IncorrectLookupParameters."""
+        moment, _, key = cursor.partition("~")
         try:
-            moment = datetime.fromisoformat(at)
-            return moment.astimezone(UTC), self.model._meta.pk.to_python(key)
+            at = datetime.fromisoformat(moment).astimezone(UTC)
+            return at, self.model._meta.pk.to_python(key)
         except (ValueError, OverflowError, ValidationError) as error:
             raise IncorrectLookupParameters(error) from error
 
 
-class Choice(admin.SimpleListFilter):
-    """A filter one of whose choices always holds, the first unless another is taken."""
+def _cursor(row: Any, time_field: str) -> str:
+    return f"{getattr(row, time_field).isoformat()}~{row.pk}"
+
+
+# --- Filters -----------------------------------------------------------------------------
+
+
+class ChoiceFilter(admin.SimpleListFilter):
+    """A filter with one choice at any time; without a parameter, that is the first one."""
+
+    @classmethod
+    def parameter_names(cls) -> tuple[str, ...]:
+        return (str(cls.parameter_name),)
 
     def choices(self, changelist: Any) -> Iterator[Any]:
-        chosen = self.value() or self.lookup_choices[0][0]
+        first, _ = self.lookup_choices[0]
         for value, title in self.lookup_choices:
-            first = value == self.lookup_choices[0][0]
-            query = {self.parameter_name: None if first else value, FOLLOWS: None, PRECEDES: None}
+            own = {str(self.parameter_name): None if value == first else value}
+            first_page = {OLDER_THAN: None, NEWER_THAN: None}
             yield {
-                "selected": value == chosen,
-                "query_string": changelist.get_query_string(query),
+                "selected": value == (self.value() or first),
+                "query_string": changelist.get_query_string({**own, **first_page}),
                 "display": title,
             }
 
@@ -119,8 +130,8 @@ class Choice(admin.SimpleListFilter):
         return queryset
 
 
-class DatabaseFilter(Choice):
-    """Which database is shown; `get_queryset` of the admin has chosen it."""
+class DatabaseFilter(ChoiceFilter):
+    """The database of the list, which `ConversationAdmin.get_queryset` reads."""
 
     title = "database"
     parameter_name = PARAMETER
@@ -132,7 +143,9 @@ class DatabaseFilter(Choice):
         return len(self.lookup_choices) > 1
 
 
-class OrderFilter(Choice):
+class OrderFilter(ChoiceFilter):
+    """The order of the list, which `ConversationAdmin.time_field` reads."""
+
     title = "order"
     parameter_name = "by"
 
@@ -140,49 +153,54 @@ class OrderFilter(Choice):
         return [("created", "Newest first"), ("active", "Last active first")]
 
 
-class ActionFilter(admin.SimpleListFilter):
+class ActionFilter(ChoiceFilter):
+    """The action of an entry in the audit log."""
+
     title = "action"
     parameter_name = "action"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(action, action.capitalize()) for action in Action]
+        return [("", "All"), *((action, action.capitalize()) for action in Action)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(action=self.value()) if self.value() else queryset
 
 
 class PeriodFilter(admin.ListFilter):
-    """From a day to a day, both in it, by the time that the list is ordered by; in UTC."""
+    """The days from one to another, both included, in UTC; by the time that orders the list."""
 
     title = "period"
     template = "inspection/period.html"
-    parameters = ("from", "to")
+
+    @classmethod
+    def parameter_names(cls) -> tuple[str, ...]:
+        return ("from", "to")
 
     def __init__(self, request: HttpRequest, params: Any, model: Any, model_admin: Any) -> None:
         super().__init__(request, params, model, model_admin)
-        self.time_of = model_admin.time_of(request)
-        for name in self.parameters:
+        self.time_field = model_admin.time_field(request)
+        for name in self.parameter_names():
             if value := params.pop(name, [""])[-1]:
                 self.used_parameters[name] = value
 
     def expected_parameters(self) -> list[str | None]:
-        return list(self.parameters)
+        return list(self.parameter_names())
 
     def has_output(self) -> bool:
         return True
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if first := self._day("from"):
-            queryset = queryset.filter(**{f"{self.time_of}__gte": first})
+            queryset = queryset.filter(**{f"{self.time_field}__gte": first})
         if last := self._day("to"):
-            queryset = queryset.filter(**{f"{self.time_of}__lt": last + timedelta(days=1)})
+            queryset = queryset.filter(**{f"{self.time_field}__lt": last + timedelta(days=1)})
         return queryset
 
     def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
-        """What the form shows, and the other parameters that it keeps."""
-        dropped = (*self.parameters, FOLLOWS, PRECEDES)
-        kept = {name: value for name, value in changelist.params.items() if name not in dropped}
-        yield {"period": self.used_parameters, "kept": kept}
+        """One item: the days in the form, and the other parameters of the URL."""
+        own = (*self.parameter_names(), OLDER_THAN, NEWER_THAN)
+        others = {name: value for name, value in changelist.params.items() if name not in own}
+        yield {"period": self.used_parameters, "other_parameters": others}
 
     def _day(self, name: str) -> datetime | None:
         if not (text := str(self.used_parameters.get(name, ""))):
@@ -194,6 +212,8 @@ class PeriodFilter(admin.ListFilter):
             raise IncorrectLookupParameters(error) from error
 
 
+# --- Lists -------------------------------------------------------------------------------
+
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
 else:
@@ -201,30 +221,34 @@ else:
 
 
 class KeysetAdmin(ModelAdmin):
-    """A read-only list of rows that nobody makes or changes by hand."""
+    """A read-only list: nobody adds or changes its rows by hand.
 
-    list_per_page = 50
+    Each filter in `list_filter` has `parameter_names`.
+    """
+
+    list_per_page = ROWS_PER_PAGE
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
     list_display_links = None
     change_list_template = "inspection/list.html"
 
-    def time_of(self, request: HttpRequest) -> str:
+    def time_field(self, request: HttpRequest) -> str:
+        """The field that orders the list; it has an index together with the key."""
         raise NotImplementedError
 
-    def shown(self, request: HttpRequest, rows: list[Any]) -> list[Any]:
-        """The rows as the page shows them."""
+    def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> list[Any]:
+        """The rows with what the page needs of them."""
         return rows
 
-    def found(self, rows: QuerySet[Any], query: str, limit: int) -> list[Any]:
-        """At most `limit` of `rows` that a search for `query` finds."""
+    def find_rows(self, rows: QuerySet[Any], query: str, limit: int) -> list[Any]:
+        """At most `limit` of `rows` that match `query`."""
         raise NotImplementedError
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        return queryset, False  # `found` searches
+        return queryset, False  # `find_rows` searches instead
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return KeysetList

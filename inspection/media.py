@@ -1,7 +1,7 @@
-"""What a part of a message is, judged by its bytes: an image, audio, a file, or no bytes.
+"""What a part of a message is, according to its bytes: an image, audio, a file, or text.
 
-A browser is given only what is in the table of signatures, under the type that stands
-there, whatever the message says it is. Knows parts; knows no pages.
+A browser may show only the types in the table of signatures. The type that the message claims
+is ignored.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from convstore.messages import Part
 
-# Where the bytes stand, what they are, and what they make of the file.
+# The offset and the bytes of each signature, the MIME type, and the extension of the file.
 SIGNATURES = (
     (0, b"\x89PNG\r\n\x1a\n", "image/png", "png"),
     (0, b"\xff\xd8\xff", "image/jpeg", "jpg"),
@@ -32,16 +32,16 @@ SIGNATURES = (
     (4, b"ftypM4A", "audio/mp4", "m4a"),
 )
 UNKNOWN = ("application/octet-stream", "bin")
-# Types of parts whose values are bytes in base64 even where no signature is known.
-BYTES = re.compile(r"image|audio|video|file|document|pdf|binary", re.IGNORECASE)
+# Types of parts whose values are taken for base64 even if the signature is unknown.
+BINARY_TYPES = re.compile(r"image|audio|video|file|document|pdf|binary", re.IGNORECASE)
 DATA_URL = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
-# Where OpenAI's parts, as JSON, keep a URL or the bytes.
+# The fields of OpenAI's parts, in JSON, that hold a URL or base64.
 OPENAI_FIELDS = ("url", "data", "file_data")
 
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """The bytes of a part, and the type that its signature gives it."""
+    """The bytes of a part, and the type of their signature."""
 
     data: bytes
     mime: str
@@ -55,41 +55,41 @@ class Media:
 
 
 def media_of(part: Part) -> Media | None:
-    """The part's bytes, out of base64 or a data: URL; None where its value is text."""
+    """The part's bytes, decoded from base64 or a data: URL; None if its value is text."""
     if part.type == "text":
         return None
     value = source_of(part)
-    named = DATA_URL.match(value)
-    data = _decoded(value[named.end() :] if named else value)
+    data_url = DATA_URL.match(value)
+    data = _decoded(value[data_url.end() :] if data_url else value)
     if data is None:
         return None
-    mime, extension = _signed(data)
-    if (mime, extension) == UNKNOWN and not (named or BYTES.search(part.type)):
+    mime, extension = _type_of(data)
+    if (mime, extension) == UNKNOWN and not (data_url or BINARY_TYPES.search(part.type)):
         return None
     return Media(data, mime, extension)
 
 
 def source_of(part: Part) -> str:
-    """The part's value, or the URL or base64 in it where it is JSON as OpenAI's parts are."""
+    """The part's value or, if that is a part of OpenAI as JSON, the URL or base64 in it."""
     if part.value.startswith("{"):
         try:
             fields = json.loads(part.value)
         except (ValueError, RecursionError):
             return part.value
         for name in OPENAI_FIELDS:
-            if isinstance(found := fields.get(name), str):
-                return found
+            if isinstance(source := fields.get(name), str):
+                return source
     return part.value
 
 
 def link_of(part: Part) -> str | None:
-    """The part's value where it is nothing but an address on the web."""
+    """The part's value if it is a web URL and nothing else."""
     value = source_of(part).strip()
     if part.type == "text" or not re.fullmatch(r"https?://[^\s\"'<>`]{1,2000}", value):
         return None
-    # Whatever else is said beside the address is to be seen.
-    said = {value, json.dumps({"url": value}), json.dumps({"url": value}, ensure_ascii=False)}
-    return value if part.value.strip() in said else None
+    # If the part has more than the URL, it is shown whole instead.
+    only_url = {value, json.dumps({"url": value}), json.dumps({"url": value}, ensure_ascii=False)}
+    return value if part.value.strip() in only_url else None
 
 
 def _decoded(text: str) -> bytes | None:
@@ -99,8 +99,8 @@ def _decoded(text: str) -> bytes | None:
         return None
 
 
-def _signed(data: bytes) -> tuple[str, str]:
-    for at, signature, mime, extension in SIGNATURES:
-        if data.startswith(signature, at):
+def _type_of(data: bytes) -> tuple[str, str]:
+    for offset, signature, mime, extension in SIGNATURES:
+        if data.startswith(signature, offset):
             return mime, extension
     return UNKNOWN

@@ -1,6 +1,6 @@
-"""The audit log: who opened, took away or deleted what was said, and when.
+"""The audit log: who opened, exported or deleted which conversation, and when.
 
-It is kept in Django's own database, beside the users. Rows are written once.
+It is in Django's default database, beside the users. Rows are never changed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class AuditEntry(models.Model):
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )
-    # What stays when the user, the memory's settings or the conversation are gone.
+    # Copies, which stay when the user, the memory or the conversation is deleted.
     username = models.CharField(max_length=150)
     action = models.CharField(max_length=20)
     database = models.CharField(max_length=200)

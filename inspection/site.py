@@ -1,4 +1,4 @@
-"""Django's admin site, its first page being ours."""
+"""Django's admin site, with a first page that shows the databases."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
 from inspection.databases import databases
-from inspection.overview import glance
+from inspection.overview import panel_of
 
 
 class InspectionSite(admin.AdminSite):
-    site_title = "Conversation store"
-    site_header = "Conversation store"
-    index_title = "At a glance"
+    site_title = "convstore"
+    site_header = "convstore"
+    index_title = "Overview"
     site_url = "/v2/docs"
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
         may_see = request.user.has_perm("convstore.view_conversation")
-        glances = [glance(database) for database in databases()] if may_see else []
-        return super().index(request, {**(extra_context or {}), "glances": glances})
+        panels = [panel_of(database) for database in databases()] if may_see else []
+        return super().index(request, {**(extra_context or {}), "panels": panels})

@@ -1,30 +1,30 @@
-"""From messages as they are stored to what a page shows of them.
+"""From stored messages to what a page shows of them.
 
-Knows messages and what their parts are; knows neither rows nor HTML, but for Markdown.
+Knows messages and their parts; knows no HTML except that of rendered Markdown.
 """
 
 from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from convstore.archive.history import Entry
+from convstore.archive.history import MessageRow
 from convstore.messages import Message, Part, parts_in
-from inspection.inert import set_out, visible
+from inspection.escaping import escape_controls, indented_json
 from inspection.markdown import LONGEST, LONGEST_PAGE, as_html
 from inspection.media import link_of, media_of
 
-# The most characters of one text that a page shows; the whole is a page of its own.
-SHOWN = 10_000
-# What stands in an address as it is.
-IN_ADDRESSES = "/:?#[]@!$&()*+,;=%~'"
-# Roles that have a look of their own.
+# The most characters of one text that a page shows; all of it has a page of its own.
+LONGEST_SHOWN = 10_000
+# Characters of a URL that need no percent-encoding.
+SAFE_IN_URL = "/:?#[]@!$&()*+,;=%~'"
+# Roles that have a colour of their own.
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
@@ -32,8 +32,8 @@ ROLES = ("system", "developer", "user", "assistant", "tool")
 class ShownPart:
     """One part: `kind` is text, code, html, image, audio, link or file; `number` from 1.
 
-    Texts come in `pieces`, each with whether it is code; `size` is in characters for a text
-    and in bytes for all else.
+    A text is in `pieces`, each with whether it is code. `size` is in characters for a text,
+    otherwise in bytes.
     """
 
     number: int
@@ -47,65 +47,80 @@ class ShownPart:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """A call of a tool, and the messages that answer it."""
+class ShownCall:
+    """A tool call, and the messages on the page that are its results."""
 
     name: str
     arguments: str
     id: str
-    answers: list[Turn] = field(default_factory=list)
+    results: tuple[ShownMessage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """One message. `calls` are what it asks of tools, `extra` what else it keeps, as JSON."""
+class ShownMessage:
+    """One message. `result_of` is the id of a tool call; `extra` is JSON, or "" for none."""
 
     position: int
     role: str
     created_at: datetime
-    parts: Sequence[ShownPart]
-    calls: Sequence[Call]
-    answers_to: str
+    parts: tuple[ShownPart, ...]
+    calls: tuple[ShownCall, ...]
+    result_of: str
     extra: str
 
     @property
-    def look(self) -> str:
+    def colour(self) -> str:
         return self.role if self.role in ROLES else "other"
 
 
-def turns(entries: Sequence[Entry], *, markdown: bool) -> list[Turn]:
-    """The messages in their order; answers of tools are folded into the calls before them."""
-    said = [Message.from_json(entry.body) for entry in entries]
-    texts = (part.value for message in said for part in message.parts if part.type == "text")
+def shown_messages(rows: Sequence[MessageRow], *, markdown: bool) -> list[ShownMessage]:
+    """The messages in their order; a tool's results are inside the calls before them."""
+    messages = [Message.from_json(row.body) for row in rows]
+    texts = (part.value for message in messages for part in message.parts if part.type == "text")
     markdown = markdown and sum(len(text) for text in texts if len(text) <= LONGEST) <= LONGEST_PAGE
-    shown: list[Turn] = []
-    open_calls: dict[str, Call] = {}
-    for entry, message in zip(entries, said, strict=True):
-        turn = _turn(entry, message, markdown)
-        if turn.role == "tool" and turn.answers_to in open_calls:
-            open_calls[turn.answers_to].answers.append(turn)
+    top_level: list[ShownMessage] = []
+    # By the position of the message that makes the calls, then by the id of the call.
+    results: dict[int, dict[str, list[ShownMessage]]] = {}
+    open_calls: dict[str, list[ShownMessage]] = {}
+    for row, message in zip(rows, messages, strict=True):
+        shown = _shown_message(row, message, markdown)
+        if shown.role == "tool" and shown.result_of in open_calls:
+            open_calls[shown.result_of].append(shown)
             continue
-        if turn.answers_to == "":
-            open_calls = {call.id: call for call in turn.calls if call.id}
-        shown.append(turn)
-    return shown
+        if shown.result_of == "":
+            open_calls = {call.id: [] for call in shown.calls if call.id}
+            results[shown.position] = open_calls
+        top_level.append(shown)
+    return [_with_results(shown, results.get(shown.position, {})) for shown in top_level]
 
 
-def _turn(entry: Entry, message: Message, markdown: bool) -> Turn:
-    also = dict(message.extra)
-    calls, answers_to = also.pop("tool_calls", []), also.pop("tool_call_id", "")
-    return Turn(
-        entry.position,
-        visible(message.role),
-        entry.created_at,
-        [
-            _part(n, part, markdown)
-            for n, part in enumerate(message.parts, 1)
+def _with_results(
+    shown: ShownMessage, results: Mapping[str, Sequence[ShownMessage]]
+) -> ShownMessage:
+    """The message with the results in its calls; of calls with the same id, in the last one."""
+    last = {call.id: n for n, call in enumerate(shown.calls)}
+    calls = (
+        replace(call, results=tuple(results.get(call.id, ()))) if last[call.id] == n else call
+        for n, call in enumerate(shown.calls)
+    )
+    return replace(shown, calls=tuple(calls))
+
+
+def _shown_message(row: MessageRow, message: Message, markdown: bool) -> ShownMessage:
+    extra = dict(message.extra)
+    calls, result_of = extra.pop("tool_calls", []), extra.pop("tool_call_id", "")
+    return ShownMessage(
+        row.position,
+        escape_controls(message.role),
+        row.created_at,
+        tuple(
+            _shown_part(number, part, markdown)
+            for number, part in enumerate(message.parts, 1)
             if not _is_empty(part)
-        ],
-        [_call(call) for call in calls] if isinstance(calls, list) else [],
-        visible(str(answers_to)),
-        visible(set_out(also)[:SHOWN]) if also else "",
+        ),
+        tuple(_shown_call(call) for call in calls) if isinstance(calls, list) else (),
+        escape_controls(str(result_of)),
+        escape_controls(indented_json(extra)[:LONGEST_SHOWN]) if extra else "",
     )
 
 
@@ -113,61 +128,61 @@ def _is_empty(part: Part) -> bool:
     return part.type == "text" and part.value == ""
 
 
-def _call(call: Any) -> Call:
-    """OpenAI's form of a call or, where it is another, the whole of it as arguments."""
+def _shown_call(call: Any) -> ShownCall:
+    """A call in OpenAI's form; a call in another form is shown whole, as arguments."""
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict):
-        return Call("", visible(set_out(call)[:SHOWN]), "")
-    text = _arguments(function.get("arguments", ""))
+        return ShownCall("", escape_controls(indented_json(call)[:LONGEST_SHOWN]), "")
+    arguments = _indented_arguments(function.get("arguments", ""))[:LONGEST_SHOWN]
     name, key = str(function.get("name", "")), str(call.get("id", ""))
-    return Call(visible(name), visible(text[:SHOWN]), visible(key))
+    return ShownCall(escape_controls(name), escape_controls(arguments), escape_controls(key))
 
 
-def _arguments(arguments: Any) -> str:
-    """Arguments, which are JSON in a string or values already, on lines of their own."""
+def _indented_arguments(arguments: Any) -> str:
+    """Arguments of a call, which are JSON in a string or values already."""
     if not isinstance(arguments, str):
-        return set_out(arguments)
-    # Or it is a model's mistake, nested too deep or too long, and is shown as it came; so it is
-    # where a name is in it twice, since one of the two would be lost.
+        return indented_json(arguments)
+    # A model may write JSON that is invalid, too deep or too long, or that has a name twice, of
+    # which Python would keep only one. Such arguments are shown as they are stored.
     with suppress(ValueError, RecursionError):
-        if len(arguments) <= SHOWN:
-            values = json.loads(arguments, object_pairs_hook=_each_once)
-            return values if isinstance(values, str) else set_out(values)
+        if len(arguments) <= LONGEST_SHOWN:
+            values = json.loads(arguments, object_pairs_hook=_unique_names)
+            return values if isinstance(values, str) else indented_json(values)
     return arguments
 
 
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a name is there twice")
-    return found
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("an object has the same name twice")
+    return values
 
 
 # --- Parts -------------------------------------------------------------------------------
 
 
-def _part(number: int, part: Part, markdown: bool) -> ShownPart:
-    kind = visible(part.type)
+def _shown_part(number: int, part: Part, markdown: bool) -> ShownPart:
+    kind = escape_controls(part.type)
     if link := link_of(part):
-        href = quote(link, safe=IN_ADDRESSES, errors="replace")
-        return ShownPart(number, kind, "link", len(link), [(False, visible(link))], href=href)
+        href, text = quote(link, safe=SAFE_IN_URL, errors="replace"), escape_controls(link)
+        return ShownPart(number, kind, "link", len(link), [(False, text)], href=href)
     if media := media_of(part):
         return ShownPart(number, kind, media.kind, len(media.data))
-    return _text(number, kind, part.value, markdown)
+    return _shown_text(number, kind, part.value, markdown)
 
 
-def _text(number: int, kind: str, text: str, markdown: bool) -> ShownPart:
-    cut, size = len(text) > SHOWN, len(text)
+def _shown_text(number: int, kind: str, text: str, markdown: bool) -> ShownPart:
+    size, beginning = len(text), escape_controls(text[:LONGEST_SHOWN])
+    cut = size > LONGEST_SHOWN
     if kind != "text":
-        code = [(True, visible(text[:SHOWN]))]
-        return ShownPart(number, kind, "code", size, code, cut=cut)
+        return ShownPart(number, kind, "code", size, [(True, beginning)], cut=cut)
     if markdown and size <= LONGEST:
-        return ShownPart(number, kind, "html", size, html=as_html(visible(text)))
-    return ShownPart(number, kind, "text", size, list(_pieces(visible(text[:SHOWN]))), cut=cut)
+        return ShownPart(number, kind, "html", size, html=as_html(escape_controls(text)))
+    return ShownPart(number, kind, "text", size, _pieces(beginning), cut=cut)
 
 
 def _pieces(text: str) -> list[tuple[bool, str]]:
-    """The text between fences, and what is fenced, which is code."""
+    """The text outside of fences, and the text inside, which is code."""
     lines = text.split("\n")
     ends = [n for n, line in enumerate(lines) if line.rstrip(" \t") == "```"]
     pieces: list[tuple[bool, str]] = []
@@ -187,11 +202,11 @@ def _pieces(text: str) -> list[tuple[bool, str]]:
 
 
 def first_line(beginning: str | None) -> str:
-    """How a conversation opens: the first line of a message whose JSON begins so."""
+    """The first line of a message that is not empty, from the beginning of its JSON."""
     for part in parts_in(beginning or ""):
         line = next((line for line in part.value.splitlines() if line.strip()), "")
         if part.type == "text" and line:
-            return visible(line.strip())
+            return escape_controls(line.strip())
         if part.type != "text":
-            return f"[{visible(part.type)}]"
+            return f"[{escape_controls(part.type)}]"
     return ""

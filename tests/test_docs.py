@@ -18,12 +18,12 @@ from django.conf import settings
 
 from convstore.archive.erasure import BATCH
 from convstore.archive.history import PIECE, PIECE_BYTES
-from convstore.archive.search import BEGINNING, CONVERSATIONS, LAST_MESSAGES, LOOKED_AT
+from convstore.archive.overview import COUNTED, COUNTED_NEW, DAYS, SAMPLE
+from convstore.archive.search import BEGINNING, CONVERSATIONS, LAST_MESSAGES, MESSAGES_READ
 from inspection.lists import KeysetAdmin
 from inspection.markdown import LONGEST
 from inspection.media import SIGNATURES
-from inspection.overview import COUNTED, COUNTED_NEW, DAYS, SAMPLE
-from inspection.transcript import SHOWN
+from inspection.transcript import LONGEST_SHOWN
 from inspection.views.deleting import DELETING_SECONDS, MOST_SELECTED
 from memory_api.memories import CONFIG_FIELDS, from_settings
 from tests.service import Service, checkout
@@ -107,10 +107,11 @@ def test_what_the_page_on_the_admin_says_in_numbers_is_so(root):
     for sentence in (
         f"up to {PIECE} messages, or {PIECE_BYTES // 1024**2} MiB of them",
         f"texts of up to {LONGEST:,} characters",
-        f"the first {SHOWN:,} characters of it",
-        f"all of it, {LOOKED_AT:,} messages at a time",
+        f"the first {LONGEST_SHOWN:,} characters of it",
+        f"all of it, {MESSAGES_READ:,} messages at a time",
         f"a full-text index of the first {BEGINNING:,} characters",
-        f"the last {LAST_MESSAGES} messages of up to {CONVERSATIONS} conversations, {LOOKED_AT:,}",
+        f"the last {LAST_MESSAGES} messages of up to {CONVERSATIONS} conversations, "
+        f"{MESSAGES_READ:,} messages at a time",
         f"up to {MOST_SELECTED} from the list",
         f"at most {KeysetAdmin.list_per_page} conversations",
         f"{BATCH} in a transaction",

@@ -1,3 +1,3 @@
-"""What people read, search and erase; each query is bounded."""
+"""What people read, search and delete. Each read is bounded, and nothing here writes a message."""
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""Words in what was said: in one conversation, or across all of a database.
+"""Search for words in messages: in one conversation, or across all of one database.
 
-A message is found when each word of the query stands in its texts, in whatever case. No
-search reads more than a bounded number of messages and bytes; each says how far it looked.
+A message matches if its texts contain every word of the query, in upper or lower case. Each
+search reads a bounded number of messages and bytes, and returns how far it got.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
@@ -20,36 +20,44 @@ from django.db.models import BooleanField, Q, QuerySet
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Substr
 
-from convstore.archive.history import Entry, History, older_rows, with_length
-from convstore.messages import Message as Said
-from convstore.messages import Part, dumps, parts_in
-from convstore.models import Conversation, Message
+from convstore.archive.conversations import (
+    ConversationRow,
+    conversations,
+    older_rows,
+    with_length,
+)
+from convstore.archive.history import History, MessageRow
+from convstore.messages import Message, Part, dumps, parts_in
 
-# The most hits of one answer, and the most messages that one search looks at.
-HITS, LOOKED_AT = 50, 1_000
-# Across conversations: how many at once, how many of the last messages of each, and how much
-# of a message's JSON, in characters.
+# The longest query, in characters.
+LONGEST_QUERY = 200
+# The most hits in one result, and the most messages that one search reads.
+HITS, MESSAGES_READ = 50, 1_000
+# Across conversations: how many conversations, how many of the last messages of each, and how
+# many characters of a message's JSON.
 CONVERSATIONS, LAST_MESSAGES, BEGINNING = 50, 100, 16_384
-# The most messages that are read of those that the index names.
-NAMED = 500
-# Characters on each side of the first word of a hit.
+# The most matches of the word index that are read.
+INDEX_MATCHES = 500
+# How many characters an excerpt has on each side of the first word.
 AROUND = 80
 
-# PostgreSQL's index: the words in the beginning of each message, whose line breaks are
-# spelled in letters. The migration that makes it has these very words.
+# The expression that PostgreSQL's word index is made on: the words in the beginning of each
+# message. In JSON a line break is the two characters \n, which would stick to the word after it.
+# The migration that makes the index has the same expression.
 WORDS = rf"to_tsvector('simple', replace(replace(left(body, {BEGINNING}), '\n', ' '), '\t', ' '))"
-# By these it would name every message, or each of a role, so only the reading looks for them.
+# The index would match every message, or every message of a role, by these words. So they are
+# only looked for in the messages that match by the other words.
 COMMON = frozenset(
     {"role", "content", "type", "text", "value", "tool_calls"}
     | {"user", "assistant", "system", "developer", "tool"}
 )
-# What is not read as text: the beginning of something in base64.
+# How base64 begins; it is not searched as text.
 BINARY = re.compile(r"(?:data:[\w/+.;=-]*,)?[\w+/-]{200}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A message in whose texts the words stand; `excerpt` is what stands around the first."""
+    """A message whose texts contain the words; `excerpt` is the text around the first word."""
 
     key: UUID
     memory_id: str
@@ -61,22 +69,23 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """The hits among `messages` that were looked at, newest first, of `conversations`.
+    """The hits, newest first, and how many `messages` of how many `conversations` were read.
 
-    The search goes on `below` a position of one conversation, and across them `after` the one
-    that was looked at last; both are None where nothing is left. `cut`: there are more hits.
+    The next search continues `below` a position of the one conversation or, across
+    conversations, `after` the last one that was read. Both are None if nothing is left.
+    `more_hits`: there are more hits than HITS among the messages that were read.
     """
 
     hits: list[Hit]
     messages: int
     conversations: int
     below: int | None = None
-    after: Conversation | None = None
-    cut: bool = False
+    after: ConversationRow | None = None
+    more_hits: bool = False
 
 
 def query_words(query: str) -> list[str]:
-    """The words that are looked for, each once."""
+    """The words of the query in lower case, each once."""
     return list(dict.fromkeys(query.casefold().split()))
 
 
@@ -84,42 +93,43 @@ def query_words(query: str) -> list[str]:
 
 
 def search_conversation(
-    using: str, conversation: Conversation, words: Sequence[str], below: int
+    using: str, conversation: ConversationRow, words: Sequence[str], below: int
 ) -> SearchResult:
-    """Look through a piece of the messages before the position `below`, whole."""
+    """Search a piece of the messages before the position `below`, each in full."""
     hits: list[Hit] = []
-    looked_at = 0
-    for entry in reversed(History(using, conversation.pk).up_to(below - 1, LOOKED_AT)):
-        below, looked_at = entry.position, looked_at + 1
-        said = Said.from_json(entry.body)
-        also = [dumps(said.extra)] if said.extra else []
-        if excerpt := _excerpt([*_readable(said.parts), *also], words):
-            hits.append(_hit(conversation, entry, excerpt))
+    read = 0
+    for row in reversed(History(using, conversation.pk).piece_up_to(below - 1, MESSAGES_READ)):
+        below, read = row.position, read + 1
+        message = Message.from_json(row.body)
+        extra = [dumps(message.extra)] if message.extra else []
+        if excerpt := _excerpt([*_texts(message.parts), *extra], words):
+            hits.append(_hit(conversation, row, excerpt))
         if len(hits) == HITS:
             break
-    return SearchResult(hits, looked_at, 1, below=below if looked_at and below > 1 else None)
+    return SearchResult(hits, read, 1, below=below if read and below > 1 else None)
 
 
 # --- Across conversations ----------------------------------------------------------------
 
 
 def search_word_index(using: str, words: Sequence[str]) -> SearchResult | None:
-    """Those of all messages that the database's index of words names, up to a bound.
+    """Search the beginnings of all messages through the database's word index.
 
-    None where there is no such index, or where it would name too many by these words.
+    None if the database has no such index, or if these words would match too many messages.
     """
-    telling = [word for word in words if not COMMON.issuperset(re.findall(r"\w+", word))]
-    if not telling or not _has_index(using):
+    selective = [word for word in words if not COMMON.issuperset(re.findall(r"\w+", word))]
+    if not selective or not _has_index(using):
         return None
     match: Any = RawSQL(  # noqa: S611 - the words are a parameter
-        f"{WORDS} @@ plainto_tsquery('simple', %s)", [" ".join(telling)], BooleanField()
+        f"{WORDS} @@ plainto_tsquery('simple', %s)", [" ".join(selective)], BooleanField()
     )
-    named = _beginnings(Message.objects.using(using).filter(match)[: NAMED + 1])
-    keys = {key for key, _ in named}
-    conversations = Conversation.objects.using(using).in_bulk(keys) if keys else {}
-    hits = _hits(named[:NAMED], conversations, words)
-    cut = len(named) > NAMED or len(hits) > HITS
-    return SearchResult(hits[:HITS], min(len(named), NAMED), len(keys), cut=cut)
+    matches = _beginnings(MessageRow.objects.using(using).filter(match)[: INDEX_MATCHES + 1])
+    keys = {row.conversation_id for row in matches}
+    found = conversations(using).in_bulk(keys) if keys else {}
+    hits = _hits(matches[:INDEX_MATCHES], found, words)
+    more_hits = len(matches) > INDEX_MATCHES or len(hits) > HITS
+    read = min(len(matches), INDEX_MATCHES)
+    return SearchResult(hits[:HITS], read, len(keys), more_hits=more_hits)
 
 
 def _has_index(using: str) -> bool:
@@ -132,74 +142,77 @@ def _has_index(using: str) -> bool:
 
 
 def search_last_messages(
-    using: str, words: Sequence[str], after: Conversation | None
+    using: str, words: Sequence[str], after: ConversationRow | None
 ) -> SearchResult:
-    """Look through the last messages of some conversations, those last active first.
+    """Search the last messages of some conversations, the most recently active ones first.
 
-    `after` is the one that was looked at last.
+    `after` is the conversation that the previous search read last.
     """
-    rows = with_length(Conversation.objects.using(using)).order_by("-active_at", "-id")
+    rows = with_length(conversations(using)).order_by("-active_at", "-id")
     if after:
         rows = older_rows(rows, "active_at", after.active_at, after.pk)
     following = list(rows[: CONVERSATIONS + 1])
-    chosen, looked_at = [], 0
+    selected, read = [], 0
     for conversation in following[:CONVERSATIONS]:
-        chosen.append(conversation)
-        looked_at += min(_length(conversation), LAST_MESSAGES)
-        if looked_at > LOOKED_AT - LAST_MESSAGES:
+        selected.append(conversation)
+        read += min(_length(conversation), LAST_MESSAGES)
+        if read > MESSAGES_READ - LAST_MESSAGES:
             break
-    if not chosen:
+    if not selected:
         return SearchResult([], 0, 0)
-    last = [Q(conversation_id=c.pk, position__gt=_length(c) - LAST_MESSAGES) for c in chosen]
-    found = _beginnings(Message.objects.using(using).filter(reduce(or_, last))[:LOOKED_AT])
-    hits = _hits(found, {each.pk: each for each in chosen}, words)
-    last_one = chosen[-1] if len(chosen) < len(following) else None
-    return SearchResult(hits[:HITS], looked_at, len(chosen), after=last_one, cut=len(hits) > HITS)
+    last = [Q(conversation_id=c.pk, position__gt=_length(c) - LAST_MESSAGES) for c in selected]
+    matches = _beginnings(MessageRow.objects.using(using).filter(reduce(or_, last))[:MESSAGES_READ])
+    hits = _hits(matches, {each.pk: each for each in selected}, words)
+    return SearchResult(
+        hits[:HITS],
+        read,
+        len(selected),
+        after=selected[-1] if len(selected) < len(following) else None,
+        more_hits=len(hits) > HITS,
+    )
 
 
 def _length(conversation: Any) -> int:
     return conversation.length or 0
 
 
-def _beginnings(rows: QuerySet[Message]) -> list[tuple[UUID, Entry]]:
+def _beginnings(rows: QuerySet[MessageRow]) -> list[Any]:
+    """The rows, each with the `beginning` of its body in place of all of it."""
     begun = rows.annotate(beginning=Substr("body", 1, BEGINNING))
-    columns = begun.values_list("conversation_id", "position", "role", "beginning", "created_at")
-    return [(row[0], Entry(*row[1:])) for row in columns]
+    return list(begun.only("position", "role", "created_at"))
 
 
 def _hits(
-    entries: Iterable[tuple[UUID, Entry]],
-    conversations: dict[UUID, Conversation],
-    words: Sequence[str],
+    rows: Iterable[Any], found: Mapping[UUID, ConversationRow], words: Sequence[str]
 ) -> list[Hit]:
-    found = [
-        _hit(conversations[key], entry, excerpt)
-        for key, entry in entries
-        if key in conversations  # or it was deleted meanwhile
-        and (excerpt := _excerpt(list(_readable(parts_in(entry.body))), words))
+    hits = [
+        _hit(found[row.conversation_id], row, excerpt)
+        for row in rows
+        if row.conversation_id in found  # or it has just been deleted
+        and (excerpt := _excerpt(list(_texts(parts_in(row.beginning))), words))
     ]
-    return sorted(found, key=lambda hit: (hit.created_at, hit.position), reverse=True)
+    return sorted(hits, key=lambda hit: (hit.created_at, hit.position), reverse=True)
 
 
 # --- One message -------------------------------------------------------------------------
 
 
-def _readable(parts: Iterable[Part]) -> Iterator[str]:
+def _texts(parts: Iterable[Part]) -> Iterator[str]:
     return (part.value for part in parts if part.type == "text" or not BINARY.match(part.value))
 
 
 def _excerpt(texts: Sequence[str], words: Sequence[str]) -> str:
-    """What stands around the first word where all are found, on one line; else nothing."""
+    """The text around the first word, on one line, if all words are found; else ""."""
     text = "\n".join(texts)
     folded = text.casefold()
     if not all(word in folded for word in words):
         return ""
     at = folded.find(words[0])
-    # Where folding made letters longer it is near enough.
+    # casefold() can change the length of a text, so `at` may be a little off in `text`.
     around = text[max(0, at - AROUND) : at + len(words[0]) + AROUND]
     return " ".join(around.split()) or text[:AROUND]
 
 
-def _hit(conversation: Conversation, entry: Entry, excerpt: str) -> Hit:
-    where = conversation.pk, conversation.memory_id, entry.position
-    return Hit(*where, entry.role, entry.created_at, excerpt)
+def _hit(conversation: ConversationRow, row: MessageRow, excerpt: str) -> Hit:
+    memory_id = conversation.memory_id
+    return Hit(conversation.pk, memory_id, row.position, row.role, row.created_at, excerpt)

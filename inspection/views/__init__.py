@@ -1,3 +1,3 @@
-"""The pages about one or some conversations. They translate: what is read is decided in
-convstore.archive, what is shown of it in inspection.transcript.
+"""The pages about conversations, except their list. Views translate: convstore.archive decides
+what is read, and inspection.transcript what a page shows of it.
 """

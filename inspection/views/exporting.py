@@ -1,4 +1,4 @@
-"""Conversations taken away as files, which are made while they are sent."""
+"""Downloads of conversations; a file is made while it is sent."""
 
 from __future__ import annotations
 
@@ -9,45 +9,46 @@ from uuid import UUID
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase, StreamingHttpResponse
 
-from convstore.models import Conversation
+from convstore.archive.conversations import ConversationRow
 from inspection.audit import Action, record
 from inspection.databases import Database
-from inspection.export import FORMATS, exported
-from inspection.views.guard import READ, SANDBOX, conversation_of, inspects
+from inspection.export import FORMATS, file_pieces
+from inspection.views.access import READ, database_view
+from inspection.views.pages import SANDBOX_HEADERS, conversation_or_404
 
-# How much of a download is sent at once, in characters.
+# The least number of characters that are sent at once.
 BLOCK = 64 * 1024
 
 
-@inspects(READ)
+@database_view(READ)
 def export(request: HttpRequest, database: Database, key: UUID, kind: str) -> HttpResponseBase:
-    return file_of(request, database, [conversation_of(database, key)], kind)
+    return download(request, database, [conversation_or_404(database, key)], kind)
 
 
-def file_of(
-    request: HttpRequest, database: Database, conversations: Sequence[Conversation], kind: str
+def download(
+    request: HttpRequest, database: Database, conversations: Sequence[ConversationRow], kind: str
 ) -> HttpResponseBase:
-    """A download of the conversations, made while it is sent."""
+    """The conversations as one file. Raises Http404 for an unknown kind."""
     if kind not in FORMATS:
-        raise Http404(f"There is no such format; there are {', '.join(FORMATS)}.")
-    opened = [(each.pk, each.memory_id) for each in conversations]
-    record(request.user, database, Action.EXPORT, opened, kind)
-    form = FORMATS[kind]
-    name = conversations[0].memory_id if len(conversations) == 1 else "conversations"
-    name = re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII).strip("._")[:80] or "conversation"
+        raise Http404(f"There is no format {kind!r}; there are {', '.join(FORMATS)}.")
+    exported = [(each.pk, each.memory_id) for each in conversations]
+    record(request.user, database, Action.EXPORT, exported, kind)
+    file_format = FORMATS[kind]
+    name = f"{_file_name(conversations)}.{file_format.extension}"
     return StreamingHttpResponse(
-        _blocks(exported(database.alias, conversations, form)),
-        content_type=form.mime,
-        headers={
-            "Content-Disposition": f'attachment; filename="{name}.{form.extension}"',
-            "Content-Security-Policy": SANDBOX,
-            "Cross-Origin-Resource-Policy": "same-origin",
-        },
+        _blocks(file_pieces(database.alias, conversations, file_format)),
+        content_type=file_format.mime,
+        headers={**SANDBOX_HEADERS, "Content-Disposition": f'attachment; filename="{name}"'},
     )
 
 
+def _file_name(conversations: Sequence[ConversationRow]) -> str:
+    name = conversations[0].memory_id if len(conversations) == 1 else "conversations"
+    return re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII).strip("._")[:80] or "conversation"
+
+
 def _blocks(pieces: Iterable[str]) -> Iterator[bytes]:
-    """The pieces in blocks of at least BLOCK characters, as UTF-8."""
+    """The pieces as UTF-8, joined to blocks of at least BLOCK characters."""
     block: list[str] = []
     size = 0
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""A conversation as a transcript, its messages and their parts. Each opening is logged."""
+"""A conversation as a transcript, its messages as JSON, and their parts. Each view is logged."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from uuid import UUID
 from django import forms
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 
-from convstore.archive.history import Entry, History
+from convstore.archive.history import History, MessageRow
+from convstore.archive.search import LONGEST_QUERY
 from convstore.messages import Message
 from inspection.audit import Action, record
 from inspection.databases import Database
+from inspection.escaping import escape_controls, escape_json
 from inspection.export import FORMATS
-from inspection.inert import inert_json, visible
 from inspection.media import media_of
-from inspection.transcript import turns
-from inspection.views.guard import (
-    READ,
+from inspection.transcript import LONGEST_SHOWN, shown_messages
+from inspection.views.access import READ, database_view, may_delete
+from inspection.views.pages import (
     SANDBOX,
-    address,
-    conversation_of,
-    inspects,
-    may_delete,
-    page,
-    valid,
+    SANDBOX_HEADERS,
+    conversation_or_404,
+    page_url,
+    render_page,
+    validated_data,
 )
 
 
-class Place(forms.Form):
-    """Where a page of a transcript begins, or ends; and how its texts are shown."""
+class TranscriptForm(forms.Form):
+    """The page begins at a position or a time, or ends before a position, or is the last one."""
 
     position = forms.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
     before = forms.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
@@ -40,125 +40,123 @@ class Place(forms.Form):
     markdown = forms.BooleanField(required=False)
 
 
-@inspects(READ)
+@database_view(READ)
 def transcript(request: HttpRequest, database: Database, key: UUID) -> HttpResponse:
-    place = valid(Place(request.GET))
-    conversation = conversation_of(database, key)
+    query = validated_data(TranscriptForm(request.GET))
+    conversation = conversation_or_404(database, key)
     history, length = History(database.alias, key), conversation.length or 0
-    markdown = 1 if place["markdown"] else None
-    if place["date"]:
-        at = min(history.position_at(place["date"], length), max(length, 1))
-        there = address(database, "change", key, position=at, markdown=markdown)
-        return HttpResponseRedirect(there)
-    entries = _entries(history, place, length)
-    span = _span(entries)
-    record(request.user, database, Action.READ, [(key, conversation.memory_id)], span)
+    markdown = 1 if query["markdown"] else None
+    if query["date"]:
+        position = min(history.position_at(query["date"], length), max(length, 1))
+        to = page_url(database, "change", key, position=position, markdown=markdown)
+        return HttpResponseRedirect(to)
+    rows = _rows(history, query, length)
+    positions = f"{rows[0].position} to {rows[-1].position}" if rows else "no messages"
+    record(request.user, database, Action.READ, [(key, conversation.memory_id)], positions)
     context: dict[str, Any] = {
-        "title": visible(conversation.memory_id),
+        "title": escape_controls(conversation.memory_id),
         "database": database,
         "conversation": conversation,
-        "span": span,
-        "turns": turns(entries, markdown=bool(markdown)),
+        "positions": positions,
+        "messages_shown": shown_messages(rows, markdown=bool(markdown)),
+        "longest_shown": LONGEST_SHOWN,
+        "longest_query": LONGEST_QUERY,
         "markdown": markdown,
         "formats": FORMATS,
         "may_delete": may_delete(request),
-        "delete": address(database, "delete", id=key),
-        **_neighbours(database, conversation, entries, markdown),
+        "delete_url": page_url(database, "delete", id=key),
+        **_links(database, conversation, rows, markdown),
     }
-    return page(request, "transcript", context)
+    return render_page(request, "transcript", context)
 
 
-def _entries(history: History, place: Mapping[str, Any], length: int) -> list[Entry]:
-    """The messages of the page: those from a position on, or those before one, or the last."""
-    if place["position"]:
-        return history.from_position(min(place["position"], max(length, 1)))
-    return history.up_to((place["before"] or length + 1) - 1)
+def _rows(history: History, query: Mapping[str, Any], length: int) -> list[MessageRow]:
+    """The messages from a position on, or those before one, or the last ones."""
+    if query["position"]:
+        return history.piece_from(min(query["position"], max(length, 1)))
+    return history.piece_up_to((query["before"] or length + 1) - 1)
 
 
-def _neighbours(
-    database: Database, conversation: Any, entries: Sequence[Entry], markdown: int | None
+def _links(
+    database: Database, conversation: Any, rows: Sequence[MessageRow], markdown: int | None
 ) -> dict[str, Any]:
-    """The addresses of the pages around this one, and of this one with its other look."""
+    """The URLs of the pages around this one, and of this one with or without Markdown."""
     length = conversation.length or 0
-    oldest = length - conversation.count + 1  # not 1 where a deletion was cut off
-    first, last = (entries[0].position, entries[-1].position) if entries else (oldest, length)
-    to = partial(address, database, "change", conversation.pk)
+    oldest = length - conversation.message_count + 1  # above 1 after an interrupted deletion
+    first, last = (rows[0].position, rows[-1].position) if rows else (oldest, length)
+    url = partial(page_url, database, "change", conversation.pk)
     return {
         "oldest": oldest,
-        "first": to(position=oldest, markdown=markdown) if first > oldest else None,
-        "earlier": to(before=first, markdown=markdown) if first > oldest else None,
-        "later": to(position=last + 1, markdown=markdown) if last < length else None,
-        "newest": to(markdown=markdown) if last < length else None,
-        "other_look": to(position=first, markdown=None if markdown else 1),
+        "first_url": url(position=oldest, markdown=markdown) if first > oldest else None,
+        "earlier_url": url(before=first, markdown=markdown) if first > oldest else None,
+        "later_url": url(position=last + 1, markdown=markdown) if last < length else None,
+        "last_url": url(markdown=markdown) if last < length else None,
+        "markdown_url": url(position=first, markdown=None if markdown else 1),
     }
 
 
-def _span(entries: Sequence[Entry]) -> str:
-    return f"{entries[0].position} to {entries[-1].position}" if entries else "no messages"
-
-
-@inspects(READ)
+@database_view(READ)
 def message(request: HttpRequest, database: Database, key: UUID, position: int) -> HttpResponse:
-    """One message's JSON as it is stored; what acts instead of being seen is escaped."""
-    entry = _entry(request, database, key, position, Action.JSON, str(position))
-    return _as_it_was_said(inert_json(entry.body).encode(), "application/json")
+    """One message's JSON as it is stored, except that risky characters are escaped."""
+    row = _open_message(request, database, key, position, Action.JSON, str(position))
+    return _sandboxed(escape_json(row.body).encode(), "application/json")
 
 
-@inspects(READ)
+@database_view(READ)
 def part(
     request: HttpRequest, database: Database, key: UUID, position: int, number: int
 ) -> HttpResponse:
-    """One part: an image or audio to be shown, a text, or a file to be downloaded."""
-    which = f"{position}/{number}"
-    entry = _entry(request, database, key, position, Action.PART, which)
-    parts = Message.from_json(entry.body).parts
+    """One part: an image or audio to show, a text, or a file to download."""
+    row = _open_message(request, database, key, position, Action.PART, f"{position}/{number}")
+    parts = Message.from_json(row.body).parts
     if not 1 <= number <= len(parts):
         raise Http404(f"Message {position} has {len(parts)} parts; there is no part {number}.")
     media = media_of(parts[number - 1])
-    # What these are is compressed already, and a range is one of the bytes themselves.
+    # Without gzip: images and audio are compressed already, and a range counts their own bytes.
     request.META.pop("HTTP_ACCEPT_ENCODING", None)
     if media is None:
-        text = visible(parts[number - 1].value)
-        return _as_it_was_said(text.encode(), "text/plain; charset=utf-8")
+        text = escape_controls(parts[number - 1].value)
+        return _sandboxed(text.encode(), "text/plain; charset=utf-8")
     response = _ranged(request, media.data, media.mime)
-    manner = "attachment" if media.kind == "file" else "inline"
+    disposition = "attachment" if media.kind == "file" else "inline"
     name = f"{position}-{number}.{media.extension}"
-    response["Content-Disposition"] = f'{manner}; filename="{name}"'
+    response["Content-Disposition"] = f'{disposition}; filename="{name}"'
     return response
 
 
-def _entry(
+def _open_message(
     request: HttpRequest, database: Database, key: UUID, position: int, action: Action, detail: str
-) -> Entry:
-    """A message that is about to be shown. Raises Http404."""
-    conversation = conversation_of(database, key)
-    entry = History(database.alias, key).entry(position) if position < 2**63 else None
-    if entry is None:
+) -> MessageRow:
+    """The message, after an entry in the audit log. Raises Http404."""
+    conversation = conversation_or_404(database, key)
+    row = History(database.alias, key).message(position) if position < 2**63 else None
+    if row is None:
         raise Http404(f"The conversation has no message {position}.")
     record(request.user, database, action, [(key, conversation.memory_id)], detail)
-    return entry
+    return row
 
 
-def _as_it_was_said(data: bytes, mime: str, status: int = 200) -> HttpResponse:
-    # A browser that opens an image by itself puts a page with styles of its own around it.
-    policy = f"{SANDBOX}; style-src 'unsafe-inline'" if mime.startswith("image/") else SANDBOX
-    headers = {"Content-Security-Policy": policy, "Cross-Origin-Resource-Policy": "same-origin"}
-    return HttpResponse(data, content_type=mime, status=status, headers=headers)
+def _sandboxed(data: bytes, mime: str, status: int = 200) -> HttpResponse:
+    response = HttpResponse(data, content_type=mime, status=status, headers=SANDBOX_HEADERS)
+    if mime.startswith("image/"):
+        # A browser shows an image on a page of its own, which has inline styles.
+        response["Content-Security-Policy"] = f"{SANDBOX}; style-src 'unsafe-inline'"
+    return response
 
 
 def _ranged(request: HttpRequest, data: bytes, mime: str) -> HttpResponse:
-    """The bytes or the one range of them that is asked for: players need it (RFC 9110, 14)."""
-    asked = request.headers.get("Range", "")
-    wanted = re.fullmatch(r"bytes=(?!-$)([0-9]{0,18})-([0-9]{0,18})", asked)
+    """All bytes, or the one range that the request names: players need it (RFC 9110, 14)."""
+    header = request.headers.get("Range", "")
+    match = re.fullmatch(r"bytes=(?!-$)([0-9]{0,18})-([0-9]{0,18})", header)
     first, last = 0, len(data) - 1
-    if wanted and wanted[1]:
-        first, last = int(wanted[1]), min(int(wanted[2] or last), last)
-    elif wanted and wanted[2]:
-        first = max(0, len(data) - int(wanted[2]))
-    if not wanted or first > last:
-        response = _as_it_was_said(data, mime)
+    if match and match[1]:
+        first, last = int(match[1]), min(int(match[2] or last), last)
+    elif match and match[2]:
+        first = max(0, len(data) - int(match[2]))
+    if not match or first > last:
+        response = _sandboxed(data, mime)
     else:
-        response = _as_it_was_said(data[first : last + 1], mime, 206)
+        response = _sandboxed(data[first : last + 1], mime, 206)
         response["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
     response["Accept-Ranges"] = "bytes"
     return response

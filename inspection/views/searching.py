@@ -1,13 +1,16 @@
-"""Words in what was said, with how far it was looked."""
+"""The search for words in messages; the page says how far it searched."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
 from django.http import HttpRequest, HttpResponse
 
 from convstore.archive.search import (
+    LAST_MESSAGES,
+    LONGEST_QUERY,
     SearchResult,
     query_words,
     search_conversation,
@@ -16,58 +19,69 @@ from convstore.archive.search import (
 )
 from inspection.audit import Action, record
 from inspection.databases import Database
-from inspection.views.guard import READ, address, conversation_of, inspects, page, valid
+from inspection.views.access import READ, database_view
+from inspection.views.pages import conversation_or_404, page_url, render_page, validated_data
 
 
-class Query(forms.Form):
-    """What is looked for; in one conversation below a position, or after a conversation."""
+class SearchForm(forms.Form):
+    """The words, and where to search: in one conversation, below a position; or across
+    conversations, in the last messages of each, after the conversation that was searched last."""
 
-    q = forms.CharField(max_length=200, required=False)
+    q = forms.CharField(max_length=LONGEST_QUERY, required=False)
     conversation = forms.UUIDField(required=False)
     below = forms.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
     after = forms.UUIDField(required=False)
     last = forms.BooleanField(required=False)
 
 
-@inspects(READ)
+@database_view(READ)
 def search(request: HttpRequest, database: Database) -> HttpResponse:
-    query = valid(Query(request.GET))
-    words = query_words(query["q"])
-    key = query["conversation"]
-    conversation = conversation_of(database, key) if key else None
-    found = by_words = None
+    query = validated_data(SearchForm(request.GET))
+    words, key = query_words(query["q"]), query["conversation"]
+    conversation = conversation_or_404(database, key) if key else None
+    result = indexed = None
     if words and conversation:
-        found = search_conversation(
-            database.alias, conversation, words, query["below"] or (conversation.length or 0) + 1
-        )
+        below = query["below"] or (conversation.length or 0) + 1
+        result = search_conversation(database.alias, conversation, words, below)
     elif words:
-        looks_in_last = query["last"] or query["after"]
-        found = by_words = None if looks_in_last else search_word_index(database.alias, words)
-        after = conversation_of(database, query["after"]) if query["after"] else None
-        found = found or search_last_messages(database.alias, words, after)
-    # A search that goes on by itself is one search, until it shows something.
-    if found and (found.hits or not (query["below"] or query["after"])):
-        opened = {(hit.key, hit.memory_id) for hit in found.hits}
+        if not (query["last"] or query["after"]):
+            indexed = search_word_index(database.alias, words)
+        result = indexed or _search_last_messages(database, words, query)
+    # A page without hits loads the next one by itself. All of them are one search, so only the
+    # first page and those with hits are logged.
+    if result and (result.hits or not (query["below"] or query["after"])):
+        opened = {(hit.key, hit.memory_id) for hit in result.hits}
         searched = {(key, conversation.memory_id)} if conversation else {(None, "")}
         record(request.user, database, Action.SEARCH, opened or searched, query["q"])
     context = {
-        "title": "Search what was said",
+        "title": "Search messages",
         "database": database,
         "conversation": conversation,
         "q": query["q"],
         "words": words,
-        "found": found,
-        "by_index": by_words is not None,
-        "on": _further(database, query, found),
-        "in_last": address(database, "search", q=query["q"], last=1),
+        "result": result,
+        "by_index": indexed is not None,
+        "next_url": _next_url(database, query, result),
+        "last_messages_url": page_url(database, "search", q=query["q"], last=1),
+        "longest_query": LONGEST_QUERY,
+        "last_messages": LAST_MESSAGES,
     }
-    return page(request, "search", context)
+    return render_page(request, "search", context)
 
 
-def _further(database: Database, query: dict[str, Any], found: SearchResult | None) -> str | None:
-    """The address at which the search goes on, if something is left."""
-    if not found or not (found.below or found.after):
+def _search_last_messages(
+    database: Database, words: list[str], query: Mapping[str, Any]
+) -> SearchResult:
+    after = conversation_or_404(database, query["after"]) if query["after"] else None
+    return search_last_messages(database.alias, words, after)
+
+
+def _next_url(
+    database: Database, query: Mapping[str, Any], result: SearchResult | None
+) -> str | None:
+    """The URL at which the search continues; None if nothing is left."""
+    if not result or not (result.below or result.after):
         return None
-    after = found.after.pk if found.after else None
-    here = {"q": query["q"], "conversation": query["conversation"]}
-    return address(database, "search", **here, below=found.below, after=after)
+    after = result.after.pk if result.after else None
+    same = {"q": query["q"], "conversation": query["conversation"]}
+    return page_url(database, "search", **same, below=result.below, after=after)

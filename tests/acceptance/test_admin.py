@@ -55,7 +55,7 @@ def test_after_five_wrong_passwords_even_the_right_one_has_to_wait(service, admi
         assert answer.status_code == (200 if attempt < 4 else 429)
     answer = Visitor(service, requests.Session()).sign_in(name, PASSWORD)
     assert answer.status_code == 429
-    assert "Wait a quarter of an hour" in answer.text
+    assert "Wait 15 minutes" in answer.text
     assert "Log out" in Visitor(service, requests.Session()).sign_in(superuser, PASSWORD).text
 
 
@@ -181,8 +181,8 @@ def test_what_is_not_there_gets_one_sentence(admin, long):
     assert "There is no such conversation" in admin.get(transcript(new_id()), 404)
     assert "has no message 121" in admin.get(f"{transcript(long)}121/", 404)
     assert "there is no part 2" in admin.get(f"{transcript(long)}1/2/", 404)
-    assert "There is no such format" in admin.get(f"{transcript(long)}export/pdf/", 404)
-    assert "No memory keeps" in admin.get(transcript(long), 404, database="other")
+    assert "There is no format 'pdf'" in admin.get(f"{transcript(long)}export/pdf/", 404)
+    assert "No memory uses" in admin.get(transcript(long), 404, database="other")
 
 
 def test_a_messages_json_is_what_is_stored(admin, door, long):
@@ -206,10 +206,10 @@ def test_words_are_found_in_one_conversation_and_across_all(admin, door, long):
     assert "0 hits." in page
 
 
-# --- Taking away, deleting ---------------------------------------------------------------
+# --- Exporting, deleting ------------------------------------------------------------------
 
 
-def test_a_conversation_is_taken_away_in_each_format(admin, door, long):
+def test_a_conversation_is_exported_in_each_format(admin, door, long):
     history = door.infer(recall(long)).history
     lines = admin.get(f"{transcript(long)}export/stored/").splitlines()
     assert [json.loads(line)["body"] for line in lines][-len(history) :] == history
@@ -219,7 +219,7 @@ def test_a_conversation_is_taken_away_in_each_format(admin, door, long):
     assert "## 120. user" in admin.get(f"{transcript(long)}export/markdown/")
 
 
-def test_a_selection_is_taken_away_as_one_file(admin, door):
+def test_a_selection_is_exported_as_one_file(admin, door):
     made = [new_id(), new_id()]
     for memory_id in made:
         door.infer(said(memory_id, "Hello!"))
@@ -261,7 +261,7 @@ def logged(admin: Visitor, memory_id: str) -> list[str]:
     return sorted(re.findall(r'field-action">([^<]+)<', log))
 
 
-# --- At a glance -------------------------------------------------------------------------
+# --- Overview ----------------------------------------------------------------------------
 
 
 def test_the_first_page_shows_each_database_and_one_that_is_down_does_not_hide_the_others(

@@ -6,24 +6,25 @@ from collections.abc import Callable
 from itertools import chain, repeat
 from uuid import UUID
 
-from django.db.models import QuerySet
-
-from convstore.archive.erasure import counted, erase
-from convstore.archive.history import History, older_rows, with_prefix, with_summary
+from convstore.archive.conversations import (
+    ConversationRow,
+    conversations,
+    older_rows,
+    with_message_count,
+    with_prefix,
+    with_summary,
+)
+from convstore.archive.erasure import erase
+from convstore.archive.history import History
+from convstore.archive.overview import CONVERSATION_TABLE, MESSAGE_TABLE, row_estimates
 from convstore.archive.search import search_conversation, search_last_messages
-from convstore.models import Conversation
-from inspection.overview import TABLES, _estimates
 from tests.backends.recording import NO_ROWS, NOW, SNAPSHOTS, Answer, Tape, agrees
 
 KEY = UUID("7e57ab1e-0000-4000-8000-000000000001")
 
 
-def rows(using: str) -> QuerySet[Conversation]:
-    return Conversation.objects.using(using).all()
-
-
 def a_page(using: str) -> object:
-    page = with_summary(rows(using), opening=True).order_by("-created_at", "-pk")
+    page = with_summary(conversations(using), opening=True).order_by("-created_at", "-pk")
     return list(older_rows(page, "created_at", NOW, KEY)[:51])
 
 
@@ -32,16 +33,36 @@ def held(tape: Tape, *length: int) -> Answer:
     return [(KEY.hex, "a", tape.moment(NOW), tape.moment(NOW), *length)]
 
 
+def prefixed(using: str) -> object:
+    return list(with_prefix(conversations(using), "a%_"))
+
+
+def all_counted(using: str) -> object:
+    return list(with_message_count(conversations(using)))
+
+
 # What is done, and how the first statements are answered; the others find nothing.
 SCENES: list[tuple[str, Callable[[str], object], Callable[[Tape], list[Answer]]]] = [
     ("a page of the list", a_page, lambda tape: []),
-    ("ids that begin so", lambda using: list(with_prefix(rows(using), "a%_")), lambda _: []),
-    ("what a deletion would delete", lambda using: list(counted(rows(using))), lambda _: []),
-    ("a piece of a transcript", lambda using: History(using, KEY).up_to(9), lambda _: [[(9, 2)]]),
+    (
+        "ids that begin so",
+        prefixed,
+        lambda _: [],
+    ),
+    (
+        "what a deletion would delete",
+        all_counted,
+        lambda _: [],
+    ),
+    (
+        "a piece of a transcript",
+        lambda using: History(using, KEY).piece_up_to(9),
+        lambda _: [[(9, 2)]],
+    ),
     ("a time", lambda using: History(using, KEY).position_at(NOW, 9), lambda tape: []),
     (
         "a piece to search",
-        lambda using: search_conversation(using, rows(using).model(pk=KEY), [], 9),
+        lambda using: search_conversation(using, ConversationRow(pk=KEY), [], 9),
         lambda _: [],
     ),
     (
@@ -50,7 +71,11 @@ SCENES: list[tuple[str, Callable[[str], object], Callable[[Tape], list[Answer]]]
         lambda tape: [held(tape, 3)],
     ),
     ("a deletion", lambda using: erase(using, KEY, 0), lambda tape: [held(tape), [(1,), (2,)]]),
-    ("estimates", lambda using: _estimates(using), lambda _: [[(TABLES[0], 7), (TABLES[1], None)]]),
+    (
+        "estimates",
+        lambda using: row_estimates(using),
+        lambda _: [[(CONVERSATION_TABLE, 7), (MESSAGE_TABLE, None)]],
+    ),
 ]
 
 
@@ -65,5 +90,5 @@ def test_what_is_asked_is_what_was_kept(tape: Tape) -> None:
 
 
 def test_estimates_that_a_database_does_not_have_are_0(tape: Tape) -> None:
-    tape.script = iter([[(TABLES[0], 7), (TABLES[1], None)]])
-    assert _estimates(tape.alias) == {TABLES[0]: 7, TABLES[1]: 0}
+    tape.script = iter([[(CONVERSATION_TABLE, 7), (MESSAGE_TABLE, None)]])
+    assert row_estimates(tape.alias) == {CONVERSATION_TABLE: 7, MESSAGE_TABLE: 0}

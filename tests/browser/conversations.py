@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from convstore.archive.history import MessageRow
 from convstore.database.url import database_alias
 from convstore.messages import Message, Part
 from convstore.models import Conversation
-from convstore.models import Message as Row
 from convstore.store import conversation_key
 from tests.bodies import document, new_id, several, tensor
 from tests.browser.media import media
@@ -106,7 +106,7 @@ def date_back(
 ) -> None:
     """Store that it began then, and that a message followed each `step` later."""
     alias = database_of(service, file)
-    rows = Row.objects.using(alias).filter(conversation_id=talk.key)
+    rows = MessageRow.objects.using(alias).filter(conversation_id=talk.key)
     for n in range(len(talk.messages)):
         rows.filter(position=n + 1).update(created_at=begun + n * step)
     last = begun + (len(talk.messages) - 1) * step

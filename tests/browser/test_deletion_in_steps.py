@@ -16,8 +16,8 @@ from uuid import uuid4
 import pytest
 from playwright.sync_api import Page, Request, expect
 
+from convstore.archive.history import MessageRow
 from convstore.models import Conversation
-from convstore.models import Message as Row
 from tests.bodies import recall
 from tests.browser.browser import DARK_PHONE, LIGHT, serious_faults
 from tests.browser.conversations import (
@@ -44,7 +44,9 @@ MANY = 12_000
 WRITING_SECONDS = 3
 FIRST = "SELECT MIN(position) FROM convstore_message WHERE conversation_id = ?"
 OUR_SCRIPT = re.compile(r"/inspection/inspection[.\w]*\.js$")
-SOME_ARE_GONE = re.compile(r"^Deleted [1-9][\d,]* of 12,000 messages; these are left\.$")
+SOME_ARE_GONE = re.compile(
+    r"^Deleted [1-9][\d,]* of 12,000 messages\. These conversations are left:$"
+)
 
 
 def history(service: Service, talk: Talk, memory: str = WITH_TOOLS) -> list[str]:
@@ -63,13 +65,13 @@ def many(service: Service) -> Talk:
     alias = database_of(service)
     Conversation.objects.using(alias).create(pk=talk.key, memory_id=talk.memory_id, **times)
     rows = (row(talk, n, now) for n in range(MANY))
-    assert len(Row.objects.using(alias).bulk_create(rows, batch_size=1000)) == MANY
+    assert len(MessageRow.objects.using(alias).bulk_create(rows, batch_size=1000)) == MANY
     return talk
 
 
-def row(talk: Talk, n: int, now: datetime) -> Row:
+def row(talk: Talk, n: int, now: datetime) -> MessageRow:
     message = talk.messages[n]
-    return Row(
+    return MessageRow(
         conversation_id=talk.key,
         position=n + 1,
         role=message.role,
@@ -137,7 +139,7 @@ def deleted(page: Page, messages: int) -> None:
 def logged(page: Page, service: Service, talk: Talk) -> list[list[str]]:
     """Who deleted of the conversation, in which step, how much; the newest first."""
     page.goto(f"{service.url}/admin/inspection/auditentry/?q={talk.memory_id}")
-    columns = [".field-username", ".field-action", ".field-detail_shown"]
+    columns = [".field-username", ".field-action", ".field-detail_text"]
     rows = page.locator("#result_list tbody tr").all()
     entries = [[row.locator(column).inner_text() for column in columns] for row in rows]
     return [entry for entry in entries if "delet" in entry[1]]
@@ -201,7 +203,7 @@ def test_without_our_script_a_button_goes_on(look, chromium, cookies, admin_serv
         assert page.get_by_label("Reason, for the audit log").input_value() == REASON
         assert page.evaluate("document.documentElement.scrollWidth") <= look.width
         assert serious_faults(page) == []
-        page.get_by_role("button", name="Go on deleting").click()
+        page.get_by_role("button", name="Continue deleting").click()
         deleted(page, MANY)
     assert history(admin_service, talk) == []
 
@@ -250,6 +252,6 @@ def test_one_that_is_gone_meanwhile_is_told(page, watched, admin_service):
     page.goto(asked)
     watched.take("console", "404")
     expect(page.locator(".errornote")).to_have_text(
-        "There are no such conversations in this database any more."
+        "These conversations are no longer in this database."
     )
     assert serious_faults(page) == []

@@ -114,7 +114,7 @@ def test_each_database_is_a_region_with_the_memories_that_use_it(page, glanced):
         region = glance(page, memory)
         expect(region.get_by_role("heading", level=2)).to_have_text(f"SQLite, {FILES[memory]}")
         assert sorted(region.locator("code").all_inner_texts()) == memories
-        assert figure(region, "Health") == "answers"
+        assert figure(region, "Status") == "online"
     assert serious_faults(page) == []
 
 
@@ -137,8 +137,8 @@ def test_a_chart_of_thirty_days_says_its_number(memory, page, glanced):
     region = glance(first_page(page, glanced), memory)
     new = figures(region)[-1]
     first = datetime.now(UTC) - timedelta(days=29)
-    name = f"over 30 days:\\s+{new} in all, from {first:%-d %B} to today.$"
-    chart = region.get_by_role("img", name=re.compile(f"^New conversations a day {name}"))
+    name = f"per day, from {first:%-d %B} to today:\\s+{new} in 30 days.$"
+    chart = region.get_by_role("img", name=re.compile(f"^New conversations {name}"))
     expect(chart).to_be_visible()
     expect(chart.locator("rect.empty")).to_have_count(30)
     box = chart.bounding_box()
@@ -208,7 +208,7 @@ def test_of_a_database_that_is_down_a_sentence_says_so(page, glanced):
     )
     expect(region.get_by_role("img")).to_have_count(0)
     for memory in FILES:
-        assert figure(glance(page, memory), "Health") == "answers"
+        assert figure(glance(page, memory), "Status") == "online"
         expect(glance(page, memory).get_by_role("img")).to_be_visible()
 
 
@@ -232,5 +232,5 @@ def test_nothing_is_wider_than_the_screen(look: Look, page, glanced):
     first_page(page, glanced)
     expect(page.get_by_role("link", name="w" * 255)).to_have_count(len(FILES))
     assert page.evaluate("document.documentElement.scrollWidth") <= look.width
-    assert page.locator(".glance").evaluate_all(CUT) == 0
+    assert page.locator(".panel").evaluate_all(CUT) == 0
     assert serious_faults(page) == []

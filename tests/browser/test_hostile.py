@@ -20,13 +20,12 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from playwright.sync_api import Browser, Error, expect
 
-from convstore.archive.history import Entry
+from convstore.archive.history import MessageRow
 from convstore.messages import Message, Part
 from convstore.models import Conversation
-from convstore.models import Message as Row
 from inspection import export
 from inspection.markdown import LONGEST, as_html
-from inspection.transcript import turns
+from inspection.transcript import shown_messages
 from tests.browser import hostile
 from tests.browser.browser import LIGHT, PHONE, Watched, make_user, sign_in, watching
 from tests.browser.conversations import Talk, database_of, say, text, write_memories_to_inspect
@@ -274,9 +273,9 @@ def test_script_is_shown_as_text_in_the_audit_log(visit):
     expect(visit.page.get_by_text("Deleted, with 1 message.")).to_be_visible()
     visit.assert_inert()
     visit.open(f"{LOG}?q={quote(talk.memory_id)}")
-    assert set(visit.texts(".field-memory_id_shown")) == {talk.memory_id}
+    assert set(visit.texts(".field-memory_id_text")) == {talk.memory_id}
     told = f"the last 1 message; {reason}".replace("\u202e", "[U+202E]")
-    assert visit.texts(".field-detail_shown")[0] == told
+    assert visit.texts(".field-detail_text")[0] == told
 
 
 REFLECTED = [
@@ -429,9 +428,12 @@ many = settings(max_examples=1_500, deadline=None)
 
 def exported(memory_id: str, *messages: Message) -> str:
     now = datetime.now(UTC)
-    entries = [Entry(n, m.role, m.to_json(), now) for n, m in enumerate(messages, 1)]
+    rows = [
+        MessageRow(position=n, role=m.role, body=m.to_json(), created_at=now)
+        for n, m in enumerate(messages, 1)
+    ]
     conversation: Any = SimpleNamespace(memory_id=memory_id)
-    return "".join(export.markdown(conversation, entries))
+    return "".join(export.markdown_pieces(conversation, rows))
 
 
 def assert_nothing_acts(markdown: str) -> None:
@@ -510,9 +512,9 @@ def test_the_longest_markdown_that_is_shown_is_read_within_a_second(piece):
 def test_a_page_full_of_slow_texts_is_made_within_seconds(piece, markdown):
     """As full as a page may be: 8 MB."""
     message = Message("user", [Part("text", (piece * LONGEST)[: LONGEST - 1])] * 160)
-    entry = Entry(1, "user", message.to_json(), datetime.now(UTC))
+    row = MessageRow(position=1, role="user", body=message.to_json(), created_at=datetime.now(UTC))
     begun = time.process_time()
-    turns([entry], markdown=markdown)
+    shown_messages([row], markdown=markdown)
     assert time.process_time() - begun < PATIENCE
 
 
@@ -626,7 +628,7 @@ def test_too_much_of_anything_is_a_page_that_comes_soon_and_is_no_wider(visit, t
         begun = time.monotonic()
         visit.open(transcript(talk) + other)
         assert time.monotonic() - begun < PATIENCE
-        expect(visit.page.locator(".turn").first).to_be_visible()
+        expect(visit.page.locator(".message").first).to_be_visible()
         for details in visit.page.locator("details").all()[:3]:
             details.evaluate("(details) => { details.open = true; }")
         width = visit.page.evaluate("document.documentElement.scrollWidth")
@@ -830,7 +832,7 @@ def exports(session: requests.Session, service: Service, kind: str) -> Iterator[
 
 @pytest.mark.timeout(120)
 def test_an_export_as_stored_holds_every_message_to_the_letter(session, service):
-    rows = Row.objects.using(database_of(service))
+    rows = MessageRow.objects.using(database_of(service))
     for talk, shown in exports(session, service, "stored"):
         lines = [json.loads(line, parse_constant=no_number) for line in shown.splitlines()]
         stored = rows.filter(conversation_id=talk.key).order_by("position")

@@ -201,7 +201,9 @@ def test_an_id_is_found_exactly_and_before_those_that_it_begins(listed, admin_se
 def test_a_search_that_finds_more_than_a_page_asks_for_more_of_the_id(listed, talks):
     find(listed, talks[0].memory_id[:36])
     assert ids(listed) == [talk.memory_id for talk in talks[:PAGE]]
-    expect(listed.get_by_text("There are more than these 50: type more of the id.")).to_be_visible()
+    expect(
+        listed.get_by_text("Showing the first 50. Type more of the id to narrow the search.")
+    ).to_be_visible()
     follow(listed.get_by_role("link", name="All", exact=True))
     expect(listed.get_by_role("link", name="Older")).to_be_visible()
 

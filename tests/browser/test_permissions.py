@@ -463,7 +463,7 @@ def test_after_five_wrong_passwords_even_the_right_one_is_refused(watched, servi
     for password in ("wrong", PASSWORD):
         attempt(watched, service, "guessed", password)
         expect(watched.page.get_by_text("Too many attempts").first).to_be_visible()
-        expect(watched.page.get_by_text("Wait a quarter of an hour")).to_be_visible()
+        expect(watched.page.get_by_text("Wait 15 minutes")).to_be_visible()
         watched.take("console", "429")
     assert serious_faults(watched.page) == []
     sign_in(watched.page, service.url, "lister", PASSWORD)

@@ -79,7 +79,7 @@ def logged(page: Page, service: Service, talk: Talk, name: str) -> list[tuple[st
     rows = page.locator("#result_list tbody tr").all()
     cells = [
         [row.locator(f".field-{column}").inner_text() for column in ("username", "action")]
-        + [row.locator(".field-detail_shown").inner_text()]
+        + [row.locator(".field-detail_text").inner_text()]
         for row in reversed(rows)
     ]
     return [(action, detail) for username, action, detail in cells if username == name]

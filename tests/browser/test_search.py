@@ -58,7 +58,7 @@ def saying(word: str, length: int, *positions: int) -> Talk:
 def searching(page: Page, admin_service: Service) -> Page:
     """The page that looks across all conversations, by way of their list."""
     page.goto(list_of(admin_service))
-    follow(page.get_by_role("link", name="Search what was said"))
+    follow(page.get_by_role("link", name="Search messages"))
     return page
 
 
@@ -168,7 +168,7 @@ def test_another_database_is_searched_by_itself(searching, admin_service):
     searching.goto(list_of(admin_service))
     filters = searching.get_by_role("navigation", name="Filter")
     follow(filters.get_by_role("link", name=ELSEWHERE_FILE))
-    follow(searching.get_by_role("link", name="Search what was said"))
+    follow(searching.get_by_role("link", name="Search messages"))
     search(searching, word)
     expect(hits(searching).get_by_role("link")).to_have_text(f"{there.memory_id}, 1")
     follow(hits(searching).get_by_role("link"))
@@ -240,7 +240,7 @@ def test_calls_of_tools_are_searched_there_too(page, admin_service):
 def test_the_page_has_names_for_who_does_not_see_it(searching, admin_service):
     word = new_word()
     say(admin_service, small(f"named-{new_id()}", word))
-    expect(searching.get_by_role("heading", level=1)).to_have_text("Search what was said")
+    expect(searching.get_by_role("heading", level=1)).to_have_text("Search messages")
     form = searching.get_by_role("main").get_by_role("search")
     expect(form.get_by_role("searchbox", name="Words")).to_be_visible()
     form.get_by_role("searchbox", name="Words").fill(word)

@@ -126,7 +126,7 @@ def opened(page: Page, admin_service: Service) -> Callable[[Talk], Page]:
 
 def with_markdown(page: Page, wished: bool = True) -> None:
     """Show the texts with their Markdown rendered, or as they are."""
-    ways = ("Show Markdown", "Show texts as they are")
+    ways = ("Show Markdown", "Show raw text")
     before, after = ways if wished else reversed(ways)
     follow(page.get_by_role("link", name=before))
     expect(page.get_by_role("link", name=after)).to_be_visible()
@@ -403,7 +403,7 @@ def test_a_jump_and_a_page_keep_to_markdown(opened, long):
     page.get_by_label("Position", exact=True).fill("1")
     press(page, "Enter")
     follow(page.get_by_role("navigation", name="Pages, above").get_by_role("link", name="Later"))
-    expect(page.get_by_role("link", name="Show texts as they are")).to_be_visible()
+    expect(page.get_by_role("link", name="Show raw text")).to_be_visible()
     assert positions(page)[0] == 51
 
 
@@ -503,8 +503,8 @@ def test_the_keyboard_alone_reaches_all_in_its_order(opened, tools):
         "JSON of message 1",
         "2",
         "JSON of message 2",
-        "Calls weather, answered",
-        "Calls clock, answered",
+        "Calls weather, with result",
+        "Calls clock, with result",
         "5",
         "JSON of message 5",
     ]
@@ -515,7 +515,7 @@ def test_the_keyboard_alone_reaches_all_in_its_order(opened, tools):
 def test_calls_are_unfolded_and_a_message_is_found_by_the_keyboard_alone(opened, tools):
     page = opened(tools)
     page.get_by_label("Position", exact=True).focus()
-    while focused(page) != "Calls weather, answered":
+    while focused(page) != "Calls weather, with result":
         page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(turn(page, 3)).to_be_visible()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
 from convstore.archive import erasure
-from convstore.archive.erasure import BATCH, ErasureResult, counted, erase
+from convstore.archive.conversations import conversation_with_key, conversations
+from convstore.archive.erasure import BATCH, ErasureResult, erase
+from convstore.archive.history import MessageRow
 from convstore.messages import Message, Part
-from convstore.models import Conversation
-from convstore.models import Message as Row
 from convstore.store import ConversationStore, conversation_key
 
 KEY = conversation_key("a")
@@ -23,13 +24,13 @@ def say(database: str, count: int, memory_id: str = "a") -> None:
 
 
 def positions(database: str) -> list[int]:
-    rows = Row.objects.using(database).filter(conversation_id=KEY).order_by("position")
+    rows = MessageRow.objects.using(database).filter(conversation_id=KEY).order_by("position")
     return list(rows.values_list("position", flat=True))
 
 
 def count(database: str) -> int:
-    (found,) = counted(Conversation.objects.using(database).filter(pk=KEY))
-    number: int = found.count  # type: ignore[attr-defined]
+    found: Any = conversation_with_key(database, KEY)
+    number: int = found.message_count
     return number
 
 
@@ -37,8 +38,8 @@ def test_a_conversation_is_deleted_with_all_its_messages_and_no_other(database):
     say(database, 3)
     say(database, 2, "b")
     assert erase(database, KEY, 60) == ErasureResult(3, gone=True)
-    assert [row.memory_id for row in Conversation.objects.using(database).all()] == ["b"]
-    assert Row.objects.using(database).count() == 2
+    assert [row.memory_id for row in conversations(database)] == ["b"]
+    assert MessageRow.objects.using(database).count() == 2
 
 
 def test_what_is_not_there_is_gone(database):

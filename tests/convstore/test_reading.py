@@ -13,18 +13,16 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convstore.archive.history import (
-    PIECE,
-    PIECE_BYTES,
-    History,
+from convstore.archive.conversations import (
+    ConversationRow,
+    conversations,
     newer_rows,
     older_rows,
     with_prefix,
     with_summary,
 )
+from convstore.archive.history import PIECE, PIECE_BYTES, History, MessageRow
 from convstore.messages import Message, Part, parts_in
-from convstore.models import Conversation
-from convstore.models import Message as Row
 from convstore.store import ConversationStore, conversation_key
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -41,7 +39,7 @@ def conversation(database: str, memory_id: str, *said: Message) -> History:
 
 
 def figures(database: str, memory_id: str, *, opening: bool = True) -> Any:
-    rows = Conversation.objects.using(database).filter(pk=conversation_key(memory_id))
+    rows = conversations(database).filter(pk=conversation_key(memory_id))
     return with_summary(rows, opening=opening).get()
 
 
@@ -52,7 +50,7 @@ def test_a_conversation_has_its_length_its_last_message_and_how_it_opens(databas
     conversation(database, "a", text("Be kind.", "system"), text("Hello!"), text("Hi", "assistant"))
     found = figures(database, "a")
     assert (found.length, found.last_role) == (3, "assistant")
-    assert found.changed_at == History(database, found.pk).up_to(3)[-1].created_at
+    assert found.changed_at == History(database, found.pk).piece_up_to(3)[-1].created_at
     assert [part.value for part in parts_in(found.opening)] == ["Hello!"]
 
 
@@ -70,7 +68,7 @@ def test_how_it_opens_is_not_read_unless_it_is_wished_for(database):
 
 def test_a_conversation_without_messages_has_no_figures(database):
     now = datetime.now(UTC)
-    Conversation.objects.using(database).create(
+    ConversationRow.objects.using(database).create(
         pk=conversation_key("a"), memory_id="a", created_at=now, active_at=now
     )
     found = figures(database, "a")
@@ -84,15 +82,15 @@ IDS = ["abc", "abC", "ab", "abd", "äbc", "ab%", "ab_c", "ab\\", "ab🙂", "ab "
 def test_conversations_are_found_by_the_beginning_of_their_id_exactly(database, prefix):
     for memory_id in IDS:
         conversation(database, memory_id, text("Hello!"))
-    found = with_prefix(Conversation.objects.using(database).all(), prefix)
+    found = with_prefix(conversations(database), prefix)
     assert {row.memory_id for row in found} == {each for each in IDS if each.startswith(prefix)}
 
 
 def test_an_index_finds_them_by_the_beginning_of_their_id(database):
-    rows = Conversation.objects.using(database)
+    rows = ConversationRow.objects.using(database)
     now = datetime.now(UTC)
     rows.bulk_create(
-        Conversation(pk=conversation_key(f"user-{n}"), memory_id=f"user-{n}", created_at=now,
+        ConversationRow(pk=conversation_key(f"user-{n}"), memory_id=f"user-{n}", created_at=now,
                      active_at=now)
         for n in range(3000)
     )  # fmt: skip
@@ -111,10 +109,10 @@ def analyze(database: str) -> None:
 
 
 def test_pages_follow_each_other_both_ways_also_where_times_are_equal(database):
-    rows = Conversation.objects.using(database)
+    rows = ConversationRow.objects.using(database)
     keys = [conversation_key(str(n)) for n in range(20)]
     rows.bulk_create(
-        Conversation(pk=key, memory_id=str(n), created_at=START + timedelta(days=n // 5),
+        ConversationRow(pk=key, memory_id=str(n), created_at=START + timedelta(days=n // 5),
                      active_at=START)
         for n, key in enumerate(keys)
     )  # fmt: skip
@@ -132,23 +130,23 @@ def test_pages_follow_each_other_both_ways_also_where_times_are_equal(database):
 def test_a_piece_begins_or_ends_where_it_is_wished_for(database):
     history = conversation(database, "a", *(text(str(n)) for n in range(1, 121)))
 
-    def ends(entries):
-        return entries[0].position, entries[-1].position
+    def ends(piece):
+        return piece[0].position, piece[-1].position
 
     assert history.length() == 120
-    assert ends(history.up_to(120)) == (120 - PIECE + 1, 120)
-    assert ends(history.up_to(70)) == (70 - PIECE + 1, 70)
-    assert ends(history.up_to(3)) == (1, 3)
-    assert ends(history.from_position(1)) == (1, PIECE)
-    assert ends(history.from_position(101)) == (101, 120)
-    assert [entry.position for entry in history.up_to(70)] == list(range(21, 71))
-    assert history.from_position(121) == []
-    assert history.up_to(0) == []
+    assert ends(history.piece_up_to(120)) == (120 - PIECE + 1, 120)
+    assert ends(history.piece_up_to(70)) == (70 - PIECE + 1, 70)
+    assert ends(history.piece_up_to(3)) == (1, 3)
+    assert ends(history.piece_from(1)) == (1, PIECE)
+    assert ends(history.piece_from(101)) == (101, 120)
+    assert [row.position for row in history.piece_up_to(70)] == list(range(21, 71))
+    assert history.piece_from(121) == []
+    assert history.piece_up_to(0) == []
 
 
 def test_an_unknown_conversation_has_no_messages(database):
     history = History(database, conversation_key("nobody"))
-    assert (history.length(), history.up_to(10), history.entry(1)) == (0, [], None)
+    assert (history.length(), history.piece_up_to(10), history.message(1)) == (0, [], None)
     assert list(history.pieces(0, 10)) == []
     assert history.position_at(START, 0) == 1
 
@@ -156,20 +154,20 @@ def test_an_unknown_conversation_has_no_messages(database):
 def test_one_message_is_found_as_it_is_stored(database):
     said = Message("tool", [Part("text", "\0\ud800é🙂")], {"tool_call_id": "x"})
     history = conversation(database, "a", text("Hello!"), said)
-    entry = history.entry(2)
-    assert entry
-    assert (entry.position, entry.role, entry.body) == (2, "tool", said.to_json())
-    assert history.entry(3) is None
+    row = history.message(2)
+    assert row
+    assert (row.position, row.role, row.body) == (2, "tool", said.to_json())
+    assert history.message(3) is None
 
 
 def test_a_piece_holds_no_more_bytes_than_it_may_and_always_a_message(database):
     large = Message("user", [Part("image", "A" * (PIECE_BYTES // 3))])
     too_large = Message("user", [Part("image", "A" * (PIECE_BYTES + 1))])
     history = conversation(database, "a", large, large, large, text("Hello!"), too_large)
-    assert [entry.position for entry in history.from_position(1)] == [1, 2]
-    assert [entry.position for entry in history.up_to(4)] == [2, 3, 4]
-    assert [entry.position for entry in history.up_to(5)] == [5]
-    assert [[entry.position for entry in piece] for piece in history.pieces(5, 100)] == [
+    assert [row.position for row in history.piece_from(1)] == [1, 2]
+    assert [row.position for row in history.piece_up_to(4)] == [2, 3, 4]
+    assert [row.position for row in history.piece_up_to(5)] == [5]
+    assert [[row.position for row in piece] for piece in history.pieces(5, 100)] == [
         [1, 2],
         [3, 4],
         [5],
@@ -194,7 +192,7 @@ def by_the_minute(database: str, length: int) -> History:
     rows = [copy(first) for _ in range(length)]
     for position, row in enumerate(rows, 1):
         row.position, row.created_at, row.request_key = position, minute(position), uuid4()
-    Row.objects.using(database).bulk_create(rows)
+    MessageRow.objects.using(database).bulk_create(rows)
     return history
 
 
@@ -219,7 +217,7 @@ def test_what_was_deleted_at_the_beginning_is_passed_over(database):
     history.rows().filter(position__lte=333).delete()
     assert history.position_at(START, 600) == 334
     assert history.position_at(minute(400), 600) == 400
-    assert history.from_position(1)[0].position == 334
+    assert history.piece_from(1)[0].position == 334
 
 
 # --- The beginning of a message's JSON -----------------------------------------------------

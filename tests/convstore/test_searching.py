@@ -12,12 +12,14 @@ from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
 from convstore.archive import search as searching
+from convstore.archive.conversations import ConversationRow, conversations
+from convstore.archive.history import MessageRow
 from convstore.archive.search import (
     BEGINNING,
     CONVERSATIONS,
     HITS,
     LAST_MESSAGES,
-    LOOKED_AT,
+    MESSAGES_READ,
     WORDS,
     SearchResult,
     query_words,
@@ -27,16 +29,14 @@ from convstore.archive.search import (
 )
 from convstore.database.url import database_alias
 from convstore.messages import Message, Part
-from convstore.models import Conversation
-from convstore.models import Message as Row
 from convstore.store import ConversationStore, conversation_key
 from tests.bodies import new_id
 
 
-def say(database: str, memory_id: str, *said: Message | str) -> Conversation:
+def say(database: str, memory_id: str, *said: Message | str) -> ConversationRow:
     messages = [each if isinstance(each, Message) else text(each) for each in said]
     ConversationStore(database).append(memory_id, messages)
-    return Conversation.objects.using(database).get(pk=conversation_key(memory_id))
+    return conversations(database).get(pk=conversation_key(memory_id))
 
 
 def text(*values: str) -> Message:
@@ -49,7 +49,7 @@ def positions(found: SearchResult | None) -> list[int]:
 
 
 def look(
-    database: str, conversation: Conversation, query: str, below: int = 10_000
+    database: str, conversation: ConversationRow, query: str, below: int = 10_000
 ) -> SearchResult:
     return search_conversation(database, conversation, query_words(query), below)
 
@@ -115,9 +115,13 @@ def test_the_excerpt_is_what_stands_around_the_first_word(database):
 
 
 def test_a_search_says_how_far_it_looked_and_goes_on_from_there(database):
-    conversation = say(database, "a", "needle", *["hay"] * LOOKED_AT, "needle")
+    conversation = say(database, "a", "needle", *["hay"] * MESSAGES_READ, "needle")
     first = look(database, conversation, "needle")
-    assert (positions(first), first.messages, first.below) == ([LOOKED_AT + 2], LOOKED_AT, 3)
+    assert (positions(first), first.messages, first.below) == (
+        [MESSAGES_READ + 2],
+        MESSAGES_READ,
+        3,
+    )
     second = look(database, conversation, "needle", 3)
     assert (positions(second), second.messages, second.below) == ([1], 2, None)
 
@@ -131,7 +135,7 @@ def test_no_more_hits_are_given_at_once_than_a_page_holds(database):
 
 def test_nothing_is_found_where_nothing_was_said(database):
     now = datetime.now(UTC)
-    empty = Conversation.objects.using(database).create(
+    empty = ConversationRow.objects.using(database).create(
         pk=conversation_key("a"), memory_id="a", created_at=now, active_at=now
     )
     assert look(database, empty, "needle", 1) == SearchResult([], 0, 1)
@@ -166,11 +170,11 @@ def test_of_a_long_conversation_only_the_last_messages_are_looked_at(database):
 
 
 def test_together_no_more_messages_are_looked_at_than_one_search_may(database):
-    for n in range(LOOKED_AT // LAST_MESSAGES + 3):
+    for n in range(MESSAGES_READ // LAST_MESSAGES + 3):
         say(database, f"{n}", *["hay"] * (LAST_MESSAGES + 1))
     found = search_last_messages(database, ["needle"], None)
-    assert found.messages == LOOKED_AT
-    assert found.conversations == LOOKED_AT // LAST_MESSAGES
+    assert found.messages == MESSAGES_READ
+    assert found.conversations == MESSAGES_READ // LAST_MESSAGES
     assert found.after
 
 
@@ -197,8 +201,8 @@ def indexed_database(new_database: Callable[[str], str]) -> str:
 @pytest.fixture
 def indexed(indexed_database: str) -> Iterator[str]:
     yield indexed_database
-    Row.objects.using(indexed_database).all().delete()
-    Conversation.objects.using(indexed_database).all().delete()
+    MessageRow.objects.using(indexed_database).all().delete()
+    conversations(indexed_database).delete()
 
 
 def test_where_there_is_no_index_of_words_it_is_said(database):
@@ -213,7 +217,7 @@ def test_the_index_names_messages_of_all_conversations(indexed):
     found = search_word_index(indexed, [word])
     assert found
     assert [(hit.memory_id, hit.position) for hit in found.hits] == [("b", 1), ("a", 2)]
-    assert (found.messages, found.conversations, found.cut) == (2, 2, False)
+    assert (found.messages, found.conversations, found.more_hits) == (2, 2, False)
     assert positions(search_word_index(indexed, [word, "lies"])) == [2]
     assert positions(search_word_index(indexed, [word[:10]])) == []
 
@@ -243,7 +247,7 @@ def test_more_hits_than_are_shown_are_told_of(indexed):
     say(indexed, "a", *["needle"] * (HITS + 1))
     found = search_word_index(indexed, ["needle"])
     assert found
-    assert (len(found.hits), found.cut) == (HITS, True)
+    assert (len(found.hits), found.more_hits) == (HITS, True)
 
 
 def test_messages_of_any_size_and_kind_can_be_stored_beside_the_index(indexed):

@@ -11,7 +11,7 @@ from django.http import Http404, HttpRequest, QueryDict
 from django.test import override_settings
 
 from convstore.database.url import database_alias
-from inspection.databases import Database, chosen, databases
+from inspection.databases import Database, databases, requested_database
 from memory_api.memories import memories
 from tests.service import write_memory
 
@@ -83,11 +83,11 @@ def test_it_is_called_by_its_place_without_user_and_password(named, url, name):
 def test_an_address_means_djangos_own_unless_it_says_another(named):
     other = named(a={"url": SECRET})["a"]
     own = databases()[0]
-    assert own.address("/x/", q="a b", conversation=None) == "/x/?q=a+b"
-    assert own.address("/x/") == "/x/"
-    assert other.address("/x/", id=["1", "2"]) == f"/x/?database={other.alias}&id=1&id=2"
+    assert own.url("/x/", q="a b", conversation=None) == "/x/?q=a+b"
+    assert own.url("/x/") == "/x/"
+    assert other.url("/x/", id=["1", "2"]) == f"/x/?database={other.alias}&id=1&id=2"
     for database in (own, other):
-        assert chosen(request(database.address("/x/"))) == database
+        assert requested_database(request(database.url("/x/"))) == database
 
 
 def request(address: str) -> HttpRequest:
@@ -99,5 +99,5 @@ def request(address: str) -> HttpRequest:
 @pytest.mark.parametrize("name", ["nothing", "", "memory_000000000000", "DEFAULT"])
 def test_no_other_database_can_be_named(named, name):
     named(a={"url": SECRET})
-    with pytest.raises(Http404, match="No memory keeps"):
-        chosen(request(f"/x/?database={name}"))
+    with pytest.raises(Http404, match="No memory uses"):
+        requested_database(request(f"/x/?database={name}"))

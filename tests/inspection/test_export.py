@@ -12,11 +12,11 @@ import pytest
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import TypeAdapter, ValidationError
 
-from convstore.archive.history import Entry
+from convstore.archive.conversations import ConversationRow
+from convstore.archive.history import MessageRow
 from convstore.messages import Message, Part
-from convstore.models import Conversation
 from convstore.store import ConversationStore, conversation_key
-from inspection.export import FORMATS, exported, markdown, openai, stored
+from inspection.export import FORMATS, file_pieces, markdown_pieces, openai_line, stored_lines
 from tests.browser.media import JPEG, MP3, PNG, WAV, media
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -54,13 +54,13 @@ SAID = [
 ]
 
 
-def entries(said: list[Message]) -> Iterator[Entry]:
+def rows(said: list[Message]) -> Iterator[MessageRow]:
     for n, each in enumerate(said, 1):
-        yield Entry(n, each.role, each.to_json(), NOW)
+        yield MessageRow(position=n, role=each.role, body=each.to_json(), created_at=NOW)
 
 
-def conversation(memory_id: str = "a") -> Conversation:
-    return Conversation(pk=conversation_key(memory_id), memory_id=memory_id)
+def conversation(memory_id: str = "a") -> ConversationRow:
+    return ConversationRow(pk=conversation_key(memory_id), memory_id=memory_id)
 
 
 def refused(messages: list[Any]) -> bool:
@@ -86,7 +86,7 @@ def walk(value: Any) -> None:
 
 @pytest.fixture
 def line() -> dict[str, Any]:
-    text = "".join(openai(conversation(), entries(SAID)))
+    text = "".join(openai_line(conversation(), rows(SAID)))
     assert text.count("\n") == 1
     found: dict[str, Any] = json.loads(text)
     return found
@@ -129,7 +129,7 @@ def test_parts_come_in_openais_forms_with_their_bytes(line):
 
 def test_texts_come_back_as_they_were_said_and_the_file_has_nothing_that_acts(line):
     assert line["messages"][6]["content"] == SAID[6].parts[0].value
-    text = "".join(openai(conversation("\x9b\u202e"), entries(SAID)))
+    text = "".join(openai_line(conversation("\x9b\u202e"), rows(SAID)))
     assert not set(text) & set("\x1b\x9b\u202e\ud800")
 
 
@@ -137,7 +137,7 @@ def test_texts_come_back_as_they_were_said_and_the_file_has_nothing_that_acts(li
 
 
 def test_as_stored_each_body_comes_back_to_the_letter():
-    lines = "".join(stored(conversation("\u202ea"), entries(SAID))).splitlines()
+    lines = "".join(stored_lines(conversation("\u202ea"), rows(SAID))).splitlines()
     found = [json.loads(each) for each in lines]
     assert [each["body"] for each in found] == [message.to_json() for message in SAID]
     assert [each["position"] for each in found] == list(range(1, len(SAID) + 1))
@@ -150,7 +150,7 @@ def test_as_stored_each_body_comes_back_to_the_letter():
 
 
 def test_markdown_has_a_heading_for_each_message_and_its_texts_quoted():
-    text = "".join(markdown(conversation("chat *1*"), entries(SAID)))
+    text = "".join(markdown_pieces(conversation("chat *1*"), rows(SAID)))
     assert text.startswith("# chat *1*\n\n## 1. system, 2026-01-02 03:04:05+00:00\n\n> Be kind.\n")
     assert "\n## 4. tool, " in text
     assert f"> image: image/png, {len(media(PNG[1]))} bytes\n" in text
@@ -174,13 +174,13 @@ def test_markdown_has_a_heading_for_each_message_and_its_texts_quoted():
     ],
 )
 def test_markdown_of_texts_is_kept_without_what_acts(said, exported):
-    text = "".join(markdown(conversation(), entries([Message("user", [Part("text", said)])])))
+    text = "".join(markdown_pieces(conversation(), rows([Message("user", [Part("text", said)])])))
     assert text.split("\n\n", 2)[2] == f"{exported}\n"
 
 
 def test_a_part_that_is_code_is_fenced_by_more_than_it_has():
     said = Message("user", [Part("code", "a\n````\nb")])
-    text = "".join(markdown(conversation(), entries([said])))
+    text = "".join(markdown_pieces(conversation(), rows([said])))
     assert "> `````\n> a\n> ````\n> b\n> `````\n" in text
 
 
@@ -191,12 +191,12 @@ def test_several_conversations_are_one_file_and_each_is_whole(database):
     store = ConversationStore(database)
     for memory_id, count in (("a", 1200), ("b", 1), ("c", 3)):
         store.append(memory_id, [Message("user", [Part("text", str(n))]) for n in range(count)])
-    chosen = list(Conversation.objects.using(database).order_by("memory_id"))
-    as_stored = "".join(exported(database, chosen, FORMATS["stored"])).splitlines()
+    selected = list(ConversationRow.objects.using(database).order_by("memory_id"))
+    as_stored = "".join(file_pieces(database, selected, FORMATS["stored"])).splitlines()
     found = [(line["memory_id"], line["position"]) for line in map(json.loads, as_stored)]
     assert found == [
         (name, n) for name, count in (("a", 1200), ("b", 1), ("c", 3)) for n in range(1, count + 1)
     ]
-    lines = "".join(exported(database, chosen, FORMATS["openai"])).splitlines()
+    lines = "".join(file_pieces(database, selected, FORMATS["openai"])).splitlines()
     assert [len(json.loads(line)["messages"]) for line in lines] == [1200, 1, 3]
-    assert "".join(exported(database, chosen, FORMATS["markdown"])).count("\n## ") == 1204
+    assert "".join(file_pieces(database, selected, FORMATS["markdown"])).count("\n## ") == 1204

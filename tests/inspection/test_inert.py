@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspection.inert import inert_json, visible
+from inspection.escaping import escape_controls, escape_json
 
 
 @pytest.mark.parametrize(
@@ -25,12 +25,12 @@ from inspection.inert import inert_json, visible
     ],
 )
 def test_what_acts_is_shown_by_its_name(text, shown):
-    assert visible(text) == shown
+    assert escape_controls(text) == shown
 
 
 @given(st.text(st.characters(exclude_categories=[])))
 def test_what_is_shown_can_be_written_and_moves_nothing(text):
-    shown = visible(text)
+    shown = escape_controls(text)
     shown.encode()
     assert not any(ord(c) < 32 and c not in "\n\t" for c in shown)
     assert not any(0x7F <= ord(c) < 0xA0 or 0x202A <= ord(c) <= 0x202E for c in shown)
@@ -38,6 +38,6 @@ def test_what_is_shown_can_be_written_and_moves_nothing(text):
 
 @given(st.text(st.characters(exclude_categories=[])), st.booleans())
 def test_json_means_the_same_and_is_inert(text, escaped):
-    inert = inert_json(json.dumps([text], ensure_ascii=escaped))
+    inert = escape_json(json.dumps([text], ensure_ascii=escaped))
     assert json.loads(inert) == [text]
-    assert visible(inert) == inert
+    assert escape_controls(inert) == inert

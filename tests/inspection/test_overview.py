@@ -11,13 +11,23 @@ from django.core.management import call_command
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
+from convstore.archive.conversations import ConversationRow
+from convstore.archive.history import MessageRow
+from convstore.archive.overview import (
+    CONVERSATION_TABLE,
+    COUNTED,
+    COUNTED_NEW,
+    DAYS,
+    LAST_ACTIVE,
+    MESSAGE_TABLE,
+    Count,
+    Overview,
+)
 from convstore.database.url import database_alias
 from convstore.messages import Message, Part
-from convstore.models import Conversation
-from convstore.models import Message as Row
 from convstore.store import ConversationStore, conversation_key
 from inspection.databases import Database
-from inspection.overview import COUNTED, COUNTED_NEW, DAYS, LAST_ACTIVE, TABLES, Number, glance
+from inspection.overview import CHART_HEIGHT, Panel, panel_of
 
 HELLO = Message("user", [Part("text", "Hello!")])
 
@@ -25,20 +35,20 @@ HELLO = Message("user", [Part("text", "Hello!")])
 def make(database: str, days_ago: list[int]) -> None:
     """Conversations that were begun so many days ago, past the store, each with a message."""
     rows = [conversation(str(n), ago) for n, ago in enumerate(days_ago)]
-    Conversation.objects.using(database).bulk_create(rows, batch_size=1000)
-    Row.objects.using(database).bulk_create(map(first_message, rows), batch_size=1000)
+    ConversationRow.objects.using(database).bulk_create(rows, batch_size=1000)
+    MessageRow.objects.using(database).bulk_create(map(first_message, rows), batch_size=1000)
 
 
-def conversation(memory_id: str, days_ago: int) -> Conversation:
+def conversation(memory_id: str, days_ago: int) -> ConversationRow:
     at = datetime.now(UTC) - timedelta(days=days_ago)
-    return Conversation(
+    return ConversationRow(
         pk=conversation_key(memory_id), memory_id=memory_id, created_at=at, active_at=at
     )
 
 
-def first_message(of: Conversation) -> Row:
+def first_message(of: ConversationRow) -> MessageRow:
     keys: dict[str, Any] = {"request_key": uuid4(), "fingerprint": uuid4()}
-    return Row(
+    return MessageRow(
         conversation=of, position=1, role="user", body="{}", created_at=of.created_at, **keys
     )
 
@@ -55,34 +65,46 @@ def analyze(database: str) -> None:
                 cursor.fetchall()
 
 
+def panel(database: str) -> Panel:
+    return panel_of(Database(database, ()))
+
+
+def figures_of(database: str) -> Overview:
+    found = panel(database)
+    assert found.error == ""
+    assert found.figures
+    return found.figures
+
+
 def test_what_is_little_is_counted(database):
     store = ConversationStore(database)
     for n in range(LAST_ACTIVE + 2):
         store.append(str(n), [HELLO] * 3)
-    found = glance(Database(database, ()))
-    assert found.fault == ""
-    assert found.conversations == Number(LAST_ACTIVE + 2)
-    assert found.messages == Number(3 * (LAST_ACTIVE + 2))
-    assert found.new == Number(LAST_ACTIVE + 2)
-    assert len(found.days) == DAYS
-    assert [day.count for day in found.days] == [0] * (DAYS - 1) + [LAST_ACTIVE + 2]
+    found = figures_of(database)
+    assert found.conversations == Count(LAST_ACTIVE + 2)
+    assert found.messages == Count(3 * (LAST_ACTIVE + 2))
+    assert found.new == Count(LAST_ACTIVE + 2)
+    assert len(found.new_by_day) == DAYS
+    assert list(found.new_by_day.values()) == [0] * (DAYS - 1) + [LAST_ACTIVE + 2]
     assert len(found.last_active) == LAST_ACTIVE
 
 
 def test_nothing_is_counted_as_nothing(database):
-    found = glance(Database(database, ()))
-    assert (found.conversations, found.messages, found.new) == (Number(0),) * 3
-    assert {(day.count, day.height) for day in found.days} == {(0, 0)}
+    found = figures_of(database)
+    assert (found.conversations, found.messages, found.new) == (Count(0),) * 3
+    assert {(bar.count, bar.height) for bar in panel(database).bars} == {(0, 0)}
 
 
 def test_new_conversations_are_counted_by_the_day_they_began(database):
     make(database, [0, 0, 0, 1, DAYS - 1, DAYS, 400])
-    found = glance(Database(database, ()))
-    counts = {n: day.count for n, day in enumerate(reversed(found.days)) if day.count}
+    found = figures_of(database)
+    counts = {n: count for n, count in enumerate(reversed([*found.new_by_day.values()])) if count}
     assert counts == {0: 3, 1: 1, DAYS - 1: 1}
-    assert found.new == Number(5)
-    assert (found.days[-1].height, found.days[-2].height) == (60, 20)
-    assert found.days[-1].date == datetime.now(UTC).date()
+    assert found.new == Count(5)
+    bars = panel(database).bars
+    assert (bars[-1].height, bars[-2].height) == (CHART_HEIGHT, CHART_HEIGHT // 3)
+    assert (bars[-1].y, bars[-2].y) == (0, CHART_HEIGHT - CHART_HEIGHT // 3)
+    assert bars[-1].date == datetime.now(UTC).date()
 
 
 def test_what_is_much_is_the_databases_own_estimate_and_marked(database):
@@ -90,15 +112,15 @@ def test_what_is_much_is_the_databases_own_estimate_and_marked(database):
     make(database, [n % 60 for n in range(count)])
     analyze(database)
     with CaptureQueriesContext(connections[database]) as asked:
-        found = glance(Database(database, ()))
+        found = figures_of(database)
     assert len(asked) <= 6
     for number in (found.conversations, found.messages):
-        assert number.how == "about"
+        assert number.precision == "about"
         assert number.value == pytest.approx(count, rel=0.2)
-    assert found.new.how == "about"
+    assert found.new.precision == "about"
     assert found.new.value == pytest.approx(count / 2, rel=0.25)
     assert found.new.value > COUNTED_NEW
-    assert all(day.count for day in found.days)
+    assert all(found.new_by_day.values())
 
 
 def test_where_there_is_no_estimate_there_is_at_least_a_number(new_database):
@@ -106,20 +128,20 @@ def test_where_there_is_no_estimate_there_is_at_least_a_number(new_database):
     database = database_alias(new_database("postgresql"))
     call_command("migrate", "convstore", database=database, verbosity=0)
     with connections[database].cursor() as cursor:
-        for table in TABLES:
+        for table in (CONVERSATION_TABLE, MESSAGE_TABLE):
             cursor.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
     make(database, [50] * (COUNTED + 1))
-    found = glance(Database(database, ()))
-    assert found.conversations == found.messages == Number(COUNTED, "more than")
-    assert found.new == Number(0)
+    found = figures_of(database)
+    assert found.conversations == found.messages == Count(COUNTED, "more than")
+    assert found.new == Count(0)
 
 
 def test_a_database_without_tables_says_what_to_do(new_database, database_kind):
-    found = glance(Database(database_alias(new_database(database_kind)), ()))
-    assert "run 'convstore migrate_memories'" in found.fault
-    assert (found.conversations, found.days, found.last_active) == (Number(0), (), ())
+    found = panel(database_alias(new_database(database_kind)))
+    assert "run 'convstore migrate_memories'" in found.error
+    assert (found.figures, found.bars) == (None, ())
 
 
 def test_a_database_that_is_down_says_so():
-    found = glance(Database(database_alias("postgresql://u:secret@127.0.0.1:1/d"), ()))
-    assert found.fault == "The database closed the connection; the log has the reason."
+    found = panel(database_alias("postgresql://u:secret@127.0.0.1:1/d"))
+    assert found.error == "The database closed the connection; the log has the reason."

@@ -7,16 +7,25 @@ from typing import Any
 
 import pytest
 
-from convstore.archive.history import Entry
+from convstore.archive.history import MessageRow
 from convstore.messages import Message, Part
-from inspection.transcript import SHOWN, ShownPart, Turn, first_line, turns
+from inspection.transcript import (
+    LONGEST_SHOWN,
+    ShownMessage,
+    ShownPart,
+    first_line,
+    shown_messages,
+)
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def shown(*said: Message, markdown: bool = False) -> list[Turn]:
-    entries = [Entry(n, each.role, each.to_json(), NOW) for n, each in enumerate(said, 1)]
-    return turns(entries, markdown=markdown)
+def shown(*said: Message, markdown: bool = False) -> list[ShownMessage]:
+    rows = [
+        MessageRow(position=n, role=each.role, body=each.to_json(), created_at=NOW)
+        for n, each in enumerate(said, 1)
+    ]
+    return shown_messages(rows, markdown=markdown)
 
 
 def text(value: str, role: str = "user", **also: Any) -> Message:
@@ -24,8 +33,8 @@ def text(value: str, role: str = "user", **also: Any) -> Message:
 
 
 def part(kind: str, value: str, *, markdown: bool = False) -> ShownPart:
-    (turn,) = shown(Message("user", [Part(kind, value)]), markdown=markdown)
-    (found,) = turn.parts
+    (message,) = shown(Message("user", [Part(kind, value)]), markdown=markdown)
+    (found,) = message.parts
     return found
 
 
@@ -38,12 +47,12 @@ def call(id: str, name: str = "get_weather", arguments: Any = "{}") -> dict[str,
 
 def test_messages_come_in_their_order_with_their_role_position_and_time():
     found = shown(text("Be kind.", "system"), text("Hello!"), text("Hi", "<script>"))
-    assert [(turn.position, turn.role, turn.look) for turn in found] == [
+    assert [(each.position, each.role, each.colour) for each in found] == [
         (1, "system", "system"),
         (2, "user", "user"),
         (3, "<script>", "other"),
     ]
-    assert {turn.created_at for turn in found} == {NOW}
+    assert {message.created_at for message in found} == {NOW}
 
 
 def test_answers_of_tools_are_folded_into_the_calls_that_they_answer():
@@ -54,23 +63,23 @@ def test_answers_of_tools_are_folded_into_the_calls_that_they_answer():
         text("21 degrees", "tool", tool_call_id="1"),
         text("It is noon.", "assistant"),
     )
-    assert [turn.position for turn in found] == [1, 4]
+    assert [message.position for message in found] == [1, 4]
     weather, time = found[0].calls
     assert (weather.name, time.name) == ("get_weather", "get_time")
-    assert [turn.position for turn in weather.answers] == [3]
-    assert [turn.position for turn in time.answers] == [2]
+    assert [message.position for message in weather.results] == [3]
+    assert [message.position for message in time.results] == [2]
 
 
 def test_an_answer_whose_call_is_not_here_stands_by_itself():
     found = shown(text("noon", "tool", tool_call_id="9"), text("Hello!"))
-    assert [(turn.position, turn.answers_to) for turn in found] == [(1, "9"), (2, "")]
+    assert [(message.position, message.result_of) for message in found] == [(1, "9"), (2, "")]
 
 
 def test_an_answer_is_folded_into_the_last_call_of_its_id():
     asks = Message("assistant", [], {"tool_calls": [call("1")]})
     answer = text("x", "tool", tool_call_id="1")
     found = shown(asks, answer, asks, answer)
-    assert [[turn.position for turn in each.calls[0].answers] for each in found] == [[2], [4]]
+    assert [[message.position for message in each.calls[0].results] for each in found] == [[2], [4]]
 
 
 @pytest.mark.parametrize(
@@ -84,19 +93,19 @@ def test_an_answer_is_folded_into_the_last_call_of_its_id():
     ],
 )
 def test_arguments_are_set_out_where_they_are_json_and_left_where_not(arguments, text):
-    (turn,) = shown(Message("assistant", [], {"tool_calls": [call("1", arguments=arguments)]}))
-    assert turn.calls[0].arguments == text
+    (message,) = shown(Message("assistant", [], {"tool_calls": [call("1", arguments=arguments)]}))
+    assert message.calls[0].arguments == text
 
 
 @pytest.mark.parametrize("odd", [{}, {"function": "x"}, {"a": [1]}, {"function": {"name": 5}}])
 def test_calls_of_any_form_are_shown(odd):
-    (turn,) = shown(Message("assistant", [], {"tool_calls": [odd]}))
-    assert len(turn.calls) == 1
+    (message,) = shown(Message("assistant", [], {"tool_calls": [odd]}))
+    assert len(message.calls) == 1
 
 
 def test_what_else_a_message_keeps_is_shown_as_json():
-    (turn,) = shown(text("Hello!", name=["Ada"]))
-    assert turn.extra == '{\n  "name": [\n    "Ada"\n  ]\n}'
+    (message,) = shown(text("Hello!", name=["Ada"]))
+    assert message.extra == '{\n  "name": [\n    "Ada"\n  ]\n}'
 
 
 # --- Parts -------------------------------------------------------------------------------
@@ -120,18 +129,18 @@ def test_a_part_of_another_type_that_is_text_is_code():
 def test_a_long_text_is_cut_and_says_how_long_it_is():
     found = part("text", "a" * 1_000_000)
     assert (found.cut, found.size) == (True, 1_000_000)
-    assert list(found.pieces) == [(False, "a" * SHOWN)]
-    assert not part("text", "a" * SHOWN).cut
+    assert list(found.pieces) == [(False, "a" * LONGEST_SHOWN)]
+    assert not part("text", "a" * LONGEST_SHOWN).cut
 
 
 def test_numbers_of_parts_are_those_of_the_message_also_where_one_is_empty():
-    (turn,) = shown(Message("user", [Part("text", ""), Part("text", "x"), Part("json", "y")]))
-    assert [found.number for found in turn.parts] == [2, 3]
+    (message,) = shown(Message("user", [Part("text", ""), Part("text", "x"), Part("json", "y")]))
+    assert [found.number for found in message.parts] == [2, 3]
 
 
 def test_an_empty_message_has_no_parts():
-    (turn,) = shown(text(""))
-    assert turn.parts == []
+    (message,) = shown(text(""))
+    assert message.parts == ()
 
 
 def test_markdown_is_made_only_where_it_is_wished_for_and_not_of_code():

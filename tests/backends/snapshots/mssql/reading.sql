@@ -42,7 +42,7 @@ SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [con
     ORDER BY 1 DESC) - (SELECT TOP 1 U0.[position] AS [position]
     FROM [convstore_message] U0
     WHERE U0.[conversation_id] = ([convstore_conversation].[id])
-    ORDER BY 1 ASC)) + ?), ?) AS [count]
+    ORDER BY 1 ASC)) + ?), ?) AS [message_count]
     FROM [convstore_conversation];
     -- 1 = 1
     -- 2 = 0
@@ -54,10 +54,10 @@ SELECT TOP 50 [convstore_message].[position] AS [position], LEN([convstore_messa
     ORDER BY 1 DESC;
     -- 1 = '7e57ab1e000040008000000000000001'
     -- 2 = 9
-SELECT [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_message].[created_at] AS [created_at]
+SELECT [convstore_message].[conversation_id], [convstore_message].[position], [convstore_message].[role], [convstore_message].[body], [convstore_message].[created_at]
     FROM [convstore_message]
     WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] BETWEEN ? AND ?)
-    ORDER BY 1 ASC OFFSET 0 ROWS;
+    ORDER BY [convstore_message].[position] ASC OFFSET 0 ROWS;
     -- 1 = '7e57ab1e000040008000000000000001'
     -- 2 = 9
     -- 3 = 9
@@ -92,7 +92,7 @@ SELECT TOP 51 [convstore_conversation].[id], [convstore_conversation].[memory_id
     ORDER BY 1 DESC) AS [length]
     FROM [convstore_conversation]
     ORDER BY [convstore_conversation].[active_at] DESC, [convstore_conversation].[id] DESC;
-SELECT TOP 1000 [convstore_message].[conversation_id] AS [conversation_id], [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], SUBSTRING([convstore_message].[body], ?, ?) AS [beginning], [convstore_message].[created_at] AS [created_at]
+SELECT TOP 1000 [convstore_message].[conversation_id], [convstore_message].[position], [convstore_message].[role], [convstore_message].[created_at], SUBSTRING([convstore_message].[body], ?, ?) AS [beginning]
     FROM [convstore_message]
     WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] > ?);
     -- 1 = 1

@@ -1,0 +1,78 @@
+"""Who may open a page of the admin, and the error page if it cannot be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import BadRequest, SuspiciousOperation, ValidationError
+from django.db import Error
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+
+from convstore.database import faults
+from inspection.databases import requested_database
+from inspection.views.pages import render_page
+
+READ, DELETE = "convstore.view_message", "convstore.delete_conversation"
+TITLES = {
+    400: "Bad request",
+    403: "No permission",
+    404: "Not found",
+    503: "Database unavailable",
+}
+
+View = Callable[..., HttpResponseBase]
+
+
+def may_read(request: HttpRequest) -> bool:
+    return request.user.has_perm(READ)
+
+
+def may_delete(request: HttpRequest) -> bool:
+    return request.user.has_perm(DELETE)
+
+
+def requires(permission: str) -> Callable[[View], View]:
+    """Make a view answer only users with the permission, and answer failures with a page."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def checked_view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if not request.user.has_perm(permission):
+                text = f"This page needs the permission {permission}. Your user does not have it."
+                return error_page(request, 403, text)
+            try:
+                return view(request, *args, **kwargs)
+            except BadRequest as error:
+                return error_page(request, 400, str(error))
+            except (ValidationError, SuspiciousOperation) as error:  # raised by Django's list
+                return error_page(request, 400, " ".join(getattr(error, "messages", [str(error)])))
+            except Http404 as error:
+                return error_page(request, 404, str(error))
+            except Error as error:
+                alias = requested_database(request).alias
+                return error_page(request, 503, faults.describe_error(alias, error))
+
+        return checked_view
+
+    return decorate
+
+
+def database_view(permission: str) -> Callable[[View], Any]:
+    """A view of the admin for users with the permission; it gets the request's database."""
+
+    def decorate(view: View) -> Any:
+        @wraps(view)
+        def view_of_database(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+            return view(request, requested_database(request), **kwargs)
+
+        return admin.site.admin_view(requires(permission)(view_of_database))
+
+    return decorate
+
+
+def error_page(request: HttpRequest, status: int, text: str) -> HttpResponse:
+    return render_page(request, "error", {"title": TITLES[status], "text": text}, status)
