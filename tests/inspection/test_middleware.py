@@ -1,0 +1,86 @@
+"""What only browsers need works for the admin, and does not touch a request to a memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, RequestFactory
+from django.test.utils import override_settings
+from django.utils.module_loading import import_string
+
+from inspection.middleware import AdminCsrfMiddleware, AdminOnly
+
+INFER = "/v2/models/no-memory/infer"
+LOGIN = "/admin/login/"
+# What the admin's middleware leaves in a request.
+MARKS = ("session", "auser", "_messages", "csp_nonce", "csrf_processing_done")
+HEADERS = ("Set-Cookie", "X-Frame-Options", "Content-Security-Policy")
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Client]:
+    """A client of the service in this process, which needs no collected static files."""
+    storage = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    with override_settings(STATIC_ROOT=tmp_path, STORAGES={"staticfiles": storage}):
+        yield Client(enforce_csrf_checks=True)
+
+
+def marks(response: Any) -> set[str]:
+    return {name for name in MARKS if hasattr(response.wsgi_request, name)}
+
+
+def test_a_request_to_a_memory_goes_through_no_middleware_of_the_admin(browser):
+    response = browser.post(INFER, "{}", content_type="application/json")
+    assert response.status_code == 404
+    assert "no-memory" in response.json()["error"]
+    assert marks(response) == set()
+    assert "CSRF_COOKIE" not in response.wsgi_request.META
+    assert not any(name in response for name in HEADERS)
+    assert not response.cookies
+    assert "Cookie" not in response.get("Vary", "")
+
+
+def test_the_same_request_would_be_marked_by_the_admins_middleware(browser):
+    response = browser.get(LOGIN)
+    assert response.status_code == 200
+    assert marks(response) == set(MARKS)
+    assert "csrftoken" in response.cookies
+    assert response["X-Frame-Options"] == "DENY"
+    assert "default-src 'none'" in response["Content-Security-Policy"]
+    assert "Cookie" in response["Vary"]
+
+
+@pytest.mark.parametrize("path", [LOGIN, "/admin/convstore/conversation/delete/"])
+def test_a_form_of_the_admin_needs_a_csrf_token(browser, path):
+    assert browser.post(path, {"username": "a", "password": "b"}).status_code == 403
+
+
+def test_csrf_protection_looks_at_views_of_the_admin_only():
+    def view(request: HttpRequest) -> HttpResponse:
+        return HttpResponse()
+
+    def answer(path: str) -> Any:
+        return AdminCsrfMiddleware(view).process_view(RequestFactory().post(path), view, (), {})
+
+    assert answer("/admin/").status_code == 403
+    assert answer("/v2/") is None
+
+
+def test_security_and_content_length_are_for_every_request(browser):
+    for path in (LOGIN, INFER):
+        response = browser.get(path)
+        assert response["X-Content-Type-Options"] == "nosniff"
+        assert int(response["Content-Length"]) == len(response.content)
+
+
+def test_every_middleware_that_could_set_a_cookie_is_for_the_admin_only():
+    classes = [import_string(path) for path in settings.MIDDLEWARE]
+    others = [each.__name__ for each in classes if not issubclass(each, AdminOnly)]
+    assert others == [
+        *("SecurityMiddleware", "WhiteNoiseMiddleware", "GZipMiddleware", "CommonMiddleware")
+    ]
