@@ -40,7 +40,7 @@ class ShownPart:
     type: str
     kind: str
     size: int
-    pieces: Sequence[tuple[bool, str]] = ()
+    pieces: tuple[tuple[bool, str], ...] = ()
     html: str = ""
     href: str = ""
     cut: bool = False
@@ -165,7 +165,7 @@ def _shown_part(number: int, part: Part, markdown: bool) -> ShownPart:
     kind = escape_controls(part.type)
     if link := link_of(part):
         href, text = quote(link, safe=SAFE_IN_URL, errors="replace"), escape_controls(link)
-        return ShownPart(number, kind, "link", len(link), [(False, text)], href=href)
+        return ShownPart(number, kind, "link", len(link), ((False, text),), href=href)
     if media := media_of(part):
         return ShownPart(number, kind, media.kind, len(media.data))
     return _shown_text(number, kind, part.value, markdown)
@@ -175,13 +175,13 @@ def _shown_text(number: int, kind: str, text: str, markdown: bool) -> ShownPart:
     size, beginning = len(text), escape_controls(text[:LONGEST_SHOWN])
     cut = size > LONGEST_SHOWN
     if kind != "text":
-        return ShownPart(number, kind, "code", size, [(True, beginning)], cut=cut)
+        return ShownPart(number, kind, "code", size, ((True, beginning),), cut=cut)
     if markdown and size <= LONGEST:
         return ShownPart(number, kind, "html", size, html=as_html(escape_controls(text)))
     return ShownPart(number, kind, "text", size, _pieces(beginning), cut=cut)
 
 
-def _pieces(text: str) -> list[tuple[bool, str]]:
+def _pieces(text: str) -> tuple[tuple[bool, str], ...]:
     """The text outside of fences, and the text inside, which is code."""
     lines = text.split("\n")
     ends = [n for n, line in enumerate(lines) if line.rstrip(" \t") == "```"]
@@ -198,7 +198,7 @@ def _pieces(text: str) -> list[tuple[bool, str]]:
             n += 1
     rest = "\n".join(lines[start:])
     pieces.append((False, rest.strip("\n") if start else rest))
-    return [(is_code, piece) for is_code, piece in pieces if piece]
+    return tuple((is_code, piece) for is_code, piece in pieces if piece)
 
 
 def first_line(beginning: str | None) -> str:

@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connections
 from django.db.models import BigIntegerField, Case, F, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce, Substr
 
 from convstore.archive.history import MessageRow
+from convstore.database.vendors import vendor_for
 from convstore.exchange.statements import PINNED_ROLES
 from convstore.models import Conversation
 
@@ -74,7 +74,7 @@ def newer_rows(rows: QuerySet[Any], field: str, at: datetime, pk: object) -> Que
 def with_prefix(rows: QuerySet[ConversationRow], prefix: str) -> QuerySet[ConversationRow]:
     """Prefix search by memory_id, through an index; the rows come in no order."""
     matches = rows.order_by().filter(memory_id__startswith=prefix)
-    if connections[rows.db].vendor == "sqlite":
+    if vendor_for(rows.db).like_ignores_case:
         # Such a LIKE uses no index. A range does, and it compares by code points.
         return matches.filter(memory_id__gte=prefix, memory_id__lt=f"{prefix}\U0010ffff")
     return matches

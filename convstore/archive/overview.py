@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 
 from convstore.archive.conversations import ConversationRow, conversations
 from convstore.archive.history import MessageRow
+from convstore.database.vendors import vendor_for
 
 # Up to this many rows are counted; beyond, the database's own estimate is used.
 COUNTED = 10_000
@@ -23,17 +24,6 @@ COUNTED_NEW, SAMPLE = 2_000, 2_000
 LAST_ACTIVE = 5
 
 CONVERSATION_TABLE, MESSAGE_TABLE = ConversationRow._meta.db_table, MessageRow._meta.db_table
-ESTIMATES: Mapping[str, str] = {
-    "postgresql": "SELECT relname, reltuples FROM pg_class WHERE oid IN"
-    " (to_regclass('{0}'), to_regclass('{1}'))",
-    "mysql": "SELECT table_name, table_rows FROM information_schema.tables"
-    " WHERE table_schema = DATABASE() AND table_name IN ('{0}', '{1}')",
-    "sqlite": "SELECT '{0}', MAX(rowid) FROM {0} UNION ALL SELECT '{1}', MAX(rowid) FROM {1}",
-    "microsoft": "SELECT OBJECT_NAME(object_id), SUM(rows) FROM sys.partitions WHERE index_id < 2"
-    " AND object_id IN (OBJECT_ID('{0}'), OBJECT_ID('{1}')) GROUP BY object_id",
-    "oracle": "SELECT LOWER(table_name), num_rows FROM user_tables"
-    " WHERE LOWER(table_name) IN ('{0}', '{1}')",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +65,7 @@ def read_overview(using: str) -> Overview:
 
 def row_estimates(using: str) -> dict[str, int]:
     """The database's own estimate of the number of rows, by table; 0 where it has none."""
-    query = ESTIMATES[connections[using].vendor].format(CONVERSATION_TABLE, MESSAGE_TABLE)
+    query = vendor_for(using).row_estimates.format(CONVERSATION_TABLE, MESSAGE_TABLE)
     with connections[using].cursor() as cursor:
         cursor.execute(query)
         return {table: int(rows or 0) for table, rows in cursor.fetchall()}

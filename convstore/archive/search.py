@@ -27,6 +27,7 @@ from convstore.archive.conversations import (
     with_length,
 )
 from convstore.archive.history import History, MessageRow
+from convstore.database.vendors import vendor_for
 from convstore.messages import Message, Part, dumps, parts_in
 
 # The longest query, in characters.
@@ -118,7 +119,7 @@ def search_word_index(using: str, words: Sequence[str]) -> SearchResult | None:
     None if the database has no such index, or if these words would match too many messages.
     """
     selective = [word for word in words if not COMMON.issuperset(re.findall(r"\w+", word))]
-    if not selective or not _has_index(using):
+    if not selective or not vendor_for(using).has_word_index(connections[using]):
         return None
     match: Any = RawSQL(  # noqa: S611 - the words are a parameter
         f"{WORDS} @@ plainto_tsquery('simple', %s)", [" ".join(selective)], BooleanField()
@@ -130,15 +131,6 @@ def search_word_index(using: str, words: Sequence[str]) -> SearchResult | None:
     more_hits = len(matches) > INDEX_MATCHES or len(hits) > HITS
     read = min(len(matches), INDEX_MATCHES)
     return SearchResult(hits[:HITS], read, len(keys), more_hits=more_hits)
-
-
-def _has_index(using: str) -> bool:
-    """Whether there is the index: on PostgreSQL, unless somebody did without it and dropped it."""
-    if connections[using].vendor != "postgresql":
-        return False
-    with connections[using].cursor() as cursor:
-        cursor.execute("SELECT to_regclass('message_words')")
-        return bool(cursor.fetchone() != (None,))
 
 
 def search_last_messages(

@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 
 from convstore.archive.conversations import (
     ConversationRow,
+    conversation_with_key,
     conversations,
+    conversations_with_keys,
+    find_by_memory_id,
     newer_rows,
     older_rows,
     with_prefix,
@@ -84,6 +87,32 @@ def test_conversations_are_found_by_the_beginning_of_their_id_exactly(database, 
         conversation(database, memory_id, text("Hello!"))
     found = with_prefix(conversations(database), prefix)
     assert {row.memory_id for row in found} == {each for each in IDS if each.startswith(prefix)}
+
+
+def test_a_search_by_id_has_the_very_id_first_and_no_more_than_it_may(database):
+    for memory_id in IDS:
+        conversation(database, memory_id, text("Hello!"))
+
+    def found(query: str, limit: int) -> list[str]:
+        rows = find_by_memory_id(conversations(database), query, conversation_key(query), limit)
+        return [row.memory_id for row in rows]
+
+    assert found("ab", 50) == sorted(each for each in IDS if each.startswith("ab"))
+    assert found("abC", 50) == ["abC"]
+    assert found("ab", 1) == ["ab"]
+    assert found("abx", 50) == []
+
+
+def test_a_conversation_is_given_by_its_key_with_its_figures(database):
+    conversation(database, "b", text("Hello!"))
+    history = conversation(database, "a", *(text(str(n)) for n in range(5)))
+    history.rows().filter(position__lte=2).delete()
+    found: Any = conversation_with_key(database, history.key)
+    assert (found.memory_id, found.length, found.message_count) == ("a", 5, 3)
+    assert conversation_with_key(database, conversation_key("x")) is None
+    keys = [conversation_key(each) for each in ("b", "x", "a")]
+    both: Any = conversations_with_keys(database, keys)
+    assert [(row.memory_id, row.message_count) for row in both] == [("a", 3), ("b", 1)]
 
 
 def test_an_index_finds_them_by_the_beginning_of_their_id(database):

@@ -70,6 +70,18 @@ def test_answers_of_tools_are_folded_into_the_calls_that_they_answer():
     assert [message.position for message in time.results] == [2]
 
 
+def test_of_two_calls_with_the_same_id_the_last_one_gets_the_answer():
+    asks = Message("assistant", [], {"tool_calls": [call("1"), call("1", "get_time"), call("")]})
+    (message,) = shown(asks, text("noon", "tool", tool_call_id="1"))
+    assert [len(each.results) for each in message.calls] == [0, 1, 0]
+
+
+def test_what_is_shown_of_a_message_cannot_be_changed():
+    asks = Message("assistant", [Part("text", "a\n```\nb\n```")], {"tool_calls": [call("1")]})
+    for each in shown(asks, text("noon", "tool", tool_call_id="1")):
+        hash(each)  # fails if a list is in it
+
+
 def test_an_answer_whose_call_is_not_here_stands_by_itself():
     found = shown(text("noon", "tool", tool_call_id="9"), text("Hello!"))
     assert [(message.position, message.result_of) for message in found] == [(1, "9"), (2, "")]

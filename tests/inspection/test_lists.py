@@ -1,0 +1,43 @@
+"""The admin's lists: their filters and actions are written down once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib import admin
+
+from convstore.archive.conversations import ConversationRow
+from inspection.export import FORMATS
+from inspection.lists import KeysetAdmin, KeysetList
+from inspection.models import AuditEntry
+
+LISTS: list[KeysetAdmin] = [
+    each for each in admin.site._registry.values() if isinstance(each, KeysetAdmin)
+]
+
+
+def test_both_lists_are_ours():
+    assert {each.model for each in LISTS} == {ConversationRow, AuditEntry}
+
+
+@pytest.mark.parametrize("model_admin", LISTS, ids=str)
+def test_a_list_keeps_the_parameters_of_its_filters_and_no_other(model_admin):
+    shown: Any = KeysetList.__new__(KeysetList)
+    shown.list_filter = model_admin.list_filter
+    fields = {field.name: ["x"] for field in model_admin.model._meta.get_fields()}
+    own = {name: ["x"] for each in model_admin.list_filter for name in each.parameter_names()}
+    assert set(own) >= {"from", "to"}
+    assert shown.get_filters_params({**fields, "id__in": ["x"], **own}) == own
+
+
+def test_conversations_can_be_exported_in_every_format():
+    conversations: Any = admin.site.get_model_admin(ConversationRow)
+    actions = map(conversations.get_action, conversations.actions)
+    exports = {f"export_{kind}": f"Export: {each.title}" for kind, each in FORMATS.items()}
+    assert {name: title for _, name, title in actions} == {**exports, "delete": "Delete ..."}
+
+
+def test_the_audit_log_has_room_for_every_id():
+    length = ConversationRow._meta.get_field("memory_id").max_length
+    assert AuditEntry._meta.get_field("memory_id").max_length == length
