@@ -15,6 +15,11 @@ from typing import Any
 # The longest memory_id, and as much of a role as its column holds, in characters.
 MAX_NAME_CHARACTERS = 255
 
+# The names in `Message.extra` that mean something: an assistant's calls of tools, and the call
+# that a tool answers.
+TOOL_CALLS = "tool_calls"
+TOOL_CALL_ID = "tool_call_id"
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
