@@ -1,6 +1,6 @@
-"""The runtime under the name that existing model-settings.json files give it.
+"""The MLServer runtime, under the name that existing model-settings.json files use.
 
-MLServer loads this module anew with each model, so nothing is kept here.
+MLServer loads this module again for each model, so it must not hold any state.
 """
 
 from __future__ import annotations

@@ -174,7 +174,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "memory_api.views.error_response",
+    "EXCEPTION_HANDLER": "memory_api.http_errors.error_response",
     "UNAUTHENTICATED_USER": None,
 }
 SPECTACULAR_SETTINGS = {
@@ -185,8 +185,8 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],
-    "PREPROCESSING_HOOKS": ["memory_api.openapi.without_trailing_slash"],
-    "POSTPROCESSING_HOOKS": ["memory_api.openapi.with_schemas"],
+    "PREPROCESSING_HOOKS": ["memory_api.openapi.strip_trailing_slashes"],
+    "POSTPROCESSING_HOOKS": ["memory_api.openapi.add_schemas"],
 }
 LOG_LEVEL = os.environ.get("LOG_LEVEL", "INFO").upper()
 LOGGING = {

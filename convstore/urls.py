@@ -9,6 +9,6 @@ urlpatterns = [
     path("", include("memory_api.urls")),
     path("admin/", admin.site.urls),
 ]
-handler400 = "memory_api.views.bad_request"
-handler404 = "memory_api.views.not_found"
-handler500 = "memory_api.views.server_error"
+handler400 = "memory_api.http_errors.bad_request"
+handler404 = "memory_api.http_errors.not_found"
+handler500 = "memory_api.http_errors.server_error"

@@ -20,7 +20,7 @@ from django.http import HttpRequest
 from convstore.archive.conversations import newer_rows, older_rows
 from inspection.audit import Action
 from inspection.databases import PARAMETER, databases
-from memory_api.contract import LONGEST_MEMORY_ID
+from memory_api.limits import MAX_MEMORY_ID_CHARACTERS
 
 ROWS_PER_PAGE = 50
 # The parameters of a URL that hold the cursor: the page has the rows older than that row, or
@@ -35,7 +35,7 @@ class KeysetList(ChangeList):
     newer_url: str | None = None
     older_url: str | None = None
     has_more_matches = False
-    longest_query = LONGEST_MEMORY_ID
+    longest_query = MAX_MEMORY_ID_CHARACTERS
     # A search stays in its database, but searches all times.
     kept_in_search = (PARAMETER,)
 

@@ -9,4 +9,4 @@ class MemoryApiConfig(AppConfig):
     name = "memory_api"
 
     def ready(self) -> None:
-        from memory_api import checks  # noqa: F401 - they register themselves
+        from memory_api import checks  # noqa: F401 - importing it registers the checks

@@ -1,4 +1,4 @@
-"""What `manage.py check` looks at in the memories: their settings, and their databases."""
+"""System checks of the memories: their settings, and the databases of their own."""
 
 from __future__ import annotations
 
@@ -51,16 +51,17 @@ def check_memories(app_configs: object = None, **_: Any) -> list[CheckMessage]:
 def check_databases_of_memories(
     app_configs: object = None, databases: Iterable[str] | None = None, **_: Any
 ) -> list[CheckMessage]:
-    """Whichever database was asked for: the memories' own have no name to ask for them by."""
+    """Check them with any `--database`, since nobody knows the aliases of the memories' own."""
     if not databases:
         return []
     try:
         aliases = _own_databases()
-    except SettingsError:  # said above
+    except SettingsError:  # check_memories reports it
         return []
     return [message for alias in aliases for message in checks.server_messages(alias)]
 
 
 def _own_databases() -> list[str]:
+    """The aliases of the databases that memories use beside Django's default."""
     aliases = dict.fromkeys(memory.store.using for memory in memories())
     return [alias for alias in aliases if alias != DEFAULT_DB_ALIAS]

@@ -1,4 +1,4 @@
-"""Why a request is refused, one class per reason. Each door gives them their statuses.
+"""Why a request is refused, one class per reason. Each door has a table of their statuses.
 
 RequestError
  ├── BadRequest      not V2, or not what a memory can act on
@@ -14,43 +14,80 @@ import json
 import logging
 import re
 import uuid
+from collections.abc import Mapping
+
+from convstore.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
-# A client's own request id that can stand in a log line.
-HARMLESS_ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
-LONGEST_WORD = 60
+# A client's request id is logged only if it cannot be mistaken for other parts of a log line.
+SAFE_REQUEST_ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
+MAX_QUOTED_CHARACTERS = 60
 
 
 class RequestError(Exception):
-    """Base of the reasons. The text is one sentence that says what came and what is wanted."""
+    """Base of the reasons. The text is one sentence: what is wrong, what came, what is wanted.
+
+    It never contains what a client sent as content.
+    """
 
 
 class BadRequest(RequestError):
-    """The document, a tensor or a parameter is missing, doubled or of the wrong form."""
+    """The document, a tensor or a parameter is missing, repeated or malformed."""
 
 
 class TooLarge(RequestError):
-    """The body, the inflated body or the number of parts is over its limit."""
+    """The body, the decompressed body or the number of parts is over its limit."""
 
 
 class UnknownMemory(RequestError):
-    """There is no memory of this name, or not in this version."""
+    """No memory has this name, or not in this version."""
 
 
 class SettingsError(Exception):
     """A field of model-settings.json is wrong. The text names the file and the field."""
 
 
-def shown(word: str) -> str:
-    """A client's own word inside a sentence: quoted, on one line, and cut where it is long."""
+def quote(word: str) -> str:
+    """A name that a client sent, for use in a sentence: quoted, on one line, cut if it is long."""
     text = json.dumps(word, ensure_ascii=False)
-    return text if len(text) <= LONGEST_WORD else text[:LONGEST_WORD] + '..."'
+    return text if len(text) <= MAX_QUOTED_CHARACTERS else text[:MAX_QUOTED_CHARACTERS] + '..."'
 
 
-def unexpected(request_id: str, what: str, error: BaseException | None) -> str:
-    """Log a fault of ours, and the sentence that leads to it in the log."""
-    if not HARMLESS_ID.fullmatch(request_id):
+# --- From an error to an answer ----------------------------------------------------------
+
+
+def status_and_sentence(
+    error: Exception, statuses: Mapping[type[Exception], int], *, where: str, request_id: str
+) -> tuple[int, str]:
+    """What a door answers when `error` was raised. Logs it unless it is the client's fault.
+
+    `statuses` is the door's table. A class that is not in it has the status of its nearest base
+    class there; where there is none, the status is 500 and the sentence does not show the error.
+    """
+    status = next((statuses[base] for base in type(error).__mro__ if base in statuses), None)
+    if status is None:
+        return 500, log_unexpected_error(error, where, request_id)
+    if status >= 500:
+        log_failure(where, error)
+    return status, str(error)
+
+
+def log_failure(where: str, error: Exception) -> None:
+    """Log an error that was foreseen, with its cause, which is not shown to clients."""
+    level = logging.WARNING if isinstance(error, Unavailable) else logging.ERROR
+    logger.log(level, "%s: %s", where, with_cause(error))
+
+
+def log_unexpected_error(error: BaseException | None, where: str, request_id: str) -> str:
+    """Log a bug, and return a sentence for the client that says where in the log to look."""
+    if not SAFE_REQUEST_ID.fullmatch(request_id):
         request_id = str(uuid.uuid4())
-    logger.error("request %s %r failed", request_id, what, exc_info=error)
-    return f"the server failed; its log has the details under request {request_id}"
+    logger.error("request id %s failed: %s", request_id, where, exc_info=error)
+    return f"the server failed; its log has the details under request id {request_id}"
+
+
+def with_cause(error: Exception) -> str:
+    """The error's sentence and what the database's driver said, on one line."""
+    cause = " ".join(str(error.__cause__ or "").split())
+    return f"{error}: {cause}" if cause else str(error)

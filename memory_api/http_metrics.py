@@ -1,14 +1,13 @@
-"""What Prometheus sees of the HTTP door itself, under the names that MLServer uses.
+"""Metrics of the HTTP door, under the names that MLServer uses, and the page of all metrics.
 
-With several worker processes, gunicorn.conf.py gives them a folder to add up in.
+With several worker processes, gunicorn's settings give them a folder in which their metrics
+add up.
 """
 
 from __future__ import annotations
 
 import os
-from functools import cache
 
-from django.contrib.admindocs.views import simplify_regex
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Summary, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -22,20 +21,19 @@ infer_duration = Summary(
     "model_infer_request_duration", "Seconds per inference request", ["model", "version"]
 )
 http_requests = Counter(
-    "rest_server_requests", "Requests by route and status", ["method", "path", "status_code"]
+    "rest_server_requests",
+    "HTTP requests by method, route and status",
+    ["method", "path", "status_code"],
 )
 
 
-def count(method: str | None, route: str, status: int) -> None:
+def count_request(method: str | None, route: str, status: int) -> None:
     """Count a request under its route's template, such as /v2/models/<name>/infer."""
-    http_requests.labels(method, template(route), status).inc()
+    http_requests.labels(method, route, status).inc()
 
 
-template = cache(simplify_regex)
-
-
-def exposition() -> bytes:
-    """Every metric, of all worker processes, in Prometheus's text format."""
+def render() -> bytes:
+    """The metrics of all worker processes, in Prometheus' text format."""
     registry = REGISTRY
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         registry = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""What Prometheus sees of the memories, through whichever door they are asked."""
+"""Prometheus metrics of the memories, the same at every door."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ LABELS = ("model", "version")
 messages_stored = Counter("memory_messages_stored", "Messages stored", LABELS)
 window_messages = Histogram(
     "memory_window_messages",
-    "Messages in a reply's window",
+    "Messages in the window of a reply",
     LABELS,
     buckets=(0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
 )
 database_seconds = Histogram(
     "memory_database_seconds",
-    "Seconds from asking the database to its answer, tries that failed included",
+    "Seconds of a call to the database, including failed attempts",
     LABELS,
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 database_retries = Counter(
-    "memory_database_retries", "Transactions that were run again after a fault", LABELS
+    "memory_database_retries", "Transactions that were retried after a fault", LABELS
 )
 
 
-def observer(*labels: str) -> Callable[[float, int], None]:
-    """What a memory's store tells of each call to its database."""
+def database_observer(*labels: str) -> Callable[[float, int], None]:
+    """What a memory's store calls after each call to its database."""
 
     def observe(seconds: float, retries: int) -> None:
         database_seconds.labels(*labels).observe(seconds)

@@ -1,7 +1,7 @@
-"""What the OpenAPI document says beyond what the routes say themselves.
+"""The OpenAPI document's schemas, examples and summaries.
 
-The schemas are those of the Open Inference Protocol, narrowed to what a memory takes and
-gives. drf-spectacular finds the routes and serves document and page.
+The schemas are those of the Open Inference Protocol, narrowed to what a memory reads and
+answers. drf-spectacular finds the routes, and serves the document and its page.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, extend_schema
 
-from memory_api.contract import LARGEST_WINDOW, OUTPUTS
+from memory_api.contract import OUTPUTS
+from memory_api.http_errors import STATUSES
+from memory_api.limits import MAX_WINDOW_SIZE
 
 Schema = dict[Any, Any]
 Endpoint = tuple[str, str, str, Callable[..., Any]]
 
 
 def _object(properties: Schema, *required: str) -> Schema:
-    # OpenAPI 3.0 has no empty list of required fields.
+    # OpenAPI 3.0 forbids an empty list of required fields.
     needed = {"required": list(required)} if required else {}
     return {"type": "object", "properties": properties, **needed}
 
@@ -42,7 +44,7 @@ SCHEMAS: Schema = {
             "name": {**TEXT, "description": "memory_id, or one of the memory's tensor_names"},
             "shape": _list(
                 {"type": "integer", "minimum": 0},
-                description="Not held against the data: the number of values in `data` counts.",
+                description="Not compared with the data: the number of values in `data` counts.",
             ),
             "datatype": {**TEXT, "enum": ["BYTES"]},
             "parameters": ANYTHING,
@@ -60,7 +62,7 @@ SCHEMAS: Schema = {
         {
             "id": TEXT,
             "parameters": _object(
-                {"window_size": {"type": "integer", "minimum": 1, "maximum": LARGEST_WINDOW}}
+                {"window_size": {"type": "integer", "minimum": 1, "maximum": MAX_WINDOW_SIZE}}
             ),
             "inputs": _list(_ref("RequestInput")),
             "outputs": _list(_ref("RequestOutput")),
@@ -123,8 +125,8 @@ SCHEMAS: Schema = {
     ),
 }
 
-STORE_A_MESSAGE = OpenApiExample(
-    "Store a message and get the window with it",
+STORE_EXAMPLE = OpenApiExample(
+    "Store a message and get the window that ends with it",
     value={
         "inputs": [
             {"name": "memory_id", "shape": [1], "datatype": "BYTES", "data": ["6e1f1413"]},
@@ -135,44 +137,48 @@ STORE_A_MESSAGE = OpenApiExample(
     },
     request_only=True,
 )
-GET_THE_HISTORY = OpenApiExample(
-    "Get the history",
+READ_EXAMPLE = OpenApiExample(
+    "Only get the window",
     value={
         "inputs": [{"name": "memory_id", "shape": [1], "datatype": "BYTES", "data": ["6e1f1413"]}]
     },
     request_only=True,
 )
 
-Described = Callable[[Callable[..., Any]], Callable[..., Any]]
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def answers(schema: str, summary: str, *errors: int, or_503: bool = False) -> Described:
-    """A route that answers 200, and perhaps 503, with `schema`, and `errors` with an Error."""
+def describe_route(schema: str, summary: str, *errors: int, or_503: bool = False) -> Decorator:
+    """Describe a route that answers 200, or also 503, with `schema`, and `errors` with an Error."""
     responses = {200: _ref(schema), **dict.fromkeys(errors, _ref("Error"))}
-    return _described(summary, responses | ({503: _ref(schema)} if or_503 else {}), request=None)
+    return _describe(summary, responses | ({503: _ref(schema)} if or_503 else {}), request=None)
 
 
-def _described(summary: str, responses: Schema, **more: Any) -> Described:
-    # Without a description of its own a route would show its view's docstring.
+def _describe(summary: str, responses: Schema, **more: Any) -> Decorator:
+    # Without a description, drf-spectacular takes the view's docstring.
     return extend_schema(summary=summary, description=summary, responses=responses, **more)
 
 
-infers = _described(
-    "Store messages, when the request has some, and get the window",
-    {200: _ref("InferenceResponse")} | dict.fromkeys((400, 404, 413, 500, 503), _ref("Error")),
+describe_inference = _describe(
+    "Store messages, if the request has some, and get the window",
+    {200: _ref("InferenceResponse")}
+    | dict.fromkeys(sorted({*STATUSES.values(), 500}), _ref("Error")),
     request={"application/json": _ref("InferenceRequest")},
-    examples=[STORE_A_MESSAGE, GET_THE_HISTORY],
+    examples=[STORE_EXAMPLE, READ_EXAMPLE],
 )
-exposes = _described("Metrics for Prometheus", {(200, "text/plain"): TEXT})
+describe_metrics = _describe("Get metrics in Prometheus' format", {(200, "text/plain"): TEXT})
 
 
-def without_trailing_slash(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
-    """The routes in the form that the protocol prints; the other form works as well."""
+# --- Hooks of drf-spectacular ------------------------------------------------------------
+
+
+def strip_trailing_slashes(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
+    """The routes as the protocol spells them; with a trailing slash they work as well."""
     return [(path.rstrip("/") or "/", *rest) for path, *rest in endpoints]  # type: ignore[misc]
 
 
-def with_schemas(result: Schema, **_: Any) -> Schema:
-    """The document with the schemas that its routes refer to, and bodies that must be there."""
+def add_schemas(result: Schema, **_: Any) -> Schema:
+    """Add the schemas that the routes refer to, and mark all request bodies as required."""
     result.setdefault("components", {})["schemas"] = SCHEMAS
     for path in result["paths"].values():
         for operation in path.values():

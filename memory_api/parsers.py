@@ -1,7 +1,7 @@
-"""The HTTP door's bytes: a request's body to a document, an answer to a response.
+"""The HTTP door's bodies: from the stream of a request to a document.
 
-Decides nothing. Every Content-Type is read as JSON, since tritonclient and kserve send
-none, and curl sends a form's.
+Every Content-Type is read as JSON, since tritonclient and kserve send none, and curl sends
+that of a form.
 """
 
 from __future__ import annotations
@@ -10,20 +10,16 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from django.conf import settings
-from django.http import HttpResponse
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
 from memory_api import documents
-from memory_api.contract import Answer
 from memory_api.errors import BadRequest, TooLarge
-
-HEADER_LENGTH = "Inference-Header-Content-Length"
 
 
 class V2Parser(BaseParser):
-    """A V2 document out of a body: gzip or deflate undone, binary tensors in their places."""
+    """Reads a body, decompresses it, and parses it with its binary tensors."""
 
     media_type = "*/*"
 
@@ -37,30 +33,30 @@ class V2Parser(BaseParser):
         limit = settings.MAX_BODY_BYTES
         chunked = "Transfer-Encoding" in headers
         length = 0 if chunked else int(headers.get("Content-Length", 0))
-        body = _body(stream, length, limit)
-        body = documents.inflate(body, headers.get("Content-Encoding", ""), limit)
-        return documents.read(body, headers.get(HEADER_LENGTH))
+        body = _read_body(stream, length, limit)
+        body = documents.decompress(body, headers.get("Content-Encoding", ""), limit)
+        return documents.read(body, headers.get(documents.HEADER_LENGTH))
 
 
-def _body(stream: IO[Any], length: int, limit: int) -> bytes:
-    """The whole body, of which at least `length` bytes were announced."""
+def _read_body(stream: IO[Any], length: int, limit: int) -> bytes:
+    """The whole body. `length` is its Content-Length, 0 if it has none."""
     too_large = TooLarge(f"the body is over the limit of {limit} bytes")
     if length > limit:
         raise too_large
     try:
         body: bytes = stream.read(limit + 1)
-    except Exception:  # each server has errors of its own for chunks that are none
+    except Exception:  # each server has its own errors for malformed chunks
         raise BadRequest("the body is malformed or ended before it was complete") from None
     if len(body) > limit:
         raise too_large
-    # A client that went away leaves a shorter body, which may still be valid JSON.
+    # A client that disconnects leaves a shorter body, which may be valid JSON.
     if len(body) < length:
-        raise BadRequest(f"the body has {len(body)} bytes, but {length} were announced")
+        raise BadRequest(f"the body has {len(body)} bytes, but Content-Length is {length}")
     return body
 
 
-class AnyContent(BaseContentNegotiation):
-    """V2 has one form: whatever the client says it sends or accepts, it is that."""
+class SingleFormat(BaseContentNegotiation):
+    """Ignores Content-Type and Accept: V2 has one format."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
         return parsers[0]
@@ -69,22 +65,3 @@ class AnyContent(BaseContentNegotiation):
         self, request: Request, renderers: Any, format_suffix: str | None = None
     ) -> Any:
         return renderers[0], renderers[0].media_type
-
-
-def reply(
-    document: object, status: int = 200, headers: Mapping[str, str] | None = None
-) -> HttpResponse:
-    """A document as a JSON response."""
-    return HttpResponse(
-        documents.write(document), content_type="application/json", status=status, headers=headers
-    )
-
-
-def reply_to_inference(answer: Answer) -> HttpResponse:
-    """An answer as it was asked for: JSON, or JSON with binary tensors behind it."""
-    if not answer.binary:
-        return reply(answer.document)
-    body, length = documents.write_binary(answer.document, answer.binary)
-    return HttpResponse(
-        body, content_type="application/octet-stream", headers={HEADER_LENGTH: str(length)}
-    )

@@ -1,6 +1,6 @@
 """The grammar of the Open Inference Protocol (V2): documents and tensors.
 
-Knows no memory, no bytes and no Django. The protocol is the one of
+Knows neither memories nor the bytes of a body. The protocol is specified in
 github.com/kserve/open-inference-protocol.
 """
 
@@ -10,12 +10,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from memory_api.documents import is_integer
-from memory_api.errors import BadRequest, shown
+from memory_api.errors import BadRequest, quote
+from memory_api.json_text import is_integer, json_type
 
 
 class Tensor(TypedDict):
-    """A BYTES tensor of text: `data` has prod(`shape`) strings, here always [n, 1]."""
+    """An output, a BYTES tensor of text. Its shape is always [n, 1], for n strings in `data`."""
 
     name: str
     shape: list[int]
@@ -25,7 +25,7 @@ class Tensor(TypedDict):
 
 
 class InferResponse(TypedDict, total=False):
-    """The reply to an inference request. `model_version` only where there is one."""
+    """The reply to an inference request. A memory without a version has no `model_version`."""
 
     model_name: str
     model_version: str
@@ -36,7 +36,7 @@ class InferResponse(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A tensor as it was sent: `elements` flattened row-major, not yet known to be text."""
+    """A tensor that was sent. `elements` are flattened row-major, and may be of any type yet."""
 
     name: str
     datatype: str
@@ -45,7 +45,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A tensor that is asked for."""
+    """A tensor that the client requests."""
 
     name: str
     binary: bool = False
@@ -53,16 +53,16 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """An inference request; `outputs` is None when all are wanted."""
+    """An inference request; `outputs` is None if the client requests none by name."""
 
     id: str | None
     parameters: Mapping[str, Any]
     inputs: Sequence[Input]
     outputs: Sequence[Output] | None
-    binary: bool  # what an output is that does not say so itself
+    binary: bool  # whether outputs are binary by default
 
     def strings(self, name: str) -> list[str] | None:
-        """The elements of the BYTES tensor `name`; None when it was not sent."""
+        """The elements of the BYTES tensor `name`; None if it was not sent."""
         found = [tensor for tensor in self.inputs if tensor.name == name]
         if not found:
             return None
@@ -75,11 +75,11 @@ class InferRequest:
 
 
 def parse(document: object) -> InferRequest:
-    """The request that a JSON document holds. Raises BadRequest. Unknown fields are ignored."""
+    """The request in a JSON document. Raises BadRequest. Unknown fields are ignored."""
     fields = _object(document, "the request")
     request_id = fields.get("id")
     if request_id is not None and not isinstance(request_id, str):
-        raise BadRequest(f"'id' is {_kind(request_id)}; it must be a string")
+        raise BadRequest(f"'id' is {json_type(request_id)}; it must be a string")
     if "inputs" not in fields:
         raise BadRequest("'inputs' is missing; send a list of tensors")
     parameters = _parameters(fields, "the request")
@@ -100,30 +100,30 @@ def parse(document: object) -> InferRequest:
 def _input(tensor: object, where: str) -> Input:
     fields = _object(tensor, where)
     name = _name(fields, where)
-    what = f"tensor {shown(name)}"
+    what = f"tensor {quote(name)}"
     for field in ("shape", "datatype", "data"):
         if field not in fields:
             raise BadRequest(f"'{field}' of {what} is missing")
     for size in _list(fields["shape"], f"'shape' of {what}"):
-        # Not held against the data: clients declare [1] and send two values.
+        # The shape need not agree with the data: clients declare [1] and send two values.
         if not is_integer(size) or size < 0:
-            raise BadRequest(f"'shape' of {what} must be a list of sizes")
+            raise BadRequest(f"'shape' of {what} must be a list of integers of at least 0")
     datatype = fields["datatype"]
     if not isinstance(datatype, str):
-        raise BadRequest(f"'datatype' of {what} is {_kind(datatype)}; it must be a string")
+        raise BadRequest(f"'datatype' of {what} is {json_type(datatype)}; it must be a string")
     _parameters(fields, what)
-    return Input(name, datatype, list(_flat(fields["data"])))
+    return Input(name, datatype, list(_flatten(fields["data"])))
 
 
 def _output(tensor: object, where: str, binary: bool) -> Output:
     fields = _object(tensor, where)
     name = _name(fields, where)
-    parameters = _parameters(fields, f"output {shown(name)}")
+    parameters = _parameters(fields, f"output {quote(name)}")
     return Output(name, _flag(parameters, "binary_data", binary))
 
 
-def _flat(data: object) -> Iterator[object]:
-    """The elements of `data`, however it is nested, row-major. One bare value is one element."""
+def _flatten(data: object) -> Iterator[object]:
+    """The elements of nested lists, row-major. A value that is no list is one element."""
     stack = [iter([data])]
     while stack:
         for value in stack[-1]:
@@ -138,7 +138,7 @@ def _flat(data: object) -> Iterator[object]:
 def _strings(tensor: Input) -> Iterator[str]:
     if tensor.datatype != "BYTES":
         raise BadRequest(
-            f"tensor '{tensor.name}' has datatype {shown(tensor.datatype)}; it must be BYTES"
+            f"tensor '{tensor.name}' has datatype {quote(tensor.datatype)}; it must be BYTES"
         )
     for n, element in enumerate(tensor.elements):
         if isinstance(element, bytes):
@@ -150,19 +150,20 @@ def _strings(tensor: Input) -> Iterator[str]:
             yield element
         else:
             raise BadRequest(
-                f"element {n} of tensor '{tensor.name}' is {_kind(element)}; it must be a string"
+                f"element {n} of tensor '{tensor.name}' is {json_type(element)};"
+                " it must be a string"
             )
 
 
 def _object(value: object, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise BadRequest(f"{what} is {_kind(value)}; it must be an object")
+        raise BadRequest(f"{what} is {json_type(value)}; it must be an object")
     return value
 
 
 def _list(value: object, what: str) -> list[Any]:
     if not isinstance(value, list):
-        raise BadRequest(f"{what} is {_kind(value)}; it must be a list")
+        raise BadRequest(f"{what} is {json_type(value)}; it must be a list")
     return value
 
 
@@ -171,7 +172,7 @@ def _name(fields: Mapping[str, Any], where: str) -> str:
         raise BadRequest(f"'name' of {where} is missing")
     name = fields["name"]
     if not isinstance(name, str):
-        raise BadRequest(f"'name' of {where} is {_kind(name)}; it must be a string")
+        raise BadRequest(f"'name' of {where} is {json_type(name)}; it must be a string")
     return name
 
 
@@ -182,33 +183,18 @@ def _parameters(fields: Mapping[str, Any], what: str) -> dict[str, Any]:
 
 def _flag(parameters: Mapping[str, Any], name: str, default: bool) -> bool:
     value = parameters.get(name)
-    if value is None:  # null is what a client sends that has nothing to say
+    if value is None:  # some clients send null for a parameter that they do not set
         return default
     if not isinstance(value, bool):
-        raise BadRequest(f"'{name}' is {_kind(value)}; it must be true or false")
+        raise BadRequest(f"parameter '{name}' is {json_type(value)}; it must be true or false")
     return value
 
 
-def _kind(value: object) -> str:
-    """What a JSON value is, for a sentence: never the value, which may be long or private."""
-    for types, kind in (
-        (type(None), "null"),
-        (bool, "a boolean"),
-        (int | float, "a number"),
-        (str, "a string"),
-        (list, "a list"),
-        (dict, "an object"),
-    ):
-        if isinstance(value, types):
-            return kind
-    return "binary data"
+# --- Values to tensor --------------------------------------------------------------------
 
 
-# --- Answer to document ------------------------------------------------------------------
-
-
-def tensor(name: str, values: Collection[str]) -> Tensor:
-    """A BYTES tensor of text as MLServer's `str` codec makes it, shape [n, 1]."""
+def text_tensor(name: str, values: Collection[str]) -> Tensor:
+    """A BYTES tensor of text, as MLServer's `str` codec makes it."""
     return {
         "name": name,
         "shape": [len(values), 1],

@@ -1,4 +1,4 @@
-"""The MLServer door: the memories as an MLServer runtime. Importing it makes Django ready."""
+"""The MLServer door: memories as an MLServer runtime. Importing this package sets Django up."""
 
 from __future__ import annotations
 

@@ -1,12 +1,11 @@
-"""ConversationalMemory: a memory as an MLServer runtime. Translates, decides nothing.
+"""ConversationalMemory: a memory as an MLServer runtime. It translates; the contract decides.
 
-What MLServer is, and what it does with a runtime: github.com/SeldonIO/MLServer, 1.7.
+MLServer 1.7 is what calls it: github.com/SeldonIO/MLServer.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,102 +13,102 @@ from mlserver import MLModel
 from mlserver.errors import MLServerError
 from mlserver.types import InferenceRequest, InferenceResponse, MetadataModelResponse
 
-from convstore.errors import MessageTooLarge, Unavailable
+from convstore.errors import IdentityClash, MessageTooLarge, Unavailable
 from memory_api import contract, v2
-from memory_api.errors import BadRequest, SettingsError, TooLarge, unexpected
-from memory_api.memories import Memory, from_settings
-from mlserver_bridge import tables
-from mlserver_bridge.threads import Threads, threads_of
+from memory_api.errors import (
+    BadRequest,
+    RequestError,
+    SettingsError,
+    log_failure,
+    status_and_sentence,
+    with_cause,
+)
+from memory_api.memory import Memory
+from memory_api.model_settings import memory_from_settings
+from memory_api.tables import TablesNotReady, migrate_tables, require_tables
+from mlserver_bridge.threads import DatabaseThreads, threads_for
 
-logger = logging.getLogger(__name__)
-
-# A client's fault is 422: Seldon's agent answers 400 and 404 with a reload of the model and
-# the same request once more.
-STATUSES: dict[type[Exception], int] = {
+# What the client did wrong is always 422: after 400 or 404, Seldon's agent reloads the model and
+# sends the same request again.
+STATUSES: Mapping[type[Exception], int] = {
+    RequestError: 422,
     SettingsError: 422,
-    BadRequest: 422,
-    TooLarge: 422,
     MessageTooLarge: 422,
+    IdentityClash: 500,
     Unavailable: 503,
-    tables.NotMade: 503,
 }
 
 
 class ConversationalMemory(MLModel):
-    """One memory, as its model-settings.json has it; `memory_api.contract` says what it answers."""
+    """The memory that a model-settings.json describes."""
 
     memory: Memory
-    threads: Threads | None = None
+    threads: DatabaseThreads | None = None
     has_tables = False
 
     async def load(self) -> bool:
-        """Check the settings, and make or migrate the tables.
+        """Read the settings, and make or migrate the tables. Raises MLServerError.
 
-        Raises MLServerError where that cannot be done. A database that cannot be reached now
-        does not keep the memory from being loaded: requests are answered with 503, and the
-        first one after the database came back makes the tables.
+        A memory whose database cannot be reached is loaded all the same: requests are answered
+        with 503, and the first one after the database came back makes the tables.
         """
+        where = f"model {self.name}"
         try:
-            self.memory = from_settings(_settings(self), f"model {self.name}")
+            self.memory = memory_from_settings(_settings(self), where)
         except SettingsError as error:
-            raise MLServerError(str(error), 422) from None
-        self.threads = threads_of(self.memory.store.using)
+            raise MLServerError(str(error), STATUSES[SettingsError]) from None
+        self.threads = threads_for(self.memory.store.using)
         try:
-            await self.threads.run(self._make_tables)
-        except tables.NotMade as error:
-            reason = str(error.__cause__ or "").strip().partition("\n")[0]
-            raise MLServerError(f"model {self.name}: {error}: {reason}".rstrip(": "), 503) from None
+            await self.threads.run(self._prepare_tables)
+        except TablesNotReady as error:
+            raise MLServerError(f"{where}: {with_cause(error)}", STATUSES[Unavailable]) from None
         except Unavailable as error:
-            logger.warning("model %s: %s: %s", self.name, error, error.__cause__)
+            log_failure(where, error)
         return True
 
     async def unload(self) -> bool:
-        """Let go of what this memory used. Harmless where it was not loaded."""
-        self.threads = None  # which end when no other memory and no request holds them
+        """Release the threads. Does nothing if the memory was not loaded."""
+        self.threads = None  # they end when no other memory and no request uses them
         return True
 
     async def metadata(self) -> MetadataModelResponse:
         return MetadataModelResponse(**contract.metadata(self.memory))
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
-        """Raises MLServerError: 422 for the client's fault, 503, or 500."""
+        """Answer an inference request. Raises MLServerError."""
         if self.threads is None:
             raise MLServerError(f"model {self.name} is not loaded", 503)
         request_id = _headers(payload).get("x-request-id", "")
         try:
-            return await self.threads.run(partial(self._answer, payload, request_id))
+            return await self.threads.run(partial(self._infer, payload, request_id))
         except Exception as error:
-            raise self._refusal(error, request_id) from None
+            status, sentence = status_and_sentence(
+                error, STATUSES, where=f"model {self.name}", request_id=request_id
+            )
+            raise MLServerError(sentence, status) from None
 
     async def predict_stream(
         self, payloads: AsyncIterator[InferenceRequest]
     ) -> AsyncIterator[InferenceResponse]:
-        """A reply to each request of a stream; MLServer's own answers the first one only."""
+        """Answer each request of a stream. MLServer's own method answers only the first one."""
         async for payload in payloads:
             yield await self.predict(payload)
 
-    def _answer(self, payload: InferenceRequest, request_id: str) -> InferenceResponse:
+    def _infer(self, payload: InferenceRequest, request_id: str) -> InferenceResponse:
         if not self.has_tables:
-            self._make_tables()
-        _refuse_unsendable(payload.id)
-        answer = contract.infer(self.memory, _request(payload), request_id)
+            self._prepare_tables()
+        _check_id(payload.id)
+        answer = contract.infer(self.memory, _document(payload), request_id)
         return _response(answer.document)
 
-    def _make_tables(self) -> None:
-        tables.make(self.memory)
+    def _prepare_tables(self) -> None:
+        prepare = migrate_tables if self.memory.auto_migrate else require_tables
+        prepare(self.memory.store.using)
         self.has_tables = True
-
-    def _refusal(self, error: Exception, request_id: str) -> MLServerError:
-        """The one place where a failure gets its status."""
-        if type(error) not in STATUSES:
-            return MLServerError(unexpected(request_id, f"model {self.name}", error), 500)
-        if isinstance(error, Unavailable):
-            logger.warning("model %s: %s: %s", self.name, error, error.__cause__)
-        return MLServerError(str(error), STATUSES[type(error)])
 
 
 def _settings(model: MLModel) -> dict[str, Any]:
-    """The model-settings.json that MLServer read, as far as a memory asks for it."""
+    """The fields of model-settings.json that a memory reads, out of MLServer's own object."""
     parameters = model.settings.parameters
     return {
         "name": model.name,
@@ -118,18 +117,18 @@ def _settings(model: MLModel) -> dict[str, Any]:
 
 
 def _headers(payload: InferenceRequest) -> dict[str, str]:
-    """HTTP's headers or gRPC's metadata, as MLServer hands them over."""
+    """HTTP's headers or gRPC's metadata, which MLServer puts into the parameters."""
     return (payload.parameters and payload.parameters.headers) or {}
 
 
-def _refuse_unsendable(request_id: str | None) -> None:
-    """MLServer repeats the id in a header of its reply, and would fail once all is stored."""
+def _check_id(request_id: str | None) -> None:
+    """MLServer sends the id back in a header; if it cannot, the message is stored all the same."""
     if not all(" " <= character <= "~" for character in request_id or ""):
         raise BadRequest("'id' must be printable ASCII, since MLServer sends it back in a header")
 
 
-def _request(payload: InferenceRequest) -> dict[str, Any]:
-    """MLServer's request as the V2 document that it was. At gRPC nobody has checked it."""
+def _document(payload: InferenceRequest) -> dict[str, Any]:
+    """MLServer's request as a V2 document. A request over gRPC was not validated by MLServer."""
     return {
         "id": payload.id,
         "parameters": payload.parameters and payload.parameters.model_dump(),
@@ -154,7 +153,7 @@ def _request(payload: InferenceRequest) -> dict[str, Any]:
 
 
 def _response(document: v2.InferResponse) -> InferenceResponse:
-    """The answer as MLServer's, its strings as bytes, which both of its faces can send."""
+    """MLServer's response. Its strings become bytes, which MLServer can send over REST and gRPC."""
     outputs = [
         {**output, "data": [text.encode() for text in output["data"]]}
         for output in document["outputs"]

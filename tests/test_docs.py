@@ -25,7 +25,7 @@ from inspection.markdown import LONGEST
 from inspection.media import SIGNATURES
 from inspection.transcript import LONGEST_SHOWN
 from inspection.views.deleting import DELETING_SECONDS, MOST_SELECTED
-from memory_api.memories import CONFIG_FIELDS, from_settings
+from memory_api.model_settings import CONFIG_FIELDS, memory_from_settings
 from tests.service import Service, checkout
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -69,7 +69,7 @@ def test_the_settings_example_is_the_file_that_ships(root):
     (example,) = blocks("json")
     shipped = json.loads((root / "models/filesys-memory/model-settings.json").read_text())
     assert json.loads(example) == shipped
-    assert from_settings(json.loads(example), "README.md").name == "filesys-memory"
+    assert memory_from_settings(json.loads(example), "README.md").name == "filesys-memory"
 
 
 def test_every_setting_is_in_the_table_and_the_table_has_no_other(root):

@@ -96,7 +96,7 @@ def test_a_database_that_is_down_does_not_keep_the_service_from_starting(tmp_pat
         # The shipped memory keeps its messages in a file and serves all the same.
         assert requests.get(f"{service.url}/v2/health/ready", timeout=5).status_code == 200
         log = service.log.read_text()
-    assert "DATABASE_URL: the tables of its database could not be made" in log
+    assert "DATABASE_URL: the database cannot be reached: " in log
     assert "TOPSECRET" not in log
 
 

@@ -19,7 +19,8 @@ import pytest
 import yaml
 
 from convstore.database.url import database_settings
-from memory_api.memories import from_settings, load
+from memory_api.memories import load_memories
+from memory_api.model_settings import memory_from_settings
 from tests.deploy.manifests import JUDGES, documents, name, seldon, validate
 from tests.service import ROOT
 
@@ -68,15 +69,15 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("path", SETTINGS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_each_model_settings_file_makes_the_memory_that_its_folder_is_named_after(path):
-    memory = from_settings(json.loads(path.read_text()), str(path))
+    memory = memory_from_settings(json.loads(path.read_text()), str(path))
     assert memory.name == path.parent.name
     assert memory.window_size == 50
 
 
 def test_the_chatbots_memories_store_a_request_once_and_hold_no_password():
     for path in (ROOT / "deploy").rglob("model-settings.json"):
-        memory = from_settings(json.loads(path.read_text()), str(path))
-        assert memory.by_request_id == ("seldon" in path.parts)
+        memory = memory_from_settings(json.loads(path.read_text()), str(path))
+        assert memory.once_per_request_id == ("seldon" in path.parts)
         assert "url" not in path.read_text()
 
 
@@ -244,7 +245,7 @@ def test_a_config_map_as_kubernetes_mounts_it_is_one_memory(kubernetes, tmp_path
     (tmp_path / "..data").symlink_to("..2026_01_01")
     top = Path(item["path"]).parts[0]
     (tmp_path / top).symlink_to(f"..data/{top}")
-    assert [memory.name for memory in load(tmp_path)] == ["memory"]
+    assert [memory.name for memory in load_memories(tmp_path)] == ["memory"]
 
 
 def pods(kubernetes: dict[str, Any]) -> list[dict[str, Any]]:

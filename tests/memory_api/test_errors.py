@@ -702,7 +702,7 @@ def test_tensors_over_the_limit_are_too_large(limited_door, limited_rows, size):
     reply = limited_door.infer(holding(size))
 
     assert reply.status == 422
-    assert sentence(reply) == (f"the tensors hold {size} bytes; the limit is {MAX_BODY_BYTES}")
+    assert sentence(reply) == (f"the tensors have {size} bytes; the limit is {MAX_BODY_BYTES}")
     assert limited_rows() == before
 
 
@@ -784,6 +784,26 @@ def test_a_conversation_that_stays_locked_is_unavailable_for_writers(
 
 
 # --- Faults ------------------------------------------------------------------------------
+
+
+def test_an_id_whose_key_another_conversation_has_is_refused_in_the_stores_words(
+    service, door, rows
+):
+    """No two ids are known to hash to one key, so a row is given to another id."""
+    memory_id = new_id()
+    door.infer(said(memory_id, "hello"))
+    alias = database_alias(service.environment["DATABASE_URL"])
+    conversation = Conversation.objects.using(alias).filter(memory_id=memory_id)
+    assert conversation.update(memory_id=new_id()) == 1
+    before = rows()
+
+    reply = door.infer(said(memory_id, PRIVATE))
+
+    assert reply.status == 500
+    assert "the key of another conversation" in sentence(reply)
+    assert rows() == before
+    assert door.infer(recall(memory_id)).texts == []
+    assert sentence(reply) in door.service.log.read_text()
 
 
 @contextmanager

@@ -10,7 +10,9 @@ import pytest
 
 from memory_api import memories
 from memory_api.errors import SettingsError, UnknownMemory
-from memory_api.memories import Memory, from_settings, load
+from memory_api.memories import load_memories
+from memory_api.memory import Memory
+from memory_api.model_settings import memory_from_settings
 from tests.service import write_memory
 
 FILESYS = {"database": "filesys"}
@@ -18,7 +20,7 @@ FILESYS = {"database": "filesys"}
 
 def memory(extra: dict[str, Any], **top) -> Memory:
     parameters = {"extra": extra, **top.pop("parameters", {})}
-    return from_settings({"name": "m", "parameters": parameters, **top}, "file.json")
+    return memory_from_settings({"name": "m", "parameters": parameters, **top}, "file.json")
 
 
 def configured(**config) -> Memory:
@@ -32,14 +34,14 @@ def refusal(extra: dict[str, Any]) -> str:
 
 
 def test_the_seeds_filesys_file_loads_unchanged(root):
-    (found,) = load(root / "models")
+    (found,) = load_memories(root / "models")
     assert (found.name, found.version, found.window_size) == ("filesys-memory", None, 50)
     assert found.tensor_names == ("role", "content", "type")
     assert found.store.using == "default"
 
 
 def test_the_seeds_postgresql_file_loads_unchanged(root):
-    (found,) = load(root / "examples" / "models")
+    (found,) = load_memories(root / "examples" / "models")
     assert (found.name, found.window_size) == ("psql-memory", 50)
     assert found.store.using != "default"
 
@@ -77,7 +79,7 @@ def test_strings_that_the_agent_wrote_are_read_as_their_type():
 
 
 def test_what_the_agent_rewrites_is_kept():
-    found = from_settings(
+    found = memory_from_settings(
         {"name": "m_1", "parameters": {"version": "1", "extra": FILESYS}}, "file.json"
     )
     assert (found.name, found.version) == ("m_1", "1")
@@ -110,7 +112,7 @@ REFUSED_CONFIG = [
     ({"tensor_names": ["content", 5]}, "config.tensor_names"),
     ({"tensor_names": "content"}, "config.tensor_names is 'content'; it must be a list"),
     ({"model_type": "completions"}, "config.model_type is 'completions'"),
-    ({"windowsize": 5}, "config.windowsize is not a field; there are path, window_size"),
+    ({"windowsize": 5}, "config.windowsize is not a field; the fields are path, window_size"),
     ({"url": "sqlite:///a.db"}, "config.url is not a field"),
 ]
 
@@ -143,7 +145,7 @@ def test_a_file_that_is_not_json_is_named(tmp_path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "model-settings.json").write_text("{")
     with pytest.raises(SettingsError, match=r"m/model-settings\.json cannot be read"):
-        load(tmp_path)
+        load_memories(tmp_path)
 
 
 def test_two_files_with_one_name_and_version_are_refused(tmp_path):
@@ -152,12 +154,12 @@ def test_two_files_with_one_name_and_version_are_refused(tmp_path):
     for number, folder in enumerate("ab"):
         (tmp_path / folder / "same").rename(tmp_path / f"{number}")
     with pytest.raises(SettingsError, match="same name"):
-        load(tmp_path)
+        load_memories(tmp_path)
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(SettingsError, match="there is no folder"):
-        load(tmp_path / "none")
+        load_memories(tmp_path / "none")
 
 
 def test_models_of_other_runtimes_are_passed_over(tmp_path):
@@ -166,11 +168,14 @@ def test_models_of_other_runtimes_are_passed_over(tmp_path):
     path.mkdir()
     other = {"name": "other", "implementation": "mlserver_sklearn.SKLearnModel"}
     (path / "model-settings.json").write_text(json.dumps(other))
-    assert [found.name for found in load(tmp_path)] == ["mine"]
+    assert [found.name for found in load_memories(tmp_path)] == ["mine"]
 
 
 def test_a_file_without_a_name_takes_its_folders():
-    assert from_settings({"parameters": {"extra": FILESYS}}, "f", name="folder").name == "folder"
+    assert (
+        memory_from_settings({"parameters": {"extra": FILESYS}}, "f", name="folder").name
+        == "folder"
+    )
 
 
 @pytest.fixture
@@ -187,9 +192,9 @@ def versions(tmp_path, settings):
 
 
 def test_without_a_version_the_highest_answers(versions):
-    assert memories.named("m").version == "10"
-    assert memories.named("m", "2").version == "2"
-    assert memories.named("plain").version is None
+    assert memories.find_memory("m").version == "10"
+    assert memories.find_memory("m", "2").version == "2"
+    assert memories.find_memory("plain").version is None
 
 
 @pytest.mark.parametrize(
@@ -203,5 +208,5 @@ def test_without_a_version_the_highest_answers(versions):
 )
 def test_an_unknown_memory_is_told_in_mlservers_words(versions, name, version, sentence):
     with pytest.raises(UnknownMemory) as raised:
-        memories.named(name, version)
+        memories.find_memory(name, version)
     assert str(raised.value) == sentence

@@ -354,7 +354,7 @@ def bad_tensors(memory_id: str) -> dict[str, tuple[dict[str, list[str]], str]]:
         "two memory_ids": ({**hi, "memory_id": ["a", "b"]}, "has 2 elements; it must have 1"),
         "an empty memory_id": ({"memory_id": [""]}, "has 0 characters; it must have 1 to 255"),
         "a long memory_id": ({"memory_id": ["x" * 256]}, "'memory_id' has 256 characters"),
-        "a NUL in a memory_id": ({"memory_id": ["a\0"]}, "holds a NUL"),
+        "a NUL in a memory_id": ({"memory_id": ["a\0"]}, "contains a NUL"),
         "no content": ({**one, "role": ["user"]}, "tensor 'content' is missing"),
         "no role": ({**one, "content": ["Hi"], "type": ["text"]}, "tensor 'role' is missing"),
         "an empty role": ({**hi, "role": []}, "tensor 'role' has 0 elements"),
@@ -405,9 +405,9 @@ def bad_messages(name: str, memory_id: str) -> dict[str, tuple[pb.ModelInferRequ
     newline.id = "one\ntwo"
     return {
         "a number for a role": (number, "'role'"),
-        "an output that there is not": (unasked, 'output "nothing" is not known'),
-        "a window of nothing": (size, "'window_size' must be an integer from 1"),
-        "a window size as text": (text, "'window_size' must be an integer from 1"),
+        "an output that there is not": (unasked, 'there is no output "nothing"'),
+        "a window of nothing": (size, "it must be an integer from 1"),
+        "a window size as text": (text, "it must be an integer from 1"),
         "bytes that are no text": (broken, "UTF-8"),
         "an id that no header holds": (newline, "'id' must be printable ASCII"),
     }

@@ -347,7 +347,7 @@ def test_a_database_that_is_down_is_one_record_of_ours(door, records):
 
     ours = [record for record in records() if record[0] != "mlserver.grpc"]
     ((who, level, what),) = ours
-    assert (who, level) == ("mlserver_bridge.runtime][down", "WARNING")
+    assert (who, level) == ("memory_api.errors][down", "WARNING")
     assert what.startswith("model down: the database cannot be reached: ")
     assert PRIVATE not in what
     assert "secret" not in what

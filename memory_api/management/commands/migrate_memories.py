@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DEFAULT_DB_ALIAS, Error
+from django.db import DEFAULT_DB_ALIAS
 
-from memory_api.errors import SettingsError
+from convstore.errors import Unavailable
+from memory_api.errors import SettingsError, with_cause
 from memory_api.memories import memories
+from memory_api.tables import migrate_tables
 
 
 class Command(BaseCommand):
     help = (
-        "Make or migrate the tables of Django's own database and of every memory's. One that"
-        " cannot be reached does not keep the others from theirs."
+        "Make or migrate the tables of the database of DATABASE_URL, and those of each memory's own"
+        " database. If one of them fails, the others are migrated all the same."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -23,19 +24,13 @@ class Command(BaseCommand):
             users = {memory.store.using: f"memory {memory.name}" for memory in memories()}
         except SettingsError as error:
             raise CommandError(str(error), returncode=2) from None
-        users = {**users, DEFAULT_DB_ALIAS: "DATABASE_URL"}
-        failures = [failure for item in users.items() if (failure := migrated(*item))]
+        users[DEFAULT_DB_ALIAS] = "DATABASE_URL"
+        failures = []
+        for using, user in users.items():
+            try:
+                # A memory's own database has conversations, but no users and sessions.
+                migrate_tables(using, every_app=using == DEFAULT_DB_ALIAS)
+            except Unavailable as error:
+                failures.append(f"{user}: {with_cause(error)}")
         if failures:
             raise CommandError("\n".join(failures))
-
-
-def migrated(alias: str, user: str) -> str:
-    """Migrate one database; why that failed, or nothing."""
-    # A memory's own database holds conversations, not Django's users and sessions.
-    app = () if alias == DEFAULT_DB_ALIAS else ("convstore",)
-    try:
-        call_command("migrate", *app, database=alias, interactive=False, verbosity=0)
-    except Error as error:
-        reason = str(error).strip().splitlines()[0]
-        return f"{user}: the tables of its database could not be made: {reason}"
-    return ""

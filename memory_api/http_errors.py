@@ -1,0 +1,68 @@
+"""Failures at the HTTP door: each reason's status, and `{"error": sentence}` for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from rest_framework.exceptions import APIException
+from rest_framework.request import Request
+
+from convstore.errors import IdentityClash, MessageTooLarge, Unavailable
+from memory_api.errors import (
+    BadRequest,
+    TooLarge,
+    UnknownMemory,
+    log_unexpected_error,
+    status_and_sentence,
+)
+from memory_api.responses import json_response
+
+STATUSES: Mapping[type[Exception], int] = {
+    BadRequest: 400,
+    UnknownMemory: 404,
+    TooLarge: 413,
+    MessageTooLarge: 413,
+    # The request is right, and no retry helps: the fault is in the rows of the database.
+    IdentityClash: 500,
+    Unavailable: 503,
+}
+RETRY_AFTER_SECONDS = 1
+
+
+def error_response(error: Exception, context: dict[str, Any]) -> HttpResponse:
+    """The reply to a request for which a view raised `error`. Django REST framework calls this."""
+    if isinstance(error, APIException):  # its own, such as 405
+        return json_response({"error": str(error.detail)}, error.status_code)
+    request = context["request"]
+    status, sentence = status_and_sentence(
+        error, STATUSES, where=_where(request), request_id=_request_id(request)
+    )
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else None
+    return json_response({"error": sentence}, status, headers)
+
+
+def _where(request: HttpRequest | Request) -> str:
+    return f"{request.method} {request.path!r}"
+
+
+def _request_id(request: HttpRequest | Request) -> str:
+    request_id: str = request.headers.get("X-Request-Id", "")
+    return request_id
+
+
+# --- Failures that reach no view; Django calls these -------------------------------------
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return json_response({"error": "the request is malformed"}, status=400)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return json_response({"error": "there is no such route; see /v2/docs"}, status=404)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    sentence = log_unexpected_error(None, _where(request), _request_id(request))
+    return json_response({"error": sentence}, status=500)

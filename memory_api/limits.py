@@ -1,0 +1,10 @@
+"""The contract's fixed limits. MAX_BODY_BYTES and MAX_PARTS are settings."""
+
+from __future__ import annotations
+
+from convstore.messages import MAX_NAME_CHARACTERS
+
+MAX_MEMORY_ID_CHARACTERS = MAX_NAME_CHARACTERS
+MAX_WINDOW_SIZE = 2**31 - 1
+# Levels of lists and objects. Code that reads a tool call later may call itself once a level.
+MAX_TOOL_CALL_DEPTH = 100

@@ -1,0 +1,32 @@
+"""Memory: one named, configured service of history. V2 calls it a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from convstore.store import ConversationStore
+
+DEFAULT_WINDOW_SIZE = 10
+DEFAULT_TENSOR_NAMES = ("role", "content", "type")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """A name, perhaps a version, what its replies hold, and the store of its conversations.
+
+    `tensor_names` are the tensors that make a message. With `once_per_request_id`, the request
+    id is an idempotency key: a request that is delivered again adds nothing.
+    """
+
+    name: str
+    version: str | None = None
+    window_size: int = DEFAULT_WINDOW_SIZE
+    tensor_names: tuple[str, ...] = DEFAULT_TENSOR_NAMES
+    auto_migrate: bool = True
+    once_per_request_id: bool = False
+    store: ConversationStore
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """The values of the metrics' labels `model` and `version`."""
+        return (self.name, self.version or "")

@@ -1,0 +1,53 @@
+"""The tables of a memory's database: made, migrated, or only looked at."""
+
+from __future__ import annotations
+
+from django.core.management import call_command
+from django.db import Error, connections
+from django.db.migrations.executor import MigrationExecutor
+
+from convstore.errors import Unavailable
+
+APP = "convstore"
+
+
+class TablesNotReady(Unavailable):
+    """The database can be reached, but its tables are not those of this version."""
+
+
+def migrate_tables(using: str, *, every_app: bool = False) -> None:
+    """Make or migrate the tables of conversations in the database `using`.
+
+    With `every_app`, those of the admin (users, sessions, audit log) as well. One process at a
+    time does it; the others wait. Raises TablesNotReady, and Unavailable if the database cannot
+    be reached.
+    """
+    _connect(using)
+    apps = () if every_app else (APP,)
+    try:
+        call_command("migrate", *apps, database=using, interactive=False, verbosity=0)
+    except Error as error:
+        raise TablesNotReady("the database's tables could not be made") from error
+
+
+def require_tables(using: str) -> None:
+    """Raise TablesNotReady unless all migrations were run, and Unavailable as `migrate_tables`."""
+    _connect(using)
+    try:
+        executor = MigrationExecutor(connections[using])
+        newest = [node for node in executor.loader.graph.leaf_nodes() if node[0] == APP]
+        unapplied = executor.migration_plan(newest)
+    except Error as error:
+        raise TablesNotReady("the database's migrations could not be read") from error
+    if unapplied:
+        raise TablesNotReady(
+            "the database's tables are not those of this version, and config.auto_migrate is"
+            " false: run 'convstore migrate_memories' with the same MODELS_DIR and DATABASE_URL"
+        )
+
+
+def _connect(using: str) -> None:
+    try:
+        connections[using].ensure_connection()
+    except Error as error:
+        raise Unavailable("the database cannot be reached") from error
