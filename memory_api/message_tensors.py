@@ -1,11 +1,12 @@
 """The tensors of a request to the messages that it adds.
 
-One element in `role` makes one message: each element of `content` is a part of it. N elements
-make N messages: element n of each tensor is then a JSON list of what message n has, or "" where
-it has nothing. Seldon's chat translators send a whole conversation so.
+If `role` has one element, the request adds one message, and each element of `content` is a part
+of it. If `role` has N elements, it adds N messages: element n of each tensor is a JSON list, which
+holds what message n has, or "" if it has nothing. Seldon's chat translators send whole
+conversations like this.
 
-A tensor that is neither `role`, `content` nor `type` becomes a field in `Message.extra`. How is
-in EXTRA_TENSORS; one that is not there is kept as the list of its texts.
+A tensor beside `role`, `content` and `type` becomes a field in `Message.extra`: as EXTRA_TENSORS
+says, or else as the list of its texts.
 """
 
 from __future__ import annotations
@@ -91,10 +92,10 @@ def _several(roles: list[str], tensors: Mapping[str, list[str]]) -> list[Message
 
 def _own_list(text: str, name: str, n: int) -> list[Any]:
     """What message n has of a tensor: the JSON list in the text."""
-    rule = EXTRA_TENSORS.get(name, TEXTS)
+    rule = _rule_for(name)
     if text == "":
         return []
-    if rule.may_be_bare and not _is_json_list(text):
+    if rule.may_be_plain and not _is_json_list(text):
         return [text]
     what = f"element {n} of tensor '{name}'"
     wanted = (
@@ -133,15 +134,11 @@ def _message(role: str, tensors: Mapping[str, list[Any]], where: str = "") -> Me
             " each part needs one type"
         )
     parts = [Part(*pair) for pair in zip(types, values, strict=True)]
-    fields = {name: _extra_field(name, elements, where) for name, elements in extra.items()}
+    fields = {name: _rule_for(name).read(elements, where) for name, elements in extra.items()}
     fields = {name: value for name, value in fields.items() if value}
     if not parts and not fields:
         raise BadRequest(f"{where}tensor 'content' has 0 elements; a message needs at least 1")
     return Message(role, parts, fields)
-
-
-def _extra_field(name: str, elements: list[Any], where: str) -> Any:
-    return EXTRA_TENSORS.get(name, TEXTS).read(elements, where)
 
 
 # --- Tensors beside role, content and type -----------------------------------------------
@@ -191,19 +188,23 @@ def _tool_call_id(elements: list[Any], where: str) -> str:
 class ExtraTensor:
     """How a tensor becomes a field of a message.
 
-    `read` makes the field's value from the elements; an empty value is left out of the message.
-    For several messages, `types` are those that a JSON list may have, and `may_be_bare` allows
-    an element to be the only value itself, without the list.
+    `read` makes the field's value from one message's elements; an empty value is left out. With
+    several messages, a JSON list may have values of `types`, and with `may_be_plain` an element
+    may also be one value without a list around it.
     """
 
     read: Callable[[list[Any], str], Any]
     types: tuple[type, ...] = (str,)
-    may_be_bare: bool = False
+    may_be_plain: bool = False
 
 
 TEXTS = ExtraTensor(_texts)
 EXTRA_TENSORS = {
     TOOL_CALLS: ExtraTensor(_tool_calls, types=(str, dict)),
-    # Seldon's translators send the id as it is.
-    TOOL_CALL_ID: ExtraTensor(_tool_call_id, may_be_bare=True),
+    # Seldon's translators send the id itself.
+    TOOL_CALL_ID: ExtraTensor(_tool_call_id, may_be_plain=True),
 }
+
+
+def _rule_for(name: str) -> ExtraTensor:
+    return EXTRA_TENSORS.get(name, TEXTS)

@@ -142,7 +142,7 @@ def _store(
 
 
 class Section:
-    """One object of the file. Fields are taken out one by one; what is left at the end is unknown.
+    """One object of the file. Its fields are taken out one by one; those left over are unknown.
 
     `path` is the names of the fields that lead to the object.
     """

@@ -346,6 +346,14 @@ def test_requests_are_counted_by_status(wire):
     assert after == before + 1
 
 
+def test_requests_are_counted_by_the_template_of_their_route(wire):
+    path = "/v2/models/<name>/versions/<version>/ready"
+    before = counted(wire, "rest_server_requests_total", path=path)
+    wire.ask("GET", "/v2/models/versioned/versions/3/ready")
+    wire.ask("GET", "/v2/models/versioned/versions/4/ready/")
+    assert counted(wire, "rest_server_requests_total", path=path) == before + 2
+
+
 # --- Codings -----------------------------------------------------------------------------
 
 

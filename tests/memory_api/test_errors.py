@@ -800,7 +800,7 @@ def test_an_id_whose_key_another_conversation_has_is_refused_in_the_stores_words
     reply = door.infer(said(memory_id, PRIVATE))
 
     assert reply.status == 500
-    assert "the key of another conversation" in sentence(reply)
+    assert "another conversation has the key" in sentence(reply)
     assert rows() == before
     assert door.infer(recall(memory_id)).texts == []
     assert sentence(reply) in door.service.log.read_text()

@@ -233,7 +233,7 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
     "a field that there is not": (
         {"windows": 5},
         {},
-        "parameters.extra.config.windows is not a field; there are url",
+        "parameters.extra.config.windows is not a field; the fields are url",
     ),
     "a window of nothing": (
         {"window_size": 0},
