@@ -48,7 +48,8 @@ def answered(path: str) -> HttpResponse:
     request = RequestFactory().get(path)
     request.resolver_match = match = resolve(path)
     response: Any = match.func(request, *match.args, **match.kwargs)
-    return response.render() if hasattr(response, "render") else response
+    answer: HttpResponse = response.render() if hasattr(response, "render") else response
+    return answer
 
 
 def routes() -> str:
@@ -73,7 +74,9 @@ def errors() -> str:
     failed = request_errors.unexpected("the-id", "a request", None).replace("the-id", SOMETHING)
     rows = [*sorted(found), (500, failed)]
     return table(
-        "status", "sentence", rows=sorted((status, text.replace("|", r"\|")) for status, text in rows)
+        "status",
+        "sentence",
+        rows=sorted((status, text.replace("|", r"\|")) for status, text in rows),
     )
 
 
@@ -144,7 +147,11 @@ def limits() -> str:
 # --- Metrics -----------------------------------------------------------------------------
 
 
-SUFFIXES = {Counter: ("_total",), Summary: ("_count", "_sum"), Histogram: ("_bucket", "_count", "_sum")}
+SUFFIXES = {
+    Counter: ("_total",),
+    Summary: ("_count", "_sum"),
+    Histogram: ("_bucket", "_count", "_sum"),
+}
 
 
 def collectors() -> list[Any]:
@@ -169,7 +176,9 @@ def all_metrics() -> str:
         (described,) = collector.describe()
         suffix = "_total" if described.type == "counter" else ""
         labels = ", ".join(f"`{label}`" for label in collector._labelnames)
-        rows.append((f"`{described.name}{suffix}`", described.type, labels, described.documentation))
+        rows.append(
+            (f"`{described.name}{suffix}`", described.type, labels, described.documentation)
+        )
     return table("metric", "type", "labels", "meaning", rows=rows)
 
 
@@ -180,7 +189,10 @@ def admin_limits() -> str:
     minutes = int(settings.AXES_COOLOFF_TIME.total_seconds()) // 60
     of_message = f"the first {BEGINNING:,} characters of a message's JSON"
     rows = [
-        ("failed sign-ins before a name must wait", f"{settings.AXES_FAILURE_LIMIT}, then {minutes} minutes"),
+        (
+            "failed sign-ins before a name must wait",
+            f"{settings.AXES_FAILURE_LIMIT}, then {minutes} minutes",
+        ),
         ("conversations on a page of the list, or found by an id", KeysetAdmin.list_per_page),
         ("conversations in one export or deletion", MOST_SELECTED),
         ("messages on a page of a transcript", f"{PIECE}, or {PIECE_BYTES // MIB} MiB of them"),

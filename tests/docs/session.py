@@ -46,7 +46,11 @@ class Reader:
     """`replaced` are addresses on the page and those of the test; `typed` goes to each command."""
 
     def __init__(
-        self, folder: Path, replaced: Mapping[str, str] | None = None, path: str = "", typed: str = ""
+        self,
+        folder: Path,
+        replaced: Mapping[str, str] | None = None,
+        path: str = "",
+        typed: str = "",
     ) -> None:
         self.folder = folder / "here"
         self.log = folder / "log"

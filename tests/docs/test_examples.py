@@ -54,7 +54,7 @@ def read(
     has: Collection[str] = (),
     sql: Callable[[str], object] | None = None,
 ) -> None:
-    """Do the blocks of a page that need no more than `has`; a bare block after one is its output."""
+    """Do the blocks of a page that need no more than `has`; a bare block is the output."""
     printed = ""
     for block in blocks(page):
         if runs(block, has):
@@ -121,9 +121,7 @@ def test_the_examples_for_postgresql_run_and_move_what_was_stored(
 
 @pytest.mark.mariadb
 @pytest.mark.skipif("mariadb" not in DATABASES, reason="TEST_DATABASES has no mariadb")
-def test_the_examples_for_mariadb_run(
-    tmp_path: Path, server: Callable[[str], MariaDb]
-) -> None:
+def test_the_examples_for_mariadb_run(tmp_path: Path, server: Callable[[str], MariaDb]) -> None:
     mariadb = server("mariadb")
 
     def run(text: str) -> None:

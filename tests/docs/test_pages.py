@@ -11,7 +11,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.docs.pages import LINK, PAGES, ROOT, Block, all_blocks, anchors, name, prose, rows, section
+from tests.docs.pages import (
+    LINK,
+    PAGES,
+    ROOT,
+    Block,
+    all_blocks,
+    anchors,
+    name,
+    prose,
+    rows,
+    section,
+)
 
 BLOCKS = all_blocks()
 LANGUAGES = {"", "text", "sh", "python", "json", "yaml", "sql", "nginx"}
@@ -58,7 +69,10 @@ def test_the_pages_use_the_projects_words(page: Path) -> None:
 
 def test_every_decision_is_in_the_index_and_has_the_form() -> None:
     folder = ROOT / "docs/decisions"
-    listed = {LINK.findall(row[1])[0]: (row[0], row[1]) for row in rows((folder / "README.md").read_text())}
+    listed = {
+        LINK.findall(row[1])[0]: (row[0], row[1])
+        for row in rows((folder / "README.md").read_text())
+    }
     files = {path.name: path.read_text() for path in folder.glob("0*.md")}
     assert set(listed) == set(files)
     for file, text in files.items():
