@@ -1,0 +1,240 @@
+"""What stands between `<!-- generated: ... -->` and `<!-- end -->`, made out of the code."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
+from django.urls import resolve
+from prometheus_client import Counter, Histogram, Summary
+
+from convstore import errors as store_errors
+from convstore.archive.erasure import BATCH
+from convstore.archive.history import PIECE, PIECE_BYTES
+from convstore.archive.search import BEGINNING, CONVERSATIONS, HITS, LAST_MESSAGES, LOOKED_AT
+from convstore.store import ConversationStore
+from inspection.lists import KeysetAdmin
+from inspection.markdown import LONGEST
+from inspection.overview import COUNTED, COUNTED_NEW, DAYS, SAMPLE
+from inspection.transcript import SHOWN
+from inspection.views.deleting import DELETING_SECONDS, MOST_SELECTED
+from memory_api import errors as request_errors
+from memory_api import http_metrics, metrics
+from memory_api.contract import DEEPEST_TOOL_CALL, LARGEST_WINDOW, LONGEST_MEMORY_ID
+from memory_api.views import error_response, not_found
+from tests.docs.pages import ROOT
+
+MIB = 1024**2
+SOMETHING = "…"
+
+
+def table(*heading: str, rows: Iterable[Iterable[object]]) -> str:
+    lines = [heading, ["---"] * len(heading), *rows]
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+
+
+# --- HTTP --------------------------------------------------------------------------------
+
+
+def answered(path: str) -> HttpResponse:
+    """What the view of `path` answers to GET, past all middleware."""
+    request = RequestFactory().get(path)
+    request.resolver_match = match = resolve(path)
+    response: Any = match.func(request, *match.args, **match.kwargs)
+    answer: HttpResponse = response.render() if hasattr(response, "render") else response
+    return answer
+
+
+def routes() -> str:
+    """The routes of the OpenAPI document, with the statuses that each may answer."""
+    document = json.loads(answered("/v2/docs/openapi.json").content)
+    found = [
+        (f"`{method.upper()} {path}`", operation["summary"], ", ".join(operation["responses"]))
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    ]
+    return table("route", "answers with", "statuses", rows=found)
+
+
+def errors() -> str:
+    """Every sentence with the status that the HTTP door gives it."""
+    found = {
+        (error_response(kind("x"), {"request": HttpRequest()}).status_code, sentence)
+        for kind, sentence in sentences()
+    }
+    for reply in (answered("/v2/models/memory/infer"), not_found(HttpRequest(), Exception())):
+        found.add((reply.status_code, json.loads(reply.content)["error"]))
+    failed = request_errors.unexpected("the-id", "a request", None).replace("the-id", SOMETHING)
+    rows = [*sorted(found), (500, failed)]
+    return table(
+        "status",
+        "sentence",
+        rows=sorted((status, text.replace("|", r"\|")) for status, text in rows),
+    )
+
+
+def subclasses(of: type[Exception]) -> Iterator[type[Exception]]:
+    for kind in of.__subclasses__():
+        yield kind
+        yield from subclasses(kind)
+
+
+KINDS = {
+    kind.__name__: kind
+    for base in (request_errors.RequestError, store_errors.StoreError)
+    for kind in subclasses(base)
+    if kind is not store_errors.DatabaseUrlError  # said at the start, to no client
+}
+
+
+def sentences() -> Iterator[tuple[type[Exception], str]]:
+    """Each sentence in the code with the class that it is raised as."""
+    for package in ("convstore", "memory_api"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                    yield from raised(node.func.id, node)
+
+
+def raised(called: str, call: ast.Call) -> Iterator[tuple[type[Exception], str]]:
+    keywords = {keyword.arg: keyword.value for keyword in call.keywords}
+    if called == "Fault" and "says" in keywords:
+        reason = keywords.get("reason")
+        kind = KINDS[reason.id] if isinstance(reason, ast.Name) else store_errors.Unavailable
+        yield kind, spelled(keywords["says"])
+    elif called in KINDS and call.args:
+        text = spelled(call.args[0])
+        if re.search(r"\w", text):
+            yield KINDS[called], text
+
+
+def spelled(node: ast.expr) -> str:
+    """A text in the code, with SOMETHING for what is filled in."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(map(spelled, node.values))
+    return SOMETHING
+
+
+def limits() -> str:
+    rows = [
+        ("characters of a `memory_id`", f"1 to {LONGEST_MEMORY_ID}", "400"),
+        ("`window_size`", f"1 to {LARGEST_WINDOW:,}", "400"),
+        ("levels of a tool call's JSON", f"{DEEPEST_TOOL_CALL}", "400"),
+        (
+            "bytes of a body, also decompressed",
+            f"`MAX_BODY_BYTES`, by default {settings.MAX_BODY_BYTES:,}",
+            "413",
+        ),
+        (
+            "parts of all messages in a request",
+            f"`MAX_PARTS`, by default {settings.MAX_PARTS:,}",
+            "413",
+        ),
+        ("bytes of a message", "what the database takes: on MySQL, `max_allowed_packet`", "413"),
+    ]
+    return table("of what", "limit", "status above it", rows=rows)
+
+
+# --- Metrics -----------------------------------------------------------------------------
+
+
+SUFFIXES = {
+    Counter: ("_total",),
+    Summary: ("_count", "_sum"),
+    Histogram: ("_bucket", "_count", "_sum"),
+}
+
+
+def collectors() -> list[Any]:
+    modules = (metrics, http_metrics)
+    values = [value for module in modules for value in vars(module).values()]
+    return [value for value in values if isinstance(value, tuple(SUFFIXES))]
+
+
+def metric_names() -> set[str]:
+    """The names under which Prometheus knows them."""
+    return {
+        described.name + suffix
+        for collector in collectors()
+        for described in collector.describe()
+        for suffix in SUFFIXES[type(collector)]
+    }
+
+
+def all_metrics() -> str:
+    rows = []
+    for collector in collectors():
+        (described,) = collector.describe()
+        suffix = "_total" if described.type == "counter" else ""
+        labels = ", ".join(f"`{label}`" for label in collector._labelnames)
+        rows.append(
+            (f"`{described.name}{suffix}`", described.type, labels, described.documentation)
+        )
+    return table("metric", "type", "labels", "meaning", rows=rows)
+
+
+# --- The admin ---------------------------------------------------------------------------
+
+
+def admin_limits() -> str:
+    minutes = int(settings.AXES_COOLOFF_TIME.total_seconds()) // 60
+    of_message = f"the first {BEGINNING:,} characters of a message's JSON"
+    rows = [
+        (
+            "failed sign-ins before a name must wait",
+            f"{settings.AXES_FAILURE_LIMIT}, then {minutes} minutes",
+        ),
+        ("conversations on a page of the list, or found by an id", KeysetAdmin.list_per_page),
+        ("conversations in one export or deletion", MOST_SELECTED),
+        ("messages on a page of a transcript", f"{PIECE}, or {PIECE_BYTES // MIB} MiB of them"),
+        ("a text that is shown whole", f"{SHOWN:,} characters"),
+        ("a text that is rendered as Markdown", f"{LONGEST:,} characters"),
+        ("hits on a page of a search", HITS),
+        ("messages that a search looks at in one step", f"{LOOKED_AT:,}"),
+        ("a search in all conversations, with the full-text index", of_message),
+        (
+            "a search in all conversations, in one step without the index",
+            f"{of_message}, the last {LAST_MESSAGES} messages of {CONVERSATIONS} conversations",
+        ),
+        ("messages that one transaction deletes", BATCH),
+        ("one step of a deletion", f"{DELETING_SECONDS} seconds"),
+        ("counts on the first page are exact up to", f"{COUNTED:,}"),
+        (
+            "the chart of new conversations is exact up to",
+            f"{COUNTED_NEW:,} in {DAYS} days; above, a sample of {SAMPLE:,} conversations",
+        ),
+    ]
+    return table("what", "limit", rows=rows)
+
+
+# --- Python ------------------------------------------------------------------------------
+
+
+def store() -> str:
+    rows = []
+    for name, method in vars(ConversationStore).items():
+        if name.startswith("_") or not inspect.isfunction(method):
+            continue
+        signature = ", ".join(list(inspect.signature(method).parameters)[1:])
+        sentence = (inspect.getdoc(method) or "").partition("\n")[0]
+        rows.append((f"`{name}({signature})`", sentence))
+    return table("method", "what it does", rows=rows)
+
+
+GENERATED: dict[str, Callable[[], str]] = {
+    "routes": routes,
+    "errors": errors,
+    "limits": limits,
+    "metrics": all_metrics,
+    "admin-limits": admin_limits,
+    "store": store,
+}
