@@ -1,4 +1,4 @@
-"""What `manage.py check` looks at in the memories: their settings, and their databases."""
+"""What `convstore check` looks at in the memories: their settings, and their databases."""
 
 from __future__ import annotations
 

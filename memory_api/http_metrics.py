@@ -1,6 +1,6 @@
 """What Prometheus sees of the HTTP door itself, under the names that MLServer uses.
 
-With several worker processes, gunicorn.conf.py gives them a folder to add up in.
+`memory_api.gunicorn` gives the worker processes a folder to add up in.
 """
 
 from __future__ import annotations

@@ -39,6 +39,6 @@ def make(memory: Memory) -> None:
     if unapplied:
         raise NotMade(
             "the database's tables are not those of this version, and config.auto_migrate is"
-            " false: run 'python manage.py migrate_memories' with the same MODELS_DIR and"
+            " false: run 'convstore migrate_memories' with the same MODELS_DIR and"
             " DATABASE_URL"
         )

@@ -237,7 +237,7 @@ def test_a_memory_that_may_make_no_tables_says_what_to_run_and_is_loaded_after_t
             assert code == grpc.StatusCode.UNKNOWN
             assert details == (
                 f"model {name}: the database's tables are not those of this version, and"
-                " config.auto_migrate is false: run 'python manage.py migrate_memories' with the"
+                " config.auto_migrate is false: run 'convstore migrate_memories' with the"
                 " same MODELS_DIR and DATABASE_URL"
             )
             assert tables(url) == set()
