@@ -6,26 +6,23 @@ COPY requirements.txt requirements-mlserver.txt ./
 RUN python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/venv/bin/python install --requirement requirements-mlserver.txt
 COPY . .
-# The key is for this command only; left to itself the service would make one and keep it.
-RUN SECRET_KEY=build /opt/venv/bin/python manage.py collectstatic --noinput --verbosity 0 \
-    && /opt/venv/bin/python -m compileall -q . \
-    && rm -rf data models requirements*.txt
+RUN python -m pip --python /opt/venv/bin/python install --no-deps .
 
 FROM python:3.12-slim-bookworm
 WORKDIR /app
 COPY --from=build /opt/venv /opt/venv
-COPY --from=build /app .
-COPY models /models
+COPY manage.py .
+COPY memory_api/default_models /models
 # 1000 is also the user as whom Seldon Core 2 runs its servers.
 RUN install --directory --owner 1000 --group 1000 data
 USER 1000:1000
 VOLUME /app/data
 # Left to itself MLServer writes into the working directory, and works in a second process.
 ENV PATH=/opt/venv/bin:$PATH \
-    PYTHONPATH=/app \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     HOST=0.0.0.0 \
+    DATA_DIR=/app/data \
     MODELS_DIR=/models \
     MLSERVER_PARALLEL_WORKERS=0 \
     MLSERVER_DEBUG=false \
@@ -40,4 +37,4 @@ port = os.environ.get('MLSERVER_HTTP_PORT') or os.environ.get('PORT') or '8080';
 door = Connection('127.0.0.1', int(port), timeout=4); door.request('GET', '/v2/health/live'); \
 raise SystemExit(door.getresponse().status != 200)"]
 # Seldon Core 2 sets MLSERVER_MODELS_DIR and no command: there the image alone decides.
-CMD ["sh", "-c", "if [ \"$MLSERVER_MODELS_DIR\" ]; then exec mlserver start \"$MLSERVER_MODELS_DIR\"; fi; exec python manage.py serve"]
+CMD ["sh", "-c", "if [ \"$MLSERVER_MODELS_DIR\" ]; then exec mlserver start \"$MLSERVER_MODELS_DIR\"; fi; exec convstore serve"]

@@ -1,19 +1,28 @@
-# serve, mlserver, image, test, lint, format, bench, bench-admin, replay, screenshots: each sets up
-# what it needs.
+# serve, mlserver, wheel, image, test, lint, format, bench, bench-admin, replay, screenshots: each
+# sets up what it needs.
 
 VENV = .venv
 IMAGE = convstore
 BIN = $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: serve mlserver image test lint format bench bench-admin replay screenshots clean
+.PHONY: serve mlserver wheel image test lint format bench bench-admin replay screenshots clean
 
-serve: $(VENV)/runtime static/staticfiles.json
-	@$(BIN)/python manage.py serve
+serve: $(VENV)/runtime
+	@exec $(BIN)/python -m convstore serve
 
 # The same memories as an MLServer runtime, on MLServer's ports: REST 8080, gRPC 8081, metrics 8082.
 mlserver: .venv-mlserver/installed
-	@exec env MLSERVER_HOST=$${MLSERVER_HOST:-127.0.0.1} .venv-mlserver/bin/mlserver start $${MODELS_DIR:-models}
+	@[ -e .venv-mlserver/installed ] || exit 1; \
+	models=models; [ -d models ] || models=memory_api/default_models; \
+	exec env MLSERVER_HOST=$${MLSERVER_HOST:-127.0.0.1} .venv-mlserver/bin/mlserver start "$${MODELS_DIR:-$$models}"
+
+# The package, in dist: pip install dist/convstore-*.whl gives the command convstore.
+wheel: $(VENV)/runtime
+	@rm -rf build dist
+	@$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+	@rm -rf build convstore.egg-info
+	@echo dist/*.whl
 
 # The image of both doors: with docker where its daemon answers, else with buildah.
 image:
@@ -40,7 +49,7 @@ bench: $(VENV)/dev
 	@$(BIN)/python benchmarks/window.py
 
 # How the admin's pages do with 2,000,000 messages, beside a small database.
-bench-admin: $(VENV)/dev static/staticfiles.json
+bench-admin: $(VENV)/dev
 	@$(BIN)/python benchmarks/admin.py
 
 # The pictures of the admin in docs/images.
@@ -50,10 +59,6 @@ screenshots: $(VENV)/dev .venv-media/installed
 # 7,168 real conversations through the running service, read back and compared.
 replay: $(VENV)/dev
 	@$(BIN)/python benchmarks/replay.py
-
-static/staticfiles.json: $(VENV)/runtime $(shell find inspection/static -type f 2>/dev/null)
-	@$(BIN)/python manage.py collectstatic --noinput --verbosity 0
-	@touch $@
 
 $(VENV)/python:
 	@sh scripts/make-venv $(VENV)
@@ -69,17 +74,20 @@ $(VENV)/dev: $(VENV)/runtime requirements-dev.txt
 	@$(BIN)/pip install --quiet --requirement requirements-dev.txt
 	@touch $@
 
+# Where there is no Python that MLServer or the clients can use, their tests are left out.
 .venv-mlserver/installed: requirements-mlserver.txt requirements.txt
-	@sh scripts/make-venv .venv-mlserver
-	@echo "Installing MLServer, and what the store needs beside it, into .venv-mlserver ..."
-	@.venv-mlserver/bin/pip install --quiet --requirement requirements-mlserver.txt
-	@touch $@
+	@if sh scripts/make-venv .venv-mlserver 3.12; then \
+	    echo "Installing MLServer, and what the store needs beside it, into .venv-mlserver ..." && \
+	    .venv-mlserver/bin/pip install --quiet --requirement requirements-mlserver.txt && \
+	    touch $@; \
+	fi
 
 .venv-clients/installed: requirements-clients.txt
-	@sh scripts/make-venv .venv-clients
-	@echo "Installing other V2 clients, for the tests, into .venv-clients ..."
-	@.venv-clients/bin/pip install --quiet --requirement requirements-clients.txt
-	@touch $@
+	@if sh scripts/make-venv .venv-clients 3.12; then \
+	    echo "Installing other V2 clients, for the tests, into .venv-clients ..." && \
+	    .venv-clients/bin/pip install --quiet --requirement requirements-clients.txt && \
+	    touch $@; \
+	fi
 
 # No environment: packages whose photos and audio the tests need, laid out as files.
 .venv-media/installed: $(VENV)/python requirements-media.txt
@@ -96,5 +104,5 @@ tests/browser/node_modules/installed: tests/browser/package.json
 	else echo "npm was not found: tests in a browser are left out."; fi
 
 clean:
-	rm -rf $(VENV) .venv-clients .venv-media .venv-mlserver tests/browser/node_modules static
+	rm -rf $(VENV) .venv-clients .venv-media .venv-mlserver tests/browser/node_modules dist
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -5,24 +5,29 @@ Every variable is in README.md's table of settings. Other packages are named as 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from wsgiref.headers import Headers
 
 from django.core.exceptions import ImproperlyConfigured
+from sqlalchemy.engine import URL
 
 from convstore.database.url import prepared_database_settings
 from convstore.errors import DatabaseUrlError
 
 
-def positive(name: str, default: int) -> int:
-    """The variable `name` as an integer of at least 1."""
+def positive(name: str, default: int, largest: int | None = None) -> int:
+    """The variable `name` as an integer from 1 to `largest`, or without an end."""
     text = os.environ.get(name, str(default))
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise ImproperlyConfigured(f"{name} is {text!r}; it must be an integer of at least 1")
-    return int(text)
+    number = int(text) if text.isascii() and text.isdigit() else 0
+    if number < 1 or (largest is not None and number > largest):
+        wanted = "of at least 1" if largest is None else f"from 1 to {largest}"
+        raise ImproperlyConfigured(f"{name} is {text!r}; it must be an integer {wanted}.")
+    return number
 
 
 def listed(name: str, default: str) -> list[str]:
@@ -53,20 +58,41 @@ def kept_secret_key(path: Path) -> str:
         return os.environ["SECRET_KEY"]
 
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+def models_folder() -> Path:
+    """MODELS_DIR; else the folder `models`, if there is one, else the memory of this package."""
+    here = Path(os.environ.get("MODELS_DIR", "models"))
+    if "MODELS_DIR" in os.environ or here.is_dir():
+        return here.absolute()
+    return Path(__file__).resolve().parent.parent / "memory_api" / "default_models"
+
+
+def tag_by_content(headers: Headers, path: str, url: str) -> None:
+    """An ETag that a file keeps in every replica, and that changes when the file does.
+
+    A weak one, since the file is sent compressed and as it is.
+    """
+    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    headers["ETag"] = f'W/"{digest[:32]}"'
+
 
 # --- The service -------------------------------------------------------------------------
 
+# Where everything is kept that is named by no path, or by a relative one.
+DATA_DIR = Path(os.environ.get("DATA_DIR", "data")).absolute()
+HOST = os.environ.get("HOST", "127.0.0.1")
+PORT = positive("PORT", 8080, largest=65535)
 WORKERS = positive("WORKERS", 1)
 THREADS = positive("THREADS", 8)
-MODELS_DIR = Path(os.environ.get("MODELS_DIR", "models"))
+MODELS_DIR = models_folder()
 # How long a request may wait for its database, in seconds; then it is answered with 503.
 DATABASE_TIMEOUT = positive("DATABASE_TIMEOUT", 5)
 MAX_BODY_BYTES = positive("MAX_BODY_BYTES", 64 * 1024 * 1024)
 MAX_PARTS = positive("MAX_PARTS", 10_000)
 
 # What `filesys` with its default path uses, so that the admin shows the default memory.
-DATABASE_URL = os.environ.get("DATABASE_URL", "sqlite:///data/conversations.sqlite3")
+DATABASE_URL = os.environ.get(
+    "DATABASE_URL", URL.create("sqlite", database=str(DATA_DIR / "conversations.sqlite3"))
+)
 try:
     DATABASES = {"default": prepared_database_settings(DATABASE_URL, timeout=DATABASE_TIMEOUT)}
 except DatabaseUrlError as error:
@@ -76,7 +102,7 @@ DATABASE_CONNECTION_POOLING = False
 
 # --- Django ------------------------------------------------------------------------------
 
-SECRET_KEY = os.environ.get("SECRET_KEY") or kept_secret_key(BASE_DIR / "data" / "secret_key")
+SECRET_KEY = os.environ.get("SECRET_KEY") or kept_secret_key(DATA_DIR / "secret_key")
 DEBUG = False
 # The API is called by address and by service name alike; name the hosts where the admin
 # is open to browsers from outside.
@@ -102,8 +128,8 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.gzip.GZipMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
     # Only browsers need these, so they work for the admin alone.
     "inspection.middleware.AdminSessionMiddleware",
@@ -133,10 +159,9 @@ TEMPLATES = [
     },
 ]
 STATIC_URL = "admin-static/"
-STATIC_ROOT = BASE_DIR / "static"
-STORAGES = {
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
-}
+# Served out of the installed packages: no step collects the files, and none is written.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_ADD_HEADERS_FUNCTION = tag_by_content
 # Nothing but the admin's own files; no script, style or image of a message is ever let in.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -164,7 +189,7 @@ AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_DISABLE_ACCESS_LOG = True
-# Hours pass by themselves, and 'manage.py axes_reset' is there for who cannot wait.
+# Hours pass by themselves, and 'convstore axes_reset' is there for who cannot wait.
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 AXES_LOCKOUT_TEMPLATE = "inspection/locked_out.html"

@@ -9,13 +9,14 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.apps import apps
+from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.http import Http404, HttpRequest
 
 from convstore.database.vendors import vendor_for
 from memory_api.memories import memories
 
-# The parameter of a request that names a database. Without it, Django's own is meant.
+# The parameter of a request that names a database. Without it, the first is meant.
 PARAMETER = "database"
 
 
@@ -35,7 +36,7 @@ class Database:
     @property
     def query(self) -> dict[str, str]:
         """The parameters of a URL that name this database."""
-        return {} if self.alias == DEFAULT_DB_ALIAS else {PARAMETER: self.alias}
+        return {} if self == databases()[0] else {PARAMETER: self.alias}
 
     def url(self, path: str, **parameters: object) -> str:
         """`path` in this database, with those of the parameters that are not None."""
@@ -46,7 +47,14 @@ class Database:
 
 @cache
 def databases() -> tuple[Database, ...]:
-    """Each database once, Django's own first, with the names of the memories that use it."""
+    """Each database once, Django's own first, with the names of the memories that use it.
+
+    In somebody else's project, which has no memories: the databases that may have the tables.
+    """
+    if not apps.is_installed("memory_api"):
+        return tuple(
+            Database(alias, ()) for alias in connections if router.allow_migrate(alias, "convstore")
+        )
     alias_of = {_identity(DEFAULT_DB_ALIAS): DEFAULT_DB_ALIAS}
     names_in: dict[str, list[str]] = {DEFAULT_DB_ALIAS: []}
     for memory in memories():
@@ -66,7 +74,7 @@ def _identity(alias: str) -> str:
 
 def requested_database(request: HttpRequest) -> Database:
     """The database that the request names. Raises Http404 if no memory uses it."""
-    return database_with_alias(request.GET.get(PARAMETER, DEFAULT_DB_ALIAS))
+    return database_with_alias(request.GET.get(PARAMETER, databases()[0].alias))
 
 
 def database_with_alias(alias: str) -> Database:

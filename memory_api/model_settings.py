@@ -130,8 +130,8 @@ def _store(
 ) -> ConversationStore:
     url: str | URL
     if database == "filesys":
-        folder = config.take("path", "data", str)
-        url, options = URL.create("sqlite", database=f"{folder}/conversations.sqlite3"), {}
+        folder = settings.DATA_DIR / config.take("path", "", str)
+        url, options = URL.create("sqlite", database=str(folder / "conversations.sqlite3")), {}
     else:
         url = config.take("url", settings.DATABASE_URL, str)
         options = config.take("connection_options", {}, dict)

@@ -10,7 +10,7 @@ from typing import Any, Self
 import grpc
 from tritonclient.grpc import service_pb2_grpc
 
-from tests.service import ROOT, Process, free_port
+from tests.service import SHIPPED_MODELS, Process, free_port
 
 LARGEST_MESSAGE = 64 * 1024 * 1024
 
@@ -29,7 +29,7 @@ class MLServer(Process):
     ) -> None:
         self.grpc_port = free_port()
         self.metrics_port = free_port()
-        shipped = json.loads((ROOT / "models" / "settings.json").read_text())
+        shipped = json.loads((SHIPPED_MODELS / "settings.json").read_text())
         # A copy, since a file beside the models is what MLServer reads its settings from.
         self.models = folder / "models"
         if not self.models.exists():

@@ -17,6 +17,8 @@ import psutil
 import requests
 
 ROOT = Path(__file__).parent.parent
+# The memory that is served where no other is.
+SHIPPED_MODELS = ROOT / "memory_api" / "default_models"
 START_SECONDS = 60
 
 TENSORS = ["role", "content", "type"]
@@ -61,7 +63,7 @@ def write_memory(
 
 def checkout(folder: Path) -> Path:
     """A copy of this project's files in `folder`, with this one's virtual environments."""
-    ours = shutil.ignore_patterns(".*", "data", "static", "tests")
+    ours = shutil.ignore_patterns(".*", "build", "data", "dist", "tests")
 
     def ignored(directory: str, names: list[str]) -> set[str]:
         return set(ours(directory, names)) if Path(directory) == ROOT else {"__pycache__"}

@@ -10,6 +10,7 @@ import ast
 import json
 import pprint
 import runpy
+import shutil
 import signal
 import threading
 import uuid
@@ -23,7 +24,7 @@ import requests
 from sqlalchemy.engine import make_url
 
 from tests.mlserver import MLServer
-from tests.service import ROOT, Process, Service, checkout
+from tests.service import ROOT, SHIPPED_MODELS, Process, Service, checkout
 
 SEED = Path(__file__).parent / "seed"
 FUNCTIONS = runpy.run_path(str(SEED / "functions.txt"))
@@ -106,7 +107,7 @@ def serve(folder: Path, **environment: str) -> Service:
 def mlserver(folder: Path, **environment: str) -> MLServer:
     """`make mlserver` in a checkout, with its models."""
     models = folder / "checkout" / "models"
-    return MLServer(folder, models if models.exists() else ROOT / "models", None, **environment)
+    return MLServer(folder, models if models.exists() else SHIPPED_MODELS, None, **environment)
 
 
 both = pytest.mark.parametrize("started", [serve, mlserver])
@@ -127,7 +128,7 @@ def edited(
     new_database: Callable[[str], str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Process]:
-    """The service in a checkout whose models folder was edited.
+    """The service in a checkout whose folder of models is one of its own.
 
     psql-memory: the document's file, its URL pointed at a PostgreSQL server of ours;
     psql-memory_1: the same as Seldon Core 2 writes it, with a window of 4;
@@ -135,6 +136,7 @@ def edited(
     """
     folder = tmp_path_factory.mktemp("edited")
     models = checkout(folder / "checkout") / "models"
+    shutil.copytree(SHIPPED_MODELS, models)
     settings = json.loads((ROOT / "examples/models/psql-memory/model-settings.json").read_text())
     url = make_url(settings["parameters"]["extra"]["config"]["url"])
     ours = make_url(new_database("postgresql"))
@@ -176,7 +178,7 @@ def crashing(service: Process) -> Iterator[Process]:
 @pytest.mark.parametrize(
     ("ours", "name"),
     [
-        ("models/filesys-memory", "filesys-memory"),
+        ("memory_api/default_models/filesys-memory", "filesys-memory"),
         ("examples/models/psql-memory", "psql-memory"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -42,27 +43,27 @@ def test_a_taken_port_gets_one_sentence_that_says_what_to_do(project):
         done = serve(project, PORT=port)
     assert done.returncode != 0
     assert f"Cannot listen on 127.0.0.1:{port}" in done.stderr
-    assert "PORT=8081 make serve" in done.stderr
+    assert "choose another port, for example PORT=8081." in done.stderr
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
     ("variable", "value", "sentence"),
     [
-        ("PORT", "http", "PORT is 'http'; it must be a number from 1 to 65535."),
+        ("PORT", "http", "PORT is 'http'; it must be an integer from 1 to 65535."),
         ("PORT", "99999", "PORT is '99999'"),
         ("HOST", "no.such.host.invalid", "HOST 'no.such.host.invalid' is not an address"),
         ("DATABASE_TIMEOUT", "soon", "DATABASE_TIMEOUT is 'soon'; it must be an integer"),
         ("WORKERS", "0", "WORKERS is '0'; it must be an integer of at least 1"),
         ("THREADS", "many", "THREADS is 'many'; it must be an integer of at least 1"),
         ("DATABASE_URL", "redis://localhost", "DATABASE_URL: database 'redis' is not supported"),
-        ("MODELS_DIR", "nowhere", "MODELS_DIR: there is no folder nowhere"),
+        ("MODELS_DIR", "nowhere", "MODELS_DIR: there is no folder {project}/nowhere"),
     ],
 )
 def test_a_wrong_setting_gets_one_sentence_that_names_it(project, variable, value, sentence):
     done = serve(project, **{variable: value})
     assert done.returncode != 0
-    assert sentence in done.stderr
+    assert sentence.format(project=project) in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -74,24 +75,45 @@ def test_a_wrong_model_settings_file_gets_one_sentence_that_names_it(project):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("version", [(3, 10), (3, 13), (2, 7)])
-def test_a_wrong_python_gets_one_sentence_that_says_what_to_do(project, tmp_path, version):
-    (project / ".venv").unlink()
-    python = tmp_path / "python"
-    # This Python, saying of itself that it is another.
+def disguised(python: Path, version: tuple[int, int]) -> None:
+    """Write this Python to `python`, saying of itself that it is another."""
     disguise = f"import sys; sys.version_info = {version}\n"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$1" "{disguise}$2"\n')
     python.chmod(python.stat().st_mode | stat.S_IXUSR)
-    done = serve(project, PYTHON=str(python))
+
+
+@pytest.mark.parametrize("version", [(3, 10), (2, 7)])
+def test_a_wrong_python_gets_one_sentence_that_says_what_to_do(project, tmp_path, version):
+    (project / ".venv").unlink()
+    disguised(tmp_path / "python", version)
+    done = serve(project, PYTHON=str(tmp_path / "python"))
     assert done.returncode != 0
-    assert "Python 3.11 or 3.12 is needed" in done.stderr
+    assert ".venv needs a Python 3.11 or newer, and none was found" in done.stderr
     assert not (project / ".venv").exists()
+
+
+def test_where_every_python_is_too_new_for_mlserver_its_tests_can_do_without(project, tmp_path):
+    (project / ".venv-mlserver").unlink()
+    path = tmp_path / "path"
+    path.mkdir()
+    disguised(path / "python3", (3, 13))
+    for program in ("make", "sh", "mkdir"):
+        (path / program).symlink_to(str(shutil.which(program)))
+
+    def make(target: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["make", target], cwd=project, env={"PATH": str(path)}, capture_output=True, text=True
+        )
+
+    for target, code in ((".venv-mlserver/installed", 0), ("mlserver", 2)):
+        done = make(target)
+        assert done.returncode == code, done.stderr
+        assert ".venv-mlserver needs a Python from 3.11 to 3.12, and none was found" in done.stderr
+    assert not (project / ".venv-mlserver").exists()
 
 
 def test_a_database_that_is_down_does_not_keep_the_service_from_starting(tmp_path):
     with Service(tmp_path, DATABASE_URL="postgresql://u:TOPSECRET@127.0.0.1:1/d") as service:
-        write = service.folder / "models"
-        assert write.is_dir()
         assert requests.get(f"{service.url}/v2/health/live", timeout=5).status_code == 200
         # The shipped memory keeps its messages in a file and serves all the same.
         assert requests.get(f"{service.url}/v2/health/ready", timeout=5).status_code == 200

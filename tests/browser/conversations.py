@@ -20,7 +20,7 @@ from convstore.store import conversation_key
 from tests.bodies import document, new_id, several, tensor
 from tests.browser.media import media
 from tests.doors import HttpDoor
-from tests.service import ROOT, TOOLS, Service, write_memory
+from tests.service import SHIPPED_MODELS, TOOLS, Service, write_memory
 
 # The memories of the service that is inspected: the one that is shipped, one that keeps calls
 # of tools in the same database, and one with a database of its own.
@@ -31,7 +31,7 @@ SHIPPED_FILE, ELSEWHERE_FILE = "conversations.sqlite3", "elsewhere.sqlite3"
 def write_memories_to_inspect(folder: Path) -> Path:
     """A folder of memories, `models` in `folder`."""
     models = folder / "models"
-    shutil.copytree(ROOT / "models" / SHIPPED, models / SHIPPED)
+    shutil.copytree(SHIPPED_MODELS / SHIPPED, models / SHIPPED)
     tools = {"database": "filesys", "config": {"tensor_names": TOOLS}}
     elsewhere = {"url": f"sqlite:///{folder / ELSEWHERE_FILE}", "tensor_names": TOOLS}
     write_memory(models, WITH_TOOLS, tools)

@@ -35,7 +35,7 @@ from tests.acceptance.test_seed_document import (
 from tests.deploy import base_image
 from tests.deploy.containers import Container, Image, data_folder
 from tests.deploy.manifests import documents
-from tests.service import ROOT
+from tests.service import ROOT, SHIPPED_MODELS
 
 pytestmark = pytest.mark.image
 
@@ -97,7 +97,7 @@ def doors(
         for name, arguments in DOORS.items():
             folder = tmp_path_factory.mktemp(name)
             memories = folder / "memories"
-            shutil.copytree(ROOT / "models/filesys-memory", memories / "filesys-memory")
+            shutil.copytree(SHIPPED_MODELS / "filesys-memory", memories / "filesys-memory")
             write(memories / "psql-memory", settings)
             volumes = {"/memories": memories, "/app/data": data_folder(folder / "data")}
             door = Container(image, folder, *arguments, volumes=volumes, MODELS_DIR="/memories")
@@ -164,7 +164,7 @@ def test_the_healthcheck_says_whether_the_door_is_open(door):
 @pytest.mark.parametrize("name", DOORS)
 def test_it_ends_when_it_is_told_to_and_the_volume_keeps_the_conversation(image, tmp_path, name):
     volumes = {
-        "/memories": ROOT / "models",
+        "/memories": SHIPPED_MODELS,
         "/app/data": data_folder(tmp_path / "data"),
     }
     memory_id = str(uuid.uuid4())
@@ -219,8 +219,8 @@ def test_as_kubernetes_runs_it_the_job_makes_the_tables_and_the_pods_wait_for_th
         code: int = image.run(*arguments, environment=environment, volumes=volumes).returncode
         return code
 
-    assert wait["args"][2].startswith("until python manage.py migrate --check; ")
-    assert run("python", "manage.py", "migrate", "--check") == 1
+    assert wait["args"][2].startswith("until convstore migrate --check; ")
+    assert run("convstore", "migrate", "--check") == 1
     assert run(*migrate["args"]) == 0
     assert run(*wait["args"]) == 0
     with Container(image, tmp_path, *http["args"], volumes=volumes, **environment) as container:
@@ -268,30 +268,20 @@ def may_be_written_by_others(status: Any) -> bool:
 
 
 def test_nothing_is_in_the_image_but_what_serves(image):
-    assert {path.name for path in (image.root / "app").iterdir()} == {
-        *(
-            "convstore",
-            "inspection",
-            "memory_api",
-            "mlserver_bridge",
-            "mlserver_memory.py",
-            "__pycache__",
-        ),
-        *("gunicorn.conf.py", "manage.py", "static", "data"),
-    }
+    assert {path.name for path in (image.root / "app").iterdir()} == {"manage.py", "data"}
     assert list((image.root / "app/data").iterdir()) == []
     assert [path.name for path in (image.root / "models").glob("*/*")] == ["model-settings.json"]
 
 
 def test_what_serves_is_compiled_since_nothing_can_be_compiled_later(image):
-    for package in ("app/memory_api", "app/mlserver_bridge", "opt/venv/lib/*/*/django/core"):
-        (folder,) = image.root.glob(package)
+    for package in ("memory_api", "mlserver_bridge", "django/core"):
+        (folder,) = image.root.glob(f"opt/venv/lib/*/*/{package}")
         compiled = {path.name.split(".")[0] for path in folder.glob("__pycache__/*.pyc")}
         assert compiled == {path.stem for path in folder.glob("*.py")}
 
 
 def test_the_driver_for_mysql_and_mariadb_is_there(image):
     environment = {"DATABASE_URL": "mysql://u:p@localhost/d", "SECRET_KEY": "secret"}
-    done = image.run("python", "manage.py", "check", environment=environment)
+    done = image.run("convstore", "check", environment=environment)
     assert "no issues" in done.stdout, done.stderr
     assert image.run("python", "-c", "import cryptography").returncode == 0

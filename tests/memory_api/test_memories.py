@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 import pytest
+from django.db import connections
 
 from memory_api import memories
 from memory_api.errors import SettingsError, UnknownMemory
@@ -34,7 +35,7 @@ def refusal(extra: dict[str, Any]) -> str:
 
 
 def test_the_seeds_filesys_file_loads_unchanged(root):
-    (found,) = load_memories(root / "models")
+    (found,) = load_memories(root / "memory_api" / "default_models")
     assert (found.name, found.version, found.window_size) == ("filesys-memory", None, 50)
     assert found.tensor_names == ("role", "content", "type")
     assert found.store.using == "default"
@@ -58,7 +59,14 @@ def test_an_sql_memory_without_a_url_keeps_to_the_services_own():
 
 def test_a_path_is_a_store_of_its_own(tmp_path):
     assert configured(path=str(tmp_path)).store.using != "default"
-    assert configured(path="data").store.using == "default"
+    assert configured().store.using == "default"
+
+
+def test_a_relative_path_is_relative_to_data_dir(tmp_path, settings):
+    settings.DATA_DIR = tmp_path
+    for path, folder in {"chat": "chat", "a/b": "a/b", str(tmp_path / "c"): "c"}.items():
+        name = connections[configured(path=path).store.using].settings_dict["NAME"]
+        assert name == str(tmp_path / folder / "conversations.sqlite3")
 
 
 def test_the_older_shape_loads():

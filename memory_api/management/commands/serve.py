@@ -5,52 +5,81 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import tempfile
+from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from memory_api.gunicorn import METRICS_FOLDER, METRICS_PREFIX, Server
+
 
 class Command(BaseCommand):
-    help = "Prepare the databases, then serve with gunicorn."
+    help = "Make or migrate the tables of every database, then serve with gunicorn."
     requires_system_checks = ()
 
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--no-migrate",
+            action="store_true",
+            help="Serve without making or migrating tables: 'convstore migrate_memories' does.",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
-        host = os.environ.setdefault("HOST", "127.0.0.1")
-        port = os.environ.setdefault("PORT", "8080")
-        self.refuse_taken(host, port)
+        server = Server()
+        refuse_taken(server)
+        if not options["no_migrate"]:
+            self.migrate()
+        elif METRICS_FOLDER in os.environ:
+            server.run()
+            return
+        # The same command once more, in a process that knew that folder before it imported
+        # anything, and that has connected to no database.
+        if METRICS_FOLDER not in os.environ:
+            os.environ[METRICS_FOLDER] = tempfile.mkdtemp(prefix=METRICS_PREFIX)
+        again = [sys.executable, *sys.orig_argv[1:], "--no-migrate"]
+        self.stdout.flush()
+        os.execv(sys.executable, again)  # noqa: S606 - no shell wanted
+
+    def migrate(self) -> None:
         try:
             call_command("migrate_memories")
         except CommandError as error:
             if error.returncode == 2:  # the memories' settings are wrong
                 raise
             self.stderr.write(
-                f"{error}\nIt answers 503 until 'manage.py migrate_memories' succeeds."
+                f"{error}\nIt answers 503 until 'convstore migrate_memories' succeeds."
             )
-        self.stdout.write(
-            f"Serving on http://{host}:{port} - docs at /v2/docs, admin at /admin/ (Ctrl-C stops)"
-        )
-        self.stdout.flush()
-        gunicorn = [sys.executable, "-m", "gunicorn", "convstore.wsgi"]
-        os.chdir(settings.BASE_DIR)
-        os.execv(sys.executable, gunicorn)  # noqa: S606 - no shell wanted
 
-    def refuse_taken(self, host: str, port: str) -> None:
-        if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
-            raise CommandError(f"PORT is {port!r}; it must be a number from 1 to 65535.")
+
+def refuse_taken(server: Server) -> None:
+    """Raise CommandError if gunicorn could not listen, before anything else is done.
+
+    Not where it is handed its sockets, or shares them.
+    """
+    if {"GUNICORN_FD", "LISTEN_FDS"} & os.environ.keys() or server.cfg.reuse_port:
+        return
+    for address in server.cfg.address:
+        if isinstance(address, tuple):
+            refuse_taken_port(*address)
+
+
+def refuse_taken_port(host: str, port: int) -> None:
+    is_ours = (host, port) == (settings.HOST.lower(), settings.PORT)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        *_, address = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)[0]
+    except OSError:
+        variable = "HOST" if is_ours else "GUNICORN_CMD_ARGS: bind"
+        raise CommandError(f"{variable} {host!r} is not an address of this machine.") from None
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            family, kind, proto, _, address = socket.getaddrinfo(
-                host, int(port), type=socket.SOCK_STREAM
-            )[0]
-        except OSError:
-            raise CommandError(f"HOST {host!r} is not an address of this machine.") from None
-        with socket.socket(family, kind, proto) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(address)
-            except OSError as error:
-                raise CommandError(
-                    f"Cannot listen on {host}:{port} ({error.strerror}): choose another port,"
-                    " for example PORT=8081 make serve."
-                ) from None
+            probe.bind(address)
+        except OSError as error:
+            hint = "for example PORT=8081" if is_ours else "this one is in GUNICORN_CMD_ARGS"
+            raise CommandError(
+                f"Cannot listen on {host}:{port} ({error.strerror}): choose another port, {hint}."
+            ) from None

@@ -1,0 +1,95 @@
+"""The package as people install it: built, and put into an environment that is empty."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from tests.service import ROOT, Process, checkout
+
+
+def completed(
+    command: Sequence[str | Path], folder: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in `folder` to its end, with no variable of ours but those given."""
+    ours = ("DJANGO_SETTINGS_MODULE", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+    inherited = {name: value for name, value in os.environ.items() if name not in ours}
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**inherited, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A virtual environment into which the wheel was installed."""
+
+    wheel: Path
+    environment: Path
+
+    @classmethod
+    def make(cls, folder: Path) -> Self:
+        """Build the wheel by `make wheel` in a checkout, and install it from the registry's."""
+        project = checkout(folder / "checkout")
+        done = completed(["make", "wheel"], project)
+        assert done.returncode == 0, done.stderr
+        (wheel,) = (project / "dist").iterdir()
+        environment = folder / "environment"
+        for command in (
+            ["venv", "--without-pip", environment],
+            ["pip", "--python", environment / "bin" / "python", *cls._install(wheel)],
+        ):
+            done = completed([sys.executable, "-m", *command], folder)
+            assert done.returncode == 0, done.stderr
+        return cls(wheel, environment)
+
+    @staticmethod
+    def _install(wheel: Path) -> list[str | Path]:
+        # The versions that everything else is tested with.
+        return ["install", "--quiet", "--constraint", ROOT / "requirements.txt", wheel]
+
+    @property
+    def convstore(self) -> Path:
+        """The command."""
+        return self.environment / "bin" / "convstore"
+
+    @property
+    def python(self) -> Path:
+        return self.environment / "bin" / "python"
+
+    def run(
+        self, *arguments: str, folder: Path, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command `convstore` in `folder` to its end."""
+        return completed([self.convstore, *arguments], folder, **environment)
+
+    def files(self) -> dict[str, int]:
+        """The files of the environment, and when each was written."""
+        return {str(it): it.stat().st_mtime_ns for it in self.environment.rglob("*")}
+
+
+class Served(Process):
+    """`convstore serve` in the folder `empty`, which is made where it is not there yet."""
+
+    target = "serve"
+
+    def __init__(self, installation: Installation, folder: Path, **environment: str) -> None:
+        super().__init__(folder, **environment)
+        self.installation = installation
+        self.folder = folder / "empty"
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(exist_ok=True)
+        self.start([self.installation.convstore, "serve"], self.folder)
+        return self
