@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
-from django.test.utils import override_settings
 from django.utils.module_loading import import_string
 
 from inspection.middleware import AdminCsrfMiddleware, AdminOnly
@@ -23,11 +20,9 @@ HEADERS = ("Set-Cookie", "X-Frame-Options", "Content-Security-Policy")
 
 
 @pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Client]:
-    """A client of the service in this process, which needs no collected static files."""
-    storage = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    with override_settings(STATIC_ROOT=tmp_path, STORAGES={"staticfiles": storage}):
-        yield Client(enforce_csrf_checks=True)
+def browser() -> Client:
+    """A client of the service in this process."""
+    return Client(enforce_csrf_checks=True)
 
 
 def marks(response: Any) -> set[str]:
@@ -82,5 +77,5 @@ def test_every_middleware_that_could_set_a_cookie_is_for_the_admin_only():
     classes = [import_string(path) for path in settings.MIDDLEWARE]
     others = [each.__name__ for each in classes if not issubclass(each, AdminOnly)]
     assert others == [
-        *("SecurityMiddleware", "WhiteNoiseMiddleware", "GZipMiddleware", "CommonMiddleware")
+        *("SecurityMiddleware", "GZipMiddleware", "WhiteNoiseMiddleware", "CommonMiddleware")
     ]
