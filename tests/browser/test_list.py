@@ -64,7 +64,7 @@ def row(page: Page, memory_id: str) -> Locator:
 
 
 def find(page: Page, text: str) -> None:
-    page.get_by_role("searchbox", name=re.compile("id of a conversation")).fill(text)
+    page.get_by_role("searchbox", name=re.compile("Conversation id")).fill(text)
     press(page, "Enter")
 
 

@@ -256,7 +256,7 @@ def test_who_may_not_read_is_refused_at_every_address_and_leaves_no_entry(
         token = {"X-CSRFToken": ask.session.cookies["csrftoken"]}
         answer = ask.session.request(method, service.url + path, headers=token, timeout=30)
         assert answer.status_code == 403
-        assert method == "head" or f"This needs the permission {READ}" in answer.text
+        assert method == "head" or f"This page needs the permission {READ}" in answer.text
         assert SECRET not in answer.text
     assert entries(service) == before
 

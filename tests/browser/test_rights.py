@@ -60,7 +60,7 @@ def talk(admin_service: Service) -> Talk:
 def refused(watched: Watched, address: str, permission: str) -> None:
     """The address is answered with a page that names the permission, and shows no word."""
     watched.page.goto(address)
-    expect(watched.page.get_by_text(f"This needs the permission {permission}")).to_be_visible()
+    expect(watched.page.get_by_text(f"This page needs the permission {permission}")).to_be_visible()
     assert "xyzzy" not in watched.page.content()
     watched.take("console", "403 (Forbidden)")
 

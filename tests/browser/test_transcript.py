@@ -296,7 +296,7 @@ def test_calls_of_tools_are_folded_together_with_their_answers(opened, tools):
     assert positions(page) == [1, 2, 3, 4, 5]
     weather, clock = turn(page, 2).locator("details").all()
     for call, answer in ((weather, 3), (clock, 4)):
-        expect(call.locator("summary")).to_contain_text("answered")
+        expect(call.locator("summary")).to_contain_text("with result")
         expect(turn(page, answer)).to_be_hidden()
     weather.locator("summary").click()
     expect(weather.locator("pre").first).to_have_text('{\n  "city": "Bern"\n}')
