@@ -18,12 +18,12 @@ from prometheus_client import Counter, Histogram, Summary
 from convstore import errors as store_errors
 from convstore.archive.erasure import BATCH
 from convstore.archive.history import PIECE, PIECE_BYTES
-from convstore.archive.search import BEGINNING, CONVERSATIONS, HITS, LAST_MESSAGES, LOOKED_AT
+from convstore.archive.overview import COUNTED, COUNTED_NEW, DAYS, SAMPLE
+from convstore.archive.search import BEGINNING, CONVERSATIONS, HITS, LAST_MESSAGES, MESSAGES_READ
 from convstore.store import ConversationStore
 from inspection.lists import KeysetAdmin
 from inspection.markdown import LONGEST
-from inspection.overview import COUNTED, COUNTED_NEW, DAYS, SAMPLE
-from inspection.transcript import SHOWN
+from inspection.transcript import LONGEST_SHOWN
 from inspection.views.deleting import DELETING_SECONDS, MOST_SELECTED
 from memory_api import errors as request_errors
 from memory_api import http_metrics, metrics
@@ -196,10 +196,10 @@ def admin_limits() -> str:
         ("conversations on a page of the list, or found by an id", KeysetAdmin.list_per_page),
         ("conversations in one export or deletion", MOST_SELECTED),
         ("messages on a page of a transcript", f"{PIECE}, or {PIECE_BYTES // MIB} MiB of them"),
-        ("a text that is shown whole", f"{SHOWN:,} characters"),
+        ("a text that is shown whole", f"{LONGEST_SHOWN:,} characters"),
         ("a text that is rendered as Markdown", f"{LONGEST:,} characters"),
         ("hits on a page of a search", HITS),
-        ("messages that a search looks at in one step", f"{LOOKED_AT:,}"),
+        ("messages that a search looks at in one step", f"{MESSAGES_READ:,}"),
         ("a search in all conversations, with the full-text index", of_message),
         (
             "a search in all conversations, in one step without the index",
