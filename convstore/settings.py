@@ -78,7 +78,7 @@ def tag_by_content(headers: Headers, path: str, url: str) -> None:
 # --- The service -------------------------------------------------------------------------
 
 # Where everything is kept that is named by no path, or by a relative one.
-DATA_DIR = Path(os.environ.get("DATA_DIR", "data")).absolute()
+DATA_DIR = Path(os.environ.get("DATA_DIR") or "data").absolute()
 HOST = os.environ.get("HOST", "127.0.0.1")
 PORT = positive("PORT", 8080, largest=65535)
 WORKERS = positive("WORKERS", 1)

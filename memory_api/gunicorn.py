@@ -37,7 +37,10 @@ class Server(Application):
         for name, value in vars(given).items():
             if name != "args" and value is not None:
                 self.cfg.set(name, value)
+
+    def run(self) -> None:
         os.chdir(self.cfg.chdir)
+        super().run()
 
     def load(self) -> Any:
         from convstore.wsgi import application
