@@ -51,7 +51,7 @@ def test_the_databases_of_urls_have_nothing_wrong(database):
     [
         ("", {"ATOMIC_REQUESTS": True}, ["convstore.W009"]),
         ("", {"AUTOCOMMIT": False}, ["convstore.E001"]),
-        ("", {"NAME": ":memory:"}, ["convstore.E004"]),
+        ("", {"NAME": ":memory:"}, ["convstore.W011"]),
         ("", {"OPTIONS": {"transaction_mode": "DEFERRED"}}, ["convstore.W010"]),
         ("", {"OPTIONS": {"init_command": "PRAGMA synchronous=FULL"}}, ["convstore.W003"]),
         (

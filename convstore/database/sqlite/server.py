@@ -20,14 +20,16 @@ ROW_ESTIMATES = "SELECT '{0}', MAX(rowid) FROM {0} UNION ALL SELECT '{1}', MAX(r
 
 has_word_index = always_false
 
+WRITE_AHEAD = "JOURNAL_MODE=WAL"
+
 
 def check_settings(entry: Mapping[str, Any]) -> Iterator[CheckMessage]:
     options = entry["OPTIONS"]
     if ":memory:" in str(entry["NAME"]):
-        yield checks.Error(
+        yield checks.Warning(  # no error, since the tests of many projects run on one
             "it is in memory, and forgets every conversation.",
             hint="Name a file.",
-            id="convstore.E004",
+            id="convstore.W011",
         )
     if options.get("transaction_mode") != "IMMEDIATE":
         yield checks.Warning(
@@ -35,26 +37,32 @@ def check_settings(entry: Mapping[str, Any]) -> Iterator[CheckMessage]:
             hint="Set OPTIONS['transaction_mode'] to 'IMMEDIATE'.",
             id="convstore.W010",
         )
-    pragmas = str(options.get("init_command")).upper().replace(" ", "")
-    if "JOURNAL_MODE=WAL" not in pragmas:
+    pragmas = _pragmas(entry)
+    if WRITE_AHEAD not in pragmas:
         yield checks.Warning(
             "without the write-ahead log, readers and the writer wait for each other.",
             hint="Add PRAGMA journal_mode=WAL to OPTIONS['init_command'].",
             id="convstore.W003",
         )
-    if not any(f"SYNCHRONOUS={value}" in pragmas for value in ("FULL", "EXTRA")):
+    # SQLite's own default is FULL.
+    if any(f"SYNCHRONOUS={value}" in pragmas for value in ("OFF", "NORMAL", "0", "1")):
         yield checks.Warning(
             "a power loss can take the last acknowledged messages.",
-            hint="Add PRAGMA synchronous=FULL to OPTIONS['init_command'].",
+            hint="Write PRAGMA synchronous=FULL in OPTIONS['init_command'].",
             id="convstore.W004",
         )
+
+
+def _pragmas(entry: Mapping[str, Any]) -> str:
+    """What is run on each new connection, in capital letters and without blanks."""
+    return str(entry["OPTIONS"].get("init_command")).upper().replace(" ", "")
 
 
 def check_server(
     connection: BaseDatabaseWrapper, tables: tuple[str, ...]
 ) -> Iterator[CheckMessage]:
     (journal,) = fetch_row(connection, "PRAGMA journal_mode")
-    if journal != "wal":
+    if journal != "wal" and WRITE_AHEAD in _pragmas(connection.settings_dict):
         yield checks.Warning(
             f"its journal mode is {journal!r}: the file system may not support a write-ahead log.",
             hint="Keep the file on a local disk.",
