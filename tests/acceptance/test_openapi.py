@@ -15,7 +15,9 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance
 
-from tests import bodies
+from testing import bodies
+
+pytestmark = pytest.mark.one_database
 
 CASES = 2000
 INFER = ("/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer")

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.replay import Client, RequestFailed, chitchat, differences, replay
+from testing.replay import Client, RequestFailed, chitchat, differences, replay
 from tests.doors import JSON_DOORS, Door, at
+
+pytestmark = pytest.mark.one_database
 
 CONVERSATIONS = 200
 

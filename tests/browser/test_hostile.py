@@ -26,12 +26,12 @@ from convstore.models import Conversation
 from inspection import export
 from inspection.markdown import LONGEST, as_html
 from inspection.transcript import shown_messages
+from testing.service import Service
 from tests.browser import hostile
 from tests.browser.browser import LIGHT, PHONE, Watched, make_user, sign_in, watching
 from tests.browser.conversations import Talk, database_of, say, text, write_memories_to_inspect
-from tests.service import Service
 
-pytestmark = pytest.mark.browser
+pytestmark = pytest.mark.needs("chromium", "axe", "media")
 
 PASSWORD = "correct horse battery"
 ADMIN = "/admin/convstore/conversation/"

@@ -8,12 +8,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from testing.mariadb import MariaDb
+from testing.postgres import Postgres
 from tests.conftest import DATABASES
 from tests.docs.openai_server import openai_server
 from tests.docs.pages import PAGES, ROOT, Block, blocks, name
 from tests.docs.session import Reader
-from tests.mariadb import MariaDb
-from tests.postgres import Postgres
 
 # What the reader of the quickstart types.
 TYPED = "I am Ada.\nWho am I?\n"

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import requests
 
+from testing.processes import free_port
 from tests.docs.pages import ROOT, blocks
 from tests.docs.session import Reader
-from tests.service import free_port
 
 PAGE = ROOT / "docs/howto/nginx-tls.md"
 NGINX = which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import make_url
 
+from testing.processes import ROOT
 from tests.package.installation import Installation, completed
-from tests.service import ROOT
 
 PAGE = (ROOT / "docs/howto/embed.md").read_text()
 BLOCKS = re.findall(r"^```python\n# (\S+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
