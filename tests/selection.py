@@ -19,6 +19,8 @@ from tests.length import SOAK
 from tests.machine import DATABASES, FIRST_DATABASE, FIXTURES, is_allowed
 
 TESTS = Path(__file__).parent
+# The folders whose files take longest come first, for workers to end at the same time.
+ORDER = ("deploy", "soak", "browser", "mlserver", "acceptance", "contract", "store", "unit")
 SECOND_VERSIONS = ("postgresql-debian",)
 # What takes no time.
 LIBRARIES = ("unixodbc",)
@@ -57,7 +59,7 @@ def is_in_matrix(item: pytest.Item, needed: set[str]) -> bool:
     if kind == FIRST_DATABASE:
         return True
     if kind in SECOND_VERSIONS:
-        return TESTS / "store" in item.path.parents
+        return folder(item) == "store"
     return "mlserver" not in needed and not item.get_closest_marker("one_database")
 
 
@@ -72,7 +74,12 @@ def select(items: list[pytest.Item], *, fast: bool) -> tuple[list[pytest.Item], 
         left_out.update(missing)
         if not missing:
             selected.append(item)
+    selected.sort(key=lambda item: ORDER.index(folder(item)))
     return selected, left_out
+
+
+def folder(item: pytest.Item) -> str:
+    return item.path.relative_to(TESTS).parts[0]
 
 
 def may_use(need: str) -> bool:
