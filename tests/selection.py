@@ -56,7 +56,7 @@ def has_its_length(item: pytest.Item) -> bool:
 def is_in_matrix(item: pytest.Item, needed: set[str]) -> bool:
     """Whether this test is to run on this database and at this door."""
     kind = parameters(item).get("database_kind", FIRST_DATABASE)
-    if kind == FIRST_DATABASE:
+    if kind == FIRST_DATABASE or folder(item) == "soak":
         return True
     if kind in SECOND_VERSIONS:
         return folder(item) == "store"

@@ -17,6 +17,7 @@ import pytest
 from tritonclient.grpc import service_pb2 as pb
 
 from testing.bodies import new_id
+from tests.length import times
 from tests.mlserver.answers import answer
 from tests.mlserver.core2 import (
     ANSWER_SECONDS,
@@ -35,7 +36,7 @@ pytestmark = [pytest.mark.needs("mlserver"), pytest.mark.one_database]
 WINDOW = 8
 WORKERS = 8
 CONVERSATIONS_OF_A_WORKER = 5
-TURNS = 1000
+TURNS = times(200, soak=1000)
 TURNS_OF_A_CONTROL = 120
 # How often a step is delivered twice, in each of the three ways.
 OFTEN = 0.1
@@ -164,6 +165,7 @@ def pipeline(tmp_path, url) -> Callable[..., Played]:
     return play
 
 
+@pytest.mark.soak
 def test_a_pipeline_that_delivers_twice_now_and_then_stores_each_message_once(pipeline, url):
     played = pipeline(TURNS, idempotency="request_id")
     assert stored(url) == played.expected

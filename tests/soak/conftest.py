@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from testing.service import write_memory
+from tests.mlserver.core2 import KINDS as KINDS_OF_MLSERVER
 from tests.soak.checker import WINDOW
 from tests.soak.databases import KINDS, KINDS_WITH_A_SERVER
 from tests.soak.load import MEMORY
@@ -18,6 +19,12 @@ NEEDED = {
     "test_controls.py": KINDS_WITH_A_SERVER,
 }
 collect_ignore = [module for module, kinds in NEEDED.items() if not kinds]
+
+
+@pytest.fixture(scope="session", params=KINDS_OF_MLSERVER)
+def database_kind(request: pytest.FixtureRequest) -> str:
+    kind: str = request.param
+    return kind
 
 
 @pytest.fixture(scope="session")

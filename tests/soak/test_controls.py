@@ -16,6 +16,8 @@ FORGETFUL = {
 }
 KILLS = 3
 
+pytestmark = pytest.mark.soak
+
 
 @pytest.mark.parametrize("kind", KINDS_WITH_A_SERVER)
 def test_what_a_forgetful_database_loses_when_it_is_killed_is_found(kind, folder):

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import pytest
 
+from tests.length import times
 from tests.soak.databases import KINDS_WITH_A_SERVER, SERVERS, kill, made_on, restart, serving
 from tests.soak.load import UNAVAILABLE, Load
 from tests.soak.outages import assert_all_kept, outages
 
-KILLS = 30
-RESTARTS = 6
+pytestmark = pytest.mark.soak
+
+KILLS = times(3, soak=30)
+RESTARTS = times(2, soak=6)
 SECONDS_BETWEEN_RESTARTS = 2
 
 
 @pytest.mark.parametrize("kind", KINDS_WITH_A_SERVER)
-def test_a_database_that_is_killed_30_times_keeps_every_acknowledged_message(kind, folder):
+def test_a_database_that_is_killed_again_and_again_keeps_every_acknowledged_message(kind, folder):
     with SERVERS[kind]() as server:
         url = made_on(server)
         with serving(url, folder) as service:

@@ -1,4 +1,4 @@
-"""kill -9 of the server and of a worker, 30 times each, under load.
+"""kill -9 of the server and of a worker, again and again, under load.
 
 Every acknowledged message is there exactly once and in order, and each reply was a piece
 of the history. A kill leaves what the system has in memory as it is: this shows what a
@@ -14,16 +14,19 @@ import psutil
 import pytest
 
 from testing.service import Service
+from tests.length import times
 from tests.soak.databases import KINDS, database, serving
 from tests.soak.load import CUT, REFUSED, Load
 from tests.soak.outages import assert_all_kept, outages
 
-KILLS = 30
+pytestmark = pytest.mark.soak
+
+KILLS = times(3, soak=30)
 WORKER_SECONDS = 30
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_server_that_is_killed_30_times_keeps_every_acknowledged_message(kind, folder, tmp_path):
+def test_a_server_that_is_killed_again_and_again_keeps_what_it_acknowledged(kind, folder, tmp_path):
     with database(kind, tmp_path) as url, serving(url, folder) as service:
         with Load(service.url) as load:
             kills = outages(load, KILLS, lambda: kill_the_server(service))
@@ -31,7 +34,7 @@ def test_a_server_that_is_killed_30_times_keeps_every_acknowledged_message(kind,
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_worker_that_is_killed_30_times_keeps_every_acknowledged_message(kind, folder, tmp_path):
+def test_a_worker_that_is_killed_again_and_again_keeps_what_it_acknowledged(kind, folder, tmp_path):
     with database(kind, tmp_path) as url, serving(url, folder) as service:
         with Load(service.url) as load:
             kills = outages(load, KILLS, lambda: kill_a_worker(service))

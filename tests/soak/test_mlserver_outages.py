@@ -28,6 +28,7 @@ from convstore.database.url import database_alias
 from testing.bodies import new_id, said
 from testing.postgres import is_alive
 from testing.processes import ROOT
+from tests.length import times
 from tests.mlserver.core2 import (
     KINDS,
     Core2Server,
@@ -49,12 +50,12 @@ from tests.soak.mlserver_load import (
 )
 from tests.soak.outages import assert_all_kept, checked, outages
 
-pytestmark = pytest.mark.needs("mlserver")
+pytestmark = [pytest.mark.needs("mlserver"), pytest.mark.soak]
 
 KINDS_WITH_A_SERVER = [kind for kind in KINDS if kind in SERVERS]
-KILLS = 3
-RESTARTS = 3
-WORKER_KILLS = 2
+KILLS = times(2, soak=3)
+RESTARTS = times(1, soak=3)
+WORKER_KILLS = times(1, soak=2)
 SECONDS_WITHOUT_A_WORKER = 1
 SECONDS_BETWEEN_RESTARTS = 1
 SECONDS = 30

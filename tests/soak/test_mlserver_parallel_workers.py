@@ -15,7 +15,7 @@ from testing.mlserver import MLServer
 from testing.service import write_memories
 from tests.doors import MLSERVER_DOORS, Door, opened
 
-pytestmark = pytest.mark.needs("mlserver")
+pytestmark = [pytest.mark.needs("mlserver"), pytest.mark.soak]
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ import requests
 from sqlalchemy.engine import make_url
 
 from testing.bodies import new_id
+from tests.length import times
 from tests.mlserver.core2 import Core2Server, memory, request, saying, tensors_of
 from tests.soak.checker import WINDOW
 from tests.soak.databases import stored
@@ -26,10 +27,10 @@ from tests.soak.load import Load
 from tests.soak.mlserver_load import NOT_LOADED_YET, UNKNOWN_MODEL, BothDoors
 from tests.soak.outages import checked
 
-pytestmark = pytest.mark.needs("mlserver")
+pytestmark = [pytest.mark.needs("mlserver"), pytest.mark.soak]
 
-RELOADS = 30
-UNLOADS = 6
+RELOADS = times(5, soak=30)
+UNLOADS = times(2, soak=6)
 THREADS = 4
 POOL = {"connection_options": {"pool_size": 2, "max_overflow": 0}}
 SECONDS = 10
