@@ -12,9 +12,8 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Self, TextIO
+from typing import Self
 
 import psutil
 import requests
@@ -52,18 +51,16 @@ def free_port() -> int:
     HELD.mkdir(exist_ok=True)
     while True:
         port = secrets.choice(PORTS)
-        with ExitStack() as given_up:
-            file = given_up.enter_context((HELD / str(port)).open("w"))
-            with suppress(OSError), socket.socket() as probe:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock = os.open(HELD / str(port), os.O_CREAT | os.O_WRONLY)  # open until the process ends
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(("127.0.0.1", port))
-                _held.append(file)
-                given_up.pop_all()
-                return port
-
-
-_held: list[TextIO] = []
+        except OSError:
+            os.close(lock)
+        else:
+            return port
 
 
 def in_group(pid: int, group: int) -> bool:
