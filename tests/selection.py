@@ -20,7 +20,10 @@ from tests.machine import DATABASES, FIRST_DATABASE, FIXTURES, is_allowed
 
 TESTS = Path(__file__).parent
 # The folders whose files take longest come first, for workers to end at the same time.
-ORDER = ("deploy", "soak", "browser", "mlserver", "acceptance", "contract", "store", "unit")
+ORDER = (
+    *("deploy", "package", "soak", "browser", "docs", "mlserver"),
+    *("acceptance", "contract", "store", "unit"),
+)
 SECOND_VERSIONS = ("postgresql-debian",)
 # What takes no time.
 LIBRARIES = ("unixodbc",)

@@ -9,7 +9,11 @@ import json
 import os
 import subprocess
 
+import pytest
+
 from testing.processes import ROOT
+
+pytestmark = pytest.mark.needs("mlserver")
 
 # Its last line is a JSON object: the status and the sentence of each class.
 PROGRAM = """

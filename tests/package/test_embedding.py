@@ -180,13 +180,14 @@ def test_on_the_sqlite_of_a_new_project(project):
     assert "two writers at once can fail with 'database is locked'" in warned
 
 
+@pytest.mark.needs("postgresql")
 def test_on_a_postgresql_of_djangos_own_backend(project, new_database):
     url = make_url(new_database("postgresql"))
     project.add(settings(OWN_POSTGRESQL.format(url=url)))
     assert "no issues" in checked(project, "PostgresBatch")
 
 
-@pytest.mark.mariadb
+@pytest.mark.needs("mariadb")
 def test_on_a_mariadb_of_djangos_own_backend(project, new_database, server):
     url = make_url(new_database("mariadb"))
     server("mariadb").execute(f"ALTER DATABASE {url.database} CHARACTER SET utf8mb4")
