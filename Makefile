@@ -1,12 +1,12 @@
-# serve, mlserver, wheel, image, test, lint, format, bench, bench-admin, replay, screenshots: each
-# sets up what it needs.
+# serve, mlserver, wheel, image, test, test-fast, soak, lint, format, bench, bench-admin, replay,
+# screenshots: each sets up what it needs.
 
 VENV = .venv
 IMAGE = convstore
 BIN = $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: serve mlserver wheel image test lint format bench bench-admin replay screenshots clean
+.PHONY: serve mlserver wheel image test test-fast soak lint format bench bench-admin replay screenshots clean
 
 serve: $(VENV)/runtime
 	@exec $(BIN)/python -m convstore serve
@@ -29,9 +29,21 @@ image:
 	@if docker info >/dev/null 2>&1; then docker build $(IMAGE_FLAGS) --tag $(IMAGE) .; \
 	else buildah build --format docker $(IMAGE_FLAGS) --tag $(IMAGE) .; fi
 
+# Two tests at once. A file is one worker's, and the slowest begin.
+PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+# All that this machine can run.
 test: $(VENV)/dev .venv-mlserver/installed .venv-clients/installed .venv-media/installed \
 		tests/browser/node_modules/installed
-	@$(BIN)/python -m pytest
+	@$(PYTEST)
+
+# What needs nothing but Python and SQLite: no MLServer, browser, other client, image or server.
+test-fast: $(VENV)/dev
+	@TEST_DATABASES=sqlite $(PYTEST) --fast
+
+# The long proofs at length: each is a short one in `make test`, or left out there.
+soak: $(VENV)/dev .venv-mlserver/installed .venv-clients/installed .venv-media/installed
+	@SOAK=1 $(BIN)/python -m pytest
 
 lint: $(VENV)/dev
 	$(BIN)/ruff format --check .

@@ -36,7 +36,7 @@ from convstore.exchange.shared_sql import ADD, LOCK, READ, READ_OWN, SharedSql  
 from convstore.exchange.statements import ConversationRef, NewMessage  # noqa: E402
 from convstore.messages import Message, Part  # noqa: E402
 from convstore.store import ConversationStore, conversation_key  # noqa: E402
-from tests.postgres import Postgres  # noqa: E402
+from testing.postgres import Postgres  # noqa: E402
 
 SHORT, LONG = 100, 1_000_000
 WINDOW = 50

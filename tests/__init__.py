@@ -1,9 +1,5 @@
-"""The tests. The first to be imported, before gRPC."""
+"""The tests, by what they need: `unit` nothing, `store` databases, all others a running service."""
 
 from __future__ import annotations
 
-import os
-
-# The process that starts servers is a client of gRPC too, whose handlers of a fork may end the
-# child before it has become a server.
-os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+import testing  # noqa: F401 - what it sets must be set before gRPC is imported

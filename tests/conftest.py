@@ -1,21 +1,18 @@
 """Real databases and real server processes for the tests.
 
-TEST_DATABASES, a list apart by commas, says which databases every store and contract test
-runs on: names out of SERVERS, started here, `sqlite`, or the URL of a server, in which a
-database is made for the run. By default it is all that this machine has. The end of the
-run says which were exercised, and what would bring the others.
+TEST_DATABASES, comma-separated, says which databases the tests run on: `sqlite`, names out
+of STARTS, which are started here, or the URL of a server, in which a database is made for
+the run. By default it is all that this machine has. The end of the run says which were
+exercised, what was left out, and what would bring it.
 """
 
 from __future__ import annotations
 
-import os
-import re
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from importlib import import_module
 from pathlib import Path
-from shutil import which
 from typing import Any
 
 import pytest
@@ -29,70 +26,67 @@ from convstore.exchange.portable_orm import PortableOrm
 from convstore.exchange.variants import statements_for
 from convstore.models import Conversation, Message
 from convstore.store import ConversationStore
-from tests.deploy.containers import can_be_started
+from testing.mariadb import MariaDb
+from testing.mlserver import MLServer
+from testing.postgres import Postgres, debians
+from testing.service import Service, write_memories
 from tests.doors import DOORS, Door, opened
-from tests.mariadb import MariaDb, mariadbd
-from tests.mlserver import MLServer
-from tests.postgres import Postgres, debians
-from tests.service import Service, write_memories
+from tests.machine import DATABASES, NEEDS, is_here
+from tests.selection import select
 
 Server = Postgres | MariaDb
-SERVERS: dict[str, Callable[[], Server]] = {
+STARTS: dict[str, Callable[[], Server]] = {
     "postgresql": Postgres,
     "postgresql-debian": lambda: Postgres(programs=debians()),
     # A message of 20 MB does not fit into the packets of MariaDB's default.
     "mariadb": lambda: MariaDb("max-allowed-packet=256M"),
 }
 
-
-def loads(module: str) -> bool:
-    try:
-        import_module(module)
-    except ImportError:
-        return False
-    return True
-
-
-# What a machine may lack, and the package of Debian's that brings it.
-MISSING = {
-    name: package
-    for name, package, found in (
-        ("postgresql-debian", "postgresql", debians()),
-        ("mariadb", "mariadb-server", mariadbd()),
-        ("SQL Server's driver", "unixodbc", loads("pyodbc")),
-        ("buildah", "buildah", which("buildah")),
-        ("debootstrap", "debootstrap", which("debootstrap")),
-        ("chromium", "chromium", which("chromium")),
-        ("npm", "npm", which("npm")),
-    )
-    if not found
-}
-HAVE = [name for name in ("sqlite", *SERVERS) if name not in MISSING]
-DATABASES = os.environ.get("TEST_DATABASES", ",".join(HAVE)).split(",")
-
 exercised: dict[str, str] = {}
+left_out: Counter[str] = Counter()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fast", action="store_true", help="only tests that need nothing but Python and SQLite"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What this machine cannot run is left out, and the end of the run says so."""
-    left_out = [item for item in items if needs_more(item)]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+    selected, missing = select(items, fast=config.getoption("fast"))
+    chosen = set(selected)
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = selected
+    left_out.update(missing)
 
 
-def needs_more(item: pytest.Item) -> bool:
-    if item.get_closest_marker("image"):
-        return bool({"buildah", "debootstrap"} & MISSING.keys()) or not can_be_started()
-    if item.get_closest_marker("browser"):
-        return bool({"chromium", "npm"} & MISSING.keys())
-    if "mariadb" in MISSING and "mariadb" not in DATABASES and item.get_closest_marker("mariadb"):
-        return True
-    if "SQL Server's driver" not in MISSING:
-        return False
-    parameters = getattr(item, "callspec", None)
-    about = f"{item.nodeid} {parameters and parameters.params}"
-    return re.search("mssql|sql_server|SQL Server|FreeTDS", about) is not None
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """One of pytest-xdist's workers tells what it did to the process that will print it."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput |= {"exercised": exercised, "left_out": dict(left_out)}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    told = getattr(node, "workeroutput", {})
+    exercised.update(told.get("exercised", {}))
+    left_out.update(Counter(told.get("left_out", {})) - left_out)  # each collects the same
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    named = ", ".join(f"{name} {version}" for name, version in sorted(exercised.items()))
+    terminalreporter.write_line(f"databases exercised: {named or 'none'}")
+    if config.getoption("fast"):
+        terminalreporter.write_line("left out: all that needs more than Python and SQLite")
+        return
+    for need, count in left_out.most_common():
+        terminalreporter.write_line(f"left out: {count} tests that need {described(need)}")
+
+
+def described(need: str) -> str:
+    if is_here(need):
+        return f"{need}, which TEST_DATABASES does not name"
+    return f"{need}, which this machine lacks: {NEEDS[need].brought_by}"
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +97,7 @@ def server() -> Iterator[Callable[[str], Server]]:
 
         def named(name: str) -> Server:
             if name not in running:
-                running[name] = SERVERS[name]()
+                running[name] = STARTS[name]()
                 servers.enter_context(running[name])
             return running[name]
 
@@ -204,7 +198,7 @@ def service(
     new_database: Callable[[str], str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Service]:
-    """gunicorn on each database, with the memories of `tests.service.MEMORIES`."""
+    """gunicorn on each database, with the memories of `testing.service.MEMORIES`."""
     folder = tmp_path_factory.mktemp("service")
     write_memories(folder / "models")
     url = new_database(database_kind)
@@ -226,16 +220,6 @@ def mlserver(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def door(request: pytest.FixtureRequest, service: Service) -> Door:
     """A way in to every memory; the tests of the contract go through each."""
     return opened(request.param, service, lambda: request.getfixturevalue("mlserver"))
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    named = ", ".join(f"{name} {version}" for name, version in sorted(exercised.items()))
-    terminalreporter.write_line(f"databases exercised: {named or 'none'}")
-    if MISSING:
-        terminalreporter.write_line(
-            f"not exercised, since this machine lacks them: {', '.join(MISSING)}. As root:"
-            f" apt-get install {' '.join(MISSING.values())}"
-        )
 
 
 @pytest.fixture(scope="session")

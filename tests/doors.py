@@ -19,9 +19,9 @@ from tritonclient.grpc import service_pb2 as pb
 
 from convstore.database.url import database_alias
 from convstore.models import Conversation, Message
-from tests.bodies import flat, packed, unpacked
-from tests.mlserver import MLServer
-from tests.service import Process
+from testing.bodies import flat, packed, unpacked
+from testing.mlserver import MLServer
+from testing.processes import Process
 
 JSON_DOORS = ("http", "rest")
 GRPC_DOORS = ("grpc", "grpc-raw")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.bodies import said, several, tensor
+from testing.bodies import said, several, tensor
 
 # In each malformed request; never in the sentence that refuses it.
 PRIVATE = "the kestrel flies at dawn"

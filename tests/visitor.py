@@ -12,8 +12,8 @@ from typing import Any
 import requests
 
 from convstore.store import conversation_key
-from tests.bodies import new_id
-from tests.service import Process
+from testing.bodies import new_id
+from testing.processes import Process
 
 PASSWORD = "correct horse battery"
 CONVERSATIONS = "/admin/convstore/conversation/"

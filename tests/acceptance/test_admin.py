@@ -10,9 +10,9 @@ import pytest
 import requests
 
 from convstore.store import conversation_key
-from tests.bodies import new_id, recall, said, several
+from testing.bodies import new_id, recall, said, several
+from testing.service import Service
 from tests.doors import Door, HttpDoor
-from tests.service import Service
 from tests.visitor import CONVERSATIONS, PASSWORD, Visitor, first_user, ids, shown, transcript
 
 
@@ -42,7 +42,11 @@ def admin(visitor: Visitor, superuser: str) -> Visitor:
 # --- Signing in --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["", "search/", "delete/", f"{new_id()}/", f"{new_id()}/1/1/"])
+PATHS = ["", "search/", "delete/", f"{new_id()}/", f"{new_id()}/1/1/"]
+PATH_IDS = ["list", "search", "delete", "conversation", "part"]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=PATH_IDS)
 def test_nobody_reads_without_signing_in(visitor, path):
     page = visitor.session.get(f"{visitor.service.url}{CONVERSATIONS}{path}", timeout=10)
     assert "/admin/login/" in page.url

@@ -10,10 +10,10 @@ import pytest
 import requests
 
 from convstore.store import conversation_key
-from tests.bodies import new_id, recall, said
-from tests.conftest import DATABASES
+from testing.bodies import new_id, recall, said
+from testing.service import Service, write_memory
 from tests.doors import HttpDoor
-from tests.service import Service, write_memory
+from tests.machine import DATABASES
 from tests.visitor import CONVERSATIONS, PASSWORD, Visitor, first_user, ids, shown, transcript
 
 

@@ -15,8 +15,11 @@ from typing import Any
 import pytest
 import requests
 
-from tests.bodies import document, new_id, recall, said, tensor
-from tests.service import ROOT, Service
+from testing.bodies import document, new_id, recall, said, tensor
+from testing.processes import ROOT
+from testing.service import Service
+
+pytestmark = pytest.mark.one_database
 
 CLIENTS = ROOT / ".venv-clients" / "bin"
 MLSERVER = ROOT / ".venv-mlserver" / "bin" / "mlserver"
@@ -52,12 +55,14 @@ def assert_stored_and_read(memory_id: str, replies: list[dict[str, Any]]) -> Non
 # --- Python packages ---------------------------------------------------------------------
 
 
+@pytest.mark.needs("clients")
 def test_tritonclient_in_binary_and_in_json_with_each_compression(service):
     script = SCRIPTS / "triton.py"
     output = run(CLIENTS / "python", script, service.url, "memory")
     assert output == "tritonclient: 27 conversations\n"
 
 
+@pytest.mark.needs("clients")
 def test_kserve_in_binary_and_in_json(service):
     script = SCRIPTS / "kserve_client.py"
     output = run(CLIENTS / "python", script, service.url, "memory")
@@ -78,6 +83,7 @@ def mlserver_infer(
     return [json.loads(line) for line in received.read_bytes().splitlines()]
 
 
+@pytest.mark.needs("mlserver")
 @pytest.mark.parametrize("options", [(), ("--binary-data",)], ids=["JSON", "binary"])
 def test_mlserver_infer(service, tmp_path, options):
     """It takes a tensor for what its shape says, so here the shape is true."""
@@ -93,6 +99,7 @@ def test_mlserver_infer(service, tmp_path, options):
     assert_stored_and_read(memory_id, replies)
 
 
+@pytest.mark.needs("mlserver")
 def test_mlserver_infer_in_batches_is_refused_and_mixes_no_conversations(service, tmp_path):
     ids = [new_id(), new_id(), new_id()]
     asked = [said(memory_id, "Hi") for memory_id in ids]

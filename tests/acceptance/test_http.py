@@ -22,8 +22,10 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.bodies import new_id, recall, said
-from tests.service import MEMORIES, Service
+from testing.bodies import new_id, recall, said
+from testing.service import MEMORIES, Service
+
+pytestmark = pytest.mark.one_database
 
 INFER = "/v2/models/memory/infer"
 LIMIT = 1_000_000

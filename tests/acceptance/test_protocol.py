@@ -22,8 +22,11 @@ from jsonschema.validators import extend
 from referencing import Registry
 from referencing.jsonschema import DRAFT4
 
-from tests.bodies import document, new_id, recall, said, tensor
-from tests.service import MEMORIES, ROOT
+from testing.bodies import document, new_id, recall, said, tensor
+from testing.processes import ROOT
+from testing.service import MEMORIES
+
+pytestmark = [pytest.mark.one_database, pytest.mark.needs("mlserver")]
 
 SEED = runpy.run_path(str(Path(__file__).parent / "seed" / "functions.txt"))
 SCHEMAS = ".venv-mlserver/lib/python3*/site-packages/mlserver/rest/openapi"

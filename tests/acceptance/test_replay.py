@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
-from benchmarks.replay import Client, RequestFailed, chitchat, differences, replay
+from testing.replay import Client, RequestFailed, chitchat, differences, replay
 from tests.doors import JSON_DOORS, Door, at
+from tests.length import times
 
-CONVERSATIONS = 200
+pytestmark = pytest.mark.one_database
+
+CONVERSATIONS = times(40, soak=200)
 
 
 class DoorClient(Client):
@@ -30,11 +33,13 @@ class DoorClient(Client):
         return reply.history
 
 
+@pytest.mark.soak
 @at(*JSON_DOORS)
 def test_real_conversations_come_back_as_they_were_sent(door):
     assert_exact(door.service.url)
 
 
+@pytest.mark.soak
 @at("grpc")
 def test_real_conversations_come_back_as_they_were_sent_in_grpc(door):
     assert_exact("", connect=lambda _, memory: DoorClient(door, memory))
@@ -46,7 +51,7 @@ def assert_exact(url: str, **how: Any) -> None:
     summary = replay(url, "memory", conversations, **how)
     assert summary.exact, str(summary)
     assert summary.conversations == CONVERSATIONS
-    assert summary.messages == sum(map(len, conversations)) > 5000
+    assert summary.messages == sum(map(len, conversations)) > 25 * CONVERSATIONS
 
 
 def test_all_of_the_conversations_are_there():

@@ -23,8 +23,10 @@ import pytest
 import requests
 from sqlalchemy.engine import make_url
 
-from tests.mlserver import MLServer
-from tests.service import ROOT, SHIPPED_MODELS, Process, Service, checkout
+from testing.mlserver import MLServer
+from testing.postgres import Postgres
+from testing.processes import ROOT, SHIPPED_MODELS, Process, checkout
+from testing.service import Service
 
 SEED = Path(__file__).parent / "seed"
 FUNCTIONS = runpy.run_path(str(SEED / "functions.txt"))
@@ -110,10 +112,11 @@ def mlserver(folder: Path, **environment: str) -> MLServer:
     return MLServer(folder, models if models.exists() else SHIPPED_MODELS, None, **environment)
 
 
-both = pytest.mark.parametrize("started", [serve, mlserver])
+BOTH = [serve, pytest.param(mlserver, marks=pytest.mark.needs("mlserver"))]
+both = pytest.mark.parametrize("started", BOTH)
 
 
-@pytest.fixture(scope="module", params=[serve, mlserver])
+@pytest.fixture(scope="module", params=BOTH)
 def shipped(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Process]:
@@ -122,9 +125,10 @@ def shipped(
         yield service
 
 
-@pytest.fixture(scope="module", params=[serve, mlserver])
+@pytest.fixture(scope="module", params=BOTH)
 def edited(
     request: pytest.FixtureRequest,
+    postgresql: Postgres,
     new_database: Callable[[str], str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Process]:

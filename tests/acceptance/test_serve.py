@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.service import Service, checkout, free_port, write_memory
+from testing.processes import checkout, free_port
+from testing.service import Service, write_memory
 
 SECONDS_OF_A_SECOND_START = 5
 

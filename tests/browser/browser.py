@@ -30,7 +30,7 @@ from playwright.sync_api import (
     expect,
 )
 
-from tests.service import Service
+from testing.service import Service
 
 ARGUMENTS = [
     "--no-sandbox",

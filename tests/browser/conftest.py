@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.bodies import new_id
+from testing.bodies import new_id
+from testing.service import Service
 from tests.browser.browser import (
     LIGHT,
     PASSWORD,
@@ -21,7 +22,6 @@ from tests.browser.browser import (
     watching,
 )
 from tests.browser.conversations import write_memories_to_inspect
-from tests.service import Service
 
 
 @pytest.fixture(scope="session")

@@ -17,10 +17,11 @@ from convstore.database.url import database_alias
 from convstore.messages import Message, Part
 from convstore.models import Conversation
 from convstore.store import conversation_key
-from tests.bodies import document, new_id, several, tensor
+from testing.bodies import document, new_id, several, tensor
+from testing.processes import SHIPPED_MODELS
+from testing.service import TOOLS, Service, write_memory
 from tests.browser.media import media
 from tests.doors import HttpDoor
-from tests.service import SHIPPED_MODELS, TOOLS, Service, write_memory
 
 # The memories of the service that is inspected: the one that is shipped, one that keeps calls
 # of tools in the same database, and one with a database of its own.

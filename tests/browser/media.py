@@ -6,7 +6,7 @@ where they come from.
 
 from __future__ import annotations
 
-from tests.service import ROOT
+from testing.processes import ROOT
 
 FOLDER = ROOT / ".venv-media"
 

@@ -21,7 +21,8 @@ import django
 from django.conf import settings
 from playwright.sync_api import Page, sync_playwright
 
-from tests.service import ROOT, TOOLS, Service, write_memory
+from testing.processes import ROOT
+from testing.service import TOOLS, Service, write_memory
 
 if not settings.configured:
     import os

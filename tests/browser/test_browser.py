@@ -12,7 +12,7 @@ from convstore.database.url import database_alias
 from tests.browser.browser import DARK, DARK_PHONE, LIGHT, PHONE, serious_faults, watching
 from tests.browser.media import WAV, media
 
-pytestmark = pytest.mark.browser
+pytestmark = pytest.mark.needs("chromium", "axe", "media")
 
 ADDRESS = "http://page.test/"
 STRICT = "default-src 'none'"

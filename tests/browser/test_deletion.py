@@ -6,7 +6,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from convstore.messages import Message
-from tests.bodies import recall
+from testing.bodies import recall
+from testing.service import Service
 from tests.browser.browser import (
     DARK,
     DARK_PHONE,
@@ -26,9 +27,8 @@ from tests.browser.conversations import (
     transcript_of,
 )
 from tests.doors import HttpDoor
-from tests.service import Service
 
-pytestmark = pytest.mark.browser
+pytestmark = pytest.mark.needs("chromium", "axe", "media")
 LOOKS = pytest.mark.parametrize("look", [LIGHT, DARK, PHONE, DARK_PHONE], ids=str)
 
 REASON = "asked for by its author, ticket 17"

@@ -18,7 +18,8 @@ from playwright.sync_api import Page, Request, expect
 
 from convstore.archive.history import MessageRow
 from convstore.models import Conversation
-from tests.bodies import recall
+from testing.bodies import recall
+from testing.service import Service
 from tests.browser.browser import DARK_PHONE, LIGHT, serious_faults
 from tests.browser.conversations import (
     ELSEWHERE,
@@ -34,9 +35,8 @@ from tests.browser.conversations import (
     with_tools,
 )
 from tests.doors import HttpDoor
-from tests.service import Service
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.needs("chromium", "axe", "media"), pytest.mark.timeout(90)]
 
 REASON = "A user's wish, ticket 4711"
 MANY = 12_000

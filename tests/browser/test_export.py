@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.bodies import new_id
+from testing.bodies import new_id
+from testing.service import Service
 from tests.browser.browser import DARK, LIGHT, PHONE, Watched, serious_faults
 from tests.browser.conversations import (
     ELSEWHERE,
@@ -34,9 +35,8 @@ from tests.browser.conversations import (
     with_tools,
 )
 from tests.browser.media import media
-from tests.service import Service
 
-pytestmark = pytest.mark.browser
+pytestmark = pytest.mark.needs("chromium", "axe", "media")
 
 STORED, OPENAI, AS_MARKDOWN = "as stored (JSONL)", "OpenAI chat (JSONL)", "Markdown"
 EXTENSIONS = {STORED: "jsonl", OPENAI: "jsonl", AS_MARKDOWN: "md"}

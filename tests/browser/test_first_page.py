@@ -11,7 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from convstore.models import Conversation
-from tests.bodies import new_id
+from testing.bodies import new_id
+from testing.service import NOWHERE, Service, write_memory
 from tests.browser.browser import (
     DARK,
     DARK_PHONE,
@@ -36,9 +37,8 @@ from tests.browser.conversations import (
     small,
     write_memories_to_inspect,
 )
-from tests.service import NOWHERE, Service, write_memory
 
-pytestmark = pytest.mark.browser
+pytestmark = pytest.mark.needs("chromium", "axe", "media")
 LOOKS = pytest.mark.parametrize("look", [LIGHT, DARK, PHONE, DARK_PHONE], ids=str)
 
 # A memory of each database that can be asked, and the file that this is.

@@ -26,12 +26,13 @@ from convstore.models import Conversation
 from inspection import export
 from inspection.markdown import LONGEST, as_html
 from inspection.transcript import shown_messages
+from testing.service import Service
 from tests.browser import hostile
 from tests.browser.browser import LIGHT, PHONE, Watched, make_user, sign_in, watching
 from tests.browser.conversations import Talk, database_of, say, text, write_memories_to_inspect
-from tests.service import Service
+from tests.length import times
 
-pytestmark = pytest.mark.browser
+pytestmark = pytest.mark.needs("chromium", "axe", "media")
 
 PASSWORD = "correct horse battery"
 ADMIN = "/admin/convstore/conversation/"
@@ -423,7 +424,7 @@ TEXTS = st.lists(LINES, max_size=8).map("\n".join) | st.lists(
 # The most permissive reader of Markdown: HTML passes, and so does every scheme.
 READER = MarkdownIt("commonmark", {"html": True})
 READER.validateLink = lambda url: True  # type: ignore[method-assign]
-many = settings(max_examples=1_500, deadline=None)
+many = settings(max_examples=times(100, soak=1_500), deadline=None)
 
 
 def exported(memory_id: str, *messages: Message) -> str:

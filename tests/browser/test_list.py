@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from convstore.models import Conversation
-from tests.bodies import new_id
+from testing.bodies import new_id
+from testing.service import Service
 from tests.browser.browser import (
     DARK,
     DARK_PHONE,
@@ -31,9 +32,8 @@ from tests.browser.conversations import (
     small,
     text,
 )
-from tests.service import Service
 
-pytestmark = pytest.mark.browser
+pytestmark = pytest.mark.needs("chromium", "axe", "media")
 LOOKS = pytest.mark.parametrize("look", [LIGHT, DARK, PHONE, DARK_PHONE], ids=str)
 
 PAGE = 50

@@ -16,6 +16,7 @@ BEGINNINGS = {
 }
 
 
+@pytest.mark.needs("media")
 @pytest.mark.parametrize(
     ("name", "beginning"), [(name, key) for key, names in BEGINNINGS.items() for name in names]
 )

@@ -22,6 +22,7 @@ from django.urls import URLPattern, URLResolver
 from playwright.sync_api import Browser, expect
 
 from inspection.models import AuditEntry
+from testing.service import Service
 from tests.browser.browser import (
     LIGHT,
     Watched,
@@ -38,9 +39,8 @@ from tests.browser.conversations import (
     text,
     write_memories_to_inspect,
 )
-from tests.service import Service
 
-pytestmark = pytest.mark.browser
+pytestmark = pytest.mark.needs("chromium", "axe", "media")
 
 PASSWORD = "correct horse battery"
 LIST, READ, DELETE, LOG = (

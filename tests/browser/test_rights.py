@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.bodies import new_id, recall
+from testing.bodies import new_id, recall
+from testing.service import Service
 from tests.browser.browser import (
     LIGHT,
     PASSWORD,
@@ -22,9 +23,8 @@ from tests.browser.browser import (
 )
 from tests.browser.conversations import WITH_TOOLS, Talk, list_of, say, text, transcript_of
 from tests.doors import HttpDoor
-from tests.service import Service
 
-pytestmark = pytest.mark.browser
+pytestmark = pytest.mark.needs("chromium", "axe", "media")
 
 LIST, READ, DELETE, LOG = (
     "convstore.view_conversation",

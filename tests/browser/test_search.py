@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.bodies import new_id
+from testing.bodies import new_id
+from testing.service import Service
 from tests.browser.browser import (
     DARK,
     DARK_PHONE,
@@ -32,9 +33,8 @@ from tests.browser.conversations import (
     transcript_of,
     with_tools,
 )
-from tests.service import Service
 
-pytestmark = pytest.mark.browser
+pytestmark = pytest.mark.needs("chromium", "axe", "media")
 LOOKS = pytest.mark.parametrize("look", [LIGHT, DARK, PHONE, DARK_PHONE], ids=str)
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)

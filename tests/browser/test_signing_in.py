@@ -7,10 +7,10 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.bodies import new_id
+from testing.bodies import new_id
 from tests.browser.browser import DARK, LIGHT, PHONE, make_user, serious_faults, sign_in
 
-pytestmark = pytest.mark.browser
+pytestmark = pytest.mark.needs("chromium", "axe", "media")
 
 PASSWORD = "correct horse battery"
 

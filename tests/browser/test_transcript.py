@@ -12,7 +12,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from convstore.messages import Message, Part
-from tests.bodies import new_id
+from testing.bodies import new_id
+from testing.service import Service
 from tests.browser.browser import DARK, DARK_PHONE, LIGHT, PHONE, follow, press, serious_faults
 from tests.browser.conversations import (
     CHINESE,
@@ -34,9 +35,8 @@ from tests.browser.conversations import (
     with_texts,
     with_tools,
 )
-from tests.service import Service
 
-pytestmark = pytest.mark.browser
+pytestmark = pytest.mark.needs("chromium", "axe", "media")
 LOOKS = pytest.mark.parametrize("look", [LIGHT, DARK, PHONE, DARK_PHONE], ids=str)
 SIZES = pytest.mark.parametrize("look", [LIGHT, DARK_PHONE], ids=str)
 

@@ -20,8 +20,8 @@ from typing import Any, Self
 
 import requests
 
+from testing.processes import START_SECONDS, free_port
 from tests.deploy.base_image import output
-from tests.service import START_SECONDS, free_port
 
 # $1 is the root; /tmp, /proc and /dev are the container's own.
 MOUNTS = """

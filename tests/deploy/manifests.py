@@ -14,7 +14,7 @@ import jsonschema
 import kubernetes_validate  # type: ignore[import-untyped]
 import yaml
 
-from tests.service import ROOT
+from testing.processes import ROOT
 
 Document = dict[str, Any]
 KUBERNETES = "1.37"

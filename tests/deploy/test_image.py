@@ -19,6 +19,7 @@ import pytest
 import requests
 from sqlalchemy.engine import make_url
 
+from testing.processes import ROOT, SHIPPED_MODELS
 from tests.acceptance.test_seed_document import (
     FIVE_MESSAGES,
     SYSTEM_FIRST,
@@ -35,9 +36,8 @@ from tests.acceptance.test_seed_document import (
 from tests.deploy import base_image
 from tests.deploy.containers import Container, Image, data_folder
 from tests.deploy.manifests import documents
-from tests.service import ROOT, SHIPPED_MODELS
 
-pytestmark = pytest.mark.image
+pytestmark = pytest.mark.needs("buildah", "debootstrap", "containers", "postgresql")
 
 # What follows the image's name at `docker run`.
 DOORS: dict[str, list[str]] = {"http": [], "mlserver": ["mlserver", "start", "/memories"]}

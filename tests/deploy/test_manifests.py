@@ -21,8 +21,8 @@ import convstore
 from convstore.database.url import database_settings
 from memory_api.memories import load_memories
 from memory_api.model_settings import memory_from_settings
+from testing.processes import ROOT
 from tests.deploy.manifests import JUDGES, documents, name, seldon, validate
-from tests.service import ROOT
 
 BIN = Path(sys.executable).parent
 SEED = Path(__file__).parent / "seed"

@@ -20,8 +20,8 @@ from typing import Self
 
 import requests
 
+from testing.processes import checkout, free_port
 from tests.docs.pages import ROOT, Block
-from tests.service import checkout, free_port
 
 SECONDS = 120
 SERVES = re.compile(r"(\w+=('[^']*'|\"[^\"]*\"|\S*) )*((make|convstore) serve|make mlserver)")

@@ -8,12 +8,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.conftest import DATABASES
+from testing.mariadb import MariaDb
+from testing.postgres import Postgres
 from tests.docs.openai_server import openai_server
 from tests.docs.pages import PAGES, ROOT, Block, blocks, name
 from tests.docs.session import Reader
-from tests.mariadb import MariaDb
-from tests.postgres import Postgres
 
 # What the reader of the quickstart types.
 TYPED = "I am Ada.\nWho am I?\n"
@@ -89,7 +88,6 @@ def test_the_chat_of_the_quickstart_remembers_also_when_it_is_started_again(
 # --- On servers --------------------------------------------------------------------------
 
 
-@pytest.mark.skipif("postgresql" not in DATABASES, reason="TEST_DATABASES has no postgresql")
 def test_the_examples_for_postgresql_run_and_move_what_was_stored(
     tmp_path: Path, postgresql: Postgres
 ) -> None:
@@ -119,8 +117,7 @@ def test_the_examples_for_postgresql_run_and_move_what_was_stored(
         postgresql.execute("DROP ROLE IF EXISTS convstore")
 
 
-@pytest.mark.mariadb
-@pytest.mark.skipif("mariadb" not in DATABASES, reason="TEST_DATABASES has no mariadb")
+@pytest.mark.needs("mariadb")
 def test_the_examples_for_mariadb_run(tmp_path: Path, server: Callable[[str], MariaDb]) -> None:
     mariadb = server("mariadb")
 

@@ -16,12 +16,15 @@ from typing import Any
 import pytest
 import requests
 
+from testing.processes import free_port
 from tests.docs.pages import ROOT, blocks
 from tests.docs.session import Reader
-from tests.service import free_port
+from tests.machine import SYSTEM_PATH
+
+pytestmark = pytest.mark.needs("nginx")
 
 PAGE = ROOT / "docs/howto/nginx-tls.md"
-NGINX = which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+NGINX = which("nginx", path=SYSTEM_PATH)
 SECONDS = 30
 MEMORY = {"inputs": [{"name": "memory_id", "shape": [1], "datatype": "BYTES", "data": ["a"]}]}
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from tests.service import ROOT, Process, checkout
+from testing.processes import ROOT, Process, checkout
 
 
 def completed(

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import make_url
 
+from testing.processes import ROOT
 from tests.package.installation import Installation, completed
-from tests.service import ROOT
 
 PAGE = (ROOT / "docs/howto/embed.md").read_text()
 BLOCKS = re.findall(r"^```python\n# (\S+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
@@ -180,13 +180,14 @@ def test_on_the_sqlite_of_a_new_project(project):
     assert "two writers at once can fail with 'database is locked'" in warned
 
 
+@pytest.mark.needs("postgresql")
 def test_on_a_postgresql_of_djangos_own_backend(project, new_database):
     url = make_url(new_database("postgresql"))
     project.add(settings(OWN_POSTGRESQL.format(url=url)))
     assert "no issues" in checked(project, "PostgresBatch")
 
 
-@pytest.mark.mariadb
+@pytest.mark.needs("mariadb")
 def test_on_a_mariadb_of_djangos_own_backend(project, new_database, server):
     url = make_url(new_database("mariadb"))
     server("mariadb").execute(f"ALTER DATABASE {url.database} CHARACTER SET utf8mb4")

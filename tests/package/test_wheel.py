@@ -16,6 +16,8 @@ import pytest
 import requests
 
 import convstore
+from testing.bodies import new_id
+from testing.processes import ROOT, free_port, in_group
 from tests.acceptance.test_seed_document import (
     FIVE_MESSAGES,
     endpoint,
@@ -23,9 +25,7 @@ from tests.acceptance.test_seed_document import (
     history,
     say,
 )
-from tests.bodies import new_id
 from tests.package.installation import Installation, Served, completed
-from tests.service import ROOT, free_port, in_group
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,54 @@
+"""The service as a process, started the way the README says, and the memories of the tests."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from testing.processes import Process
+
+TENSORS = ["role", "content", "type"]
+TOOLS = [*TENSORS, "tool_calls", "tool_call_id"]
+# Nothing listens there: port 1 is the lowest that there is.
+NOWHERE = "postgresql://nobody:secret@127.0.0.1:1/nothing"
+
+# name -> (version, config); without a URL a memory keeps to DATABASE_URL.
+MEMORIES: dict[str, tuple[str | None, dict[str, Any]]] = {
+    "memory": (None, {"window_size": 50, "tensor_names": TENSORS}),
+    "default": (None, {}),
+    "four": (None, {"window_size": 4}),
+    "two": (None, {"window_size": 2}),
+    "one": (None, {"window_size": 1}),
+    "tools": (None, {"window_size": 50, "tensor_names": [*TOOLS, "name"]}),
+    "contents": (None, {"tensor_names": ["content"]}),
+    "versioned": ("3", {}),
+    "once": (None, {"idempotency": "request_id"}),
+    "once_1": ("1", {"idempotency": "request_id"}),
+    "other": (None, {"idempotency": "request_id"}),
+    "down": (None, {"url": NOWHERE}),
+}
+
+
+def write_memories(folder: Path) -> None:
+    """A folder of model-settings.json files, one for each of MEMORIES."""
+    for name, (version, config) in MEMORIES.items():
+        write_memory(folder, name, {"database": "sql", "config": config}, version)
+
+
+def write_memory(
+    folder: Path, name: str, extra: dict[str, Any], version: str | None = None
+) -> None:
+    document = {
+        "name": name,
+        "implementation": "mlserver_memory.ConversationalMemory",
+        "parameters": {"version": version, "extra": extra},
+    }
+    (folder / name).mkdir(parents=True)
+    (folder / name / "model-settings.json").write_text(json.dumps(document))
+
+
+class Service(Process):
+    """The HTTP door: gunicorn, by `make serve`."""
+
+    target = "serve"

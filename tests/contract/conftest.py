@@ -1,0 +1,71 @@
+"""What the tests of the contract and of its refusals share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from django.db import connections
+
+from convstore.database.url import database_alias
+from testing.mlserver import MLServer
+from testing.processes import Process
+from testing.service import Service, write_memories
+from tests.doors import DOORS, Door, opened, stored
+from tests.refusals import MAX_BODY_BYTES, MAX_PARTS
+
+Rows = Callable[[], tuple[int, int]]
+
+
+@pytest.fixture
+def rows(service: Service) -> Iterator[Rows]:
+    """How many conversations and messages there are now."""
+    yield from counted(service)
+
+
+def counted(service: Process) -> Iterator[Rows]:
+    yield lambda: stored(service)
+    connections[database_alias(service.environment["DATABASE_URL"])].close()
+
+
+@pytest.fixture(scope="session")
+def limited(
+    database_kind: str,
+    new_database: Callable[[str], str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Service]:
+    """A service with low limits, and a database that nobody else uses."""
+    folder = tmp_path_factory.mktemp("limited")
+    write_memories(folder / "models")
+    environment = {
+        "DATABASE_URL": new_database(database_kind),
+        "MODELS_DIR": str(folder / "models"),
+        "MAX_BODY_BYTES": str(MAX_BODY_BYTES),
+        "MAX_PARTS": str(MAX_PARTS),
+        "DATABASE_TIMEOUT": "1",
+    }
+    with Service(folder, **environment) as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def limited_mlserver(
+    limited: Service, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MLServer]:
+    """MLServer with the same limits, over the same database."""
+    folder = tmp_path_factory.mktemp("limited_mlserver")
+    environment = dict(limited.environment)
+    models = environment.pop("MODELS_DIR")
+    with MLServer(folder, Path(models), None, **environment) as mlserver:
+        yield mlserver
+
+
+@pytest.fixture(params=DOORS)
+def limited_door(request: pytest.FixtureRequest, limited: Service) -> Door:
+    return opened(request.param, limited, lambda: request.getfixturevalue("limited_mlserver"))
+
+
+@pytest.fixture
+def limited_rows(limited: Service) -> Iterator[Rows]:
+    yield from counted(limited)

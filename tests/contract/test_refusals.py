@@ -1,0 +1,724 @@
+"""Requests that a memory refuses: with which status and sentence, and nothing written."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import grpc
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tritonclient.grpc import service_pb2 as pb
+
+from testing.bodies import document, new_id, packed, said, several, tensor
+from tests.doors import GRPC_DOORS, JSON_DOORS, MLSERVER_DOORS, HttpDoor, at, infer_request
+from tests.refusals import (
+    CALL,
+    MAX_BODY_BYTES,
+    MAX_PARTS,
+    PRIVATE,
+    also,
+    asking,
+    calling,
+    nested,
+    saying,
+    sentence,
+    two,
+    without,
+)
+
+pytestmark = pytest.mark.one_database
+
+# --- Malformed requests ------------------------------------------------------------------
+
+Cases = dict[str, Any]
+
+# What every protocol can say.
+ANYWHERE: Cases = {
+    # The document
+    "inputs empty": {"inputs": []},
+    # Tensors
+    "shape negative": saying(content={"shape": [-1]}),
+    "datatype FP32 for content": saying(content={"datatype": "FP32"}),
+    "datatype INT64 for role": saying(role={"datatype": "INT64"}),
+    "datatype BOOL for type": saying(type={"datatype": "BOOL"}),
+    "datatype UINT8 for memory_id": saying(memory_id={"datatype": "UINT8"}),
+    "datatype in small letters": saying(content={"datatype": "bytes"}),
+    "datatype empty": saying(content={"datatype": ""}),
+    "datatype long": saying(content={"datatype": "é😀" * 5_000}),
+    # Which tensors, and how long
+    "memory_id missing": saying(memory_id=None),
+    "memory_id twice": also(tensor("memory_id", ["malformed"])),
+    "memory_id without elements": saying(memory_id={"data": []}),
+    "memory_id of two elements": saying(memory_id={"data": ["malformed", "other"]}),
+    "memory_id the same twice": saying(memory_id={"data": ["malformed", "malformed"]}),
+    "memory_id empty": saying(memory_id={"data": [""]}),
+    "memory_id of 256 characters": saying(memory_id={"data": ["x" * 256]}),
+    "memory_id of 256 emoji": saying(memory_id={"data": ["😀" * 256]}),
+    "memory_id of a million characters": saying(memory_id={"data": ["x" * 1_000_000]}),
+    "memory_id with a NUL": saying(memory_id={"data": ["a\0b"]}),
+    "role missing": saying(role=None),
+    "role twice": also(tensor("role", ["user"])),
+    "role without elements": saying(role={"data": []}),
+    "content missing": saying(content=None),
+    "content twice": also(tensor("content", [PRIVATE])),
+    "content without elements": saying(content={"data": []}, type={"data": []}),
+    "content and type missing": saying(content=None, type=None),
+    "type alone": saying(role=None, content=None),
+    "type twice": also(tensor("type", ["text"])),
+    "type too short": saying(type={"data": ["text"]}),
+    "type too long": saying(type={"data": ["text"] * 3}),
+    "type without elements": saying(type={"data": []}),
+    # Several messages
+    "several: content too short": two(content=[[PRIVATE]]),
+    "several: content too long": two(content=[[PRIVATE], ["b"], ["c"]]),
+    "several: type too short": two(type=[["text"]]),
+    "several: content not JSON": two(content=[PRIVATE, ["b"]]),
+    "several: content cut off": two(content=[[PRIVATE], '["b"']),
+    "several: content a JSON string": two(content=[[PRIVATE], '"b"']),
+    "several: content a JSON object": two(content=[[PRIVATE], '{"text": "b"}']),
+    "several: content JSON null": two(content=[[PRIVATE], "null"]),
+    "several: content a list of numbers": two(content=[[PRIVATE], [1]]),
+    "several: content a list of nulls": two(content=[[PRIVATE], [None]]),
+    "several: content a list of lists": two(content=[[PRIVATE], [["b"]]]),
+    "several: content a list of objects": two(content=[[PRIVATE], [{"text": "b"}]]),
+    "several: content nested deeply": two(content=[[PRIVATE], "[" * 100_000]),
+    "several: content with a NaN": two(content=[[PRIVATE], "[NaN]"]),
+    "several: content a blank": two(content=[[PRIVATE], " "]),
+    "several: a message without content": two(content=[[PRIVATE], []]),
+    "several: a message with an empty list": two(content=[[PRIVATE], "[]"]),
+    "several: type not JSON": two(type=["text", "text"]),
+    "several: type a list of numbers": two(type=[["text"], [1]]),
+    "several: type of one message too long": two(type=[["text"], ["text", "text"]]),
+    "several: type of one message too short": two(
+        content=[[PRIVATE], ["b", "c"]], type=[["text"], ["text"]]
+    ),
+    "several: content missing": document(
+        tensor("memory_id", ["malformed"]), tensor("role", ["user", "user"])
+    ),
+    # Parameters
+    "window_size 0": asking(window_size=0),
+    "window_size -1": asking(window_size=-1),
+    "window_size a string": asking(window_size="5"),
+    "window_size an empty string": asking(window_size=""),
+    "window_size true": asking(window_size=True),
+    "window_size false": asking(window_size=False),
+    "window_size 2**31": asking(window_size=2**31),
+    "memory_parameters a number": asking(memory_parameters=5),
+    "memory_parameters wrong beside a window_size": asking(window_size=5, memory_parameters="5"),
+    "binary_data_output a string": asking(binary_data_output="true"),
+    "binary_data_output a number": asking(binary_data_output=1),
+    # Outputs
+    "an unknown output": also(outputs=[{"name": "history"}, {"name": "embedding"}]),
+    "an unknown output in other letters": also(outputs=[{"name": "History"}]),
+    "an unknown output with a long name": also(outputs=[{"name": "x" * 100_000}]),
+    "an unknown output named in emoji": also(outputs=[{"name": "😀" * 60}]),
+    "an unknown output with controls in its name": also(outputs=[{"name": "\x1b[2J\0\n" * 20}]),
+    "an output twice": also(outputs=[{"name": "history"}, {"name": "history"}]),
+    "an input asked for as an output": also(outputs=[{"name": "role"}]),
+    "binary_data a string": also(
+        outputs=[{"name": "history", "parameters": {"binary_data": "yes"}}]
+    ),
+}
+ANYWHERE_TOOLS: Cases = {
+    "tool_calls not JSON": calling(tool_calls=[CALL, PRIVATE]),
+    "tool_calls cut off": calling(tool_calls=[CALL, CALL[:-1]]),
+    "tool_calls a JSON number": calling(tool_calls=["7"]),
+    "tool_calls a JSON null": calling(tool_calls=["null"]),
+    "tool_calls a JSON string": calling(tool_calls=[json.dumps(CALL)]),
+    "tool_calls a JSON list": calling(tool_calls=[json.dumps([CALL])]),
+    "tool_calls with a NaN": calling(tool_calls=['{"temperature": NaN}']),
+    "tool_calls with a number too large": calling(tool_calls=['{"temperature": 1e999}']),
+    "tool_calls nested deeply": calling(tool_calls=[json.dumps({"a": nested(101, 1)})]),
+    "tool_calls nested very deeply": calling(tool_calls=['{"a":' * 200_000]),
+    "tool_calls of another datatype": also(tensor("tool_calls", [CALL], datatype="JSON")),
+    "tool_calls twice": also(tensor("tool_calls", [CALL]), tensor("tool_calls", [CALL])),
+    "tool_call_id of two elements": calling(tool_call_id=["call_1", "call_2"]),
+    "tool_calls alone": document(tensor("memory_id", ["malformed"]), tensor("tool_calls", [CALL])),
+    "several: tool_calls plain": two(tool_calls=[CALL, ""]),
+    "several: tool_calls too short": two(tool_calls=[""]),
+    "several: tool_calls a list of numbers": two(tool_calls=[[], [1]]),
+    "several: tool_calls a list of other JSON": two(tool_calls=[[], ["[]"]]),
+    "several: tool_calls a list of no JSON": two(tool_calls=[[], [PRIVATE]]),
+    "several: tool_call_id of two elements": two(tool_call_id=["", ["a", "b"]]),
+    "several: tool_call_id too long": two(tool_call_id=["", "", ""]),
+    "several: tool_call_id a list of numbers": two(tool_call_id=["", [1]]),
+    "several: name plain": two(name=["Ann", "Ben"]),
+    "several: name too short": two(name=[["Ann"]]),
+}
+# A tensor of numbers in spite of its datatype: not among what follows gRPC's message.
+NUMBERS: Cases = {
+    # Elements
+    "memory_id a number": saying(memory_id={"data": [1]}),
+    "a number in role": saying(role={"data": [7]}),
+}
+NUMBERS_TOOLS: Cases = {
+    "tool_call_id a number": calling(tool_call_id=[1]),
+    "name a number": calling(name=[1]),
+}
+# What only JSON can say.
+JSON_ALONE: Cases = {
+    # The document
+    "the document is null": None,
+    "the document is a boolean": True,
+    "the document is a number": 7,
+    "the document is a string": PRIVATE,
+    "the document is a list": [said("malformed", PRIVATE)],
+    "the document is empty": {},
+    "inputs missing": {"id": "1", "parameters": {}},
+    "inputs null": {"inputs": None},
+    "inputs an object": {"inputs": {"memory_id": ["malformed"]}},
+    "inputs a string": {"inputs": PRIVATE},
+    "inputs a number": {"inputs": 0},
+    "inputs nested": {"inputs": [said("malformed", PRIVATE)["inputs"]]},
+    "id a number": also(id=7),
+    "id a float": also(id=0.5),
+    "id a boolean": also(id=False),
+    "id a list": also(id=["a"]),
+    "id an object": also(id={}),
+    "parameters a list": also(parameters=[]),
+    "parameters a string": also(parameters=PRIVATE),
+    "parameters a number": also(parameters=0),
+    "parameters false": also(parameters=False),
+    # Tensors
+    "an input null": also(None),
+    "an input a string": also("memory_id"),
+    "an input a number": also(1),
+    "an input a list": also([]),
+    "an input empty": also({}),
+    "name missing": also({"shape": [1], "datatype": "BYTES", "data": ["a"]}),
+    "name null": also(tensor(None, ["a"])),  # type: ignore[arg-type]
+    "name a number": also(tensor(7, ["a"])),  # type: ignore[arg-type]
+    "name a list": also(tensor(["role"], ["a"])),  # type: ignore[arg-type]
+    "shape missing": without("content", "shape"),
+    "shape null": saying(content={"shape": None}),
+    "shape a number": saying(content={"shape": 1}),
+    "shape a string": saying(content={"shape": "1"}),
+    "shape an object": saying(content={"shape": {}}),
+    "shape of strings": saying(content={"shape": ["1"]}),
+    "shape of booleans": saying(content={"shape": [True]}),
+    "shape of floats": saying(content={"shape": [1.0]}),
+    "shape of lists": saying(content={"shape": [[1]]}),
+    "shape of nulls": saying(content={"shape": [None]}),
+    "shape of another tensor": also(tensor("other", [], shape="1")),
+    "datatype missing": without("role", "datatype"),
+    "datatype null": saying(role={"datatype": None}),
+    "datatype a number": saying(role={"datatype": 7}),
+    "datatype a list": saying(role={"datatype": ["BYTES"]}),
+    "tensor parameters a list": saying(content={"parameters": []}),
+    "tensor parameters a string": saying(content={"parameters": "str"}),
+    # Elements
+    "data missing": without("content", "data"),
+    "data null": saying(content={"data": None}),
+    "data a bare number": saying(content={"data": 7}),
+    "data a bare boolean": saying(content={"data": True}),
+    "data an object": saying(content={"data": {"0": PRIVATE}}),
+    "memory_id a bare number": saying(memory_id={"data": 1}),
+    "memory_id null": saying(memory_id={"data": [None]}),
+    "null in role": saying(role={"data": [None]}),
+    "a float in content": saying(content={"data": [PRIVATE, 0.5]}),
+    "a boolean in content": saying(content={"data": [PRIVATE, False]}),
+    "null in content": saying(content={"data": [PRIVATE, None]}),
+    "an object in content": saying(content={"data": [PRIVATE, {"text": "x"}]}),
+    "a number in nested content": saying(content={"data": [[[PRIVATE], [1]]]}),
+    "a number in type": saying(type={"data": ["text", 1]}),
+    "null in type": saying(type={"data": [None, None]}),
+    # Which tensors, and how long
+    "memory_id of two nested elements": saying(memory_id={"data": [["malformed"], ["other"]]}),
+    "memory_id with a high surrogate": saying(memory_id={"data": ["a\ud800"]}),
+    "memory_id with a low surrogate": saying(memory_id={"data": ["\udfffa"]}),
+    "role nested and without elements": saying(role={"data": [[], [[]]]}),
+    # Parameters
+    "window_size 2.5": asking(window_size=2.5),
+    "window_size 5.0": asking(window_size=5.0),
+    "window_size 2**63": asking(window_size=2**63),
+    "window_size of a thousand digits": asking(window_size=10**1000),
+    "window_size a list": asking(window_size=[5]),
+    "window_size an object": asking(window_size={}),
+    "older window_size 0": asking(memory_parameters={"window_size": 0}),
+    "older window_size a string": asking(memory_parameters={"window_size": "5"}),
+    "memory_parameters a list": asking(memory_parameters=[{"window_size": 5}]),
+    # Outputs
+    "outputs an object": also(outputs={"name": "history"}),
+    "outputs a string": also(outputs="history"),
+    "outputs a number": also(outputs=2),
+    "outputs false": also(outputs=False),
+    "outputs of strings": also(outputs=["history"]),
+    "outputs of nulls": also(outputs=[None]),
+    "outputs of lists": also(outputs=[[]]),
+    "an output without a name": also(outputs=[{}]),
+    "an output whose name is a number": also(outputs=[{"name": 0}]),
+    "an output whose name is null": also(outputs=[{"name": None}]),
+    "output parameters a list": also(outputs=[{"name": "history", "parameters": []}]),
+}
+JSON_ALONE_TOOLS: Cases = {
+    "tool_calls objects": calling(tool_calls=[{"id": "call_1"}]),
+}
+
+
+Case = tuple[Any, str]  # a document, and the memory that it is sent to
+
+
+def cases(documents: Cases, tools: Cases) -> dict[str, Case]:
+    return {
+        **{name: (sent, "memory") for name, sent in documents.items()},
+        **{f"tools: {name}": (sent, "tools") for name, sent in tools.items()},
+    }
+
+
+SAID_ANYWHERE = cases(ANYWHERE, ANYWHERE_TOOLS)
+SAID_IN_CONTENTS = {**SAID_ANYWHERE, **cases(NUMBERS, NUMBERS_TOOLS)}
+MALFORMED = {**SAID_IN_CONTENTS, **cases(JSON_ALONE, JSON_ALONE_TOOLS)}
+
+# What MLServer's own grammar refuses first, by the type that it gives the fault.
+BY_MLSERVER = {
+    "enum": [
+        "datatype a list",
+        "datatype a number",
+        "datatype empty",
+        "datatype in small letters",
+        "datatype long",
+        "datatype null",
+        "tools: tool_calls of another datatype",
+    ],
+    "int_type": ["shape of lists", "shape of nulls"],
+    "json_invalid": [
+        "memory_id with a high surrogate",
+        "memory_id with a low surrogate",
+        "window_size of a thousand digits",
+    ],
+    "list_type": [
+        "inputs a number",
+        "inputs a string",
+        "inputs an object",
+        "inputs null",
+        "outputs a number",
+        "outputs a string",
+        "outputs an object",
+        "outputs false",
+        "shape a number",
+        "shape a string",
+        "shape an object",
+        "shape null",
+        "shape of another tensor",
+    ],
+    "missing": [
+        "an input empty",
+        "an output without a name",
+        "data missing",
+        "datatype missing",
+        "inputs missing",
+        "name missing",
+        "shape missing",
+        "the document is empty",
+        "the document is null",
+    ],
+    "model_attributes_type": [
+        "an input a list",
+        "an input a number",
+        "an input a string",
+        "an input null",
+        "inputs nested",
+        "output parameters a list",
+        "outputs of lists",
+        "outputs of nulls",
+        "outputs of strings",
+        "parameters a list",
+        "parameters a number",
+        "parameters a string",
+        "parameters false",
+        "tensor parameters a list",
+        "tensor parameters a string",
+        "the document is a boolean",
+        "the document is a list",
+        "the document is a number",
+        "the document is a string",
+    ],
+    "string_type": [
+        "an output whose name is a number",
+        "an output whose name is null",
+        "id a boolean",
+        "id a float",
+        "id a list",
+        "id a number",
+        "id an object",
+        "name a list",
+        "name a number",
+        "name null",
+    ],
+}
+FAULTS = {name: fault for fault, names in BY_MLSERVER.items() for name in names}
+# What MLServer makes right before a memory sees it: whole numbers out of whatever looks like
+# them, and nothing out of null.
+TAKEN_BY_MLSERVER = [
+    "shape of booleans",
+    "shape of floats",
+    "shape of strings",
+]
+# What MLServer cannot unpack, since it is text and not what its datatype says.
+NOT_UNPACKED = [
+    "datatype FP32 for content",
+    "datatype BOOL for type",
+    "datatype UINT8 for memory_id",
+    "datatype in small letters",
+    "datatype empty",
+    "datatype long",
+    "tools: tool_calls of another datatype",
+]
+REFUSED_AS_IN_HTTP = {
+    "rest": [name for name in MALFORMED if name not in (*FAULTS, *TAKEN_BY_MLSERVER)],
+    "grpc": [*SAID_IN_CONTENTS],
+    "grpc-raw": [name for name in SAID_ANYWHERE if name not in NOT_UNPACKED],
+}
+
+
+@at("http")
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_malformed_request_is_refused_with_a_sentence_and_writes_nothing(door, rows, name):
+    before = rows()
+
+    reply = door.infer(*MALFORMED[name])
+
+    assert reply.status == 400
+    assert sentence(reply)
+    assert rows() == before
+
+
+@pytest.mark.parametrize(
+    ("door", "names"), REFUSED_AS_IN_HTTP.items(), indirect=["door"], ids=REFUSED_AS_IN_HTTP
+)
+def test_mlserver_refuses_with_the_same_sentence_and_writes_nothing(
+    door, service, rows, names, subtests
+):
+    http, before = HttpDoor(service), rows()
+    for name in names:
+        with subtests.test(name):
+            reply = door.infer(*MALFORMED[name])
+
+            assert reply.status == 422
+            assert sentence(reply) == sentence(http.infer(*MALFORMED[name]))
+            assert rows() == before
+
+
+@at("rest")
+def test_what_mlservers_grammar_refuses_first_writes_nothing(door, rows, subtests):
+    before = rows()
+    for name, fault in FAULTS.items():
+        with subtests.test(name):
+            reply = door.infer(*MALFORMED[name])
+
+            assert reply.status == 422
+            assert list(reply.document) == ["detail"]
+            assert {each["type"] for each in reply.document["detail"]} == {fault}
+            assert rows() == before
+
+
+@at("rest")
+@pytest.mark.parametrize("name", TAKEN_BY_MLSERVER)
+def test_what_mlserver_makes_right_is_stored(door, rows, name):
+    _, messages = rows()
+
+    reply = door.infer(*MALFORMED[name])
+
+    assert reply.status == 200
+    assert PRIVATE in reply.history[-1]
+    assert rows()[1] == messages + 1
+
+
+@at(*GRPC_DOORS)
+def test_a_flag_without_a_value_is_none_at_all_in_grpc(door):
+    reply = door.infer(said(new_id(), "hello", parameters={"binary_data_output": None}))
+
+    assert reply.texts == ["hello"]
+
+
+@at("grpc-raw")
+@pytest.mark.parametrize("name", NOT_UNPACKED)
+def test_what_mlserver_cannot_unpack_is_its_own_fault_and_writes_nothing(door, rows, name):
+    before = rows()
+
+    assert door.infer(*SAID_ANYWHERE[name]).status == 500
+
+    assert rows() == before
+    assert door.infer(said(new_id(), "hello")).texts == ["hello"]
+
+
+def test_the_request_that_the_malformed_ones_are_made_of_is_a_good_one(door):
+    for request in (saying(), two(), said("malformed", PRIVATE)):
+        assert door.infer(request).status == 200
+    assert door.infer(calling(tool_calls=[CALL]), "tools").status == 200
+
+
+NAMED = {
+    "memory_id missing": ["memory_id", "missing"],
+    "memory_id of two elements": ["memory_id", "2", "1"],
+    "memory_id of 256 characters": ["memory_id", "256", "255"],
+    "memory_id with a NUL": ["memory_id", "NUL"],
+    "role missing": ["role", "missing"],
+    "content twice": ["content", "2 times"],
+    "type too short": ["type", "1", "content", "2"],
+    "a boolean in content": ["element 1", "content", "boolean", "string"],
+    "datatype FP32 for content": ["content", "FP32", "BYTES"],
+    "shape a string": ["shape", "content", "string", "list"],
+    "inputs missing": ["inputs", "missing"],
+    "id a number": ["id", "number", "string"],
+    "window_size 0": ["window_size", "integer", "1"],
+    "an unknown output": ["embedding", "memory_id", "history"],
+    "several: content too short": ["role", "2", "content", "1"],
+    "several: content not JSON": ["element 0", "content", "JSON"],
+    "tools: tool_calls a JSON number": ["element 0", "tool_calls", "object"],
+    "tools: tool_call_id of two elements": ["tool_call_id", "2"],
+}
+
+
+@at("http")
+@pytest.mark.parametrize("name", NAMED)
+def test_a_refusal_names_what_came_and_what_is_wanted(door, name):
+    text = sentence(door.infer(*MALFORMED[name]))
+
+    for word in NAMED[name]:
+        assert word in text
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
+)
+NAMES = st.sampled_from(["memory_id", "role", "content", "type", "tool_calls", "tool_call_id"])
+TENSORS = st.fixed_dictionaries(
+    {"name": NAMES, "shape": st.just([1]), "datatype": st.just("BYTES")},
+    optional={
+        "data": st.lists(st.text(max_size=5) | st.just("[]"), max_size=3) | VALUES,
+        "parameters": VALUES,
+    },
+)
+REQUESTS = st.fixed_dictionaries(
+    {"inputs": st.lists(TENSORS, max_size=6)},
+    optional={
+        "id": VALUES,
+        "outputs": st.lists(st.fixed_dictionaries({"name": NAMES})) | VALUES,
+        "parameters": VALUES | st.fixed_dictionaries({"window_size": VALUES}),
+    },
+)
+
+modest = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@at(*JSON_DOORS)
+@modest
+@given(request=REQUESTS | VALUES)
+def test_whatever_the_document_it_is_answered_or_refused_and_never_a_fault(door, request):
+    reply = door.infer(request, "tools")
+
+    assert reply.status in (200, door.bad_request)
+    if reply.status != 200:
+        assert (door.bad_request == 422 and "detail" in reply.document) or sentence(reply)
+
+
+UTF8 = st.text(st.characters(codec="utf-8"), max_size=5)
+FLAT = st.fixed_dictionaries(
+    {
+        "name": NAMES,
+        "shape": st.lists(st.integers(-(2**63), 2**63 - 1), max_size=2),
+        "datatype": st.sampled_from(["BYTES", "BYTES", "INT64", "bytes"]) | UTF8,
+        "data": st.one_of(
+            st.lists(UTF8 | st.binary(max_size=5) | st.just("[]"), max_size=3),
+            st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=3),
+        ),
+    }
+)
+MESSAGES = st.fixed_dictionaries(
+    {"inputs": st.lists(FLAT, max_size=6)},
+    optional={
+        "id": UTF8,
+        "outputs": st.lists(st.fixed_dictionaries({"name": NAMES | UTF8})),
+        "parameters": st.dictionaries(
+            st.sampled_from(["window_size", "memory_parameters", "binary_data_output", "x"]),
+            st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | UTF8,
+        ),
+    },
+)
+
+
+@at("grpc")
+@modest
+@given(request=MESSAGES)
+def test_whatever_the_message_it_is_answered_or_refused_and_never_a_fault(door, request):
+    reply = door.infer(request, "tools")
+
+    assert reply.status in (200, 422)
+    if reply.status == 422:
+        assert sentence(reply)
+
+
+def test_after_many_refusals_the_service_still_answers_and_its_log_keeps_them_private(door):
+    for name, case in SAID_ANYWHERE.items():
+        if name not in NOT_UNPACKED:
+            assert door.infer(*case).status == door.bad_request
+
+    assert door.infer(said(new_id(), "hello")).texts == ["hello"]
+    assert PRIVATE not in door.service.log.read_text()
+
+
+# --- What gRPC can say beyond a document -------------------------------------------------
+
+WHOLE = [packed(word) for word in (b"malformed", b"user", b"hello", b"text")]
+BLOBS = {
+    "one too few": WHOLE[:3],
+    "a length that is cut off": [*WHOLE[:2], b"\1\0", WHOLE[3]],
+    "an element that is cut off": [*WHOLE[:2], WHOLE[2][:-1], WHOLE[3]],
+    "a length beyond the end": [*WHOLE[:2], b"\xff\xff\xff\xffword", WHOLE[3]],
+    "a length in the other byte order": [*WHOLE[:2], b"\0\0\0\4word", WHOLE[3]],
+}
+
+
+def with_blobs(*blobs: bytes) -> pb.ModelInferRequest:
+    """A request that adds a message, the data of its tensors being any bytes behind it."""
+    request = infer_request(said("malformed", "hello"), True, model_name="memory")
+    del request.raw_input_contents[:]
+    request.raw_input_contents.extend(blobs)
+    return request
+
+
+@at("grpc-raw")
+@pytest.mark.parametrize("blobs", BLOBS.values(), ids=BLOBS)
+def test_malformed_raw_contents_are_mlservers_own_fault_and_write_nothing(door, rows, blobs):
+    before = rows()
+
+    assert door.send(with_blobs(*blobs)).status == 500
+
+    assert rows() == before
+    assert door.infer(said(new_id(), "hello")).texts == ["hello"]
+
+
+@at("grpc-raw")
+def test_more_raw_contents_than_inputs_are_left_over(door, rows):
+    _, messages = rows()
+
+    reply = door.send(with_blobs(*WHOLE, packed(b"more")))
+
+    assert reply.texts[-1] == "hello"
+    assert rows()[1] == messages + 1
+
+
+@at("grpc-raw")
+def test_of_contents_and_raw_contents_the_former_count(door):
+    memory_id = new_id()
+    request = infer_request(said(memory_id, "hello"), False, model_name="memory")
+    request.raw_input_contents.extend([packed(b"raw")] * 4)
+
+    assert door.send(request).texts == ["hello"]
+
+
+@at("grpc")
+@pytest.mark.parametrize("name", ["content_type", "headers"])
+def test_a_parameter_that_is_mlservers_own_and_of_another_type_writes_nothing(door, rows, name):
+    before = rows()
+
+    assert door.infer(said(new_id(), "hello", parameters={name: 7})).status == 500
+
+    assert rows() == before
+    assert door.infer(said(new_id(), "hello")).texts == ["hello"]
+
+
+@at("grpc")
+@pytest.mark.parametrize("change", [b"\xff\xff\xff", None], ids=["garbage", "a name not in UTF-8"])
+def test_bytes_that_are_no_message_are_mlservers_to_refuse_and_write_nothing(door, rows, change):
+    good = infer_request(said("malformed", "hello"), False, model_name="memory")
+    body = change or good.SerializeToString().replace(b"memory_id", b"memory_i\xff")
+    call = door.service.channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+    before = rows()
+
+    with pytest.raises(grpc.RpcError) as refusal:
+        call(body, timeout=60)
+
+    assert refusal.value.code() == grpc.StatusCode.UNKNOWN
+    assert "Error parsing message" in refusal.value.details()
+    assert rows() == before
+    assert door.infer(said(new_id(), "hello")).texts == ["hello"]
+
+
+# --- Limits ------------------------------------------------------------------------------
+
+
+def test_as_many_parts_as_the_limit_are_stored(limited_door):
+    parts = [str(n) for n in range(MAX_PARTS)]
+
+    assert limited_door.infer(said(new_id(), *parts)).texts == parts
+    every = several(new_id(), ["user"] * MAX_PARTS, content=[[part] for part in parts])
+    assert limited_door.infer(every).texts == parts
+
+
+MORE = MAX_PARTS + 1
+TOO_MANY = {
+    "parts of one message": said("limited", *["a"] * MORE),
+    "messages": several("limited", ["user"] * MORE, content=[["a"]] * MORE),
+    "parts of messages": several("limited", ["user", "user"], content=[["a"], ["b"] * MAX_PARTS]),
+    "messages without parts": several(
+        "limited", ["tool"] * MORE, content=[[]] * MORE, tool_call_id=["call_1"] * MORE
+    ),
+}
+
+
+@pytest.mark.parametrize("sent", TOO_MANY.values(), ids=TOO_MANY)
+def test_more_parts_than_the_limit_are_too_large(limited_door, limited_rows, sent):
+    before = limited_rows()
+
+    reply = limited_door.infer(sent, "tools")
+
+    assert reply.status == limited_door.too_large
+    assert str(MAX_PARTS) in sentence(reply)
+    assert limited_rows() == before
+
+
+def holding(characters: int) -> dict[str, Any]:
+    """A good request whose tensors hold so many characters, all of ASCII."""
+    request = said(new_id(), "")
+    rest = sum(len(text) for sent in request["inputs"] for text in sent["data"])
+    request["inputs"][2]["data"] = ["x" * (characters - rest)]
+    return request
+
+
+@pytest.mark.parametrize("limited_door", MLSERVER_DOORS, indirect=True)
+def test_tensors_of_exactly_the_limit_are_stored(limited_door):
+    assert limited_door.infer(holding(MAX_BODY_BYTES)).status == 200
+
+
+@pytest.mark.parametrize("limited_door", MLSERVER_DOORS, indirect=True)
+@pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 1_000_000])
+def test_tensors_over_the_limit_are_too_large(limited_door, limited_rows, size):
+    before = limited_rows()
+
+    reply = limited_door.infer(holding(size))
+
+    assert reply.status == 422
+    assert sentence(reply) == (f"the tensors have {size} bytes; the limit is {MAX_BODY_BYTES}")
+    assert limited_rows() == before
+
+
+# --- Names -------------------------------------------------------------------------------
+
+UNKNOWN = {
+    "nope": "Model nope not found",
+    "Memory": "Model Memory not found",
+    "nope/versions/1": "Model nope with version 1 not found",
+    "memory/versions/1": "Model memory with version 1 not found",
+    "versioned/versions/9": "Model versioned with version 9 not found",
+    "versioned/versions/03": "Model versioned with version 03 not found",
+}
+
+
+@pytest.mark.parametrize("memory", UNKNOWN)
+def test_an_unknown_memory_or_version_is_not_found(door, rows, memory):
+    before = rows()
+
+    reply = door.infer(said("malformed", PRIVATE), memory)
+
+    assert reply.status == 404
+    found = sentence(reply).replace(" with version  not", " not")  # so MLServer says it in gRPC
+    assert found == UNKNOWN[memory]
+    assert rows() == before

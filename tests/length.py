@@ -1,0 +1,14 @@
+"""How long a proof is: short in `make test`, and at length in `make soak`, which sets SOAK.
+
+`pytest.mark.soak` is on what `make soak` runs; `soak_only` on what has no short form.
+"""
+
+from __future__ import annotations
+
+import os
+
+SOAK = bool(os.environ.get("SOAK"))
+
+
+def times(short: int, *, soak: int) -> int:
+    return soak if SOAK else short

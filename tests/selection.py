@@ -1,0 +1,89 @@
+"""Which tests run: the matrix of databases and doors, and what this machine and this run leave out.
+
+The matrix is chosen, not multiplied. On the first database everything runs, at each door.
+On each other database: the tests of the store, and the contract through the HTTP door. A
+second version of a database that is there already runs the tests of the store alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.doors import MLSERVER_DOORS
+from tests.length import SOAK
+from tests.machine import DATABASES, FIRST_DATABASE, FIXTURES, is_allowed
+
+TESTS = Path(__file__).parent
+# The folders whose files take longest come first, for workers to end at the same time.
+ORDER = (
+    *("deploy", "package", "soak", "browser", "docs", "mlserver"),
+    *("acceptance", "contract", "store", "unit"),
+)
+SECOND_VERSIONS = ("postgresql-debian",)
+# What takes no time.
+LIBRARIES = ("unixodbc",)
+DATABASE_PARAMETERS = ("database_kind", "kind")
+DOOR_PARAMETERS = ("door", "limited_door")
+
+
+def parameters(item: pytest.Item) -> dict[str, Any]:
+    callspec = getattr(item, "callspec", None)
+    return callspec.params if callspec else {}
+
+
+def needs(item: pytest.Item) -> set[str]:
+    """What a test needs, by names out of machine.NEEDS; a database by URL is its own name."""
+    found = {need for mark in item.iter_markers("needs") for need in mark.args}
+    found |= {FIXTURES[name] for name in getattr(item, "fixturenames", ()) if name in FIXTURES}
+    given = parameters(item)
+    if re.search("mssql|sql_server|SQL Server|FreeTDS", f"{item.nodeid} {given}"):
+        found.add("unixodbc")  # which the driver's module loads
+    kinds = {given.get(name) for name in DATABASE_PARAMETERS}
+    found |= {kind for kind in DATABASES if kind in kinds} - {"sqlite"}
+    if any(given.get(name) in MLSERVER_DOORS for name in DOOR_PARAMETERS):
+        found.add("mlserver")
+    return found
+
+
+def has_its_length(item: pytest.Item) -> bool:
+    """Whether this test is for a run of this length."""
+    only = item.get_closest_marker("soak_only")
+    return bool(only or item.get_closest_marker("soak")) if SOAK else not only
+
+
+def is_in_matrix(item: pytest.Item, needed: set[str]) -> bool:
+    """Whether this test is to run on this database and at this door."""
+    kind = parameters(item).get("database_kind", FIRST_DATABASE)
+    if kind == FIRST_DATABASE or folder(item) == "soak":
+        return True
+    if kind in SECOND_VERSIONS:
+        return folder(item) == "store"
+    return "mlserver" not in needed and not item.get_closest_marker("one_database")
+
+
+def select(items: list[pytest.Item], *, fast: bool) -> tuple[list[pytest.Item], Counter[str]]:
+    """The tests that run, fast ones only those that need nothing; how many each need leaves out."""
+    selected, left_out = [], Counter[str]()
+    for item in items:
+        needed = needs(item)
+        if not (has_its_length(item) and is_in_matrix(item, needed)):
+            continue
+        missing = {need for need in needed if not may_use(need) or (fast and need not in LIBRARIES)}
+        left_out.update(missing)
+        if not missing:
+            selected.append(item)
+    selected.sort(key=lambda item: ORDER.index(folder(item)))
+    return selected, left_out
+
+
+def folder(item: pytest.Item) -> str:
+    return item.path.relative_to(TESTS).parts[0]
+
+
+def may_use(need: str) -> bool:
+    return "://" in need or is_allowed(need)

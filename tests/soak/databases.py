@@ -1,0 +1,82 @@
+"""A service with two workers, on a database of its own that the tests may kill."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.db import connections
+
+from convstore.database.url import database_alias
+from convstore.models import Message
+from testing.mariadb import MariaDb
+from testing.postgres import Postgres
+from testing.service import Service
+from tests.conftest import note_exercised
+from tests.machine import DATABASES
+from tests.soak.checker import Histories
+
+Server = Postgres | MariaDb
+SERVERS: dict[str, type[Server]] = {"postgresql": Postgres, "mariadb": MariaDb}
+KINDS_WITH_A_SERVER = [kind for kind in DATABASES if kind in SERVERS]
+KINDS = [kind for kind in DATABASES if kind == "sqlite" or kind in SERVERS]
+
+
+def serving(url: str, folder: Path) -> Service:
+    """The service on the database at `url`, from `with` to its end; killed, it starts again."""
+    return Service(
+        folder,
+        DATABASE_URL=url,
+        MODELS_DIR=str(folder / "models"),
+        TMPDIR=str(folder / "temporary"),  # who is killed tidies nothing up
+        WORKERS="2",
+    )
+
+
+@contextmanager
+def database(kind: str, folder: Path) -> Iterator[str]:
+    """The URL of an empty database of its own server, or of its own file."""
+    if kind == "sqlite":
+        yield f"sqlite:///{folder}/crashes.sqlite3"
+        return
+    with SERVERS[kind]() as server:
+        yield made_on(server)
+
+
+def made_on(server: Server) -> str:
+    """The URL of a new database on `server`."""
+    server.execute("CREATE DATABASE crashes")
+    return server.url("crashes")
+
+
+def kill(server: Server) -> None:
+    """kill -9, then a start."""
+    server.kill()
+    server.start()
+
+
+def restart(server: Server) -> None:
+    """As a service manager does it: connections are closed, and what is in memory is written."""
+    server.stop()
+    server.start()
+
+
+def stored(url: str) -> Histories:
+    """All conversations, by the ORM out of the rows, past every door and its statements.
+
+    Asserts that the positions in each are 1, 2, 3 ...
+    """
+    alias = database_alias(url)
+    rows = Message.objects.using(alias).order_by("conversation_id", "position")
+    histories: defaultdict[str, list[str]] = defaultdict(list)
+    for memory_id, position, body in rows.values_list(
+        "conversation__memory_id", "position", "body"
+    ):
+        histories[memory_id].append(sys.intern(body))
+        assert position == len(histories[memory_id]), f"position {position} of {memory_id}"
+    note_exercised(alias)
+    connections[alias].close()
+    return histories

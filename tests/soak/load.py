@@ -1,0 +1,145 @@
+"""Clients that write without pause to a running service, and remember what they were told."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
+from itertools import count
+from typing import Protocol, Self
+from urllib.parse import urlsplit
+
+from testing.bodies import said
+from tests.soak.checker import Acknowledged, Failed, Text
+
+MEMORY = "memory"
+CLIENTS = 8
+# Half of all texts go to the hot conversation, the others to one of the quiet ones.
+HOT = "hot"
+QUIET = [f"quiet-{n}" for n in range(40)]
+# Then a client comes back over a new connection, so that each worker has some of them.
+REQUESTS_OF_A_CONNECTION = 25
+PAUSE_AFTER_A_FAILURE = 0.1
+# Longer than a request may wait for its database: without an answer by then, none comes.
+ANSWER_SECONDS = 30
+PROGRESS_SECONDS = 60
+
+# The ways to fail that the contract has: nobody there, somebody who dies, a database away.
+REFUSED = "connection refused"
+CUT = "connection cut"
+UNAVAILABLE = "503"
+
+
+class Writer(Protocol):
+    """One who says one text at a time, and none again."""
+
+    def say(self, text: Text) -> Acknowledged | Failed: ...
+
+    def close(self) -> None: ...
+
+
+class Load:
+    """CLIENTS clients of the service at `url`, who write from the begin of `with` to its end."""
+
+    def __init__(self, url: str) -> None:
+        self.address = urlsplit(url).netloc
+        self.acknowledged: list[Acknowledged] = []
+        self.failed: list[Failed] = []
+        self._ended = threading.Event()
+        self._pool = ThreadPoolExecutor(CLIENTS)
+        self._clients: list[Future[None]] = []
+
+    def __enter__(self) -> Self:
+        self._clients = [self._pool.submit(self._write, number) for number in range(CLIENTS)]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._pool.shutdown()
+        for client in self._clients:
+            client.result()  # raises what a client died of
+
+    def more(self, messages: int) -> None:
+        """Wait until so many more messages are acknowledged."""
+        enough = len(self.acknowledged) + messages
+        deadline = time.monotonic() + PROGRESS_SECONDS
+        while len(self.acknowledged) < enough:
+            assert time.monotonic() < deadline, f"nothing but {self.failed[-3:]}"
+            time.sleep(0.005)
+
+    def client(self, number: int) -> Writer:
+        """What client `number` writes through."""
+        return Client(self.address)
+
+    def _write(self, number: int) -> None:
+        client = self.client(number)
+        choose = random.Random(number)
+        for n in count():
+            if self._ended.is_set():
+                break
+            memory_id = choose.choice((HOT, choose.choice(QUIET)))
+            outcome = client.say(Text(memory_id, number, n))
+            if isinstance(outcome, Acknowledged):
+                self.acknowledged.append(outcome)
+            else:
+                self.failed.append(outcome)
+                time.sleep(PAUSE_AFTER_A_FAILURE)
+        client.close()
+
+
+class Client:
+    """One who says one text at a time, and none again. http.client never repeats a request."""
+
+    def __init__(self, address: str) -> None:
+        self._connection = HTTPConnection(address, timeout=ANSWER_SECONDS)
+        self._opened = 0.0
+        self._requests = 0
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def say(self, text: Text) -> Acknowledged | Failed:
+        if self._requests == REQUESTS_OF_A_CONNECTION:
+            self.close()
+        if self._connection.sock is None:
+            self._opened, self._requests = time.monotonic(), 0
+        self._requests += 1
+        sent = time.monotonic()
+        try:
+            response, answer = self._post(text)
+        except (OSError, HTTPException) as error:
+            self.close()
+            # What cut the connection may have done so when nobody was looking.
+            return Failed(text, way(error), self._opened, time.monotonic())
+        if response.status == 200:
+            return Acknowledged(text, _history(answer), time.monotonic())
+        return Failed(text, _status(response, answer), sent, time.monotonic())
+
+    def _post(self, text: Text) -> tuple[HTTPResponse, bytes]:
+        body = json.dumps(said(text.memory_id, text.value)).encode()
+        self._connection.request("POST", f"/v2/models/{MEMORY}/infer", body)
+        response = self._connection.getresponse()
+        return response, response.read()
+
+
+def way(error: Exception) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return REFUSED
+    return CUT if isinstance(error, ConnectionError | IncompleteRead) else repr(error)
+
+
+def _status(response: HTTPResponse, answer: bytes) -> str:
+    """UNAVAILABLE only in the form that the contract gives it; else all that was said."""
+    as_agreed = response.status == 503 and response.headers["Retry-After"]
+    if as_agreed and isinstance(json.loads(answer)["error"], str):
+        return UNAVAILABLE
+    return f"{response.status} {answer.decode()}"
+
+
+def _history(answer: bytes) -> tuple[str, ...]:
+    (history,) = [out for out in json.loads(answer)["outputs"] if out["name"] == "history"]
+    return tuple(map(sys.intern, history["data"]))

@@ -1,0 +1,164 @@
+"""`manage.py check`: each way to lose, mangle or mix messages is told by its name."""
+
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import sys
+
+import pytest
+from django.db import connections
+from psycopg import IsolationLevel
+
+from convstore.database import checks
+from convstore.database.url import database_alias, database_settings
+from memory_api import checks as service_checks
+from testing.mariadb import MariaDb
+from testing.postgres import Postgres
+
+
+def ids(messages) -> list[str]:
+    return [message.id for message in messages]
+
+
+@pytest.fixture
+def altered(tmp_path):
+    """An SQLite or MySQL database whose entry of DATABASES somebody changed by hand."""
+    added: list[str] = []
+
+    def alter(url: str = "", **changes: object) -> str:
+        entry = copy.deepcopy(database_settings(url or f"sqlite:///{tmp_path}/a.db"))
+        entry["OPTIONS"] |= changes.pop("OPTIONS", {})
+        alias = f"altered_{len(added)}"
+        added.append(alias)
+        connections.settings[alias] = connections.configure_settings(
+            {"default": {}, alias: entry | changes}
+        )[alias]
+        return alias
+
+    yield alter
+    for alias in added:
+        del connections[alias], connections.settings[alias]
+
+
+def test_the_databases_of_urls_have_nothing_wrong(database):
+    assert ids(checks.settings_messages(database)) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "changes", "expected"),
+    [
+        ("", {"ATOMIC_REQUESTS": True}, ["convstore.W009"]),
+        ("", {"AUTOCOMMIT": False}, ["convstore.E001"]),
+        ("", {"NAME": ":memory:"}, ["convstore.W011"]),
+        ("", {"OPTIONS": {"transaction_mode": "DEFERRED"}}, ["convstore.W010"]),
+        ("", {"OPTIONS": {"init_command": "PRAGMA synchronous=FULL"}}, ["convstore.W003"]),
+        (
+            "",
+            {"OPTIONS": {"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous = normal"}},
+            ["convstore.W004"],
+        ),
+        (
+            "postgresql://u@h/d",
+            {"OPTIONS": {"isolation_level": IsolationLevel.SERIALIZABLE}},
+            ["convstore.E002"],
+        ),
+        ("mysql://u@h/d", {"OPTIONS": {"isolation_level": "serializable"}}, ["convstore.E002"]),
+        ("mysql://u@h/d", {"OPTIONS": {"charset": "utf8"}}, ["convstore.E003"]),
+        ("oracle://u@h/d", {}, []),
+    ],
+)
+def test_a_setting_that_is_unsafe_is_told(altered, url, changes, expected):
+    assert ids(checks.settings_messages(altered(url, **changes))) == expected
+
+
+def test_debug_and_a_key_that_ends_with_the_process_are_told(settings):
+    settings.DEBUG = True
+    settings.SECRET_KEY = "django-insecure-x"
+    assert ids(service_checks.check_process()) == ["memory_api.W001", "memory_api.W002"]
+
+
+def test_the_databases_that_the_tests_run_on_have_nothing_wrong(database):
+    assert ids(checks.server_messages(database)) == []
+
+
+def test_a_database_that_is_down_is_an_error():
+    (message,) = checks.server_messages(database_alias("postgresql://u:TOPSECRET@127.0.0.1:1/d"))
+    assert message.id == "convstore.E006"
+    assert "TOPSECRET" not in message.msg
+
+
+@pytest.mark.needs("postgresql")
+def test_a_postgresql_server_that_may_lose_messages_or_texts_is_told():
+    with Postgres("synchronous_commit=off") as server:
+        server.execute("CREATE DATABASE d ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+        alias = database_alias(server.url("d"))
+        assert ids(checks.server_messages(alias)) == ["convstore.E007", "convstore.W006"]
+        connections[alias].close()
+
+
+@pytest.mark.needs("mariadb")
+def test_a_mariadb_server_that_may_lose_messages_is_told():
+    with MariaDb("innodb-flush-log-at-trx-commit=0") as server:
+        server.execute("CREATE DATABASE d")
+        server.execute("CREATE TABLE d.convstore_message (a INT) CHARACTER SET latin1")
+        alias = database_alias(server.url("d"))
+        found = ids(checks.server_messages(alias))
+        assert found == ["convstore.W006", "convstore.W007", "convstore.E008"]
+        connections[alias].close()
+
+
+def check(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "manage.py", "check", *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_command_finds_nothing_wrong_with_what_ships():
+    assert "no issues" in check("--database", "default").stdout
+
+
+def test_a_memorys_wrong_settings_and_its_database_are_in_the_commands_report(tmp_path):
+    settings = tmp_path / "broken" / "model-settings.json"
+    settings.parent.mkdir()
+    text = '{"implementation": "x.ConversationalMemory", "parameters": {"extra": %s}}'
+    settings.write_text(text % '{"database": "sql", "config": {"window": 1}}')
+    told = check(MODELS_DIR=str(tmp_path))
+    assert told.returncode == 1
+    assert "memory_api.E001" in told.stderr
+    assert "config.window is not a field" in told.stderr
+    url = '{"database": "sql", "config": {"url": "postgresql://u@127.0.0.1:1/d"}}'
+    settings.write_text(text % url)
+    assert check(MODELS_DIR=str(tmp_path)).returncode == 0
+    told = check("--database", "default", MODELS_DIR=str(tmp_path))
+    assert told.returncode == 1
+    assert "convstore.E006" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "modules", "package"),
+    [
+        ("mysql://u@h/d", ["pymysql"], "'PyMySQL[rsa]'"),
+        ("mssql://u@h/d", ["mssql"], "'convstore[mssql]'"),
+        ("mssql://u@h/d", ["mssql_python"], "'convstore[mssql]'"),
+        ("oracle://u@h/d", ["oracledb"], "'oracledb'"),
+    ],
+)
+def test_a_missing_driver_is_one_sentence_with_the_package_to_install(
+    tmp_path, url, modules, package
+):
+    # A finder in front of the others, so that the interpreter does not see what is there.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util\n"
+        "there = importlib.util.find_spec\n"
+        f"hidden = {modules!r}\n"
+        "importlib.util.find_spec = lambda name, *a: None if name in hidden else there(name, *a)\n"
+    )
+    told = check(DATABASE_URL=url, PYTHONPATH=str(tmp_path))
+    assert told.returncode == 1
+    assert f"pip install {package}" in told.stderr
+    assert len(told.stderr.strip().splitlines()) == 1

@@ -1,0 +1,148 @@
+"""What the first page says of a database: exact where that is cheap, else marked."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.core.management import call_command
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
+
+from convstore.archive.conversations import ConversationRow
+from convstore.archive.history import MessageRow
+from convstore.archive.overview import (
+    CONVERSATION_TABLE,
+    COUNTED,
+    COUNTED_NEW,
+    DAYS,
+    LAST_ACTIVE,
+    MESSAGE_TABLE,
+    Count,
+    Overview,
+)
+from convstore.database.url import database_alias
+from convstore.messages import Message, Part
+from convstore.store import ConversationStore, conversation_key
+from inspection.databases import Database
+from inspection.overview import CHART_HEIGHT, Panel, panel_of
+
+HELLO = Message("user", [Part("text", "Hello!")])
+
+
+def make(database: str, days_ago: list[int]) -> None:
+    """Conversations that were begun so many days ago, past the store, each with a message."""
+    rows = [conversation(str(n), ago) for n, ago in enumerate(days_ago)]
+    ConversationRow.objects.using(database).bulk_create(rows, batch_size=1000)
+    MessageRow.objects.using(database).bulk_create(map(first_message, rows), batch_size=1000)
+
+
+def conversation(memory_id: str, days_ago: int) -> ConversationRow:
+    at = datetime.now(UTC) - timedelta(days=days_ago)
+    return ConversationRow(
+        pk=conversation_key(memory_id), memory_id=memory_id, created_at=at, active_at=at
+    )
+
+
+def first_message(of: ConversationRow) -> MessageRow:
+    keys: dict[str, Any] = {"request_key": uuid4(), "fingerprint": uuid4()}
+    return MessageRow(
+        conversation=of, position=1, role="user", body="{}", created_at=of.created_at, **keys
+    )
+
+
+def analyze(database: str) -> None:
+    statements = {
+        "postgresql": ["ANALYZE convstore_conversation", "ANALYZE convstore_message"],
+        "mysql": ["ANALYZE TABLE convstore_conversation", "ANALYZE TABLE convstore_message"],
+    }
+    with connections[database].cursor() as cursor:
+        for statement in statements.get(connections[database].vendor, []):
+            cursor.execute(statement)
+            if cursor.description:
+                cursor.fetchall()
+
+
+def panel(database: str) -> Panel:
+    return panel_of(Database(database, ()))
+
+
+def figures_of(database: str) -> Overview:
+    found = panel(database)
+    assert found.error == ""
+    assert found.figures
+    return found.figures
+
+
+def test_what_is_little_is_counted(database):
+    store = ConversationStore(database)
+    for n in range(LAST_ACTIVE + 2):
+        store.append(str(n), [HELLO] * 3)
+    found = figures_of(database)
+    assert found.conversations == Count(LAST_ACTIVE + 2)
+    assert found.messages == Count(3 * (LAST_ACTIVE + 2))
+    assert found.new == Count(LAST_ACTIVE + 2)
+    assert len(found.new_by_day) == DAYS
+    assert list(found.new_by_day.values()) == [0] * (DAYS - 1) + [LAST_ACTIVE + 2]
+    assert len(found.last_active) == LAST_ACTIVE
+
+
+def test_nothing_is_counted_as_nothing(database):
+    found = figures_of(database)
+    assert (found.conversations, found.messages, found.new) == (Count(0),) * 3
+    assert {(bar.count, bar.height) for bar in panel(database).bars} == {(0, 0)}
+
+
+def test_new_conversations_are_counted_by_the_day_they_began(database):
+    make(database, [0, 0, 0, 1, DAYS - 1, DAYS, 400])
+    found = figures_of(database)
+    counts = {n: count for n, count in enumerate(reversed([*found.new_by_day.values()])) if count}
+    assert counts == {0: 3, 1: 1, DAYS - 1: 1}
+    assert found.new == Count(5)
+    bars = panel(database).bars
+    assert (bars[-1].height, bars[-2].height) == (CHART_HEIGHT, CHART_HEIGHT // 3)
+    assert (bars[-1].y, bars[-2].y) == (0, CHART_HEIGHT - CHART_HEIGHT // 3)
+    assert bars[-1].date == datetime.now(UTC).date()
+
+
+def test_what_is_much_is_the_databases_own_estimate_and_marked(database):
+    count = COUNTED + COUNTED // 10
+    make(database, [n % 60 for n in range(count)])
+    analyze(database)
+    with CaptureQueriesContext(connections[database]) as asked:
+        found = figures_of(database)
+    assert len(asked) <= 6
+    for number in (found.conversations, found.messages):
+        assert number.precision == "about"
+        assert number.value == pytest.approx(count, rel=0.2)
+    assert found.new.precision == "about"
+    assert found.new.value == pytest.approx(count / 2, rel=0.25)
+    assert found.new.value > COUNTED_NEW
+    assert all(found.new_by_day.values())
+
+
+@pytest.mark.needs("postgresql")
+def test_where_there_is_no_estimate_there_is_at_least_a_number(new_database):
+    """PostgreSQL has none of a table that nobody has analyzed."""
+    database = database_alias(new_database("postgresql"))
+    call_command("migrate", "convstore", database=database, verbosity=0)
+    with connections[database].cursor() as cursor:
+        for table in (CONVERSATION_TABLE, MESSAGE_TABLE):
+            cursor.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+    make(database, [50] * (COUNTED + 1))
+    found = figures_of(database)
+    assert found.conversations == found.messages == Count(COUNTED, "more than")
+    assert found.new == Count(0)
+
+
+def test_a_database_without_tables_says_what_to_do(new_database, database_kind):
+    found = panel(database_alias(new_database(database_kind)))
+    assert "run 'convstore migrate_memories'" in found.error
+    assert (found.figures, found.bars) == (None, ())
+
+
+def test_a_database_that_is_down_says_so():
+    found = panel(database_alias("postgresql://u:secret@127.0.0.1:1/d"))
+    assert found.error == "The database closed the connection; the log has the reason."

@@ -1,0 +1,99 @@
+"""What a part is, by its bytes."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from convstore.messages import Part
+from inspection.media import link_of, media_of
+from tests.browser.media import GIF, JPEG, MP3, PNG, WAV, media
+
+KINDS = {
+    "image/png": PNG,
+    "image/jpeg": JPEG,
+    "image/gif": GIF,
+    "audio/wav": WAV,
+    "audio/mpeg": MP3,
+}
+NAMES = [(mime, name) for mime, names in KINDS.items() for name in names]
+
+
+def encoded(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+@pytest.mark.needs("media")
+@pytest.mark.parametrize(("mime", "name"), NAMES)
+def test_real_photos_and_sounds_are_known_by_their_bytes(mime, name):
+    data = media(name)
+    url = f"data:text/html;base64,{encoded(data)}"
+    for value in (
+        encoded(data),
+        url,
+        json.dumps({"url": url}),
+        json.dumps({"data": encoded(data)}),
+    ):
+        for kind in ("image", "audio", "image_url", "input_audio", "whatever"):
+            found = media_of(Part(kind, value))
+            assert found
+            assert (found.data, found.mime) == (data, mime)
+            assert found.kind == mime.split("/")[0]
+
+
+SVG = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
+
+
+@pytest.mark.parametrize("data", [SVG, b"<html><script>alert(1)</script>", b"%PDF-1.7", b"PK\3\4 "])
+@pytest.mark.parametrize("claimed", ["image/png", "image/svg+xml", "text/html", "audio/mpeg"])
+def test_whatever_it_claims_to_be_all_else_is_a_file(data, claimed):
+    for value in (f"data:{claimed};base64,{encoded(data)}", encoded(data)):
+        found = media_of(Part("image", value))
+        assert found
+        assert (found.kind, found.mime, found.data) == ("file", "application/octet-stream", data)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("text", encoded(SVG)),
+        ("text", "data:image/png;base64,iVBORw0KGgo="),
+        ("json", "true"),
+        ("code", "abcd"),
+        ("image", "not base64!"),
+        ("image", ""),
+        ("image", "data:image/png;base64,"),
+        ("image_url", "https://example.org/a.png"),
+        ("image_url", '{"url": 5}'),
+        ("image_url", '{"url": "https://example.org/a.png"}'),
+        ("image_url", "{broken"),
+        ("image_url", "{" * 100_000),
+    ],
+)
+def test_what_is_no_bytes_is_text(kind, value):
+    assert media_of(Part(kind, value)) is None
+
+
+@pytest.mark.needs("media")
+def test_base64_may_be_broken_into_lines():
+    found = media_of(Part("image", base64.encodebytes(media(JPEG[0])).decode()))
+    assert found
+    assert found.data == media(JPEG[0])
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "link"),
+    [
+        ("image_url", "https://example.org/a.png", "https://example.org/a.png"),
+        ("image_url", '{"url": "http://example.org/"}', "http://example.org/"),
+        ("text", "https://example.org/a.png", None),
+        ("image_url", "javascript:alert(1)", None),
+        ("image_url", "https://example.org/ and more", None),
+        ("image_url", "https://example.org/\"onerror='x'", None),
+        ("image_url", "file:///etc/passwd", None),
+    ],
+)
+def test_only_an_address_on_the_web_is_a_link(kind, value, link):
+    assert link_of(Part(kind, value)) == link
