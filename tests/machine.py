@@ -58,7 +58,10 @@ NEEDS = {
     "clients": file(".venv-clients/installed"),
     "media": file(".venv-media/installed"),
     "chromium": program("chromium"),
-    "nginx": Need(lambda: which("nginx", path=SYSTEM_PATH), "apt-get install nginx"),
+    "nginx": Need(
+        lambda: which("nginx", path=SYSTEM_PATH) and which("openssl"),
+        "apt-get install nginx openssl",
+    ),
     "axe": file("tests/browser/node_modules/installed"),
     "unixodbc": Need(lambda: loads("pyodbc"), "apt-get install unixodbc"),
     "buildah": program("buildah"),
