@@ -6,7 +6,8 @@ import ast
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -21,14 +22,15 @@ from convstore.archive.history import PIECE, PIECE_BYTES
 from convstore.archive.overview import COUNTED, COUNTED_NEW, DAYS, SAMPLE
 from convstore.archive.search import BEGINNING, CONVERSATIONS, HITS, LAST_MESSAGES, MESSAGES_READ
 from convstore.store import ConversationStore
-from inspection.lists import KeysetAdmin
+from inspection.lists import ROWS_PER_PAGE
 from inspection.markdown import LONGEST
 from inspection.transcript import LONGEST_SHOWN
 from inspection.views.deleting import DELETING_SECONDS, MOST_SELECTED
 from memory_api import errors as request_errors
 from memory_api import http_metrics, metrics
-from memory_api.contract import DEEPEST_TOOL_CALL, LARGEST_WINDOW, LONGEST_MEMORY_ID
-from memory_api.views import error_response, not_found
+from memory_api.http_errors import bad_request, error_response, not_found
+from memory_api.limits import MAX_MEMORY_ID_CHARACTERS, MAX_TOOL_CALL_DEPTH, MAX_WINDOW_SIZE
+from memory_api.tables import TablesNotReady
 from tests.docs.pages import ROOT
 
 MIB = 1024**2
@@ -69,10 +71,14 @@ def errors() -> str:
         (error_response(kind("x"), {"request": HttpRequest()}).status_code, sentence)
         for kind, sentence in sentences()
     }
-    for reply in (answered("/v2/models/memory/infer"), not_found(HttpRequest(), Exception())):
+    for reply in (
+        answered("/v2/models/memory/infer"),
+        bad_request(HttpRequest(), Exception()),
+        not_found(HttpRequest(), Exception()),
+    ):
         found.add((reply.status_code, json.loads(reply.content)["error"]))
-    failed = request_errors.unexpected("the-id", "a request", None).replace("the-id", SOMETHING)
-    rows = [*sorted(found), (500, failed)]
+    failed = request_errors.log_unexpected_error(None, "GET '/'", "the-id")
+    rows = [*sorted(found), (500, failed.replace("the-id", SOMETHING))]
     return table(
         "status",
         "sentence",
@@ -95,40 +101,68 @@ KINDS = {
 
 
 def sentences() -> Iterator[tuple[type[Exception], str]]:
-    """Each sentence in the code with the class that it is raised as."""
-    for package in ("convstore", "memory_api"):
-        for path in sorted((ROOT / package).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                    yield from raised(node.func.id, node)
+    """Each sentence that a request can get, with the class that it is raised as."""
+    for path in modules("convstore", "memory_api"):
+        tree = ast.parse(path.read_text())
+        texts = assigned_texts(tree)
+        for call in calls(tree):
+            for kind, text in raised(call, texts):
+                # The HTTP door makes no tables.
+                if not issubclass(kind, TablesNotReady) and re.search(r"\w", text):
+                    # Where a text is named first, its name is put before such a sentence.
+                    yield kind, re.sub(r"^(?=(has|is) )", f"{SOMETHING} ", text)
 
 
-def raised(called: str, call: ast.Call) -> Iterator[tuple[type[Exception], str]]:
+def modules(*packages: str) -> list[Path]:
+    return [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def calls(tree: ast.AST) -> Iterator[ast.Call]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+def assigned_texts(tree: ast.AST) -> dict[str, str]:
+    """The names in a module that are texts and are assigned once, with the text."""
+    found: dict[str, list[ast.expr]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            found.setdefault(node.targets[0].id, []).append(node.value)
+    return {
+        name: values[0].value
+        for name, values in found.items()
+        if len(values) == 1
+        and isinstance(values[0], ast.Constant)
+        and isinstance(values[0].value, str)
+    }
+
+
+def raised(call: ast.Call, texts: Mapping[str, str]) -> Iterator[tuple[type[Exception], str]]:
+    called = ast.unparse(call.func)
     keywords = {keyword.arg: keyword.value for keyword in call.keywords}
-    if called == "Fault" and "says" in keywords:
-        reason = keywords.get("reason")
-        kind = KINDS[reason.id] if isinstance(reason, ast.Name) else store_errors.Unavailable
-        yield kind, spelled(keywords["says"])
+    if called == "Fault" and "sentence" in keywords:
+        named = keywords.get("error_class")
+        kind = KINDS[named.id] if isinstance(named, ast.Name) else store_errors.Unavailable
+        yield kind, spelled(keywords["sentence"], texts)
     elif called in KINDS and call.args:
-        text = spelled(call.args[0])
-        if re.search(r"\w", text):
-            yield KINDS[called], text
+        yield KINDS[called], spelled(call.args[0], texts)
 
 
-def spelled(node: ast.expr) -> str:
+def spelled(node: ast.expr, texts: Mapping[str, str]) -> str:
     """A text in the code, with SOMETHING for what is filled in."""
     if isinstance(node, ast.Constant):
         return str(node.value)
     if isinstance(node, ast.JoinedStr):
-        return "".join(map(spelled, node.values))
-    return SOMETHING
+        return "".join(spelled(value, texts) for value in node.values)
+    if isinstance(node, ast.FormattedValue):
+        return spelled(node.value, texts)
+    return texts.get(node.id, SOMETHING) if isinstance(node, ast.Name) else SOMETHING
 
 
 def limits() -> str:
     rows = [
-        ("characters of a `memory_id`", f"1 to {LONGEST_MEMORY_ID}", "400"),
-        ("`window_size`", f"1 to {LARGEST_WINDOW:,}", "400"),
-        ("levels of a tool call's JSON", f"{DEEPEST_TOOL_CALL}", "400"),
+        ("characters of a `memory_id`", f"1 to {MAX_MEMORY_ID_CHARACTERS}", "400"),
+        ("`window_size`", f"1 to {MAX_WINDOW_SIZE:,}", "400"),
+        ("levels of a tool call's JSON", f"{MAX_TOOL_CALL_DEPTH}", "400"),
         (
             "bytes of a body, also decompressed",
             f"`MAX_BODY_BYTES`, by default {settings.MAX_BODY_BYTES:,}",
@@ -193,7 +227,7 @@ def admin_limits() -> str:
             "failed sign-ins before a name must wait",
             f"{settings.AXES_FAILURE_LIMIT}, then {minutes} minutes",
         ),
-        ("conversations on a page of the list, or found by an id", KeysetAdmin.list_per_page),
+        ("conversations on a page of the list, or found by an id", ROWS_PER_PAGE),
         ("conversations in one export or deletion", MOST_SELECTED),
         ("messages on a page of a transcript", f"{PIECE}, or {PIECE_BYTES // MIB} MiB of them"),
         ("a text that is shown whole", f"{LONGEST_SHOWN:,} characters"),
@@ -216,6 +250,27 @@ def admin_limits() -> str:
     return table("what", "limit", rows=rows)
 
 
+# --- Checks ------------------------------------------------------------------------------
+
+
+def checks() -> str:
+    """The messages of `check` that are ours, by their ids."""
+    found = []
+    for path in modules("convstore", "memory_api"):
+        tree = ast.parse(path.read_text())
+        texts = assigned_texts(tree)
+        for call in calls(tree):
+            keywords = {keyword.arg: keyword.value for keyword in call.keywords}
+            if isinstance(named := keywords.get("id"), ast.Constant):
+                level = ast.unparse(call.func).rpartition(".")[2].lower()
+                message = spelled(call.args[0], texts)
+                if not re.search(r"\w", message):
+                    message = "the sentence of the setting that is wrong"
+                hint = spelled(keywords["hint"], texts) if "hint" in keywords else ""
+                found.append((f"`{spelled(named, texts)}`", level, message, hint))
+    return table("id", "level", "message", "what to do", rows=sorted(found))
+
+
 # --- Python ------------------------------------------------------------------------------
 
 
@@ -236,5 +291,6 @@ GENERATED: dict[str, Callable[[], str]] = {
     "limits": limits,
     "metrics": all_metrics,
     "admin-limits": admin_limits,
+    "checks": checks,
     "store": store,
 }

@@ -24,7 +24,7 @@ from convstore.database import options
 from convstore.database.url import database_settings
 from inspection.export import FORMATS
 from inspection.media import SIGNATURES
-from memory_api.memories import CONFIG_FIELDS, from_settings
+from memory_api.model_settings import CONFIG_FIELDS, memory_from_settings
 from memory_api.urls import urlpatterns
 from memory_api.views import V2View
 from tests.docs.generated import GENERATED, metric_names
@@ -124,11 +124,11 @@ def test_the_defaults_of_a_memorys_fields_are_those_of_the_code(tmp_path: Path) 
     table = section("docs/reference/model-settings.md", "Fields of `config`")
     defaults = {words(row[0])[0]: row[2].strip("`") for row in rows(table)}
     extra = {"database": "sql", "config": {}}
-    memory = from_settings({"name": "m", "parameters": {"extra": extra}}, "here")
+    memory = memory_from_settings({"name": "m", "parameters": {"extra": extra}}, "here")
     assert json.loads(defaults["window_size"]) == memory.window_size
     assert json.loads(defaults["tensor_names"]) == list(memory.tensor_names)
     assert json.loads(defaults["auto_migrate"]) is memory.auto_migrate
-    assert (json.loads(defaults["idempotency"]) is not None) is memory.by_request_id
+    assert (json.loads(defaults["idempotency"]) is not None) is memory.once_per_request_id
 
 
 def test_every_settings_example_makes_a_memory() -> None:
@@ -139,7 +139,7 @@ def test_every_settings_example_makes_a_memory() -> None:
     ]
     assert len(examples) >= 2
     for example in examples:
-        assert from_settings(example, "here").name == example["name"]
+        assert memory_from_settings(example, "here").name == example["name"]
 
 
 def test_the_first_settings_example_is_the_file_that_ships() -> None:
