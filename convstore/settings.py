@@ -1,6 +1,6 @@
 """From the environment to Django's settings, read top to bottom.
 
-Every variable is in README.md's table of settings. Other packages are named as strings.
+Every variable is in the table of docs/reference/settings.md. Other packages are named as strings.
 """
 
 from __future__ import annotations
