@@ -1,6 +1,6 @@
-"""From the environment to Django's settings, read top to bottom.
+"""Django's settings for the service, read from environment variables.
 
-Every variable is in the table of docs/reference/settings.md. Other packages are named as strings.
+Every variable is in the table of docs/reference/settings.md.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from wsgiref.headers import Headers
 from django.core.exceptions import ImproperlyConfigured
 from sqlalchemy.engine import URL
 
+from convstore import conf
 from convstore.database.url import prepared_database_settings
 from convstore.errors import DatabaseUrlError
 
 
-def positive(name: str, default: int, largest: int | None = None) -> int:
-    """The variable `name` as an integer from 1 to `largest`, or without an end."""
+def positive_integer(name: str, default: int, largest: int | None = None) -> int:
+    """The variable `name` as an integer of at least 1 and, if given, at most `largest`."""
     text = os.environ.get(name, str(default))
     number = int(text) if text.isascii() and text.isdigit() else 0
     if number < 1 or (largest is not None and number > largest):
@@ -30,16 +31,16 @@ def positive(name: str, default: int, largest: int | None = None) -> int:
     return number
 
 
-def listed(name: str, default: str) -> list[str]:
-    """The variable `name` as a list, its items apart by commas."""
+def comma_separated(name: str, default: str) -> list[str]:
+    """The items of the comma-separated variable `name`."""
     return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
 
 
-def kept_secret_key(path: Path) -> str:
-    """A key that was made once and is kept in `path`, so that sign-ins outlive a restart.
+def stored_secret_key(path: Path) -> str:
+    """The secret key in the file `path`, which is made first if it does not exist.
 
-    Where nothing can be written it is made anew, and handed to this process's children;
-    Django's name for such a key is insecure.
+    If nothing can be written there, the key is a new one for this process and its children.
+    It then has the prefix by which Django warns of insecure keys.
     """
     key = secrets.token_urlsafe(50)
     draft = path.with_name(f"secret_key.{os.getpid()}")
@@ -48,7 +49,7 @@ def kept_secret_key(path: Path) -> str:
         if not path.exists():
             draft.touch(mode=0o600)
             draft.write_text(key)
-            # Never half written, and never over another process's key.
+            # A hard link is atomic and never replaces the key of another process.
             with suppress(FileExistsError):
                 path.hardlink_to(draft)
             draft.unlink()
@@ -59,17 +60,17 @@ def kept_secret_key(path: Path) -> str:
 
 
 def models_folder() -> Path:
-    """MODELS_DIR; else the folder `models`, if there is one, else the memory of this package."""
-    here = Path(os.environ.get("MODELS_DIR", "models"))
-    if "MODELS_DIR" in os.environ or here.is_dir():
-        return here.absolute()
+    """MODELS_DIR; by default `models` if it exists, else the folder that this package brings."""
+    folder = Path(os.environ.get("MODELS_DIR", "models"))
+    if "MODELS_DIR" in os.environ or folder.is_dir():
+        return folder.absolute()
     return Path(__file__).resolve().parent.parent / "memory_api" / "default_models"
 
 
-def tag_by_content(headers: Headers, path: str, url: str) -> None:
-    """An ETag that a file keeps in every replica, and that changes when the file does.
+def add_etag(headers: Headers, path: str, url: str) -> None:
+    """Give a static file an ETag made of its content, the same on every replica.
 
-    A weak one, since the file is sent compressed and as it is.
+    It is a weak one, because the file is sent both compressed and uncompressed.
     """
     digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     headers["ETag"] = f'W/"{digest[:32]}"'
@@ -77,19 +78,19 @@ def tag_by_content(headers: Headers, path: str, url: str) -> None:
 
 # --- The service -------------------------------------------------------------------------
 
-# Where everything is kept that is named by no path, or by a relative one.
+# The folder of the secret key, of the default SQLite file, and of relative paths of memories.
 DATA_DIR = Path(os.environ.get("DATA_DIR") or "data").absolute()
 HOST = os.environ.get("HOST", "127.0.0.1")
-PORT = positive("PORT", 8080, largest=65535)
-WORKERS = positive("WORKERS", 1)
-THREADS = positive("THREADS", 8)
+PORT = positive_integer("PORT", 8080, largest=65535)
+WORKERS = positive_integer("WORKERS", 1)
+THREADS = positive_integer("THREADS", conf.DEFAULT_THREADS)
 MODELS_DIR = models_folder()
-# How long a request may wait for its database, in seconds; then it is answered with 503.
-DATABASE_TIMEOUT = positive("DATABASE_TIMEOUT", 5)
-MAX_BODY_BYTES = positive("MAX_BODY_BYTES", 64 * 1024 * 1024)
-MAX_PARTS = positive("MAX_PARTS", 10_000)
+# How many seconds a request may wait for its database; after that the reply is 503.
+DATABASE_TIMEOUT = positive_integer("DATABASE_TIMEOUT", conf.DEFAULT_DATABASE_TIMEOUT)
+MAX_BODY_BYTES = positive_integer("MAX_BODY_BYTES", conf.DEFAULT_MAX_BODY_BYTES)
+MAX_PARTS = positive_integer("MAX_PARTS", 10_000)
 
-# What `filesys` with its default path uses, so that the admin shows the default memory.
+# The default is also the file of a `filesys` memory without a path, so the admin shows it.
 DATABASE_URL = os.environ.get(
     "DATABASE_URL", URL.create("sqlite", database=str(DATA_DIR / "conversations.sqlite3"))
 )
@@ -97,20 +98,20 @@ try:
     DATABASES = {"default": prepared_database_settings(DATABASE_URL, timeout=DATABASE_TIMEOUT)}
 except DatabaseUrlError as error:
     raise ImproperlyConfigured(f"DATABASE_URL: {error}") from None
-# SQL Server's driver would pool connections by itself, and hand out dead ones.
+# SQL Server's driver has a pool of its own that hands out dead connections.
 DATABASE_CONNECTION_POOLING = False
 
 # --- Django ------------------------------------------------------------------------------
 
-SECRET_KEY = os.environ.get("SECRET_KEY") or kept_secret_key(DATA_DIR / "secret_key")
+SECRET_KEY = os.environ.get("SECRET_KEY") or stored_secret_key(DATA_DIR / "secret_key")
 DEBUG = False
-# The API is called by address and by service name alike; name the hosts where the admin
-# is open to browsers from outside.
-ALLOWED_HOSTS = listed("ALLOWED_HOSTS", "*")
-CSRF_TRUSTED_ORIGINS = listed("CSRF_TRUSTED_ORIGINS", "")
+# Clients of the API use addresses as well as service names. Set it if browsers from outside
+# can reach the admin.
+ALLOWED_HOSTS = comma_separated("ALLOWED_HOSTS", "*")
+CSRF_TRUSTED_ORIGINS = comma_separated("CSRF_TRUSTED_ORIGINS", "")
 
 INSTALLED_APPS = [
-    "inspection",  # before the admin, some of whose templates it has its own of
+    "inspection",  # before the admin, some of whose templates it replaces
     "inspection.apps.InspectionAdmin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -131,7 +132,7 @@ MIDDLEWARE = [
     "django.middleware.gzip.GZipMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
-    # Only browsers need these, so they work for the admin alone.
+    # Only browsers need these, so they work for the admin's pages only.
     "inspection.middleware.AdminSessionMiddleware",
     "inspection.middleware.AdminCsrfMiddleware",
     "inspection.middleware.AdminAuthenticationMiddleware",
@@ -159,10 +160,10 @@ TEMPLATES = [
     },
 ]
 STATIC_URL = "admin-static/"
-# Served out of the installed packages: no step collects the files, and none is written.
+# Static files are served from the installed packages; there is no collectstatic step.
 WHITENOISE_USE_FINDERS = True
-WHITENOISE_ADD_HEADERS_FUNCTION = tag_by_content
-# Nothing but the admin's own files; no script, style or image of a message is ever let in.
+WHITENOISE_ADD_HEADERS_FUNCTION = add_etag
+# Browsers load only the admin's own files, never a script, style or image of a message.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'none'"],
@@ -181,15 +182,15 @@ AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
 ]
 LOGIN_REDIRECT_URL = "/admin/"
-# These look for classes by name in MIDDLEWARE, and overlook the subclasses there.
+# These checks look for class names in MIDDLEWARE and do not recognise our subclasses.
 SILENCED_SYSTEM_CHECKS = ["axes.W002", "security.W002", "security.W003"]
-# After five failed attempts under one name from one address, a quarter of an hour of none.
+# Five failed attempts for one user name from one address block that pair for 15 minutes.
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_DISABLE_ACCESS_LOG = True
-# Hours pass by themselves, and 'convstore axes_reset' is there for who cannot wait.
+# The block ends by itself; 'convstore axes_reset' ends it earlier.
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 AXES_LOCKOUT_TEMPLATE = "inspection/locked_out.html"
@@ -203,7 +204,7 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
 }
 SPECTACULAR_SETTINGS = {
-    "TITLE": "Conversational memory",
+    "TITLE": "convstore",
     "DESCRIPTION": "Open Inference Protocol (V2): store a message and get the window back.",
     "VERSION": "2",
     "SWAGGER_UI_DIST": "SIDECAR",
@@ -220,6 +221,6 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
-    # Or each 4xx would be a line in the log.
+    # Otherwise Django would log every 4xx reply.
     "loggers": {"django.request": {"level": "ERROR"}},
 }

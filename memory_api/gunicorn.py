@@ -1,4 +1,4 @@
-"""gunicorn as it serves convstore: our settings, and what is done as it starts and ends."""
+"""gunicorn with convstore's settings, and what it runs when workers start and end."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from typing import Any
 from django.conf import settings
 from gunicorn.app.base import Application
 
-# prometheus_client reads it when it is imported: the folder in which the worker processes'
-# metrics add up.
+# The environment variable that names the folder in which the worker processes add up their
+# metrics. prometheus_client reads it at import.
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-# What the folders' names begin with that are ours to remove.
+# The folders that we made, and therefore may remove, have names with this prefix.
 METRICS_PREFIX = "convstore-metrics-"
 
 
 class Server(Application):
-    """gunicorn with our settings, which GUNICORN_CMD_ARGS overrides.
+    """gunicorn with our settings; GUNICORN_CMD_ARGS overrides them.
 
-    Stock gunicorn would also read the file gunicorn.conf.py of whatever folder it is started
-    in, and import from that folder first.
+    The `gunicorn` command would also read gunicorn.conf.py in the working directory and put
+    that directory first on the import path.
     """
 
     def __init__(self) -> None:
-        super().__init__(prog="GUNICORN_CMD_ARGS")  # what its complaints begin with
+        super().__init__(prog="GUNICORN_CMD_ARGS")  # the name in its usage errors
 
     def load_config(self) -> None:
-        for name, value in own_settings().items():
+        for name, value in default_settings().items():
             self.cfg.set(name, value)
-        given = self.cfg.parser().parse_args(self.cfg.get_cmd_args_from_env())
-        if given.config:
-            self.load_config_from_file(given.config)
-        for name, value in vars(given).items():
+        arguments = self.cfg.parser().parse_args(self.cfg.get_cmd_args_from_env())
+        if arguments.config:
+            self.load_config_from_file(arguments.config)
+        for name, value in vars(arguments).items():
             if name != "args" and value is not None:
                 self.cfg.set(name, value)
 
@@ -48,16 +48,16 @@ class Server(Application):
         return application
 
 
-def own_settings() -> dict[str, Any]:
+def default_settings() -> dict[str, Any]:
     host = f"[{settings.HOST}]" if ":" in settings.HOST else settings.HOST  # IPv6
     return {
         "bind": f"{host}:{settings.PORT}",
         "workers": settings.WORKERS,
         "threads": settings.THREADS,
         "worker_class": "gthread",
-        "preload_app": True,  # imported once, for a start in a second or two
-        # Longer than the idle time of the usual proxies, or they would reuse connections that
-        # are being closed here. An idle connection holds no thread.
+        "preload_app": True,  # imported once for all workers
+        # Longer than the idle timeout of common proxies, which might otherwise reuse a connection
+        # that is being closed here. An idle connection occupies no thread.
         "keepalive": 75,
         "control_socket_disable": True,
         "when_ready": announce,
@@ -68,17 +68,17 @@ def own_settings() -> dict[str, Any]:
 
 
 def announce(server: Any) -> None:
-    """Say where requests are answered, out of what gunicorn listens on."""
+    """Print the addresses that gunicorn listens on, and the folder of the memories."""
     addresses = ", ".join(map(str, server.LISTENERS or server.address))
     sys.stdout.write(
-        f"The memories are those of {settings.MODELS_DIR}\n"
+        f"Memories from {settings.MODELS_DIR}\n"
         f"Serving on {addresses} - docs at /v2/docs, admin at /admin/ (Ctrl-C stops)\n"
     )
     sys.stdout.flush()
 
 
 def read_memories(worker: Any) -> None:
-    """Read the memories' settings before the first request asks for one."""
+    """Read the memories' settings before the first request needs them."""
     from memory_api.memories import memories
 
     memories()
@@ -92,6 +92,6 @@ def forget_worker(server: Any, worker: Any) -> None:
 
 def remove_metrics_folder(server: Any) -> None:
     folder = Path(os.environ.get(METRICS_FOLDER, ""))
-    # After a USR2 signal another gunicorn goes on in this one's place, with the same folder.
+    # After a USR2 signal a new gunicorn takes over, and it uses the same folder.
     if folder.name.startswith(METRICS_PREFIX) and not server.reexec_pid:
         shutil.rmtree(folder, ignore_errors=True)

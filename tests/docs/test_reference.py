@@ -69,7 +69,10 @@ def variables_that_are_read() -> set[str]:
 def _variable(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
         function, word = ast.unparse(node.func), node.args[0].value
-        reads = function.startswith("os.environ.") or function in ("positive", "listed")
+        reads = function.startswith("os.environ.") or function in (
+            "positive_integer",
+            "comma_separated",
+        )
         if reads and isinstance(word, str) and re.fullmatch("[A-Z_]+", word):
             yield word
 

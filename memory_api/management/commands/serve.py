@@ -1,4 +1,4 @@
-"""Everything between an installation and a service: tables, then gunicorn."""
+"""`convstore serve`: migrate the tables of every database, then serve with gunicorn."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         server = Server()
-        refuse_taken(server)
+        require_free_ports(server)
         if not options["no_migrate"]:
             self.migrate()
         elif METRICS_FOLDER in os.environ:
             server.run()
             return
-        # The same command once more, in a process that knew that folder before it imported
-        # anything, and that has connected to no database.
+        # Run the same command again: the new process knows the metrics folder before it imports
+        # prometheus_client, and has no database connection that workers would inherit.
         if METRICS_FOLDER not in os.environ:
             os.environ[METRICS_FOLDER] = tempfile.mkdtemp(prefix=METRICS_PREFIX)
-        again = [sys.executable, *sys.orig_argv[1:], "--no-migrate"]
+        command = [sys.executable, *sys.orig_argv[1:], "--no-migrate"]
         self.stdout.flush()
-        os.execv(sys.executable, again)  # noqa: S606 - no shell wanted
+        os.execv(sys.executable, command)  # noqa: S606 - no shell
 
     def migrate(self) -> None:
         try:
@@ -50,36 +50,38 @@ class Command(BaseCommand):
             if error.returncode == 2:  # the memories' settings are wrong
                 raise
             self.stderr.write(
-                f"{error}\nIt answers 503 until 'convstore migrate_memories' succeeds."
+                f"{error}\nThe service answers 503 until 'convstore migrate_memories' succeeds."
             )
 
 
-def refuse_taken(server: Server) -> None:
+def require_free_ports(server: Server) -> None:
     """Raise CommandError if gunicorn could not listen, before anything else is done.
 
-    Not where it is handed its sockets, or shares them.
+    It skips sockets that gunicorn inherits or shares.
     """
     if {"GUNICORN_FD", "LISTEN_FDS"} & os.environ.keys() or server.cfg.reuse_port:
         return
     for address in server.cfg.address:
         if isinstance(address, tuple):
-            refuse_taken_port(*address)
+            require_free_port(*address)
 
 
-def refuse_taken_port(host: str, port: int) -> None:
-    is_ours = (host, port) == (settings.HOST.lower(), settings.PORT)
+def require_free_port(host: str, port: int) -> None:
+    is_from_settings = (host, port) == (settings.HOST.lower(), settings.PORT)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         *_, address = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)[0]
     except OSError:
-        variable = "HOST" if is_ours else "GUNICORN_CMD_ARGS: bind"
+        variable = "HOST" if is_from_settings else "GUNICORN_CMD_ARGS: bind"
         raise CommandError(f"{variable} {host!r} is not an address of this machine.") from None
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(address)
         except OSError as error:
-            hint = "for example PORT=8081" if is_ours else "this one is in GUNICORN_CMD_ARGS"
+            hint = (
+                "for example PORT=8081" if is_from_settings else "this one is in GUNICORN_CMD_ARGS"
+            )
             raise CommandError(
                 f"Cannot listen on {host}:{port} ({error.strerror}): choose another port, {hint}."
             ) from None
