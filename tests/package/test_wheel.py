@@ -6,8 +6,9 @@ import re
 import shlex
 import socket
 import subprocess
+import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import requests
 
 import convstore
 from testing.bodies import new_id
-from testing.processes import ROOT, free_port, in_group
+from testing.processes import ROOT, START_SECONDS, free_port, in_group
 from tests.acceptance.test_seed_document import (
     FIVE_MESSAGES,
     endpoint,
@@ -46,6 +47,13 @@ def listening(served: Served) -> set[Any]:
         for connection in process.net_connections("all")
         if connection.status == psutil.CONN_LISTEN or connection.family == socket.AF_UNIX
     }
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def announced(served: Served) -> str:
@@ -150,7 +158,7 @@ def test_arguments_of_gunicorn_in_the_environment_override_ours(installation, tm
     with served:
         assert announced(served) == f"http://127.0.0.1:{port}"
         assert listening(served) == {("127.0.0.1", port)}
-        assert served.log.read_text().count("Booting worker") == 2
+        wait_until(lambda: served.log.read_text().count("Booting worker") == 2)
 
 
 def test_a_taken_port_gets_one_sentence_that_says_who_chose_it(installation, tmp_path):
