@@ -24,7 +24,7 @@ from convstore.archive.history import MessageRow
 from convstore.messages import Message, Part
 from convstore.models import Conversation
 from inspection import export
-from inspection.markdown import LONGEST, as_html
+from inspection.markdown import MAX_RENDERED, render_markdown
 from inspection.transcript import shown_messages
 from testing.service import Service
 from tests.browser import hostile
@@ -434,7 +434,7 @@ def exported(memory_id: str, *messages: Message) -> str:
         for n, m in enumerate(messages, 1)
     ]
     conversation: Any = SimpleNamespace(memory_id=memory_id)
-    return "".join(export.markdown_pieces(conversation, rows))
+    return "".join(export.markdown_chunks(conversation, rows))
 
 
 def assert_nothing_acts(markdown: str) -> None:
@@ -485,7 +485,7 @@ def test_no_text_passes_for_another_message_in_a_markdown_export(first, second):
 @example(said="\n".join(hostile.TRICKS))
 @example(said="\n\n".join(hostile.ADDRESSES))
 def test_markdown_becomes_nothing_but_what_is_on_a_list(said):
-    outline = Outline(as_html(said))
+    outline = Outline(render_markdown(said))
     assert outline.others == []
     for tag, attributes in outline.tags:
         assert tag in SHOWN_TAGS
@@ -502,9 +502,9 @@ SLOW = [
 
 @pytest.mark.parametrize("piece", SLOW)
 def test_the_longest_markdown_that_is_shown_is_read_within_a_second(piece):
-    said = (piece * LONGEST)[:LONGEST]
+    said = (piece * MAX_RENDERED)[:MAX_RENDERED]
     begun = time.process_time()
-    as_html(said)
+    render_markdown(said)
     assert time.process_time() - begun < 1
 
 
@@ -512,7 +512,7 @@ def test_the_longest_markdown_that_is_shown_is_read_within_a_second(piece):
 @pytest.mark.parametrize("piece", ["[", "*[~", "```a\n", "```\n", "|a|\n|-|\n"])
 def test_a_page_full_of_slow_texts_is_made_within_seconds(piece, markdown):
     """As full as a page may be: 8 MB."""
-    message = Message("user", [Part("text", (piece * LONGEST)[: LONGEST - 1])] * 160)
+    message = Message("user", [Part("text", (piece * MAX_RENDERED)[: MAX_RENDERED - 1])] * 160)
     row = MessageRow(position=1, role="user", body=message.to_json(), created_at=datetime.now(UTC))
     begun = time.process_time()
     shown_messages([row], markdown=markdown)

@@ -15,11 +15,11 @@ from convstore.archive.conversations import ConversationRow
 from convstore.archive.history import MessageRow
 from convstore.archive.overview import (
     CONVERSATION_TABLE,
-    COUNTED,
-    COUNTED_NEW,
+    COUNT_LIMIT,
     DAYS,
     LAST_ACTIVE,
     MESSAGE_TABLE,
+    NEW_COUNT_LIMIT,
     Count,
     Overview,
 )
@@ -108,7 +108,7 @@ def test_new_conversations_are_counted_by_the_day_they_began(database):
 
 
 def test_what_is_much_is_the_databases_own_estimate_and_marked(database):
-    count = COUNTED + COUNTED // 10
+    count = COUNT_LIMIT + COUNT_LIMIT // 10
     make(database, [n % 60 for n in range(count)])
     analyze(database)
     with CaptureQueriesContext(connections[database]) as asked:
@@ -119,7 +119,7 @@ def test_what_is_much_is_the_databases_own_estimate_and_marked(database):
         assert number.value == pytest.approx(count, rel=0.2)
     assert found.new.precision == "about"
     assert found.new.value == pytest.approx(count / 2, rel=0.25)
-    assert found.new.value > COUNTED_NEW
+    assert found.new.value > NEW_COUNT_LIMIT
     assert all(found.new_by_day.values())
 
 
@@ -131,9 +131,9 @@ def test_where_there_is_no_estimate_there_is_at_least_a_number(new_database):
     with connections[database].cursor() as cursor:
         for table in (CONVERSATION_TABLE, MESSAGE_TABLE):
             cursor.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
-    make(database, [50] * (COUNTED + 1))
+    make(database, [50] * (COUNT_LIMIT + 1))
     found = figures_of(database)
-    assert found.conversations == found.messages == Count(COUNTED, "more than")
+    assert found.conversations == found.messages == Count(COUNT_LIMIT, "more than")
     assert found.new == Count(0)
 
 

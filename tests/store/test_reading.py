@@ -1,4 +1,4 @@
-"""What people read of a store: figures, pieces, positions by time; on each database."""
+"""What people read of a store: figures, chunks, positions by time; on each database."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from convstore.archive.conversations import (
     with_prefix,
     with_summary,
 )
-from convstore.archive.history import PIECE, PIECE_BYTES, History, MessageRow
+from convstore.archive.history import CHUNK_BYTES, CHUNK_MESSAGES, History, MessageRow
 from convstore.messages import Message, Part, parts_in
 from convstore.store import ConversationStore, conversation_key
 
@@ -53,7 +53,7 @@ def test_a_conversation_has_its_length_its_last_message_and_how_it_opens(databas
     conversation(database, "a", text("Be kind.", "system"), text("Hello!"), text("Hi", "assistant"))
     found = figures(database, "a")
     assert (found.length, found.last_role) == (3, "assistant")
-    assert found.changed_at == History(database, found.pk).piece_up_to(3)[-1].created_at
+    assert found.last_message_at == History(database, found.pk).chunk_up_to(3)[-1].created_at
     assert [part.value for part in parts_in(found.opening)] == ["Hello!"]
 
 
@@ -75,7 +75,7 @@ def test_a_conversation_without_messages_has_no_figures(database):
         pk=conversation_key("a"), memory_id="a", created_at=now, active_at=now
     )
     found = figures(database, "a")
-    assert (found.length, found.last_role, found.changed_at, found.opening) == (None,) * 4
+    assert (found.length, found.last_role, found.last_message_at, found.opening) == (None,) * 4
 
 
 IDS = ["abc", "abC", "ab", "abd", "äbc", "ab%", "ab_c", "ab\\", "ab🙂", "ab ", "b"]
@@ -159,24 +159,24 @@ def test_pages_follow_each_other_both_ways_also_where_times_are_equal(database):
 def test_a_piece_begins_or_ends_where_it_is_wished_for(database):
     history = conversation(database, "a", *(text(str(n)) for n in range(1, 121)))
 
-    def ends(piece):
-        return piece[0].position, piece[-1].position
+    def ends(chunk):
+        return chunk[0].position, chunk[-1].position
 
     assert history.length() == 120
-    assert ends(history.piece_up_to(120)) == (120 - PIECE + 1, 120)
-    assert ends(history.piece_up_to(70)) == (70 - PIECE + 1, 70)
-    assert ends(history.piece_up_to(3)) == (1, 3)
-    assert ends(history.piece_from(1)) == (1, PIECE)
-    assert ends(history.piece_from(101)) == (101, 120)
-    assert [row.position for row in history.piece_up_to(70)] == list(range(21, 71))
-    assert history.piece_from(121) == []
-    assert history.piece_up_to(0) == []
+    assert ends(history.chunk_up_to(120)) == (120 - CHUNK_MESSAGES + 1, 120)
+    assert ends(history.chunk_up_to(70)) == (70 - CHUNK_MESSAGES + 1, 70)
+    assert ends(history.chunk_up_to(3)) == (1, 3)
+    assert ends(history.chunk_from(1)) == (1, CHUNK_MESSAGES)
+    assert ends(history.chunk_from(101)) == (101, 120)
+    assert [row.position for row in history.chunk_up_to(70)] == list(range(21, 71))
+    assert history.chunk_from(121) == []
+    assert history.chunk_up_to(0) == []
 
 
 def test_an_unknown_conversation_has_no_messages(database):
     history = History(database, conversation_key("nobody"))
-    assert (history.length(), history.piece_up_to(10), history.message(1)) == (0, [], None)
-    assert list(history.pieces(0, 10)) == []
+    assert (history.length(), history.chunk_up_to(10), history.message(1)) == (0, [], None)
+    assert list(history.chunks(0, 10)) == []
     assert history.position_at(START, 0) == 1
 
 
@@ -190,13 +190,13 @@ def test_one_message_is_found_as_it_is_stored(database):
 
 
 def test_a_piece_holds_no_more_bytes_than_it_may_and_always_a_message(database):
-    large = Message("user", [Part("image", "A" * (PIECE_BYTES // 3))])
-    too_large = Message("user", [Part("image", "A" * (PIECE_BYTES + 1))])
+    large = Message("user", [Part("image", "A" * (CHUNK_BYTES // 3))])
+    too_large = Message("user", [Part("image", "A" * (CHUNK_BYTES + 1))])
     history = conversation(database, "a", large, large, large, text("Hello!"), too_large)
-    assert [row.position for row in history.piece_from(1)] == [1, 2]
-    assert [row.position for row in history.piece_up_to(4)] == [2, 3, 4]
-    assert [row.position for row in history.piece_up_to(5)] == [5]
-    assert [[row.position for row in piece] for piece in history.pieces(5, 100)] == [
+    assert [row.position for row in history.chunk_from(1)] == [1, 2]
+    assert [row.position for row in history.chunk_up_to(4)] == [2, 3, 4]
+    assert [row.position for row in history.chunk_up_to(5)] == [5]
+    assert [[row.position for row in chunk] for chunk in history.chunks(5, 100)] == [
         [1, 2],
         [3, 4],
         [5],
@@ -205,10 +205,10 @@ def test_a_piece_holds_no_more_bytes_than_it_may_and_always_a_message(database):
 
 def test_pieces_end_where_the_conversation_ended_when_they_were_asked_for(database):
     history = conversation(database, "a", *(text(str(n)) for n in range(25)))
-    pieces = history.pieces(history.length(), 10)
-    first = next(pieces)
+    chunks = history.chunks(history.length(), 10)
+    first = next(chunks)
     conversation(database, "a", text("later"))
-    positions = [entry.position for piece in (first, *pieces) for entry in piece]
+    positions = [entry.position for chunk in (first, *chunks) for entry in chunk]
     assert positions == list(range(1, 26))
 
 
@@ -246,7 +246,7 @@ def test_what_was_deleted_at_the_beginning_is_passed_over(database):
     history.rows().filter(position__lte=333).delete()
     assert history.position_at(START, 600) == 334
     assert history.position_at(minute(400), 600) == 400
-    assert history.piece_from(1)[0].position == 334
+    assert history.chunk_from(1)[0].position == 334
 
 
 # --- The beginning of a message's JSON -----------------------------------------------------

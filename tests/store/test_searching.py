@@ -11,22 +11,21 @@ from django.core.management import call_command
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
-from convstore.archive import search as searching
 from convstore.archive.conversations import ConversationRow, conversations
 from convstore.archive.history import MessageRow
 from convstore.archive.search import (
-    BEGINNING,
-    CONVERSATIONS,
-    HITS,
+    BEGINNING_CHARACTERS,
     LAST_MESSAGES,
-    MESSAGES_READ,
-    WORDS,
+    MAX_CONVERSATIONS,
+    MAX_HITS,
+    MAX_MESSAGES_READ,
     SearchResult,
     query_words,
     search_conversation,
     search_last_messages,
     search_word_index,
 )
+from convstore.database.postgresql import POSTGRESQL
 from convstore.database.url import database_alias
 from convstore.messages import Message, Part
 from convstore.store import ConversationStore, conversation_key
@@ -116,11 +115,11 @@ def test_the_excerpt_is_what_stands_around_the_first_word(database):
 
 
 def test_a_search_says_how_far_it_looked_and_goes_on_from_there(database):
-    conversation = say(database, "a", "needle", *["hay"] * MESSAGES_READ, "needle")
+    conversation = say(database, "a", "needle", *["hay"] * MAX_MESSAGES_READ, "needle")
     first = look(database, conversation, "needle")
     assert (positions(first), first.messages, first.below) == (
-        [MESSAGES_READ + 2],
-        MESSAGES_READ,
+        [MAX_MESSAGES_READ + 2],
+        MAX_MESSAGES_READ,
         3,
     )
     second = look(database, conversation, "needle", 3)
@@ -128,9 +127,9 @@ def test_a_search_says_how_far_it_looked_and_goes_on_from_there(database):
 
 
 def test_no_more_hits_are_given_at_once_than_a_page_holds(database):
-    conversation = say(database, "a", *["needle"] * (HITS + 10))
+    conversation = say(database, "a", *["needle"] * (MAX_HITS + 10))
     first = look(database, conversation, "needle")
-    assert (len(first.hits), first.below) == (HITS, 11)
+    assert (len(first.hits), first.below) == (MAX_HITS, 11)
     assert positions(look(database, conversation, "needle", 11)) == list(range(10, 0, -1))
 
 
@@ -149,13 +148,13 @@ def test_nothing_is_found_where_nothing_was_said(database):
 def test_the_last_messages_of_the_conversations_last_active_are_looked_at(database):
     start = datetime(2026, 1, 1, tzinfo=UTC)
     keys = []
-    for n in range(CONVERSATIONS + 5):
+    for n in range(MAX_CONVERSATIONS + 5):
         conversation = say(database, f"{n}", f"needle number {n}")
         keys.append(conversation.pk)
         conversation.active_at = start + timedelta(minutes=n)
         conversation.save(using=database)
     first = search_last_messages(database, ["number"], None)
-    assert first.conversations == first.messages == CONVERSATIONS
+    assert first.conversations == first.messages == MAX_CONVERSATIONS
     assert first.after
     assert first.after.pk == keys[5]
     second = search_last_messages(database, ["number"], first.after)
@@ -171,11 +170,11 @@ def test_of_a_long_conversation_only_the_last_messages_are_looked_at(database):
 
 
 def test_together_no_more_messages_are_looked_at_than_one_search_may(database):
-    for n in range(MESSAGES_READ // LAST_MESSAGES + 3):
+    for n in range(MAX_MESSAGES_READ // LAST_MESSAGES + 3):
         say(database, f"{n}", *["hay"] * (LAST_MESSAGES + 1))
     found = search_last_messages(database, ["needle"], None)
-    assert found.messages == MESSAGES_READ
-    assert found.conversations == MESSAGES_READ // LAST_MESSAGES
+    assert found.messages == MAX_MESSAGES_READ
+    assert found.conversations == MAX_MESSAGES_READ // LAST_MESSAGES
     assert found.after
 
 
@@ -227,8 +226,9 @@ def test_the_index_is_what_finds_them(indexed):
     say(indexed, "a", *["hay"] * 50)
     with connections[indexed].cursor() as cursor:
         cursor.execute("SET enable_seqscan = off")
-        match = f"{WORDS} @@ plainto_tsquery('simple', 'needle')"
-        cursor.execute(f"EXPLAIN SELECT 1 FROM convstore_message WHERE {match}")  # noqa: S608
+        match = POSTGRESQL.word_condition.format(characters=BEGINNING_CHARACTERS)
+        query = f"EXPLAIN SELECT 1 FROM convstore_message WHERE {match}"  # noqa: S608
+        cursor.execute(query, ["needle"])
         plan = "\n".join(row[0] for row in cursor.fetchall())
         cursor.execute("SET enable_seqscan = on")
     assert "message_words" in plan, plan
@@ -245,10 +245,10 @@ def test_a_word_of_the_form_is_found_where_it_was_said(indexed):
 
 
 def test_more_hits_than_are_shown_are_told_of(indexed):
-    say(indexed, "a", *["needle"] * (HITS + 1))
+    say(indexed, "a", *["needle"] * (MAX_HITS + 1))
     found = search_word_index(indexed, ["needle"])
     assert found
-    assert (len(found.hits), found.more_hits) == (HITS, True)
+    assert (len(found.hits), found.more_hits) == (MAX_HITS, True)
 
 
 def test_messages_of_any_size_and_kind_can_be_stored_beside_the_index(indexed):
@@ -258,7 +258,7 @@ def test_messages_of_any_size_and_kind_can_be_stored_beside_the_index(indexed):
     image = Message("user", [Part("image", "aB+/" * 500_000)])
     say(indexed, "a", many, image, "x" * 3_000_000, "\0\ud800", f"{word} {many}")
     assert positions(search_word_index(indexed, [word])) == [5]
-    say(indexed, "a", " " * BEGINNING + "toolate")
+    say(indexed, "a", " " * BEGINNING_CHARACTERS + "toolate")
     assert positions(search_word_index(indexed, ["toolate"])) == []
 
 
@@ -274,4 +274,6 @@ def test_where_the_index_was_dropped_the_last_messages_are_looked_through(indexe
 
 
 def test_the_migration_and_the_search_say_the_same():
-    assert import_module("convstore.migrations.0003_words").WORDS == searching.WORDS
+    indexed = import_module("convstore.migrations.0003_words").WORDS
+    condition = POSTGRESQL.word_condition.format(characters=BEGINNING_CHARACTERS)
+    assert condition == f"{indexed} @@ plainto_tsquery('simple', %s)"

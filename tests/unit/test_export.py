@@ -16,7 +16,7 @@ from convstore.archive.conversations import ConversationRow
 from convstore.archive.history import MessageRow
 from convstore.messages import Message, Part
 from convstore.store import conversation_key
-from inspection.export import markdown_pieces, openai_line, stored_lines
+from inspection.export import markdown_chunks, openai_line, stored_lines
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 MESSAGES: TypeAdapter[list[Any]] = TypeAdapter(list[ChatCompletionMessageParam])
@@ -154,7 +154,7 @@ def test_as_stored_each_body_comes_back_to_the_letter():
 
 
 def test_markdown_has_a_heading_for_each_message_and_its_texts_quoted():
-    text = "".join(markdown_pieces(conversation("chat *1*"), rows(SAID)))
+    text = "".join(markdown_chunks(conversation("chat *1*"), rows(SAID)))
     assert text.startswith("# chat *1*\n\n## 1. system, 2026-01-02 03:04:05+00:00\n\n> Be kind.\n")
     assert "\n## 4. tool, " in text
     assert f"> image: image/png, {len(PNG)} bytes\n" in text
@@ -178,11 +178,11 @@ def test_markdown_has_a_heading_for_each_message_and_its_texts_quoted():
     ],
 )
 def test_markdown_of_texts_is_kept_without_what_acts(said, exported):
-    text = "".join(markdown_pieces(conversation(), rows([Message("user", [Part("text", said)])])))
+    text = "".join(markdown_chunks(conversation(), rows([Message("user", [Part("text", said)])])))
     assert text.split("\n\n", 2)[2] == f"{exported}\n"
 
 
 def test_a_part_that_is_code_is_fenced_by_more_than_it_has():
     said = Message("user", [Part("code", "a\n````\nb")])
-    text = "".join(markdown_pieces(conversation(), rows([said])))
+    text = "".join(markdown_chunks(conversation(), rows([said])))
     assert "> `````\n> a\n> ````\n> b\n> `````\n" in text

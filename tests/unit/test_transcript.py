@@ -10,7 +10,7 @@ import pytest
 from convstore.archive.history import MessageRow
 from convstore.messages import Message, Part
 from inspection.transcript import (
-    LONGEST_SHOWN,
+    MAX_SHOWN_CHARACTERS,
     ShownMessage,
     ShownPart,
     first_line,
@@ -126,7 +126,7 @@ def test_what_else_a_message_keeps_is_shown_as_json():
 def test_fenced_lines_are_code_and_the_lines_around_are_not():
     found = part("text", "Look:\n```python\nprint(1)\n\nprint(2)\n```\nand `this`\n```open")
     assert found.kind == "text"
-    assert list(found.pieces) == [
+    assert list(found.segments) == [
         (False, "Look:"),
         (True, "print(1)\n\nprint(2)\n"),
         (False, "and `this`\n```open"),
@@ -135,14 +135,14 @@ def test_fenced_lines_are_code_and_the_lines_around_are_not():
 
 def test_a_part_of_another_type_that_is_text_is_code():
     found = part("json", '{"a": 1}')
-    assert (found.kind, found.type, list(found.pieces)) == ("code", "json", [(True, '{"a": 1}')])
+    assert (found.kind, found.type, list(found.segments)) == ("code", "json", [(True, '{"a": 1}')])
 
 
 def test_a_long_text_is_cut_and_says_how_long_it_is():
     found = part("text", "a" * 1_000_000)
     assert (found.cut, found.size) == (True, 1_000_000)
-    assert list(found.pieces) == [(False, "a" * LONGEST_SHOWN)]
-    assert not part("text", "a" * LONGEST_SHOWN).cut
+    assert list(found.segments) == [(False, "a" * MAX_SHOWN_CHARACTERS)]
+    assert not part("text", "a" * MAX_SHOWN_CHARACTERS).cut
 
 
 def test_numbers_of_parts_are_those_of_the_message_also_where_one_is_empty():
