@@ -59,7 +59,7 @@ def find_by_memory_id(
     return sorted(matches, key=lambda row: row.memory_id)[:limit]
 
 
-# --- Conditions of a list ---------------------------------------------------------------------
+# --- Conditions of a list ----------------------------------------------------------------
 
 
 def older_rows(rows: QuerySet[Any], field: str, at: datetime, pk: object) -> QuerySet[Any]:

@@ -1,4 +1,4 @@
-"""Conversations of each database as one file."""
+"""Conversations from each database are exported into one file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from convstore.store import ConversationStore
 from inspection.export import FORMATS, file_chunks
 
 
-def test_several_conversations_are_one_file_and_each_is_whole(database):
+def test_several_conversations_are_exported_completely_into_one_file(database):
     store = ConversationStore(database)
     for memory_id, count in (("a", 1200), ("b", 1), ("c", 3)):
         store.append(memory_id, [Message("user", [Part("text", str(n))]) for n in range(count)])

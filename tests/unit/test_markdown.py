@@ -1,4 +1,4 @@
-"""Markdown of messages as HTML that does nothing but be read."""
+"""Markdown of messages is rendered as safe HTML."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from inspection.markdown import render_markdown
 
 
-def test_what_models_write_is_rendered():
+def test_markdown_that_models_write_is_rendered():
     html = render_markdown(
         "# Title\n\nSome *soft*, **strong** and ~~gone~~ words,\nand a `word`.\n\n"
         "- one\n- two\n\n3. three\n\n> quoted\n\n```python\nprint(1 < 2)\n```\n\n"
@@ -49,7 +49,7 @@ def test_what_models_write_is_rendered():
         '[x](https://example.org "onmouseover=alert(1)")',
     ],
 )
-def test_nothing_of_it_runs_or_is_fetched(text):
+def test_rendered_markdown_runs_and_loads_nothing(text):
     html = render_markdown(text)
     assert "<script" not in html
     assert "<img" not in html
