@@ -1,4 +1,4 @@
-"""The admin: people find, read, export and delete conversations.
+"""The admin, where people find, read, export and delete conversations.
 
-It gets the list of databases from memory_api, and all their content from convstore.archive.
+memory_api says which databases there are; convstore.archive reads them and deletes from them.
 """

@@ -1,4 +1,4 @@
-"""The two lists of the admin: conversations, and the audit log."""
+"""The two lists of the admin: the conversations and the audit log."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ from inspection.views.access import may_delete, may_read, requires
 from inspection.views.pages import page_url
 
 
-def _minute(at: datetime | None) -> str:
+def _format_minute(at: datetime | None) -> str:
     return f"{at:%Y-%m-%d %H:%M}" if at else ""
 
 
-def _isolated(text: str) -> SafeString:
-    """The text, so that right-to-left letters in it move nothing around it."""
+def _isolate_direction(text: str) -> SafeString:
+    """The text as HTML. Right-to-left letters in it do not reorder the text around it."""
     return format_html("<bdi>{}</bdi>", escape_controls(text))
 
 
 def _export_action(kind: str, title: str) -> Callable[..., HttpResponseBase]:
-    """The action that exports the selected conversations in the format `kind`."""
+    """The action of the list that exports the selected conversations in the format `kind`."""
 
     @admin.action(description=f"Export: {title}", permissions=["read"])
     def export(
@@ -56,7 +56,7 @@ def _export_action(kind: str, title: str) -> Callable[..., HttpResponseBase]:
         selected = list(rows[: model_admin.list_per_page])
         return exporting.download(request, requested_database(request), selected, kind)
 
-    export.__name__ = f"export_{kind}"  # Django's name of the action
+    export.__name__ = f"export_{kind}"  # Django names the action after the function
     return export
 
 
@@ -68,7 +68,7 @@ class ConversationAdmin(KeysetAdmin):
     actions = (*(_export_action(kind, each.title) for kind, each in FORMATS.items()), "delete")
 
     def get_urls(self) -> list[Any]:
-        """Our own pages only; Django's would load a whole conversation."""
+        """Only our own pages. Django's pages would load a whole conversation."""
         name = "convstore_conversation_{}".format
         one = "<uuid:key>/"
         return [
@@ -106,18 +106,20 @@ class ConversationAdmin(KeysetAdmin):
         return find_by_memory_id(rows, query, conversation_key(query), limit)
 
     def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> list[Any]:
-        """Log the first lines that the page shows; an action, which is a POST, shows none."""
+        """Log the first lines that the page shows. An action is a POST and shows none."""
         if request.method != "POST":
-            opened = [(row.pk, row.memory_id) for row in rows if getattr(row, "opening", None)]
-            record(request.user, requested_database(request), Action.FIRST_LINE, opened)
+            with_first_line = [
+                (row.pk, row.memory_id) for row in rows if getattr(row, "opening", None)
+            ]
+            record(request.user, requested_database(request), Action.FIRST_LINE, with_first_line)
         return rows
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         opening = ["first_line"] if may_read(request) else []
-        return ["conversation", *opening, "messages", "last_role", "last_change", "created"]
+        return ["conversation", *opening, "messages", "last_role", "last_activity", "created"]
 
     def action_checkbox(self, obj: ConversationRow) -> SafeString:
-        """Django's checkbox, but control characters in its label are visible."""
+        """Django's checkbox, with the control characters in its label made visible."""
         label = f"Select this object for an action - {escape_controls(obj.memory_id)}"
         attributes = {"class": "action-select", "aria-label": label}
         checkbox = forms.CheckboxInput(attributes, lambda value: False)
@@ -125,8 +127,8 @@ class ConversationAdmin(KeysetAdmin):
 
     @admin.display(description="conversation")
     def conversation(self, row: Any) -> SafeString:
-        memory_id = _isolated(row.memory_id)
-        if not hasattr(row, "opening"):  # the user may not read it
+        memory_id = _isolate_direction(row.memory_id)
+        if not hasattr(row, "opening"):  # the user may not read conversations
             return memory_id
         url = page_url(database_with_alias(row._state.db), "change", row.pk)
         return format_html('<a href="{}">{}</a>', url, memory_id)
@@ -144,13 +146,13 @@ class ConversationAdmin(KeysetAdmin):
     def last_role(self, row: Any) -> str:
         return escape_controls(row.last_role or "")
 
-    @admin.display(description="last change (UTC)")
-    def last_change(self, row: Any) -> str:
-        return _minute(row.changed_at)
+    @admin.display(description="last activity (UTC)")
+    def last_activity(self, row: Any) -> str:
+        return _format_minute(row.last_message_at)
 
     @admin.display(description="created (UTC)")
     def created(self, row: Any) -> str:
-        return _minute(row.created_at)
+        return _format_minute(row.created_at)
 
     # --- Actions -------------------------------------------------------------------------
 
@@ -195,12 +197,12 @@ class AuditAdmin(KeysetAdmin):
 
     @admin.display(description="time (UTC)")
     def time(self, entry: AuditEntry) -> str:
-        return _minute(entry.at)
+        return _format_minute(entry.at)
 
     @admin.display(description="conversation")
     def memory_id_text(self, entry: AuditEntry) -> SafeString:
-        return _isolated(entry.memory_id)
+        return _isolate_direction(entry.memory_id)
 
     @admin.display(description="detail")
     def detail_text(self, entry: AuditEntry) -> SafeString:
-        return _isolated(entry.detail)
+        return _isolate_direction(entry.detail)

@@ -1,4 +1,4 @@
-"""The admin as two Django apps: our pages, and Django's admin with our site."""
+"""The admin as two Django apps: our pages, and Django's admin with our `InspectionSite`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entries of the audit log. An entry is written before its content is shown or deleted."""
+"""Write entries of the audit log, always before the content is shown or deleted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def record(
     conversations: Iterable[tuple[UUID | None, str]],
     detail: str = "",
 ) -> None:
-    """Write one entry for each of `conversations` (key and memory_id): all of them or none."""
+    """Write one entry for each conversation (its key and memory_id): all entries or none."""
     now = datetime.now(UTC)
     longest = AuditEntry._meta.get_field("database").max_length
     AuditEntry.objects.bulk_create(

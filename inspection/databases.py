@@ -1,4 +1,4 @@
-"""The databases that the admin shows: Django's own, and every one that a memory names."""
+"""The databases that the admin shows: Django's default, and those that memories use."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from django.http import Http404, HttpRequest
 from convstore.database.vendors import vendor_for
 from memory_api.memories import memories
 
-# The parameter of a request that names a database. Without it, the first is meant.
-PARAMETER = "database"
+# The URL parameter that names a database. Without it, the first database is used.
+DATABASE_PARAMETER = "database"
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A database with conversations; `alias` is its name in Django's `connections`."""
+    """A database that holds conversations. `alias` is its name in Django's `connections`."""
 
     alias: str
     memories: tuple[str, ...]
 
     @property
     def name(self) -> str:
-        """The kind of database and where it is; known without a connection."""
+        """The vendor and the location; known without a connection."""
         vendor = vendor_for(self.alias)
         return f"{vendor.name}, {vendor.location(connections[self.alias].settings_dict)}"
 
     @property
     def query(self) -> dict[str, str]:
-        """The parameters of a URL that name this database."""
-        return {} if self == databases()[0] else {PARAMETER: self.alias}
+        """The URL parameters that name this database."""
+        return {} if self == databases()[0] else {DATABASE_PARAMETER: self.alias}
 
     def url(self, path: str, **parameters: object) -> str:
-        """`path` in this database, with those of the parameters that are not None."""
+        """The URL of `path` in this database; parameters that are None are left out."""
         given = {name: value for name, value in parameters.items() if value is not None}
         query = urlencode({**self.query, **given}, doseq=True)
         return f"{path}?{query}" if query else path
@@ -47,9 +47,9 @@ class Database:
 
 @cache
 def databases() -> tuple[Database, ...]:
-    """Each database once, Django's own first, with the names of the memories that use it.
+    """Each database once, Django's default first, with the names of the memories that use it.
 
-    In somebody else's project, which has no memories: the databases that may have the tables.
+    In a Django project that does not use memory_api: the databases that may have our tables.
     """
     if not apps.is_installed("memory_api"):
         return tuple(
@@ -64,17 +64,17 @@ def databases() -> tuple[Database, ...]:
 
 
 def _identity(alias: str) -> str:
-    """What is equal for two connections that lead to the same tables."""
+    """A string that two connections to the same tables have in common."""
     entry: Mapping[str, Any] = connections[alias].settings_dict
     where = [entry[name] for name in ("ENGINE", "NAME", "USER", "HOST", "PORT")]
-    how = vendor_for(alias).connection_options
-    options = {name: value for name, value in entry["OPTIONS"].items() if name not in how}
+    ignored = vendor_for(alias).connection_options
+    options = {name: value for name, value in entry["OPTIONS"].items() if name not in ignored}
     return json.dumps([*where, options], sort_keys=True, default=str)
 
 
 def requested_database(request: HttpRequest) -> Database:
     """The database that the request names. Raises Http404 if no memory uses it."""
-    return database_with_alias(request.GET.get(PARAMETER, databases()[0].alias))
+    return database_with_alias(request.GET.get(DATABASE_PARAMETER, databases()[0].alias))
 
 
 def database_with_alias(alias: str) -> Database:
@@ -82,4 +82,4 @@ def database_with_alias(alias: str) -> Database:
     for database in databases():
         if database.alias == alias:
             return database
-    raise Http404("No memory uses a database of this name.")
+    raise Http404("No memory uses a database with this name.")

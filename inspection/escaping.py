@@ -1,6 +1,5 @@
-"""Control characters made visible, so that a text cannot act in a page, a terminal or an editor.
+"""Escape control characters: a text must not move a terminal's cursor or reorder other text.
 
-A text could otherwise move a terminal's cursor or reverse the order of the letters around it.
 HTML is not escaped here; templates do that.
 """
 
@@ -11,23 +10,23 @@ import re
 from convstore.messages import dumps
 
 # The longest JSON, in characters, that is indented.
-LONGEST_INDENTED = 10_000
+MAX_INDENTED = 10_000
 # Control characters except tab and line feed, bidirectional embeddings and overrides, and lone
 # surrogates, which no valid text contains.
 RISKY = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]")
-# In JSON the ASCII control characters are escaped anyway. Line separators and bidirectional
-# isolates can be escaped too, without a change of meaning.
+# JSON escapes the ASCII control characters itself. Line separators and bidirectional isolates can
+# be escaped as well, because that does not change the JSON value.
 RISKY_IN_JSON = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def escape_controls(text: str) -> str:
-    """The text with each risky character replaced by its picture or its code point."""
+    """The text with each risky character replaced by its Unicode picture or code point."""
     return RISKY.sub(_visible_name, text.replace("\r\n", "\n"))
 
 
 def _visible_name(match: re.Match[str]) -> str:
     code = ord(match[0])
-    if code < 0x20 or code == 0x7F:  # Unicode has pictures of these
+    if code < 0x20 or code == 0x7F:  # Unicode has a picture of each of these
         return chr(0x2400 + code if code < 0x20 else 0x2421)
     return f"[U+{code:04X}]"
 
@@ -38,6 +37,6 @@ def escape_json(text: str) -> str:
 
 
 def indented_json(value: object) -> str:
-    """JSON, indented if it is short: in deeply nested JSON the indentation could be most of it."""
+    """JSON, indented if it is short: deeply nested JSON could be mostly indentation."""
     text = dumps(value)
-    return dumps(value, indent=2) if len(text) <= LONGEST_INDENTED else text
+    return dumps(value, indent=2) if len(text) <= MAX_INDENTED else text

@@ -1,6 +1,6 @@
-"""Conversations as files: OpenAI's chat format, Markdown, or exactly as they are stored.
+"""Export formats: OpenAI's chat format, Markdown, and JSONL exactly as stored.
 
-A file is made piece by piece, so the memory that it needs does not grow with the conversation.
+A file is produced in chunks, so a long conversation does not need more memory than a short one.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from convstore.messages import Message, Part, dumps
 from inspection.escaping import escape_controls, escape_json, indented_json
 from inspection.media import link_of, media_of
 
-# How many messages are read at once.
-PIECE = 500
+# How many messages are read from the database at once.
+MESSAGES_PER_CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A kind of file; `conversation_pieces` makes its text for one conversation."""
+    """A file format. `conversation_chunks` yields the text of one conversation."""
 
     title: str
     extension: str
     mime: str
-    conversation_pieces: Callable[[ConversationRow, Iterable[MessageRow]], Iterator[str]]
+    conversation_chunks: Callable[[ConversationRow, Iterable[MessageRow]], Iterator[str]]
 
 
-def file_pieces(
+def file_chunks(
     using: str, conversations: Iterable[ConversationRow], file_format: Format
 ) -> Iterator[str]:
-    """The file in pieces. Messages that arrive while their conversation is read are left out."""
+    """The file in chunks. Messages that arrive during the export are left out."""
     for conversation in conversations:
         history = History(using, conversation.pk)
-        pieces = history.pieces(history.length(), PIECE)
-        rows = (row for piece in pieces for row in piece)
-        yield from file_format.conversation_pieces(conversation, rows)
+        chunks = history.chunks(history.length(), MESSAGES_PER_CHUNK)
+        rows = (row for chunk in chunks for row in chunk)
+        yield from file_format.conversation_chunks(conversation, rows)
 
 
 def stored_lines(conversation: ConversationRow, rows: Iterable[MessageRow]) -> Iterator[str]:
-    """One line a message; `body` is exactly the JSON that is stored."""
+    """One line for each message; `body` is exactly the JSON that is stored."""
     for row in rows:
         line = {
             "memory_id": conversation.memory_id,
@@ -60,7 +60,7 @@ def stored_lines(conversation: ConversationRow, rows: Iterable[MessageRow]) -> I
 
 
 def openai_line(conversation: ConversationRow, rows: Iterable[MessageRow]) -> Iterator[str]:
-    """One line a conversation: `{"metadata", "messages"}`, which Chat Completions takes.
+    """One line for each conversation: `metadata` and `messages` of a Chat Completions request.
 
     The reference is platform.openai.com/docs/api-reference/chat/create.
     """
@@ -85,7 +85,7 @@ def _openai_message(message: Message) -> dict[str, Any]:
 
 
 def _openai_call(call: Any) -> Any:
-    """A call in OpenAI's form, whose arguments are JSON in a string; not all clients send that."""
+    """The call with its arguments as a JSON string, which OpenAI requires."""
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict):
         return call
@@ -113,15 +113,15 @@ def _openai_part(part: Part) -> dict[str, Any]:
 
 # --- Markdown ----------------------------------------------------------------------------
 
-# Used only to find out which lines are inside a fence.
+# Parses block structure only; it is used to find the lines inside fences.
 BLOCKS = MarkdownIt("commonmark").disable("inline")
-# What begins a tag, an entity or a link outside of code, and how it is written instead.
+# The beginning of a tag, an entity or a link (outside of code), and its escaped form.
 ESCAPES = {"&": "&amp;", "<": "&lt;", "](": "]\\(", "]:": "]\\:"}
 ESCAPED = re.compile("|".join(map(re.escape, ESCAPES)))
 
 
-def markdown_pieces(conversation: ConversationRow, rows: Iterable[MessageRow]) -> Iterator[str]:
-    """A heading for each message, and its texts quoted, so that no text can imitate a heading."""
+def markdown_chunks(conversation: ConversationRow, rows: Iterable[MessageRow]) -> Iterator[str]:
+    """A heading for each message; its texts are quoted, so that none can imitate a heading."""
     yield f"# {_one_line(conversation.memory_id)}\n"
     for row in rows:
         message = Message.from_json(row.body)
@@ -130,7 +130,7 @@ def markdown_pieces(conversation: ConversationRow, rows: Iterable[MessageRow]) -
         for part in message.parts:
             yield "\n" + _markdown_part(part)
         if message.extra:
-            yield "\n" + _quoted(_fenced(escape_controls(indented_json(message.extra)), "json"))
+            yield "\n" + _quote(_fence(escape_controls(indented_json(message.extra)), "json"))
     yield "\n"
 
 
@@ -140,35 +140,35 @@ def _one_line(text: str) -> str:
 
 def _markdown_part(part: Part) -> str:
     if link := link_of(part):
-        return _quoted(f"{_one_line(part.type)}: {_one_line(link)}")
+        return _quote(f"{_one_line(part.type)}: {_one_line(link)}")
     if media := media_of(part):
-        return _quoted(f"{_one_line(part.type)}: {media.mime}, {len(media.data)} bytes")
+        return _quote(f"{_one_line(part.type)}: {media.mime}, {len(media.data)} bytes")
     text = escape_controls(part.value)
-    return _quoted_markdown(text) if part.type == "text" else _quoted(_fenced(text))
+    return _quote_markdown(text) if part.type == "text" else _quote(_fence(text))
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return "".join(f"> {line}\n" for line in text.split("\n"))
 
 
-def _fenced(text: str, language: str = "") -> str:
+def _fence(text: str, language: str = "") -> str:
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"
 
 
-def _quoted_markdown(text: str) -> str:
-    """The text's Markdown, quoted; HTML, entities and links are escaped outside of fences.
+def _quote_markdown(text: str) -> str:
+    """The text's Markdown as a quotation; HTML, entities and links outside of fences are escaped.
 
-    The fences are those of the escaped and quoted text, which is the text that people open:
-    escaping can uncover a fence that a tag hid, and behind `> ` a tab is narrower.
+    The fences must be found in the escaped and quoted text, which is what people open: escaping a
+    tag can reveal a fence, and after `> ` a tab is narrower.
     """
     lines = text.split("\n")
     escaped = [_escape_markdown(line) for line in lines]
-    for token in BLOCKS.parse(_quoted("\n".join(escaped))):
+    for token in BLOCKS.parse(_quote("\n".join(escaped))):
         if token.type == "fence" and token.map:
             escaped[slice(*token.map)] = lines[slice(*token.map)]
-    return _quoted("\n".join(escaped))
+    return _quote("\n".join(escaped))
 
 
 def _escape_markdown(line: str) -> str:
@@ -177,6 +177,6 @@ def _escape_markdown(line: str) -> str:
 
 FORMATS: Mapping[str, Format] = {
     "openai": Format("OpenAI chat (JSONL)", "jsonl", "application/jsonl", openai_line),
-    "markdown": Format("Markdown", "md", "text/markdown; charset=utf-8", markdown_pieces),
+    "markdown": Format("Markdown", "md", "text/markdown; charset=utf-8", markdown_chunks),
     "stored": Format("as stored (JSONL)", "jsonl", "application/jsonl", stored_lines),
 }

@@ -1,7 +1,6 @@
-"""Lists of the admin by keyset pagination: no COUNT and no OFFSET.
+"""Admin lists with keyset pagination: no COUNT and no OFFSET.
 
-The last page costs the same as the first: a page is found by the time and the key of the row
-next to it.
+A page is found by the time and the key of the row before or after it, so every page costs the same.
 """
 
 from __future__ import annotations
@@ -19,35 +18,35 @@ from django.http import HttpRequest
 
 from convstore.archive.conversations import newer_rows, older_rows
 from inspection.audit import Action
-from inspection.databases import PARAMETER, databases
+from inspection.databases import DATABASE_PARAMETER, databases
 from memory_api.limits import MAX_MEMORY_ID_CHARACTERS
 
 ROWS_PER_PAGE = 50
-# The parameters of a URL that hold the cursor: the page has the rows older than that row, or
-# the rows newer than it.
+# The URL parameters that hold the cursor, which is a row's time and key: the page shows the rows
+# older than that row, or the rows newer than it.
 OLDER_THAN, NEWER_THAN = "before", "after"
 
 
 class KeysetList(ChangeList):
-    """A list by time, newest first, then by key; `model_admin.time_field` names the time."""
+    """A list ordered by `model_admin.time_field`, newest first, then by key."""
 
     model_admin: KeysetAdmin
     newer_url: str | None = None
     older_url: str | None = None
     has_more_matches = False
-    longest_query = MAX_MEMORY_ID_CHARACTERS
-    # A search stays in its database, but searches all times.
-    kept_in_search = (PARAMETER,)
+    max_query_characters = MAX_MEMORY_ID_CHARACTERS
+    # A search stays in its database, but ignores the period.
+    kept_in_search = (DATABASE_PARAMETER,)
 
     def get_filters_params(self, params: Any = None) -> Any:
-        """The parameters of this list's filters; any other could be a lookup without an index."""
+        """Only the parameters of this list's filters: Django would make any other one a lookup."""
         filters: Any = self.list_filter
         names = {name for each in filters for name in each.parameter_names()}
         given = super().get_filters_params(params)
         return {name: value for name, value in given.items() if name in names}
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
-        """An order that an index serves."""
+        """An order for which there is an index."""
         return [f"-{self.model_admin.time_field(request)}", "-pk"]
 
     @property
@@ -64,14 +63,14 @@ class KeysetList(ChangeList):
         self.paginator = self.model_admin.get_paginator(request, self.queryset, self.list_per_page)
 
     def _matches(self, request: HttpRequest) -> list[Any]:
-        """The rows that a search finds. There is no next page; a longer query finds fewer rows."""
-        query = request.GET[SEARCH_VAR]  # Django strips `self.query`, but an id may end in a blank
+        """The rows that match the search. There is no next page: a longer query matches fewer."""
+        query = request.GET[SEARCH_VAR]  # Django strips `self.query`, but an id may end in a space
         matches = self.model_admin.find_rows(self.queryset, query, self.list_per_page + 1)
         self.has_more_matches = len(matches) > self.list_per_page
         return matches[: self.list_per_page]
 
     def _page(self, request: HttpRequest) -> list[Any]:
-        """The rows of the page; sets the URLs of the pages next to it."""
+        """The rows of the page. Also sets the URLs of the previous and the next page."""
         size, time_field = self.list_per_page, self.model_admin.time_field(request)
         if cursor := request.GET.get(NEWER_THAN):
             rows = newer_rows(self.queryset, time_field, *self._time_and_key(cursor))
@@ -92,7 +91,7 @@ class KeysetList(ChangeList):
         return page
 
     def _time_and_key(self, cursor: str) -> tuple[datetime, Any]:
-        """What `_cursor` joined. Raises IncorrectLookupParameters."""
+        """The time and the key in a cursor. Raises IncorrectLookupParameters."""
         moment, _, key = cursor.partition("~")
         try:
             at = datetime.fromisoformat(moment).astimezone(UTC)
@@ -109,7 +108,9 @@ def _cursor(row: Any, time_field: str) -> str:
 
 
 class ChoiceFilter(admin.SimpleListFilter):
-    """A filter with one choice at any time; without a parameter, that is the first one."""
+    """A filter with one selected choice; without its parameter, the first one is selected."""
+
+    template = "inspection/filter.html"
 
     @classmethod
     def parameter_names(cls) -> tuple[str, ...]:
@@ -131,10 +132,10 @@ class ChoiceFilter(admin.SimpleListFilter):
 
 
 class DatabaseFilter(ChoiceFilter):
-    """The database of the list, which `ConversationAdmin.get_queryset` reads."""
+    """Selects the database of the list; `ConversationAdmin.get_queryset` applies it."""
 
-    title = "database"
-    parameter_name = PARAMETER
+    title = "Database"
+    parameter_name = DATABASE_PARAMETER
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [(each.alias, each.name) for each in databases()]
@@ -144,32 +145,32 @@ class DatabaseFilter(ChoiceFilter):
 
 
 class OrderFilter(ChoiceFilter):
-    """The order of the list, which `ConversationAdmin.time_field` reads."""
+    """Selects the order of the list; `ConversationAdmin.time_field` applies it."""
 
-    title = "order"
+    title = "Sort by"
     parameter_name = "by"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("created", "Newest first"), ("active", "Last active first")]
+        return [("created", "Newest first"), ("active", "Last activity first")]
 
 
 class ActionFilter(ChoiceFilter):
-    """The action of an entry in the audit log."""
+    """Selects an action in the audit log."""
 
-    title = "action"
+    title = "Action"
     parameter_name = "action"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("", "All"), *((action, action.capitalize()) for action in Action)]
+        return [("", "All"), *((action, f"{action[0].upper()}{action[1:]}") for action in Action)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(action=self.value()) if self.value() else queryset
 
 
 class PeriodFilter(admin.ListFilter):
-    """The days from one to another, both included, in UTC; by the time that orders the list."""
+    """Selects a first and a last day (UTC), by the time that orders the list."""
 
-    title = "period"
+    title = "Period (UTC)"
     template = "inspection/period.html"
 
     @classmethod
@@ -197,7 +198,7 @@ class PeriodFilter(admin.ListFilter):
         return queryset
 
     def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
-        """One item: the days in the form, and the other parameters of the URL."""
+        """One item for the template: the days, and the other URL parameters that the form keeps."""
         own = (*self.parameter_names(), OLDER_THAN, NEWER_THAN)
         others = {name: value for name, value in changelist.params.items() if name not in own}
         yield {"period": self.used_parameters, "other_parameters": others}
@@ -221,9 +222,9 @@ else:
 
 
 class KeysetAdmin(ModelAdmin):
-    """A read-only list: nobody adds or changes its rows by hand.
+    """A read-only list with keyset pagination.
 
-    Each filter in `list_filter` has `parameter_names`.
+    Each filter in `list_filter` has a method `parameter_names`.
     """
 
     list_per_page = ROWS_PER_PAGE
@@ -234,11 +235,11 @@ class KeysetAdmin(ModelAdmin):
     change_list_template = "inspection/list.html"
 
     def time_field(self, request: HttpRequest) -> str:
-        """The field that orders the list; it has an index together with the key."""
+        """The field that orders the list. There must be an index on this field and the key."""
         raise NotImplementedError
 
     def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> list[Any]:
-        """The rows with what the page needs of them."""
+        """The rows as the page shows them; a subclass may log them first."""
         return rows
 
     def find_rows(self, rows: QuerySet[Any], query: str, limit: int) -> list[Any]:

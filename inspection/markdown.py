@@ -1,7 +1,7 @@
-"""Markdown of messages as harmless HTML.
+"""Render the Markdown of messages as safe HTML.
 
-The parser escapes all HTML in the text. Its output then goes through an allow-list of tags,
-attributes and URL schemes, in case the parser overlooked something.
+The parser escapes all HTML in the text. An allow-list of tags, attributes and URL schemes is then
+applied to its output, in case the parser has a fault.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ import re
 import nh3
 from markdown_it import MarkdownIt
 
-# The longest text, in characters, that is rendered; parsing a longer one could take seconds.
-LONGEST = 10_000
-# The most characters that one page renders, for the same reason; above, it renders no text.
-LONGEST_PAGE = 200_000
+# The longest text, in characters, that is rendered: parsing a longer one could take seconds.
+MAX_RENDERED = 10_000
+# The most characters that one page renders, for the same reason. Above, the page renders no text.
+MAX_RENDERED_ON_PAGE = 200_000
 
 TAGS = {"a", "p", "br", "hr", "em", "strong", "s", "code", "pre", "blockquote", "ul", "ol", "li"}
 TAGS |= {"h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"}
-# A browser would load an image from any server that the text names; it becomes a link instead.
+# The text could name any server, from which a browser would load the image. It becomes a link.
 PARSER = MarkdownIt("js-default", {"html": False, "linkify": False, "breaks": True})
 PARSER.disable("image")
 
 
-def as_html(text: str) -> str:
-    """The text's Markdown (CommonMark and tables) as HTML, without styles, scripts and images."""
+def render_markdown(text: str) -> str:
+    """The Markdown (CommonMark and tables) as HTML without styles, scripts and images."""
     return nh3.clean(
         PARSER.render(text),
         tags=TAGS,
@@ -36,6 +36,6 @@ def as_html(text: str) -> str:
 
 
 def _keep_web_links(tag: str, name: str, value: str) -> str | None:
-    """The value of an attribute; None drops it. A relative link would lead into the admin."""
+    """The attribute's value, or None to remove it: a relative link would lead into the admin."""
     absolute = re.match(r"https?://|mailto:", value, re.IGNORECASE)
     return value if name != "href" or absolute else None

@@ -1,7 +1,7 @@
-"""What a part of a message is, according to its bytes: an image, audio, a file, or text.
+"""Whether a part of a message is an image, audio, another file, a link or text.
 
-A browser may show only the types in the table of signatures. The type that the message claims
-is ignored.
+The first bytes decide, not the type that the message claims. A browser may show only the types in
+the table of signatures.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from convstore.messages import Part
 
-# The offset and the bytes of each signature, the MIME type, and the extension of the file.
+# Offset, bytes of the signature, MIME type, file extension.
 SIGNATURES = (
     (0, b"\x89PNG\r\n\x1a\n", "image/png", "png"),
     (0, b"\xff\xd8\xff", "image/jpeg", "jpg"),
@@ -32,16 +32,16 @@ SIGNATURES = (
     (4, b"ftypM4A", "audio/mp4", "m4a"),
 )
 UNKNOWN = ("application/octet-stream", "bin")
-# Types of parts whose values are taken for base64 even if the signature is unknown.
+# A part of these types is decoded from base64 even if its signature is unknown.
 BINARY_TYPES = re.compile(r"image|audio|video|file|document|pdf|binary", re.IGNORECASE)
 DATA_URL = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
-# The fields of OpenAI's parts, in JSON, that hold a URL or base64.
+# The fields that hold a URL or base64 in OpenAI's JSON.
 OPENAI_FIELDS = ("url", "data", "file_data")
 
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """The bytes of a part, and the type of their signature."""
+    """The bytes of a part, and the file type that their signature shows."""
 
     data: bytes
     mime: str
@@ -49,7 +49,7 @@ class Media:
 
     @property
     def kind(self) -> str:
-        """`image` or `audio`, which a browser may show; else `file`."""
+        """`image` or `audio`, which a browser may show, else `file`."""
         kind = self.mime.partition("/")[0]
         return kind if kind in ("image", "audio") else "file"
 
@@ -60,17 +60,17 @@ def media_of(part: Part) -> Media | None:
         return None
     value = source_of(part)
     data_url = DATA_URL.match(value)
-    data = _decoded(value[data_url.end() :] if data_url else value)
+    data = _decode_base64(value[data_url.end() :] if data_url else value)
     if data is None:
         return None
-    mime, extension = _type_of(data)
+    mime, extension = _mime_and_extension(data)
     if (mime, extension) == UNKNOWN and not (data_url or BINARY_TYPES.search(part.type)):
         return None
     return Media(data, mime, extension)
 
 
 def source_of(part: Part) -> str:
-    """The part's value or, if that is a part of OpenAI as JSON, the URL or base64 in it."""
+    """The part's value or, if the value is OpenAI's JSON, the URL or base64 in it."""
     if part.value.startswith("{"):
         try:
             fields = json.loads(part.value)
@@ -87,19 +87,19 @@ def link_of(part: Part) -> str | None:
     value = source_of(part).strip()
     if part.type == "text" or not re.fullmatch(r"https?://[^\s\"'<>`]{1,2000}", value):
         return None
-    # If the part has more than the URL, it is shown whole instead.
+    # Only a link if the part holds nothing else; otherwise all of it is shown.
     only_url = {value, json.dumps({"url": value}), json.dumps({"url": value}, ensure_ascii=False)}
     return value if part.value.strip() in only_url else None
 
 
-def _decoded(text: str) -> bytes | None:
+def _decode_base64(text: str) -> bytes | None:
     try:
         return base64.b64decode("".join(text.split()), validate=True) or None
     except (binascii.Error, ValueError):
         return None
 
 
-def _type_of(data: bytes) -> tuple[str, str]:
+def _mime_and_extension(data: bytes) -> tuple[str, str]:
     for offset, signature, mime, extension in SIGNATURES:
         if data.startswith(signature, offset):
             return mime, extension

@@ -1,8 +1,8 @@
-"""Middleware for the admin alone: requests to memories come often and need none of it.
+"""Middleware that runs for the admin only: requests to memories are frequent and do not need it.
 
-There is one subclass for each middleware, instead of one wrapper around all of them, because
-Django's checks look for its classes in MIDDLEWARE, and because Django calls `process_view`,
-by which CSRF protection works, only on what is listed there.
+Each middleware has a subclass of its own, instead of one wrapper around all of them, for two
+reasons: Django's checks look for its own classes in MIDDLEWARE, and Django calls `process_view`,
+which CSRF protection needs, only on the classes that are listed there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.deprecation import MiddlewareMixin
 
-# Where convstore/urls.py puts the admin.
+# The path of the admin in convstore/urls.py.
 ADMIN_PATH = "/admin/"
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ else:
 
 
 class AdminOnly(Middleware):
-    """In front of a middleware class: keeps requests to other paths away from it."""
+    """A mixin for a middleware class: only requests to the admin go through the middleware."""
 
     def __call__(self, request: HttpRequest) -> Any:
         if is_for_admin(request):
@@ -67,4 +67,4 @@ class AdminContentPolicyMiddleware(AdminOnly, CSPMiddleware):
 
 
 class AdminSignInLimitMiddleware(AdminOnly, AxesMiddleware):  # type: ignore[misc]
-    """Shows a page to those who failed to sign in too often."""
+    """Shows an error page after too many failed attempts to sign in."""

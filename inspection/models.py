@@ -1,6 +1,6 @@
 """The audit log: who opened, exported or deleted which conversation, and when.
 
-It is in Django's default database, beside the users. Rows are never changed.
+It is in Django's default database, together with the users. Entries are never changed.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from django.db import models
 
 
 class AuditEntry(models.Model):
-    """One conversation that was opened, or one step of a deletion."""
+    """One access to a conversation, or one step of its deletion."""
 
     at = models.DateTimeField()
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
     )
-    # Copies, which stay when the user, the memory or the conversation is deleted.
+    # Copies: they stay when the user, the memory or the conversation is deleted.
     username = models.CharField(max_length=150)
     action = models.CharField(max_length=20)
     database = models.CharField(max_length=200)

@@ -1,4 +1,4 @@
-"""The panels of the first page: one for each database, with its figures and a chart."""
+"""The panels of the first page: one for each database, with numbers and a chart."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from convstore.archive.overview import DAYS, Overview, read_overview
 from convstore.database import faults
 from inspection.databases import Database
 
-# The chart, in units of its SVG: how high it is, and the width of a bar with the gap after it.
+# In SVG units: the height of the chart, the distance between two bars, and the width of a bar.
 CHART_HEIGHT, BAR_STEP, BAR_WIDTH = 60, 10, 8
 
 
@@ -32,7 +32,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One database: either its `figures` and `bars`, or `error`, a sentence."""
+    """One database: either its `figures` and `bars`, or an `error` sentence."""
 
     database: Database
     error: str = ""
@@ -45,7 +45,7 @@ class Panel:
 
 
 def panel_of(database: Database) -> Panel:
-    """The panel of one database; if that fails, the panel says why."""
+    """The panel of a database. If the database fails, the panel says why."""
     try:
         figures = read_overview(database.alias)
     except Error as error:

@@ -1,4 +1,4 @@
-"""Django's admin site, with a first page that shows the databases."""
+"""Django's admin site with our first page, which shows the databases."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""From stored messages to what a page shows of them.
+"""Convert stored messages to what a page shows of them.
 
-Knows messages and their parts; knows no HTML except that of rendered Markdown.
+This module makes no HTML, except that of rendered Markdown.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from urllib.parse import quote
 from convstore.archive.history import MessageRow
 from convstore.messages import Message, Part, parts_in
 from inspection.escaping import escape_controls, indented_json
-from inspection.markdown import LONGEST, LONGEST_PAGE, as_html
+from inspection.markdown import MAX_RENDERED, MAX_RENDERED_ON_PAGE, render_markdown
 from inspection.media import link_of, media_of
 
-# The most characters of one text that a page shows; all of it has a page of its own.
-LONGEST_SHOWN = 10_000
+# The most characters of one text that a page shows. The whole text has a page of its own.
+MAX_SHOWN_CHARACTERS = 10_000
 # Characters of a URL that need no percent-encoding.
 SAFE_IN_URL = "/:?#[]@!$&()*+,;=%~'"
-# Roles that have a colour of their own.
+# The roles that have their own colour.
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
 @dataclass(frozen=True, slots=True)
 class ShownPart:
-    """One part: `kind` is text, code, html, image, audio, link or file; `number` from 1.
+    """One part of a message. `kind` is text, code, html, image, audio, link or file.
 
-    A text is in `pieces`, each with whether it is code. `size` is in characters for a text,
-    otherwise in bytes.
+    `number` counts from 1. `segments` hold a text, each as (is it code, text). `size` counts the
+    characters of a text or a link, else bytes.
     """
 
     number: int
     type: str
     kind: str
     size: int
-    pieces: tuple[tuple[bool, str], ...] = ()
+    segments: tuple[tuple[bool, str], ...] = ()
     html: str = ""
     href: str = ""
     cut: bool = False
@@ -48,7 +48,7 @@ class ShownPart:
 
 @dataclass(frozen=True, slots=True)
 class ShownCall:
-    """A tool call, and the messages on the page that are its results."""
+    """A tool call, with those of its results that are on the page."""
 
     name: str
     arguments: str
@@ -58,7 +58,7 @@ class ShownCall:
 
 @dataclass(frozen=True, slots=True)
 class ShownMessage:
-    """One message. `result_of` is the id of a tool call; `extra` is JSON, or "" for none."""
+    """One message. `result_of` is the id of a tool call, or "". `extra` is JSON, or ""."""
 
     position: int
     role: str
@@ -74,12 +74,15 @@ class ShownMessage:
 
 
 def shown_messages(rows: Sequence[MessageRow], *, markdown: bool) -> list[ShownMessage]:
-    """The messages in their order; a tool's results are inside the calls before them."""
+    """The messages in order. The result of a tool call is inside the call, not in the list."""
     messages = [Message.from_json(row.body) for row in rows]
     texts = (part.value for message in messages for part in message.parts if part.type == "text")
-    markdown = markdown and sum(len(text) for text in texts if len(text) <= LONGEST) <= LONGEST_PAGE
+    markdown = (
+        markdown
+        and sum(len(text) for text in texts if len(text) <= MAX_RENDERED) <= MAX_RENDERED_ON_PAGE
+    )
     top_level: list[ShownMessage] = []
-    # By the position of the message that makes the calls, then by the id of the call.
+    # The key is the position of the message that makes the calls, then the id of the call.
     results: dict[int, dict[str, list[ShownMessage]]] = {}
     open_calls: dict[str, list[ShownMessage]] = {}
     for row, message in zip(rows, messages, strict=True):
@@ -91,13 +94,13 @@ def shown_messages(rows: Sequence[MessageRow], *, markdown: bool) -> list[ShownM
             open_calls = {call.id: [] for call in shown.calls if call.id}
             results[shown.position] = open_calls
         top_level.append(shown)
-    return [_with_results(shown, results.get(shown.position, {})) for shown in top_level]
+    return [_attach_results(shown, results.get(shown.position, {})) for shown in top_level]
 
 
-def _with_results(
+def _attach_results(
     shown: ShownMessage, results: Mapping[str, Sequence[ShownMessage]]
 ) -> ShownMessage:
-    """The message with the results in its calls; of calls with the same id, in the last one."""
+    """The message with results in its calls. If calls have the same id, the last one gets them."""
     last = {call.id: n for n, call in enumerate(shown.calls)}
     calls = (
         replace(call, results=tuple(results.get(call.id, ()))) if last[call.id] == n else call
@@ -120,7 +123,7 @@ def _shown_message(row: MessageRow, message: Message, markdown: bool) -> ShownMe
         ),
         tuple(_shown_call(call) for call in calls) if isinstance(calls, list) else (),
         escape_controls(str(result_of)),
-        escape_controls(indented_json(extra)[:LONGEST_SHOWN]) if extra else "",
+        escape_controls(indented_json(extra)[:MAX_SHOWN_CHARACTERS]) if extra else "",
     )
 
 
@@ -129,29 +132,29 @@ def _is_empty(part: Part) -> bool:
 
 
 def _shown_call(call: Any) -> ShownCall:
-    """A call in OpenAI's form; a call in another form is shown whole, as arguments."""
+    """A call in OpenAI's format. A call in any other format is shown whole, as arguments."""
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict):
-        return ShownCall("", escape_controls(indented_json(call)[:LONGEST_SHOWN]), "")
-    arguments = _indented_arguments(function.get("arguments", ""))[:LONGEST_SHOWN]
+        return ShownCall("", escape_controls(indented_json(call)[:MAX_SHOWN_CHARACTERS]), "")
+    arguments = _indented_arguments(function.get("arguments", ""))[:MAX_SHOWN_CHARACTERS]
     name, key = str(function.get("name", "")), str(call.get("id", ""))
     return ShownCall(escape_controls(name), escape_controls(arguments), escape_controls(key))
 
 
 def _indented_arguments(arguments: Any) -> str:
-    """Arguments of a call, which are JSON in a string or values already."""
+    """The arguments of a call: they may be JSON in a string, or JSON values."""
     if not isinstance(arguments, str):
         return indented_json(arguments)
-    # A model may write JSON that is invalid, too deep or too long, or that has a name twice, of
-    # which Python would keep only one. Such arguments are shown as they are stored.
+    # A model may write JSON that is invalid, too deep or too long, or JSON with a duplicate name,
+    # of which Python would keep only the last. Such arguments are shown as they are stored.
     with suppress(ValueError, RecursionError):
-        if len(arguments) <= LONGEST_SHOWN:
-            values = json.loads(arguments, object_pairs_hook=_unique_names)
+        if len(arguments) <= MAX_SHOWN_CHARACTERS:
+            values = json.loads(arguments, object_pairs_hook=_object_with_unique_names)
             return values if isinstance(values, str) else indented_json(values)
     return arguments
 
 
-def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object_with_unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         raise ValueError("an object has the same name twice")
@@ -172,37 +175,37 @@ def _shown_part(number: int, part: Part, markdown: bool) -> ShownPart:
 
 
 def _shown_text(number: int, kind: str, text: str, markdown: bool) -> ShownPart:
-    size, beginning = len(text), escape_controls(text[:LONGEST_SHOWN])
-    cut = size > LONGEST_SHOWN
+    size, beginning = len(text), escape_controls(text[:MAX_SHOWN_CHARACTERS])
+    cut = size > MAX_SHOWN_CHARACTERS
     if kind != "text":
         return ShownPart(number, kind, "code", size, ((True, beginning),), cut=cut)
-    if markdown and size <= LONGEST:
-        return ShownPart(number, kind, "html", size, html=as_html(escape_controls(text)))
-    return ShownPart(number, kind, "text", size, _pieces(beginning), cut=cut)
+    if markdown and size <= MAX_RENDERED:
+        return ShownPart(number, kind, "html", size, html=render_markdown(escape_controls(text)))
+    return ShownPart(number, kind, "text", size, _split_code(beginning), cut=cut)
 
 
-def _pieces(text: str) -> tuple[tuple[bool, str], ...]:
-    """The text outside of fences, and the text inside, which is code."""
+def _split_code(text: str) -> tuple[tuple[bool, str], ...]:
+    """The text, split into text outside of fences (False) and code inside of them (True)."""
     lines = text.split("\n")
     ends = [n for n, line in enumerate(lines) if line.rstrip(" \t") == "```"]
-    pieces: list[tuple[bool, str]] = []
+    segments: list[tuple[bool, str]] = []
     start = n = 0
     while n < len(lines):
         at = bisect_right(ends, n)
         later = ends[at : at + 1]
         if later and lines[n].startswith("```") and "`" not in lines[n][3:]:
-            pieces.append((False, "\n".join(lines[start:n]).strip("\n")))
-            pieces.append((True, "".join(f"{line}\n" for line in lines[n + 1 : later[0]])))
+            segments.append((False, "\n".join(lines[start:n]).strip("\n")))
+            segments.append((True, "".join(f"{line}\n" for line in lines[n + 1 : later[0]])))
             start = n = later[0] + 1
         else:
             n += 1
     rest = "\n".join(lines[start:])
-    pieces.append((False, rest.strip("\n") if start else rest))
-    return tuple((is_code, piece) for is_code, piece in pieces if piece)
+    segments.append((False, rest.strip("\n") if start else rest))
+    return tuple((is_code, segment) for is_code, segment in segments if segment)
 
 
 def first_line(beginning: str | None) -> str:
-    """The first line of a message that is not empty, from the beginning of its JSON."""
+    """The first line that is not empty, from the first characters of a message's JSON."""
     for part in parts_in(beginning or ""):
         line = next((line for line in part.value.splitlines() if line.strip()), "")
         if part.type == "text" and line:

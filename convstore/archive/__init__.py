@@ -1,3 +1,6 @@
-"""What people read, search and delete. Each read is bounded, and nothing here writes a message."""
+"""What people read, search and erase.
+
+Every read has a limit. Nothing here adds or changes a message.
+"""
 
 from __future__ import annotations

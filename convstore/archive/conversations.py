@@ -1,6 +1,6 @@
-"""Conversations as rows: one by its key, lists by keyset pagination, and figures of each.
+"""Queries for conversations: by key, by memory_id, page by page, and a summary of each row.
 
-Every query uses an index and costs the same, however many conversations there are.
+Every query uses an index, so its cost does not grow with the number of conversations.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from convstore.database.vendors import vendor_for
 from convstore.exchange.statements import PINNED_ROLES
 from convstore.models import Conversation
 
-# How the archive's callers name the type.
+# The model, under the name that callers of the archive use.
 ConversationRow = Conversation
 
-# How many characters of a message's JSON are read to show how a conversation begins.
-OPENING = 600
+# How many characters of a message's JSON are read for the first line of a conversation.
+OPENING_CHARACTERS = 600
 
 
 def conversations(using: str) -> QuerySet[ConversationRow]:
-    """All conversations in the database `using`, in no order."""
+    """All conversations in the database `using`, unordered."""
     return ConversationRow.objects.using(using).all()
 
 
@@ -36,51 +36,56 @@ def conversation_with_key(using: str, key: UUID) -> ConversationRow | None:
 
 
 def conversations_with_keys(using: str, keys: Iterable[UUID]) -> list[ConversationRow]:
-    """Those of the conversations that exist, by memory_id, with `length` and `message_count`."""
+    """The conversations with these keys, ordered by memory_id; keys that do not exist are ignored.
+
+    Each row has its `length` and `message_count`.
+    """
     rows = conversations(using).filter(pk__in=list(keys))
     return list(with_message_count(rows).order_by("memory_id"))
 
 
 def find_by_memory_id(
-    rows: QuerySet[ConversationRow], beginning: str, exact_key: UUID, limit: int
+    rows: QuerySet[ConversationRow], prefix: str, exact_key: UUID, limit: int
 ) -> list[ConversationRow]:
-    """At most `limit` rows whose memory_id begins with `beginning`, by memory_id.
+    """At most `limit` rows whose memory_id begins with `prefix`, ordered by memory_id.
 
-    `exact_key` is the key of the memory_id `beginning` itself; that row is never left out.
+    `exact_key` is the key of the memory_id that equals `prefix`. If that row exists, it is always
+    among the results.
     """
     exact = list(rows.filter(pk=exact_key))
-    longer = with_prefix(rows, beginning).exclude(pk=exact_key)[:limit]
-    # A collation may treat two letters as equal, but people search for exactly what they typed.
-    matches = [row for row in (*exact, *longer) if row.memory_id.startswith(beginning)]
+    longer = with_prefix(rows, prefix).exclude(pk=exact_key)[:limit]
+    # A collation may treat different letters as equal; a prefix search must not.
+    matches = [row for row in (*exact, *longer) if row.memory_id.startswith(prefix)]
     return sorted(matches, key=lambda row: row.memory_id)[:limit]
 
 
-# --- Parts of a list ---------------------------------------------------------------------
+# --- Conditions of a list ----------------------------------------------------------------
 
 
 def older_rows(rows: QuerySet[Any], field: str, at: datetime, pk: object) -> QuerySet[Any]:
-    """The rows after one with these values, when `rows` are ordered by `-field`, then `-pk`.
+    """Keyset pagination: the rows that are older than the row with this time and key.
 
-    The first condition is the one that an index serves; the second decides between equal times.
+    `rows` must be ordered by `-field`, then `-pk`. The first condition can use the index; the
+    second one decides between rows with the same time.
     """
     return rows.filter(**{f"{field}__lte": at}).filter(Q(**{f"{field}__lt": at}) | Q(pk__lt=pk))
 
 
 def newer_rows(rows: QuerySet[Any], field: str, at: datetime, pk: object) -> QuerySet[Any]:
-    """The rows before one with these values, in the same order as in `older_rows`."""
+    """The rows that are newer than the row with this time and key; see `older_rows`."""
     return rows.filter(**{f"{field}__gte": at}).filter(Q(**{f"{field}__gt": at}) | Q(pk__gt=pk))
 
 
 def with_prefix(rows: QuerySet[ConversationRow], prefix: str) -> QuerySet[ConversationRow]:
-    """Prefix search by memory_id, through an index; the rows come in no order."""
+    """Prefix search by memory_id, with an index; the rows are unordered."""
     matches = rows.order_by().filter(memory_id__startswith=prefix)
     if vendor_for(rows.db).like_ignores_case:
-        # Such a LIKE uses no index. A range does, and it compares by code points.
+        # Such a LIKE cannot use the index. A range can, and it compares code points.
         return matches.filter(memory_id__gte=prefix, memory_id__lt=f"{prefix}\U0010ffff")
     return matches
 
 
-# --- Figures of each row -----------------------------------------------------------------
+# --- A summary of each row ---------------------------------------------------------------
 
 
 def with_length(rows: QuerySet[ConversationRow]) -> QuerySet[ConversationRow]:
@@ -91,7 +96,7 @@ def with_length(rows: QuerySet[ConversationRow]) -> QuerySet[ConversationRow]:
 def with_message_count(rows: QuerySet[ConversationRow]) -> QuerySet[ConversationRow]:
     """Each row with its `length` and its `message_count`.
 
-    The count is smaller than the length where an interrupted deletion removed the oldest messages.
+    An interrupted deletion removes the oldest messages, so the count may be less than the length.
     """
     oldest = MessageRow.objects.filter(conversation_id=OuterRef("pk")).order_by("position")
     first = Subquery(oldest.values("position")[:1])
@@ -99,14 +104,18 @@ def with_message_count(rows: QuerySet[ConversationRow]) -> QuerySet[Conversation
 
 
 def with_summary(rows: QuerySet[ConversationRow], *, opening: bool) -> QuerySet[ConversationRow]:
-    """Each row with its `length`, and with `last_role` and `changed_at` of its last message.
+    """Each row with its `length` and with the role and time of its last message.
 
-    With `opening`, also the beginning of the JSON of the first message that is not pinned.
+    They are called `last_role` and `last_message_at`. With `opening`, each row also has the first
+    characters of the JSON of its first message that is not pinned.
     """
-    figures = {"last_role": _newest_message("role"), "changed_at": _newest_message("created_at")}
+    summary = {
+        "last_role": _newest_message("role"),
+        "last_message_at": _newest_message("created_at"),
+    }
     if opening:
-        figures["opening"] = _opening()
-    return with_length(rows).annotate(**figures)
+        summary["opening"] = _opening()
+    return with_length(rows).annotate(**summary)
 
 
 def _newest_message(column: str) -> Subquery:
@@ -115,9 +124,9 @@ def _newest_message(column: str) -> Subquery:
 
 
 def _opening() -> Subquery:
-    # A pinned first message describes the assistant; it is the same in many conversations.
+    # A pinned first message instructs the assistant; many conversations have the same one.
     pinned = When(position=1, role__in=PINNED_ROLES, then=Value(3))
     first_two = MessageRow.objects.filter(conversation_id=OuterRef("pk"), position__lte=2)
     order = Case(pinned, default=F("position"), output_field=BigIntegerField())
-    beginning = first_two.order_by(order).annotate(beginning=Substr("body", 1, OPENING))
+    beginning = first_two.order_by(order).annotate(beginning=Substr("body", 1, OPENING_CHARACTERS))
     return Subquery(beginning.values("beginning")[:1])

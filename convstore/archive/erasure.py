@@ -1,7 +1,7 @@
-"""Deletion of a conversation, in transactions of bounded size.
+"""Erase a conversation in transactions of limited size.
 
-The oldest messages are deleted first. Appends during the deletion still get the next position,
-and an interrupted deletion leaves a shorter conversation, which the next call deletes.
+The oldest messages are deleted first. A message that is added meanwhile still gets the next
+position. An interrupted deletion leaves a shorter conversation, and the next call deletes that.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class ErasureResult:
-    """How many messages were deleted, and whether the conversation itself is gone."""
+    """How many messages were deleted, and whether the conversation no longer exists."""
 
     messages: int
     gone: bool
@@ -30,8 +30,8 @@ class ErasureResult:
 def erase(using: str, key: UUID, seconds: float) -> ErasureResult:
     """Delete the conversation `key` and all its messages, within about `seconds`.
 
-    Messages that arrive during the deletion are deleted too. If the time was too short, call
-    this again. For an unknown key, nothing is deleted and `gone` is true.
+    Messages that arrive during the deletion are deleted too. If `gone` is false, the time was too
+    short: call this again. For an unknown key, nothing is deleted and `gone` is true.
     """
     deadline = time.monotonic() + seconds
     messages = 0
@@ -43,11 +43,11 @@ def erase(using: str, key: UUID, seconds: float) -> ErasureResult:
 
 
 def _erase_batch(using: str, key: UUID) -> ErasureResult:
-    """One transaction: the oldest messages and, with the last of them, the conversation."""
+    """Delete the oldest messages and, if no others are left, the conversation. One transaction."""
     rows = History(using, key).rows()
     with transaction.atomic(using, durable=True):
-        # The row lock that appends take: no message can be added between the deletion of the
-        # last message and that of the conversation. A waiting append starts the conversation anew.
+        # Appends take the same row lock, so none can add a message after the last one was deleted
+        # and before the conversation is. An append that waits creates a new conversation.
         conversation = conversations(using).filter(pk=key).select_for_update()
         if not conversation:
             return ErasureResult(0, gone=True)

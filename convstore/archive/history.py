@@ -1,6 +1,7 @@
-"""The messages of one conversation, in pieces.
+"""The messages of one conversation, read in chunks.
 
-Each query costs the same, however long the conversation is, and reads a bounded number of bytes.
+The cost of a query does not grow with the conversation, and every query reads a limited number of
+bytes.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from django.db.models.functions import Length
 
 from convstore.models import Message
 
-# How the archive's callers name the type; convstore.messages.Message is the value.
+# The model, under the name that callers of the archive use.
 MessageRow = Message
 
-# The most messages in a piece, and the most bytes. A piece always has at least one message.
-PIECE, PIECE_BYTES = 50, 8 * 1024 * 1024
-# How many positions one query reads while `position_at` narrows down a time.
+# The most messages and the most bytes in a chunk. One message is always allowed, whatever its size.
+CHUNK_MESSAGES, CHUNK_BYTES = 50, 8 * 1024 * 1024
+# `position_at` is a binary search, except that one query compares this many positions.
 PROBES = 64
 
 
 class Octets(Length):
-    """The length of a text; in bytes where the database knows that without reading the text."""
+    """The length of a text: in bytes if the database knows it without reading the text."""
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         return super().as_sql(compiler, connection, function="OCTET_LENGTH", **context)
@@ -51,27 +52,28 @@ class History:
     def message(self, position: int) -> MessageRow | None:
         return next(iter(self._messages(position, position)), None)
 
-    def piece_from(self, start: int, limit: int = PIECE) -> list[MessageRow]:
-        """The piece that begins at `start` or, if that message was deleted, at the next one."""
+    def chunk_from(self, start: int, limit: int = CHUNK_MESSAGES) -> list[MessageRow]:
+        """The chunk that begins at `start`, or at the next message if that one was deleted."""
         rows = self.rows().filter(position__gte=start).order_by("position")
         return self._piece(_sizes(rows, limit))
 
-    def piece_up_to(self, last: int, limit: int = PIECE) -> list[MessageRow]:
-        """The piece that ends at `last` or, if the conversation is shorter, at its last message."""
+    def chunk_up_to(self, last: int, limit: int = CHUNK_MESSAGES) -> list[MessageRow]:
+        """The chunk that ends at `last`, or at the last message if the conversation is shorter."""
         rows = self.rows().filter(position__lte=last).order_by("-position")
         return self._piece(_sizes(rows, limit))
 
-    def pieces(self, last: int, limit: int) -> Iterator[list[MessageRow]]:
-        """All messages up to the position `last`, oldest first, at most `limit` in a piece."""
+    def chunks(self, last: int, limit: int) -> Iterator[list[MessageRow]]:
+        """All messages up to the position `last`, oldest first, at most `limit` in a chunk."""
         start = 1
-        while start <= last and (piece := self.piece_from(start, limit)):
-            yield [row for row in piece if row.position <= last]
-            start = piece[-1].position + 1
+        while start <= last and (chunk := self.chunk_from(start, limit)):
+            yield [row for row in chunk if row.position <= last]
+            start = chunk[-1].position + 1
 
     def position_at(self, moment: datetime, length: int) -> int:
-        """The first position whose message came at `moment` or later; `length` + 1 if none did.
+        """The first position whose message was added at `moment` or later, else `length` + 1.
 
-        Times grow with positions, except for the moment that a writer waits for the row lock.
+        Times increase with positions. Only writers that wait for the row lock at the same time may
+        be out of order.
         """
         first, end = 1, length + 1
         while first < end:
@@ -79,16 +81,16 @@ class History:
             probes = range(first, end, step)
             rows = self.rows().filter(position__in=probes).values_list("position", "created_at")
             times = dict(rows)
-            end = min((at for at, came in times.items() if came >= moment), default=end)
-            # If all probes are missing, an interrupted deletion removed everything up to the last.
+            end = min((at for at, added in times.items() if added >= moment), default=end)
+            # If no probe exists, an interrupted deletion has removed all up to the last one.
             known = [at for at in times if at < end] or [first - 1 if times else probes[-1]]
             first = max(known) + 1 if step > 1 else end
         return end
 
     def _piece(self, sizes: Sequence[tuple[int, int]]) -> list[MessageRow]:
-        """As many messages, starting with the first of `sizes`, as PIECE_BYTES allows."""
+        """The first messages of `sizes`, as many as CHUNK_BYTES allows."""
         sums = accumulate(size for _, size in sizes)
-        fitting = [n for n, total in enumerate(sums) if n == 0 or total <= PIECE_BYTES]
+        fitting = [n for n, total in enumerate(sums) if n == 0 or total <= CHUNK_BYTES]
         if not fitting:
             return []
         ends = sizes[0][0], sizes[fitting[-1]][0]

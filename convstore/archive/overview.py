@@ -1,4 +1,4 @@
-"""The figures of one database, without a full scan of a table, whatever its size."""
+"""How many conversations and messages a database has, without a full table scan."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from convstore.archive.conversations import ConversationRow, conversations
 from convstore.archive.history import MessageRow
 from convstore.database.vendors import vendor_for
 
-# Up to this many rows are counted; beyond, the database's own estimate is used.
-COUNTED = 10_000
-# New conversations are counted by day, over so many days.
+# Up to this many rows are counted. Above, the database's own estimate is used.
+COUNT_LIMIT = 10_000
+# For how many days new conversations are counted, day by day.
 DAYS = 30
-# Up to this many new conversations are counted; beyond, a sample of all conversations is used.
-COUNTED_NEW, SAMPLE = 2_000, 2_000
+# Up to this many new conversations are counted. Above, they are estimated from a sample.
+NEW_COUNT_LIMIT, SAMPLE_SIZE = 2_000, 2_000
 LAST_ACTIVE = 5
 
 CONVERSATION_TABLE, MESSAGE_TABLE = ConversationRow._meta.db_table, MessageRow._meta.db_table
@@ -28,7 +28,7 @@ CONVERSATION_TABLE, MESSAGE_TABLE = ConversationRow._meta.db_table, MessageRow._
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """`precision` is "" for an exact count, "about" for an estimate, else "more than"."""
+    """A number of rows. `precision` is "" (exact), "about" (an estimate) or "more than"."""
 
     value: int
     precision: str = ""
@@ -39,7 +39,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """`new_by_day` has each of the last DAYS days, oldest first; `new` is their sum."""
+    """`new_by_day` holds every one of the last DAYS days, oldest first. `new` is the sum."""
 
     conversations: Count
     messages: Count
@@ -51,9 +51,9 @@ class Overview:
 def read_overview(using: str) -> Overview:
     rows = conversations(using)
     counted = _count_rows(rows), _count_rows(MessageRow.objects.using(using).all())
-    estimates = row_estimates(using) if max(counted) > COUNTED else {}
+    estimates = row_estimates(using) if max(counted) > COUNT_LIMIT else {}
     total = _total(counted[0], estimates.get(CONVERSATION_TABLE, 0))
-    new, new_by_day = _new_conversations(rows, total.value)
+    new, new_by_day = _count_new_conversations(rows, total.value)
     return Overview(
         conversations=total,
         messages=_total(counted[1], estimates.get(MESSAGE_TABLE, 0)),
@@ -64,7 +64,7 @@ def read_overview(using: str) -> Overview:
 
 
 def row_estimates(using: str) -> dict[str, int]:
-    """The database's own estimate of the number of rows, by table; 0 where it has none."""
+    """The database's own estimate of the number of rows of each table; 0 if it has none."""
     query = vendor_for(using).row_estimates.format(CONVERSATION_TABLE, MESSAGE_TABLE)
     with connections[using].cursor() as cursor:
         cursor.execute(query)
@@ -72,37 +72,37 @@ def row_estimates(using: str) -> dict[str, int]:
 
 
 def _count_rows(rows: QuerySet[Any]) -> int:
-    return rows.order_by()[: COUNTED + 1].count()
+    return rows.order_by()[: COUNT_LIMIT + 1].count()
 
 
 def _total(counted: int, estimate: int) -> Count:
-    if counted <= COUNTED:
+    if counted <= COUNT_LIMIT:
         return Count(counted)
-    return Count(estimate, "about") if estimate > COUNTED else Count(COUNTED, "more than")
+    return Count(estimate, "about") if estimate > COUNT_LIMIT else Count(COUNT_LIMIT, "more than")
 
 
 # --- New conversations by day ------------------------------------------------------------
 
 
-def _new_conversations(
+def _count_new_conversations(
     rows: QuerySet[ConversationRow], total: int
 ) -> tuple[Count, Mapping[date, int]]:
-    """How many conversations began in the last DAYS days, and how many on each of them."""
+    """How many conversations were created in the last DAYS days, in total and on each day."""
     first = datetime.now(UTC).date() - timedelta(days=DAYS - 1)
     since = datetime.combine(first, time.min, UTC)
     newest = rows.filter(created_at__gte=since).order_by("-created_at", "-id")
     times = newest.values_list("created_at", flat=True)
-    if not times[COUNTED_NEW : COUNTED_NEW + 1]:
+    if not times[NEW_COUNT_LIMIT : NEW_COUNT_LIMIT + 1]:
         counts = Counter(at.date() for at in times)
-        return Count(counts.total()), _each_day(first, counts)
-    # Keys are hashes, so the lowest ones are a random sample of all conversations.
-    sample = list(rows.order_by("pk").values_list("created_at", flat=True)[:SAMPLE])
+        return Count(counts.total()), _fill_days(first, counts)
+    # Keys are hashes, so the conversations with the lowest keys are a random sample.
+    sample = list(rows.order_by("pk").values_list("created_at", flat=True)[:SAMPLE_SIZE])
     share = max(total / len(sample), 1)
     sampled = Counter(at.date() for at in sample if at >= since)
     counts = Counter({day: round(count * share) for day, count in sampled.items()})
-    return Count(max(counts.total(), COUNTED_NEW), "about"), _each_day(first, counts)
+    return Count(max(counts.total(), NEW_COUNT_LIMIT), "about"), _fill_days(first, counts)
 
 
-def _each_day(first: date, counts: Mapping[date, int]) -> Mapping[date, int]:
+def _fill_days(first: date, counts: Mapping[date, int]) -> Mapping[date, int]:
     days = (first + timedelta(days=n) for n in range(DAYS))
     return {day: counts.get(day, 0) for day in days}

@@ -1,7 +1,7 @@
-"""Search for words in messages: in one conversation, or across all of one database.
+"""Search for words in messages: in one conversation, or in all conversations of a database.
 
-A message matches if its texts contain every word of the query, in upper or lower case. Each
-search reads a bounded number of messages and bytes, and returns how far it got.
+A message matches if its texts contain every word of the query; upper and lower case are the same.
+Every search reads a limited number of messages and bytes, and returns where the next one continues.
 """
 
 from __future__ import annotations
@@ -30,35 +30,30 @@ from convstore.archive.history import History, MessageRow
 from convstore.database.vendors import vendor_for
 from convstore.messages import Message, Part, dumps, parts_in
 
-# The longest query, in characters.
-LONGEST_QUERY = 200
-# The most hits in one result, and the most messages that one search reads.
-HITS, MESSAGES_READ = 50, 1_000
-# Across conversations: how many conversations, how many of the last messages of each, and how
-# many characters of a message's JSON.
-CONVERSATIONS, LAST_MESSAGES, BEGINNING = 50, 100, 16_384
-# The most matches of the word index that are read.
-INDEX_MATCHES = 500
-# How many characters an excerpt has on each side of the first word.
-AROUND = 80
+MAX_QUERY_CHARACTERS = 200
+# The most hits that one search returns, and the most messages that it reads.
+MAX_HITS, MAX_MESSAGES_READ = 50, 1_000
+# A search in all conversations reads so many conversations, so many of the last messages of each,
+# and so many characters of each message's JSON.
+MAX_CONVERSATIONS, LAST_MESSAGES, BEGINNING_CHARACTERS = 50, 100, 16_384
+# The most matches of the full-text index that are read.
+MAX_INDEX_MATCHES = 500
+# How many characters an excerpt shows before and after the first word.
+EXCERPT_MARGIN = 80
 
-# The expression that PostgreSQL's word index is made on: the words in the beginning of each
-# message. In JSON a line break is the two characters \n, which would stick to the word after it.
-# The migration that makes the index has the same expression.
-WORDS = rf"to_tsvector('simple', replace(replace(left(body, {BEGINNING}), '\n', ' '), '\t', ' '))"
-# The index would match every message, or every message of a role, by these words. So they are
-# only looked for in the messages that match by the other words.
-COMMON = frozenset(
+# Every message, or every message of a role, has these words in its JSON. The index is asked for the
+# other words of a query only, and these are then searched in the messages that it returns.
+COMMON_WORDS = frozenset(
     {"role", "content", "type", "text", "value", "tool_calls"}
     | {"user", "assistant", "system", "developer", "tool"}
 )
-# How base64 begins; it is not searched as text.
-BINARY = re.compile(r"(?:data:[\w/+.;=-]*,)?[\w+/-]{200}", re.ASCII)
+# A value that begins like base64 is not searched.
+BASE64 = re.compile(r"(?:data:[\w/+.;=-]*,)?[\w+/-]{200}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A message whose texts contain the words; `excerpt` is the text around the first word."""
+    """A message that contains the words; `excerpt` is the text around the first word."""
 
     key: UUID
     memory_id: str
@@ -72,9 +67,9 @@ class Hit:
 class SearchResult:
     """The hits, newest first, and how many `messages` of how many `conversations` were read.
 
-    The next search continues `below` a position of the one conversation or, across
-    conversations, `after` the last one that was read. Both are None if nothing is left.
-    `more_hits`: there are more hits than HITS among the messages that were read.
+    `below` and `after` say where the next search continues: in one conversation, below that
+    position; in all conversations, after that conversation. If nothing is left, both are None.
+    `more_hits` is true if the messages that were read have more hits than MAX_HITS.
     """
 
     hits: list[Hit]
@@ -86,7 +81,7 @@ class SearchResult:
 
 
 def query_words(query: str) -> list[str]:
-    """The words of the query in lower case, each once."""
+    """The words of the query in lower case, without repetition."""
     return list(dict.fromkeys(query.casefold().split()))
 
 
@@ -96,71 +91,75 @@ def query_words(query: str) -> list[str]:
 def search_conversation(
     using: str, conversation: ConversationRow, words: Sequence[str], below: int
 ) -> SearchResult:
-    """Search a piece of the messages before the position `below`, each in full."""
+    """Search the chunk of messages before the position `below`; each message is read in full."""
     hits: list[Hit] = []
     read = 0
-    for row in reversed(History(using, conversation.pk).piece_up_to(below - 1, MESSAGES_READ)):
+    for row in reversed(History(using, conversation.pk).chunk_up_to(below - 1, MAX_MESSAGES_READ)):
         below, read = row.position, read + 1
         message = Message.from_json(row.body)
         extra = [dumps(message.extra)] if message.extra else []
         if excerpt := _excerpt([*_texts(message.parts), *extra], words):
             hits.append(_hit(conversation, row, excerpt))
-        if len(hits) == HITS:
+        if len(hits) == MAX_HITS:
             break
     return SearchResult(hits, read, 1, below=below if read and below > 1 else None)
 
 
-# --- Across conversations ----------------------------------------------------------------
+# --- In all conversations ----------------------------------------------------------------
 
 
 def search_word_index(using: str, words: Sequence[str]) -> SearchResult | None:
-    """Search the beginnings of all messages through the database's word index.
+    """Search the beginning of every message with the database's full-text index.
 
-    None if the database has no such index, or if these words would match too many messages.
+    None if there is no such index, or if all the words are in every message's JSON anyway.
     """
-    selective = [word for word in words if not COMMON.issuperset(re.findall(r"\w+", word))]
-    if not selective or not vendor_for(using).has_word_index(connections[using]):
+    selective = [word for word in words if not COMMON_WORDS.issuperset(re.findall(r"\w+", word))]
+    vendor = vendor_for(using)
+    if not selective or not vendor.has_word_index(connections[using]):
         return None
+    condition = vendor.word_condition.format(characters=BEGINNING_CHARACTERS)
     match: Any = RawSQL(  # noqa: S611 - the words are a parameter
-        f"{WORDS} @@ plainto_tsquery('simple', %s)", [" ".join(selective)], BooleanField()
+        condition, [" ".join(selective)], BooleanField()
     )
-    matches = _beginnings(MessageRow.objects.using(using).filter(match)[: INDEX_MATCHES + 1])
+    matches = _beginnings(MessageRow.objects.using(using).filter(match)[: MAX_INDEX_MATCHES + 1])
     keys = {row.conversation_id for row in matches}
     found = conversations(using).in_bulk(keys) if keys else {}
-    hits = _hits(matches[:INDEX_MATCHES], found, words)
-    more_hits = len(matches) > INDEX_MATCHES or len(hits) > HITS
-    read = min(len(matches), INDEX_MATCHES)
-    return SearchResult(hits[:HITS], read, len(keys), more_hits=more_hits)
+    hits = _hits(matches[:MAX_INDEX_MATCHES], found, words)
+    more_hits = len(matches) > MAX_INDEX_MATCHES or len(hits) > MAX_HITS
+    read = min(len(matches), MAX_INDEX_MATCHES)
+    return SearchResult(hits[:MAX_HITS], read, len(keys), more_hits=more_hits)
 
 
 def search_last_messages(
     using: str, words: Sequence[str], after: ConversationRow | None
 ) -> SearchResult:
-    """Search the last messages of some conversations, the most recently active ones first.
+    """Search the last messages of several conversations, the most recently active ones first.
 
-    `after` is the conversation that the previous search read last.
+    `after` is the last conversation that the previous search read.
     """
     rows = with_length(conversations(using)).order_by("-active_at", "-id")
     if after:
         rows = older_rows(rows, "active_at", after.active_at, after.pk)
-    following = list(rows[: CONVERSATIONS + 1])
+    following = list(rows[: MAX_CONVERSATIONS + 1])
     selected, read = [], 0
-    for conversation in following[:CONVERSATIONS]:
+    for conversation in following[:MAX_CONVERSATIONS]:
         selected.append(conversation)
         read += min(_length(conversation), LAST_MESSAGES)
-        if read > MESSAGES_READ - LAST_MESSAGES:
+        if read > MAX_MESSAGES_READ - LAST_MESSAGES:
             break
     if not selected:
         return SearchResult([], 0, 0)
     last = [Q(conversation_id=c.pk, position__gt=_length(c) - LAST_MESSAGES) for c in selected]
-    matches = _beginnings(MessageRow.objects.using(using).filter(reduce(or_, last))[:MESSAGES_READ])
+    matches = _beginnings(
+        MessageRow.objects.using(using).filter(reduce(or_, last))[:MAX_MESSAGES_READ]
+    )
     hits = _hits(matches, {each.pk: each for each in selected}, words)
     return SearchResult(
-        hits[:HITS],
+        hits[:MAX_HITS],
         read,
         len(selected),
         after=selected[-1] if len(selected) < len(following) else None,
-        more_hits=len(hits) > HITS,
+        more_hits=len(hits) > MAX_HITS,
     )
 
 
@@ -169,9 +168,9 @@ def _length(conversation: Any) -> int:
 
 
 def _beginnings(rows: QuerySet[MessageRow]) -> list[Any]:
-    """The rows, each with the `beginning` of its body in place of all of it."""
-    begun = rows.annotate(beginning=Substr("body", 1, BEGINNING))
-    return list(begun.only("position", "role", "created_at"))
+    """The rows, each with the `beginning` of its body instead of the whole body."""
+    annotated = rows.annotate(beginning=Substr("body", 1, BEGINNING_CHARACTERS))
+    return list(annotated.only("position", "role", "created_at"))
 
 
 def _hits(
@@ -180,7 +179,7 @@ def _hits(
     hits = [
         _hit(found[row.conversation_id], row, excerpt)
         for row in rows
-        if row.conversation_id in found  # or it has just been deleted
+        if row.conversation_id in found  # it may just have been deleted
         and (excerpt := _excerpt(list(_texts(parts_in(row.beginning))), words))
     ]
     return sorted(hits, key=lambda hit: (hit.created_at, hit.position), reverse=True)
@@ -190,19 +189,19 @@ def _hits(
 
 
 def _texts(parts: Iterable[Part]) -> Iterator[str]:
-    return (part.value for part in parts if part.type == "text" or not BINARY.match(part.value))
+    return (part.value for part in parts if part.type == "text" or not BASE64.match(part.value))
 
 
 def _excerpt(texts: Sequence[str], words: Sequence[str]) -> str:
-    """The text around the first word, on one line, if all words are found; else ""."""
+    """The text around the first word, on one line; "" if a word is missing."""
     text = "\n".join(texts)
     folded = text.casefold()
     if not all(word in folded for word in words):
         return ""
     at = folded.find(words[0])
-    # casefold() can change the length of a text, so `at` may be a little off in `text`.
-    around = text[max(0, at - AROUND) : at + len(words[0]) + AROUND]
-    return " ".join(around.split()) or text[:AROUND]
+    # casefold() can change the length of a text, so `at` may be slightly wrong in `text`.
+    around = text[max(0, at - EXCERPT_MARGIN) : at + len(words[0]) + EXCERPT_MARGIN]
+    return " ".join(around.split()) or text[:EXCERPT_MARGIN]
 
 
 def _hit(conversation: ConversationRow, row: MessageRow, excerpt: str) -> Hit:

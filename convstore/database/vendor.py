@@ -87,3 +87,9 @@ class Vendor:
 
     has_word_index: Callable[[BaseDatabaseWrapper], bool]
     """Whether there is a full-text index over messages."""
+
+    word_condition: str
+    """A condition that uses this index: the row contains every word of the parameter `%s`.
+
+    `{characters}` stands for the number of characters that are indexed. Empty if there is no index.
+    """

@@ -1,4 +1,4 @@
-"""PostgreSQL's index of the words in messages, for the admin's search across conversations."""
+"""PostgreSQL's full-text index of messages, for the admin's search in all conversations."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 from django.db import migrations
 
-# As in convstore.archive.search. Only the beginning of a message: PostgreSQL refuses a row whose
-# words it cannot hold, and a base64 image is one long word after another.
+# The same expression as WORD_CONDITION in convstore/database/postgresql/server.py. It covers only
+# the beginning of a message: PostgreSQL refuses a row with too many words, and base64 has many.
 WORDS = r"to_tsvector('simple', replace(replace(left(body, 16384), '\n', ' '), '\t', ' '))"
 
 

@@ -1,4 +1,4 @@
-"""What the admin's templates use: URLs in the page's database, and text with safe characters."""
+"""Tags and filters for the admin's templates: URLs of pages, escaped text, marked words."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def in_minutes(duration: timedelta) -> int:
 
 @register.filter
 def mark_words(text: str, words: Sequence[str]) -> SafeString:
-    """The text with each of the words in a `mark`."""
+    """The text as HTML, with each of the words in a `mark` element."""
     pattern = re.compile("|".join(map(re.escape, words)), re.IGNORECASE)
-    pieces, end = [], 0
+    segments, end = [], 0
     for match in pattern.finditer(text):
-        pieces += [("", text[end : match.start()]), ("mark", match[0])]
+        segments += [("", text[end : match.start()]), ("mark", match[0])]
         end = match.end()
-    pieces.append(("", text[end:]))
-    return format_html_join("", "{}", ((_element(*piece),) for piece in pieces))
+    segments.append(("", text[end:]))
+    return format_html_join("", "{}", ((_element(*segment),) for segment in segments))
 
 
 def _element(tag: str, text: str) -> SafeString:

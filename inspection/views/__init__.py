@@ -1,3 +1,5 @@
-"""The pages about conversations, except their list. Views translate: convstore.archive decides
-what is read, and inspection.transcript what a page shows of it.
+"""The pages about conversations, except their list.
+
+A view translates between HTTP and the rest: convstore.archive reads and deletes, and
+inspection.transcript decides what a page shows of a message.
 """

@@ -1,4 +1,4 @@
-"""Who may open a page of the admin, and the error page if it cannot be shown."""
+"""Check permissions, and show an error page if a page cannot be shown."""
 
 from __future__ import annotations
 
@@ -36,13 +36,16 @@ def may_delete(request: HttpRequest) -> bool:
 
 
 def requires(permission: str) -> Callable[[View], View]:
-    """Make a view answer only users with the permission, and answer failures with a page."""
+    """Make a view check the permission, and show failures as an error page."""
 
     def decorate(view: View) -> View:
         @wraps(view)
         def checked_view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if not request.user.has_perm(permission):
-                text = f"This page needs the permission {permission}. Your user does not have it."
+                text = (
+                    f"This page needs the permission {permission}, which your user does not have."
+                    " Ask an administrator for it."
+                )
                 return error_page(request, 403, text)
             try:
                 return view(request, *args, **kwargs)
@@ -62,7 +65,7 @@ def requires(permission: str) -> Callable[[View], View]:
 
 
 def database_view(permission: str) -> Callable[[View], Any]:
-    """A view of the admin for users with the permission; it gets the request's database."""
+    """Make a function a view of the admin; it gets the request and the requested database."""
 
     def decorate(view: View) -> Any:
         @wraps(view)

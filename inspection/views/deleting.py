@@ -1,4 +1,4 @@
-"""Deletion of conversations: with a count in advance, a reason, and requests of bounded time."""
+"""Delete conversations: a page to confirm, a reason for the audit log, and short requests."""
 
 from __future__ import annotations
 
@@ -12,32 +12,39 @@ from django.contrib import messages
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import pluralize
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from convstore.archive.conversations import conversations_with_keys
 from convstore.archive.erasure import erase
 from inspection.audit import Action, record
 from inspection.databases import Database
+from inspection.escaping import escape_controls
 from inspection.lists import ROWS_PER_PAGE
 from inspection.views.access import DELETE, database_view
 from inspection.views.pages import page_url, render_page
 
-# How long one request may delete, in seconds. After that, the page sends the next request.
+# How long one request may delete, in seconds. Then the page sends the next request by itself.
 DELETING_SECONDS = 5
-# The most conversations that one deletion may name: those of one page of the list.
-MOST_SELECTED = ROWS_PER_PAGE
+# The most conversations in one deletion: as many as one page of the list has.
+MAX_SELECTED = ROWS_PER_PAGE
 
 
 class DeletionForm(forms.Form):
-    """`total` is the number of messages before the first of several requests."""
+    """If a deletion takes several requests, `total` and `selected` come from the first one.
+
+    They are the numbers of messages and of conversations.
+    """
 
     reason = forms.CharField(max_length=500)
     total = forms.IntegerField(min_value=0, required=False)
+    selected = forms.IntegerField(min_value=1, required=False)
 
 
 @database_view(DELETE)
 def delete(request: HttpRequest, database: Database) -> HttpResponse:
-    """GET shows what would be deleted. POST deletes as much of it as there is time for."""
-    if not (conversations := _selected(request, database)):
+    """GET shows what would be deleted. POST deletes as much of it as the time allows."""
+    if not (conversations := _selected_conversations(request, database)):
         raise Http404("These conversations are no longer in this database.")
     count = sum(each.message_count for each in conversations)
     form = DeletionForm(request.POST if request.method == "POST" else None)
@@ -48,24 +55,26 @@ def delete(request: HttpRequest, database: Database) -> HttpResponse:
         "count": count,
         "form": form,
         "total": count,
+        "selected": len(conversations),
         "back": page_url(database, "changelist"),
     }
     if request.method != "POST" or not form.is_valid():
         return render_page(request, "delete", context, 400 if form.errors else 200)
     total = form.cleaned_data["total"] or count
+    selected = form.cleaned_data["selected"] or len(conversations)
     _delete(request, database, conversations, form.cleaned_data["reason"])
-    if not (left := _selected(request, database)):
-        messages.success(request, f"Deleted, with {_number_of_messages(total)}.")
+    if not (left := _selected_conversations(request, database)):
+        messages.success(request, _success(conversations, selected, total))
         return HttpResponseRedirect(context["back"])
     deleted = max(total - sum(each.message_count for each in left), 0)
-    progress = {"conversations": left, "is_running": True, "total": total, "deleted": deleted}
-    return render_page(request, "delete", {**context, **progress})
+    progress = {"is_running": True, "total": total, "deleted": deleted, "selected": selected}
+    return render_page(request, "delete", {**context, "conversations": left, **progress})
 
 
 def _delete(
     request: HttpRequest, database: Database, conversations: Sequence[Any], reason: str
 ) -> None:
-    """Delete the conversations, one after the other, until the time is up."""
+    """Delete the conversations, one after the other, until the time is over."""
     deadline = time.monotonic() + DELETING_SECONDS
     for each in conversations:
         if (seconds_left := deadline - time.monotonic()) < 0:
@@ -79,16 +88,23 @@ def _delete(
             record(request.user, database, Action.DELETED, conversation, after)
 
 
+def _success(conversations: Sequence[Any], selected: int, total: int) -> SafeString:
+    name = f"{selected} conversations"
+    if selected == 1:
+        name = escape_controls(conversations[0].memory_id)
+    return format_html("Deleted <bdi>{}</bdi> ({}).", name, _number_of_messages(total))
+
+
 def _number_of_messages(count: int) -> str:
     return f"{count:,} message{pluralize(count)}"
 
 
-def _selected(request: HttpRequest, database: Database) -> list[Any]:
-    """The conversations named by `id` that exist. Raises BadRequest."""
+def _selected_conversations(request: HttpRequest, database: Database) -> list[Any]:
+    """The existing ones of the conversations in the parameter `id`. Raises BadRequest."""
     try:
         keys = [UUID(text) for text in (request.POST or request.GET).getlist("id")]
     except ValueError:
-        raise BadRequest("id: a conversation's key must be a UUID.") from None
-    if not 1 <= len(keys) <= MOST_SELECTED:
-        raise BadRequest(f"{len(keys)} conversations were selected; select 1 to {MOST_SELECTED}.")
+        raise BadRequest("id: the key of a conversation must be a UUID.") from None
+    if not 1 <= len(keys) <= MAX_SELECTED:
+        raise BadRequest(f"{len(keys)} conversations were selected; select 1 to {MAX_SELECTED}.")
     return list(conversations_with_keys(database.alias, keys))

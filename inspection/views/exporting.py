@@ -1,4 +1,4 @@
-"""Downloads of conversations; a file is made while it is sent."""
+"""Download conversations. A file is sent while it is being produced."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from django.http.response import HttpResponseBase, StreamingHttpResponse
 from convstore.archive.conversations import ConversationRow
 from inspection.audit import Action, record
 from inspection.databases import Database
-from inspection.export import FORMATS, file_pieces
+from inspection.export import FORMATS, file_chunks
 from inspection.views.access import READ, database_view
 from inspection.views.pages import SANDBOX_HEADERS, conversation_or_404
 
-# The least number of characters that are sent at once.
-BLOCK = 64 * 1024
+# Chunks are joined until they have this many characters, and then sent.
+MIN_BLOCK_CHARACTERS = 64 * 1024
 
 
 @database_view(READ)
@@ -30,13 +30,13 @@ def download(
 ) -> HttpResponseBase:
     """The conversations as one file. Raises Http404 for an unknown kind."""
     if kind not in FORMATS:
-        raise Http404(f"There is no format {kind!r}; there are {', '.join(FORMATS)}.")
+        raise Http404(f"Unknown format {kind!r}. The formats are {', '.join(FORMATS)}.")
     exported = [(each.pk, each.memory_id) for each in conversations]
     record(request.user, database, Action.EXPORT, exported, kind)
     file_format = FORMATS[kind]
     name = f"{_file_name(conversations)}.{file_format.extension}"
     return StreamingHttpResponse(
-        _blocks(file_pieces(database.alias, conversations, file_format)),
+        _encode_blocks(file_chunks(database.alias, conversations, file_format)),
         content_type=file_format.mime,
         headers={**SANDBOX_HEADERS, "Content-Disposition": f'attachment; filename="{name}"'},
     )
@@ -47,14 +47,14 @@ def _file_name(conversations: Sequence[ConversationRow]) -> str:
     return re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII).strip("._")[:80] or "conversation"
 
 
-def _blocks(pieces: Iterable[str]) -> Iterator[bytes]:
-    """The pieces as UTF-8, joined to blocks of at least BLOCK characters."""
+def _encode_blocks(chunks: Iterable[str]) -> Iterator[bytes]:
+    """The chunks as UTF-8, joined into blocks of at least MIN_BLOCK_CHARACTERS."""
     block: list[str] = []
     size = 0
-    for piece in pieces:
-        block.append(piece)
-        size += len(piece)
-        if size >= BLOCK:
+    for chunk in chunks:
+        block.append(chunk)
+        size += len(chunk)
+        if size >= MIN_BLOCK_CHARACTERS:
             yield "".join(block).encode()
             block, size = [], 0
     yield "".join(block).encode()

@@ -1,4 +1,4 @@
-"""What the pages share: the form and the conversation of a request, HTML, URLs and headers."""
+"""Shared by the pages: checked parameters, the conversation, HTML, URLs and headers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django.urls import reverse
 from convstore.archive.conversations import conversation_with_key
 from inspection.databases import Database
 
-# A browser that opens a part or an export by itself runs and loads nothing of it.
+# If a browser opens a part or an export as a page, this makes it run and load nothing.
 SANDBOX = "default-src 'none'; sandbox"
 SANDBOX_HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": SANDBOX,
@@ -27,22 +27,22 @@ SANDBOX_HEADERS: Mapping[str, str] = {
 def render_page(
     request: HttpRequest, name: str, context: Mapping[str, Any], status: int = 200
 ) -> HttpResponse:
-    """The page made of the template `name` in inspection/."""
+    """Render the template inspection/`name`.html."""
     shared = admin.site.each_context(request)
     return render(request, f"inspection/{name}.html", {**shared, **context}, status=status)
 
 
 def page_url(database: Database, name: str, *args: object, **parameters: object) -> str:
-    """The URL of a page about conversations in `database`; parameters that are None are left out.
+    """The URL of a page about conversations; `name` is a name in `ConversationAdmin.get_urls`.
 
-    `name` is one of those in `ConversationAdmin.get_urls`.
+    Parameters that are None are left out.
     """
     path = reverse(f"admin:convstore_conversation_{name}", args=args)
     return database.url(path, **parameters)
 
 
 def conversation_or_404(database: Database, key: UUID) -> Any:
-    """The conversation with its `length` and `message_count`. Raises Http404."""
+    """The conversation with its `length` and its `message_count`. Raises Http404."""
     conversation = conversation_with_key(database.alias, key)
     if conversation is None:
         raise Http404("There is no such conversation in this database; it may have been deleted.")
@@ -50,7 +50,7 @@ def conversation_or_404(database: Database, key: UUID) -> Any:
 
 
 def validated_data(form: forms.Form) -> dict[str, Any]:
-    """What the form has. Raises BadRequest, which names the first field that is wrong."""
+    """The data of the form. Raises BadRequest, which names the first invalid field."""
     for field, errors in form.errors.items():
         raise BadRequest(f"{field}: {' '.join(map(str, errors))}")
     return form.cleaned_data

@@ -1,4 +1,4 @@
-"""A conversation as a transcript, its messages as JSON, and their parts. Each view is logged."""
+"""Show a conversation, the JSON of one message, or one part. Every view is logged."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from django import forms
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 
 from convstore.archive.history import History, MessageRow
-from convstore.archive.search import LONGEST_QUERY
+from convstore.archive.search import MAX_QUERY_CHARACTERS
 from convstore.messages import Message
 from inspection.audit import Action, record
 from inspection.databases import Database
 from inspection.escaping import escape_controls, escape_json
 from inspection.export import FORMATS
 from inspection.media import media_of
-from inspection.transcript import LONGEST_SHOWN, shown_messages
+from inspection.transcript import MAX_SHOWN_CHARACTERS, shown_messages
 from inspection.views.access import READ, database_view, may_delete
 from inspection.views.pages import (
     SANDBOX,
@@ -32,7 +32,7 @@ from inspection.views.pages import (
 
 
 class TranscriptForm(forms.Form):
-    """The page begins at a position or a time, or ends before a position, or is the last one."""
+    """The page begins at `position` or `date`, or ends before `before`; by default, the last."""
 
     position = forms.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
     before = forms.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
@@ -50,7 +50,7 @@ def transcript(request: HttpRequest, database: Database, key: UUID) -> HttpRespo
         position = min(history.position_at(query["date"], length), max(length, 1))
         to = page_url(database, "change", key, position=position, markdown=markdown)
         return HttpResponseRedirect(to)
-    rows = _rows(history, query, length)
+    rows = _requested_rows(history, query, length)
     positions = f"{rows[0].position} to {rows[-1].position}" if rows else "no messages"
     record(request.user, database, Action.READ, [(key, conversation.memory_id)], positions)
     context: dict[str, Any] = {
@@ -59,30 +59,30 @@ def transcript(request: HttpRequest, database: Database, key: UUID) -> HttpRespo
         "conversation": conversation,
         "positions": positions,
         "messages_shown": shown_messages(rows, markdown=bool(markdown)),
-        "longest_shown": LONGEST_SHOWN,
-        "longest_query": LONGEST_QUERY,
+        "max_shown_characters": MAX_SHOWN_CHARACTERS,
+        "max_query_characters": MAX_QUERY_CHARACTERS,
         "markdown": markdown,
         "formats": FORMATS,
         "may_delete": may_delete(request),
         "delete_url": page_url(database, "delete", id=key),
-        **_links(database, conversation, rows, markdown),
+        **_page_urls(database, conversation, rows, markdown),
     }
     return render_page(request, "transcript", context)
 
 
-def _rows(history: History, query: Mapping[str, Any], length: int) -> list[MessageRow]:
-    """The messages from a position on, or those before one, or the last ones."""
+def _requested_rows(history: History, query: Mapping[str, Any], length: int) -> list[MessageRow]:
+    """The messages that begin at a position, that end before one, or the last ones."""
     if query["position"]:
-        return history.piece_from(min(query["position"], max(length, 1)))
-    return history.piece_up_to((query["before"] or length + 1) - 1)
+        return history.chunk_from(min(query["position"], max(length, 1)))
+    return history.chunk_up_to((query["before"] or length + 1) - 1)
 
 
-def _links(
+def _page_urls(
     database: Database, conversation: Any, rows: Sequence[MessageRow], markdown: int | None
 ) -> dict[str, Any]:
-    """The URLs of the pages around this one, and of this one with or without Markdown."""
+    """The URLs of the other pages, and of this page with or without Markdown."""
     length = conversation.length or 0
-    oldest = length - conversation.message_count + 1  # above 1 after an interrupted deletion
+    oldest = length - conversation.message_count + 1  # greater than 1 after an interrupted deletion
     first, last = (rows[0].position, rows[-1].position) if rows else (oldest, length)
     url = partial(page_url, database, "change", conversation.pk)
     return {
@@ -97,27 +97,27 @@ def _links(
 
 @database_view(READ)
 def message(request: HttpRequest, database: Database, key: UUID, position: int) -> HttpResponse:
-    """One message's JSON as it is stored, except that risky characters are escaped."""
+    """The JSON of one message as it is stored, but with risky characters escaped."""
     row = _open_message(request, database, key, position, Action.JSON, str(position))
-    return _sandboxed(escape_json(row.body).encode(), "application/json")
+    return _sandboxed_response(escape_json(row.body).encode(), "application/json")
 
 
 @database_view(READ)
 def part(
     request: HttpRequest, database: Database, key: UUID, position: int, number: int
 ) -> HttpResponse:
-    """One part: an image or audio to show, a text, or a file to download."""
+    """One part: a text, an image or audio for the browser, or a file to download."""
     row = _open_message(request, database, key, position, Action.PART, f"{position}/{number}")
     parts = Message.from_json(row.body).parts
     if not 1 <= number <= len(parts):
         raise Http404(f"Message {position} has {len(parts)} parts; there is no part {number}.")
     media = media_of(parts[number - 1])
-    # Without gzip: images and audio are compressed already, and a range counts their own bytes.
+    # No gzip: images and audio are compressed already, and a range counts uncompressed bytes.
     request.META.pop("HTTP_ACCEPT_ENCODING", None)
     if media is None:
         text = escape_controls(parts[number - 1].value)
-        return _sandboxed(text.encode(), "text/plain; charset=utf-8")
-    response = _ranged(request, media.data, media.mime)
+        return _sandboxed_response(text.encode(), "text/plain; charset=utf-8")
+    response = _range_response(request, media.data, media.mime)
     disposition = "attachment" if media.kind == "file" else "inline"
     name = f"{position}-{number}.{media.extension}"
     response["Content-Disposition"] = f'{disposition}; filename="{name}"'
@@ -127,7 +127,7 @@ def part(
 def _open_message(
     request: HttpRequest, database: Database, key: UUID, position: int, action: Action, detail: str
 ) -> MessageRow:
-    """The message, after an entry in the audit log. Raises Http404."""
+    """Write an entry to the audit log and return the message. Raises Http404."""
     conversation = conversation_or_404(database, key)
     row = History(database.alias, key).message(position) if position < 2**63 else None
     if row is None:
@@ -136,16 +136,16 @@ def _open_message(
     return row
 
 
-def _sandboxed(data: bytes, mime: str, status: int = 200) -> HttpResponse:
+def _sandboxed_response(data: bytes, mime: str, status: int = 200) -> HttpResponse:
     response = HttpResponse(data, content_type=mime, status=status, headers=SANDBOX_HEADERS)
     if mime.startswith("image/"):
-        # A browser shows an image on a page of its own, which has inline styles.
+        # The page on which a browser shows a single image has inline styles.
         response["Content-Security-Policy"] = f"{SANDBOX}; style-src 'unsafe-inline'"
     return response
 
 
-def _ranged(request: HttpRequest, data: bytes, mime: str) -> HttpResponse:
-    """All bytes, or the one range that the request names: players need it (RFC 9110, 14)."""
+def _range_response(request: HttpRequest, data: bytes, mime: str) -> HttpResponse:
+    """All bytes, or the one range of a Range header, which players need (RFC 9110, section 14)."""
     header = request.headers.get("Range", "")
     match = re.fullmatch(r"bytes=(?!-$)([0-9]{0,18})-([0-9]{0,18})", header)
     first, last = 0, len(data) - 1
@@ -154,9 +154,9 @@ def _ranged(request: HttpRequest, data: bytes, mime: str) -> HttpResponse:
     elif match and match[2]:
         first = max(0, len(data) - int(match[2]))
     if not match or first > last:
-        response = _sandboxed(data, mime)
+        response = _sandboxed_response(data, mime)
     else:
-        response = _sandboxed(data[first : last + 1], mime, 206)
+        response = _sandboxed_response(data[first : last + 1], mime, 206)
         response["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
     response["Accept-Ranges"] = "bytes"
     return response

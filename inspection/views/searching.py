@@ -1,4 +1,4 @@
-"""The search for words in messages; the page says how far it searched."""
+"""Search for words in messages. The page says how much was searched."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 
 from convstore.archive.search import (
     LAST_MESSAGES,
-    LONGEST_QUERY,
+    MAX_QUERY_CHARACTERS,
     SearchResult,
     query_words,
     search_conversation,
@@ -24,10 +24,13 @@ from inspection.views.pages import conversation_or_404, page_url, render_page, v
 
 
 class SearchForm(forms.Form):
-    """The words, and where to search: in one conversation, below a position; or across
-    conversations, in the last messages of each, after the conversation that was searched last."""
+    """The words `q`, and where to search.
 
-    q = forms.CharField(max_length=LONGEST_QUERY, required=False)
+    In one `conversation`, below a position; or in all conversations, after the last one that the
+    previous request searched. With `last`, the full-text index is not used.
+    """
+
+    q = forms.CharField(max_length=MAX_QUERY_CHARACTERS, required=False)
     conversation = forms.UUIDField(required=False)
     below = forms.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
     after = forms.UUIDField(required=False)
@@ -47,8 +50,8 @@ def search(request: HttpRequest, database: Database) -> HttpResponse:
         if not (query["last"] or query["after"]):
             indexed = search_word_index(database.alias, words)
         result = indexed or _search_last_messages(database, words, query)
-    # A page without hits loads the next one by itself. All of them are one search, so only the
-    # first page and those with hits are logged.
+    # A page without hits loads the next one by itself, which is part of the same search. Only the
+    # first page and pages with hits are logged.
     if result and (result.hits or not (query["below"] or query["after"])):
         opened = {(hit.key, hit.memory_id) for hit in result.hits}
         searched = {(key, conversation.memory_id)} if conversation else {(None, "")}
@@ -63,7 +66,7 @@ def search(request: HttpRequest, database: Database) -> HttpResponse:
         "by_index": indexed is not None,
         "next_url": _next_url(database, query, result),
         "last_messages_url": page_url(database, "search", q=query["q"], last=1),
-        "longest_query": LONGEST_QUERY,
+        "max_query_characters": MAX_QUERY_CHARACTERS,
         "last_messages": LAST_MESSAGES,
     }
     return render_page(request, "search", context)
@@ -79,7 +82,7 @@ def _search_last_messages(
 def _next_url(
     database: Database, query: Mapping[str, Any], result: SearchResult | None
 ) -> str | None:
-    """The URL at which the search continues; None if nothing is left."""
+    """The URL that continues the search; None if nothing is left to search."""
     if not result or not (result.below or result.after):
         return None
     after = result.after.pk if result.after else None

@@ -1,4 +1,4 @@
-"""The admin of a running service, on each database: made a first user, signed in, looked at."""
+"""The admin of a running service, on each database."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.visitor import CONVERSATIONS, PASSWORD, Visitor, first_user, ids, sho
 
 @pytest.fixture
 def door(service: Service) -> Door:
-    """The way by which what the admin shows has come."""
+    """The door through which the tests store conversations."""
     return HttpDoor(service)
 
 
@@ -47,12 +47,12 @@ PATH_IDS = ["list", "search", "delete", "conversation", "part"]
 
 
 @pytest.mark.parametrize("path", PATHS, ids=PATH_IDS)
-def test_nobody_reads_without_signing_in(visitor, path):
+def test_every_page_requires_signing_in(visitor, path):
     page = visitor.session.get(f"{visitor.service.url}{CONVERSATIONS}{path}", timeout=10)
     assert "/admin/login/" in page.url
 
 
-def test_after_five_wrong_passwords_even_the_right_one_has_to_wait(service, admin, superuser):
+def test_after_five_wrong_passwords_the_right_one_is_refused_too(service, admin, superuser):
     name = f"user-{new_id()[:8]}"
     for attempt in range(5):
         answer = Visitor(service, requests.Session()).sign_in(name, "wrong")
@@ -71,7 +71,7 @@ def test_every_page_of_the_admin_has_a_strict_policy(admin):
     assert "*" not in policy
 
 
-def test_the_pages_styles_and_scripts_are_served(admin):
+def test_the_styles_and_scripts_of_a_page_are_served(admin):
     page = admin.get(CONVERSATIONS)
     paths = re.findall(r'(?:href|src)="(/admin-static/[^"]+)"', page)
     assert any("inspection" in path for path in paths)
@@ -82,7 +82,7 @@ def test_the_pages_styles_and_scripts_are_served(admin):
 # --- Finding -----------------------------------------------------------------------------
 
 
-def test_conversations_are_listed_newest_first_with_what_is_worth_knowing(admin, door):
+def test_conversations_are_listed_newest_first_with_a_summary(admin, door):
     first, second = new_id(), new_id()
     for memory_id, count in ((first, 2), (second, 3)):
         door.infer(said(memory_id, "Be kind.", role="system"))
@@ -96,7 +96,7 @@ def test_conversations_are_listed_newest_first_with_what_is_worth_knowing(admin,
     assert "Be kind." not in page
 
 
-def test_pages_of_the_list_follow_each_other_both_ways(admin, door):
+def test_pages_of_the_list_are_linked_in_both_directions(admin, door):
     for n in range(55):
         door.infer(said(f"{n}-{new_id()}", "Hello!"))
     first = admin.get(CONVERSATIONS)
@@ -110,7 +110,7 @@ def test_pages_of_the_list_follow_each_other_both_ways(admin, door):
     assert ids(admin.get(CONVERSATIONS + newer[1])) == ids(first)
 
 
-def test_a_conversation_is_found_by_its_id_and_by_its_beginning(admin, door):
+def test_a_conversation_is_found_by_its_id_and_by_a_prefix(admin, door):
     name = new_id()
     made = [f"{name}-é1", f"{name}-é10", f"{name}-É1", f"{name}"]
     for memory_id in made:
@@ -130,7 +130,7 @@ def test_the_list_is_filtered_by_time_and_ordered_by_the_last_activity(admin, do
         assert ids(admin.get(CONVERSATIONS, by=order, to="2020-01-01")) == []
 
 
-def test_the_list_asks_the_database_little(admin):
+def test_wrong_parameters_lead_back_to_the_list(admin):
     """Wrong parameters lead back to the list, and not to a page that counts."""
     for wrong in ({"from": "soon"}, {"before": "x~y"}, {"nonsense": "1"}):
         assert "Conversations" in admin.get(CONVERSATIONS, **wrong)
@@ -141,14 +141,14 @@ def test_the_list_asks_the_database_little(admin):
 
 @pytest.fixture
 def long(door) -> str:
-    """A conversation of 120 messages."""
+    """A conversation with 120 messages."""
     memory_id = new_id()
     texts = [[f"message number {n}."] for n in range(1, 121)]
     door.infer(several(memory_id, ["user"] * 120, content=texts))
     return memory_id
 
 
-def test_a_transcript_ends_with_the_last_message_and_its_pages_follow_each_other(admin, long):
+def test_a_transcript_opens_at_its_end_and_links_to_the_other_pages(admin, long):
     page = admin.get(transcript(long))
     assert shown(page) == list(range(71, 121))
     assert "message number 71." in page
@@ -177,19 +177,19 @@ def test_a_transcript_begins_at_a_position_or_at_a_time(admin, long):
         ({"date": "soon"}, "date: Enter a valid date/time."),
     ],
 )
-def test_a_place_that_is_none_gets_one_sentence(admin, long, parameters, sentence):
+def test_an_invalid_position_or_time_gets_an_error_sentence(admin, long, parameters, sentence):
     assert sentence in admin.get(transcript(long), 400, **parameters)
 
 
-def test_what_is_not_there_gets_one_sentence(admin, long):
+def test_an_unknown_page_gets_an_error_sentence(admin, long):
     assert "There is no such conversation" in admin.get(transcript(new_id()), 404)
     assert "has no message 121" in admin.get(f"{transcript(long)}121/", 404)
     assert "there is no part 2" in admin.get(f"{transcript(long)}1/2/", 404)
-    assert "There is no format 'pdf'" in admin.get(f"{transcript(long)}export/pdf/", 404)
+    assert "Unknown format 'pdf'" in admin.get(f"{transcript(long)}export/pdf/", 404)
     assert "No memory uses" in admin.get(transcript(long), 404, database="other")
 
 
-def test_a_messages_json_is_what_is_stored(admin, door, long):
+def test_the_json_of_a_message_is_the_stored_json(admin, door, long):
     body = admin.session.get(f"{admin.service.url}{transcript(long)}120/", timeout=10)
     assert body.headers["Content-Type"] == "application/json"
     assert body.text == door.infer(recall(long)).history[-1]
@@ -198,7 +198,7 @@ def test_a_messages_json_is_what_is_stored(admin, door, long):
 # --- Searching ---------------------------------------------------------------------------
 
 
-def test_words_are_found_in_one_conversation_and_across_all(admin, door, long):
+def test_words_are_found_in_one_conversation_and_in_all(admin, door, long):
     word = new_id().replace("-", "")
     door.infer(said(long, f"The {word} é lies here."))
     for parameters in ({}, {"conversation": str(conversation_key(long))}, {"last": "1"}):
@@ -241,14 +241,14 @@ def test_a_conversation_is_deleted_with_a_reason_and_the_log_says_so(admin, door
     assert len(door.infer(recall(long)).history) == 50
     reason = f"asked for by {new_id()}"
     page = admin.post(path, id=str(conversation_key(long)), reason=reason)
-    assert "Deleted, with 120 messages." in page
+    assert f"Deleted <bdi>{long}</bdi> (120 messages)." in page
     assert door.infer(recall(long)).history == []
     log = admin.get("/admin/inspection/auditentry/", q=long)
     assert log.count(reason) == 2
     assert f"120 messages; {reason}" in log
 
 
-def test_what_is_opened_is_in_the_log(admin, door, superuser):
+def test_every_access_is_in_the_audit_log(admin, door, superuser):
     memory_id = new_id()
     door.infer(said(memory_id, "Hello!"))
     for path in ("", "1/", "1/1/", "export/openai/"):
@@ -260,7 +260,7 @@ def test_what_is_opened_is_in_the_log(admin, door, superuser):
 
 
 def logged(admin: Visitor, memory_id: str) -> list[str]:
-    """What the audit log has of a conversation, in alphabetical order."""
+    """The actions in the audit log of a conversation, in alphabetical order."""
     log = admin.get("/admin/inspection/auditentry/", q=memory_id)
     return sorted(re.findall(r'field-action">([^<]+)<', log))
 

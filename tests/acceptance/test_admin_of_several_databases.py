@@ -1,4 +1,4 @@
-"""One admin, and conversations in a database of every kind that this machine has."""
+"""One admin for memories in a database of every kind that this machine has."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.visitor import CONVERSATIONS, PASSWORD, Visitor, first_user, ids, sho
 def several(
     new_database: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
-    """A service with a memory in a database of each kind, and none of them is Django's own."""
+    """A service with a memory in each kind of database; none of them is Django's default."""
     folder = tmp_path_factory.mktemp("several")
     for kind in DATABASES:
         config = {"url": new_database(kind)}
@@ -49,7 +49,7 @@ def memory(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def alias(admin: Visitor, memory: str) -> str:
-    """What the first page's links call the database of the memory."""
+    """The alias of the memory's database in the links of the first page."""
     (panel,) = [
         part for part in admin.get("/admin/").split("<section") if f"<code>{memory}</code>" in part
     ]
@@ -63,7 +63,7 @@ def door(several: Service) -> HttpDoor:
     return HttpDoor(several)
 
 
-def test_each_can_be_inspected_and_shows_its_own(admin, memory, alias, door):
+def test_each_database_shows_its_own_conversations(admin, memory, alias, door):
     memory_id, word = new_id(), new_id().replace("-", "")
     assert door.infer(said(memory_id, f"Here is {word}."), memory).status == 200
     assert memory_id in ids(admin.get(CONVERSATIONS, database=alias))
@@ -76,12 +76,13 @@ def test_each_can_be_inspected_and_shows_its_own(admin, memory, alias, door):
     assert line["memory_id"] == memory_id
 
 
-def test_in_each_a_conversation_can_be_deleted(admin, memory, alias, door):
+def test_a_conversation_can_be_deleted_in_each_database(admin, memory, alias, door):
     memory_id = new_id()
     door.infer(said(memory_id, "Hello!"), memory)
     key = str(conversation_key(memory_id))
     path = f"{CONVERSATIONS}delete/?database={alias}&id={key}"
-    assert "Deleted, with 1 message." in admin.post(path, id=key, reason="a test")
+    page = admin.post(path, id=key, reason="a test")
+    assert f"Deleted <bdi>{memory_id}</bdi> (1 message)." in page
     assert door.infer(recall(memory_id), memory).history == []
     assert "a test" in admin.get("/admin/inspection/auditentry/", q=memory_id)
 

@@ -62,7 +62,7 @@ def launched(playwright: Playwright) -> Browser:
 
 @dataclass(frozen=True)
 class Look:
-    """The screen that somebody has, and whether it is to be light or dark."""
+    """The size of the screen, and the light or dark theme."""
 
     name: str
     scheme: Literal["light", "dark"]
@@ -74,7 +74,7 @@ class Look:
         return self.name
 
     def context(self, browser: Browser) -> BrowserContext:
-        """A new visitor, with no cookies."""
+        """A browser context of a new visitor, without cookies."""
         return browser.new_context(
             color_scheme=self.scheme,
             viewport={"width": self.width, "height": self.height},
@@ -93,13 +93,13 @@ DARK_PHONE = Look("dark phone", "dark", 390, 844, touch=True)
 
 
 def follow(element: Locator) -> None:
-    """Click, and come to where that leads."""
+    """Click, and wait for the next page."""
     with element.page.expect_navigation():
         element.click()
 
 
 def press(page: Page, key: str) -> None:
-    """Press a key, and come to where that leads."""
+    """Press a key, and wait for the next page."""
     with page.expect_navigation():
         page.keyboard.press(key)
 
@@ -111,7 +111,7 @@ Kind = Literal["console", "exception", "request", "violation", "dialog"]
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that no page of ours may do."""
+    """Something that must not happen on any page."""
 
     kind: Kind
     text: str
@@ -139,7 +139,7 @@ class Watched:
         self.page = context.new_page()
 
     def take(self, kind: Kind, about: str) -> Fault:
-        """Wait for an expected fault whose text has the words `about`, and take it out."""
+        """Wait for an expected fault whose text contains `about`, and remove it."""
         deadline = time.monotonic() + EXPECTED_SECONDS
         while time.monotonic() < deadline:
             for fault in self.faults:
@@ -150,7 +150,7 @@ class Watched:
         raise AssertionError(f"No {kind} says {about!r}.\n{self._report()}")
 
     def assert_clean(self) -> None:
-        """Hear the pages out; AssertionError with all the faults that were not taken out."""
+        """Wait for late faults. Raises AssertionError with all faults that were not removed."""
         for page in self.context.pages:
             page.wait_for_load_state()
             page.evaluate(HEAR_OUT, LAST_WORDS_MILLISECONDS)
@@ -186,7 +186,7 @@ class Watched:
 
 @contextmanager
 def watching(browser: Browser, look: Look) -> Iterator[Watched]:
-    """A new visitor's page, which must have been clean when it is left."""
+    """The page of a new visitor; at the end it must have no fault."""
     context = look.context(browser)
     try:
         watched = Watched(context)
@@ -207,7 +207,7 @@ def axe() -> str:
 
 
 def serious_faults(page: Page) -> list[str]:
-    """What axe-core holds against a page, where that is serious or critical; a line each."""
+    """The serious and critical accessibility faults that axe-core finds, one line each."""
     for frame in page.frames:
         frame.evaluate(axe())  # not by a script element, which a page's policy would refuse
     found = page.evaluate("() => axe.run({resultTypes: ['violations']})")["violations"]
@@ -215,7 +215,7 @@ def serious_faults(page: Page) -> list[str]:
 
 
 def line(rule: dict[str, Any]) -> str:
-    """A rule of axe-core's that a page breaks, and the elements that do."""
+    """A violated rule of axe-core, and the elements that violate it."""
     elements = (" in ".join(map(str, reversed(node["target"]))) for node in rule["nodes"])
     return f"{rule['id']}, {rule['impact']}: {rule['help']}: {', '.join(elements)}"
 
@@ -246,7 +246,7 @@ def make_user(
     permissions: Sequence[str] = (),
     superuser: bool = False,
 ) -> None:
-    """Make somebody who may sign in, with permissions such as `convstore.view_conversation`."""
+    """Create a staff user with permissions such as `convstore.view_conversation`."""
     wanted = {
         "username": name,
         "password": password,
@@ -265,7 +265,7 @@ def make_user(
 
 
 def sign_in(page: Page, url: str, username: str, password: str) -> None:
-    """Fill in the form of the admin of the service at `url`, and come to its index."""
+    """Sign in to the admin of the service at `url`; this ends on its first page."""
     page.goto(f"{url}/admin/login/?next=/admin/")
     page.get_by_label("Username").fill(username)
     page.get_by_label("Password").fill(password)
@@ -274,7 +274,7 @@ def sign_in(page: Page, url: str, username: str, password: str) -> None:
 
 
 def signed_in(browser: Browser, service: Service, username: str) -> list[Any]:
-    """The cookies of a user, made with PASSWORD, who has signed in to the service's admin."""
+    """The cookies of a user with the password PASSWORD after signing in to the admin."""
     context = LIGHT.context(browser)
     sign_in(context.new_page(), service.url, username, PASSWORD)
     cookies: list[Any] = context.cookies()

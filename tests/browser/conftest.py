@@ -26,7 +26,7 @@ from tests.browser.conversations import write_memories_to_inspect
 
 @pytest.fixture(scope="session")
 def admin_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The service as it comes, and two memories more, for all that is looked at in a browser."""
+    """The service with its default configuration and two more memories, for the browser tests."""
     folder = tmp_path_factory.mktemp("browser")
     with Service(folder, MODELS_DIR=str(write_memories_to_inspect(folder))) as service:
         yield service
@@ -53,7 +53,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def inspector(admin_service: Service) -> str:
-    """The name of somebody who may do everything."""
+    """The name of a superuser."""
     name = f"inspector-{new_id()[:8]}"
     make_user(admin_service, name, PASSWORD, superuser=True)
     return name
@@ -61,26 +61,26 @@ def inspector(admin_service: Service) -> str:
 
 @pytest.fixture(scope="module")
 def cookies(chromium: Browser, admin_service: Service, inspector: str) -> list[Any]:
-    """What a browser keeps once the inspector has signed in."""
+    """The cookies of the inspector after signing in."""
     return signed_in(chromium, admin_service, inspector)
 
 
 @pytest.fixture
 def look() -> Look:
-    """How a test looks at its pages; `pytest.mark.parametrize("look", ...)` says otherwise."""
+    """The look of a test's pages; override it with `pytest.mark.parametrize("look", ...)`."""
     return LIGHT
 
 
 @pytest.fixture
 def watch(chromium: Browser) -> Iterator[Callable[[Look], Watched]]:
-    """Open a page of a new visitor; at the end of the test each must have been clean."""
+    """Open a page for a new visitor; at the end of the test it must have no fault."""
     with ExitStack() as pages:
         yield lambda look: pages.enter_context(watching(chromium, look))
 
 
 @pytest.fixture
 def watched(watch: Callable[[Look], Watched], look: Look) -> Watched:
-    """The page of a test that needs no more than one."""
+    """The page of a test that needs only one."""
     return watch(look)
 
 

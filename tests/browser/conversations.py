@@ -1,4 +1,4 @@
-"""Conversations as people have them with assistants, sent through the service's HTTP door."""
+"""Realistic conversations, sent through the service's HTTP door."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def say(service: Service, talk: Talk, memory: str = WITH_TOOLS) -> Talk:
 
 
 def say_at_once(service: Service, talk: Talk, memory: str = WITH_TOOLS) -> Talk:
-    """Send messages of one text each in one request."""
+    """Send messages, each with one text, in one request."""
     roles = [message.role for message in talk.messages]
     contents = [[message.parts[0].value] for message in talk.messages]
     infer(service, several(talk.memory_id, roles, content=contents), memory)
@@ -97,7 +97,7 @@ def _kept(value: Any) -> list[str]:
 
 
 def database_of(service: Service, file: str = SHIPPED_FILE) -> str:
-    """The alias of a database of the service, asked past every door."""
+    """The alias of one of the service's databases."""
     folder = service.folder / "data" if file == SHIPPED_FILE else service.folder.parent
     return database_alias(f"sqlite:///{folder / file}")
 
@@ -105,7 +105,7 @@ def database_of(service: Service, file: str = SHIPPED_FILE) -> str:
 def date_back(
     service: Service, talk: Talk, begun: datetime, step: timedelta, file: str = SHIPPED_FILE
 ) -> None:
-    """Store that it began then, and that a message followed each `step` later."""
+    """Change the stored times: the first message at `begun`, and one message every `step`."""
     alias = database_of(service, file)
     rows = MessageRow.objects.using(alias).filter(conversation_id=talk.key)
     for n in range(len(talk.messages)):
@@ -116,7 +116,7 @@ def date_back(
 
 
 def list_of(service: Service) -> str:
-    """The address of the admin's list of conversations."""
+    """The URL of the admin's list of conversations."""
     return f"{service.url}/admin/convstore/conversation/"
 
 
@@ -148,7 +148,7 @@ def in_base64(data: bytes) -> str:
 
 
 def _pictures() -> Iterable[Part]:
-    """Each in another of the ways in which clients send one."""
+    """An image in each of the formats that clients send."""
     cat, rocket, gif, lion, tower = (in_base64(media(name)) for name in PICTURES)
     yield Part("image", cat)
     yield Part("image", rocket)
@@ -158,7 +158,7 @@ def _pictures() -> Iterable[Part]:
 
 
 def with_media() -> Talk:
-    """Photos, sounds, a document and a link, each asked about and answered."""
+    """Images, audio, a document and a link, each with a question and an answer."""
     wav, mp3 = (in_base64(media(name)) for name in SOUNDS)
     return Talk(
         f"with-media-{new_id()}",

@@ -1,4 +1,4 @@
-"""Conversations of somebody who controls each field that a client can send.
+"""Conversations of an attacker who controls every field that a client can send.
 
 What of them would run says so in `window.hacked` and in a dialog; what would fetch something
 asks a place that is not there; what would deceive moves or hides letters.
@@ -64,7 +64,7 @@ SCRIPTS = [
 
 
 def _everywhere(script: str) -> list[Message]:
-    """Each field that there is, filled with it."""
+    """Every field, filled with `script`."""
     call = {
         "id": script,
         "type": script,
@@ -201,7 +201,7 @@ def _of_controls(value: str) -> list[Message]:
 
 
 def controlling() -> list[Talk]:
-    """As much of it as may be in an id is in one; all of it is in messages."""
+    """Control characters: the allowed ones in ids, and all of them in messages."""
     values = {**CONTROLS, **ISOLATES}
     in_ids = "\0\ud800\udfff"
     return [
@@ -217,7 +217,7 @@ TWICE = '{"to": "mallory", "to": "alice"}'
 
 
 def deceiving() -> Talk:
-    """A call that looks like a part, an argument named twice, a user who answers as a tool does."""
+    """A call that looks like a part, a duplicate argument, a user who answers like a tool."""
     send = {"id": "c1", "type": "function", "function": {"name": "send", "arguments": TWICE}}
     beside = json.dumps({"url": "https://good.test/", "text": MORE})
     return Talk(
@@ -249,7 +249,7 @@ def _called(arguments: str) -> Message:
 
 
 def excessive() -> list[Talk]:
-    """What has no end: in letters, in levels, in numbers."""
+    """Excessive content: very long, very deep, very many."""
     long_call = {"id": LONG, "function": {"name": LONG, "arguments": LONG}, "also": LONG}
     many = [Part("text", f"part {n}") for n in range(1_000)]
     calls = [{"id": str(n), "function": {"name": f"f{n}"}} for n in range(1_000)]
@@ -352,7 +352,7 @@ FILES = {
 
 
 def with_files() -> Talk:
-    """A message of them all: part n is the n-th."""
+    """A message with all files; part n is the n-th file."""
     return Talk("files", [Message("user", [file.part() for file in FILES.values()])])
 
 

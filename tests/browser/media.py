@@ -43,6 +43,6 @@ AUDIO = [*WAV, *MP3]
 
 
 def media(name: str) -> bytes:
-    """The bytes of a file of these, or of any other in `.venv-media`."""
+    """The bytes of one of these files, or of any other file in `.venv-media`."""
     assert FOLDER.exists(), "photos and audio are missing: make .venv-media/installed"
     return (FOLDER / name).read_bytes()

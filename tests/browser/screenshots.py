@@ -93,7 +93,7 @@ TALKS = (
 
 
 def tone(seconds: float = 2, hertz: float = 440) -> bytes:
-    """A WAV file of one tone, which nobody has a right in."""
+    """A WAV file with one tone, which is free of copyright."""
     rate = 8000
     samples = (math.sin(2 * math.pi * hertz * n / rate) for n in range(int(seconds * rate)))
     file = io.BytesIO()
@@ -134,7 +134,7 @@ def the_cat(photo: str) -> Talk:
 
 
 def small_talks(days: int, seed: int) -> Iterator[tuple[Talk, datetime]]:
-    """Conversations of the last days, and when they began; more of them on working days."""
+    """Conversations of the last days with their start times; more of them on working days."""
     now = datetime.now(UTC)
     for ago in range(days, 0, -1):
         day = now - timedelta(days=ago)

@@ -1,4 +1,4 @@
-"""What the tests in a browser stand on: each kind of fault is seen, and fails its test."""
+"""The tools of the browser tests: each kind of fault is found, and makes its test fail."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def faulty(request):
 
 
 def show(page: Page, body: str, policy: str = "") -> None:
-    """Open a page that no server has."""
+    """Open a page without a server."""
     headers = {"Content-Type": "text/html", "Content-Security-Policy": policy}
     page.context.route(f"{ADDRESS}**", lambda route: route.fulfill(status=404))
     page.context.route(ADDRESS, lambda route: route.fulfill(body=body, headers=headers))
@@ -146,7 +146,7 @@ def test_a_fault_that_was_expected_and_is_not_there_fails_the_test(watched, monk
         watched.take("console", "one")
 
 
-def test_a_page_goes_on_after_its_alert(watched):
+def test_a_page_continues_after_an_alert(watched):
     show(watched.page, "<script>alert('Hello!'); document.title = 'went on'</script>")
     assert watched.page.title() == "went on"
     watched.take("dialog", "alert 'Hello!'")
@@ -162,7 +162,7 @@ def test_a_page_may_be_left_before_its_sound_is_loaded_to_the_end(watched):
 
 
 @pytest.mark.parametrize("policy", ["", STRICT + "; style-src 'unsafe-inline'"])
-def test_what_people_cannot_read_or_name_is_serious_under_a_strict_policy_too(policy, watched):
+def test_accessibility_faults_are_found_under_a_strict_policy_too(policy, watched):
     show(watched.page, BAD, policy)
     contrast, label = sorted(serious_faults(watched.page))
     assert contrast.startswith("color-contrast, serious: ")
@@ -171,7 +171,7 @@ def test_what_people_cannot_read_or_name_is_serious_under_a_strict_policy_too(po
     assert label.endswith(": #nameless")
 
 
-def test_a_frame_of_a_page_is_looked_at_too(watched):
+def test_frames_are_checked_too(watched):
     show(watched.page, f"{GOOD}<iframe title=inner srcdoc='<html lang=en><input>'></iframe>")
     (label,) = serious_faults(watched.page)
     assert label.startswith("label, critical: ")
@@ -192,7 +192,7 @@ def test_a_page_is_looked_at_as_the_test_says(look, watched):
     assert seen == [look.width, look.height, look.touch, look.scheme == "dark"]
 
 
-def test_a_database_may_be_asked_beside_the_browser(watched, new_database):
+def test_a_database_can_be_queried_while_the_browser_runs(watched, new_database):
     show(watched.page, GOOD)
     connection = connections[database_alias(new_database("sqlite"))]
     with closing(connection), connection.cursor() as cursor:

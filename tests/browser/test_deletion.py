@@ -1,4 +1,4 @@
-"""Deleting in a browser: counted before, with a reason, for good, and in the audit log."""
+"""Deletion in a browser: the count, the reason, and the audit log."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ REASON = "asked for by its author, ticket 17"
 
 
 def said(service: Service, talk: Talk) -> list[Message]:
-    """What the conversation holds, by the API."""
+    """The messages of the conversation, read through the API."""
     reply = HttpDoor(service).infer(recall(talk.memory_id), WITH_TOOLS)
     return [Message.from_json(element) for element in reply.history]
 
@@ -46,12 +46,12 @@ def ask_to_delete(page: Page, service: Service, talk: Talk) -> None:
 
 
 def delete(page: Page, reason: str = REASON) -> None:
-    page.get_by_label("Reason, for the audit log").fill(reason)
-    follow(page.get_by_role("button", name="Delete for good"))
+    page.get_by_label("Reason (for the audit log)").fill(reason)
+    follow(page.get_by_role("button", name="Delete permanently"))
 
 
 def logged(page: Page, service: Service, talk: Talk) -> list[list[str]]:
-    """Who did what to the conversation, and the detail, the newest first."""
+    """The log entries of the conversation (user, action, detail), newest first."""
     page.goto(f"{service.url}/admin/inspection/auditentry/?q={talk.memory_id}")
     rows = page.locator("#result_list tbody tr").all()
     cells = [row.locator("td, th").all_inner_texts() for row in rows]
@@ -67,17 +67,19 @@ def test_a_conversation_is_counted_and_then_deleted(look, page, admin_service):
     talk = say_at_once(admin_service, of_many_messages(3))
     ask_to_delete(page, admin_service, talk)
     main = page.get_by_role("main")
-    expect(main).to_contain_text("This deletes 1 conversation with 3 messages in all, for good.")
+    expect(main).to_contain_text(
+        "This permanently deletes 1 conversation with 3 messages in total."
+    )
     expect(main.get_by_role("listitem")).to_have_text(f"{talk.memory_id}: 3 messages")
     assert page.evaluate("document.documentElement.scrollWidth") <= look.width
     assert serious_faults(page) == []
     delete(page)
-    expect(page.get_by_text("Deleted, with 3 messages.")).to_be_visible()
+    expect(page.get_by_text(f"Deleted {talk.memory_id} (3 messages).")).to_be_visible()
     assert serious_faults(page) == []
     assert said(admin_service, talk) == []
 
 
-def test_what_was_deleted_is_nowhere_but_in_the_audit_log(page, watched, inspector, admin_service):
+def test_a_deleted_conversation_is_only_in_the_audit_log(page, watched, inspector, admin_service):
     talk = say_at_once(admin_service, of_many_messages(3))
     ask_to_delete(page, admin_service, talk)
     delete(page)
@@ -100,8 +102,8 @@ def test_what_was_deleted_is_nowhere_but_in_the_audit_log(page, watched, inspect
 def test_without_a_reason_nothing_is_deleted(page, watched: Watched, admin_service):
     talk = say_at_once(admin_service, of_many_messages(3))
     ask_to_delete(page, admin_service, talk)
-    reason = page.get_by_label("Reason, for the audit log")
-    page.get_by_role("button", name="Delete for good").click()
+    reason = page.get_by_label("Reason (for the audit log)")
+    page.get_by_role("button", name="Delete permanently").click()
     # The browser itself refuses what is empty,
     expect(reason).to_be_focused()
     assert reason.evaluate("(input) => input.validity.valueMissing")
@@ -115,7 +117,7 @@ def test_without_a_reason_nothing_is_deleted(page, watched: Watched, admin_servi
     assert said(admin_service, talk) == []
 
 
-def test_whoever_goes_back_deletes_nothing(page, admin_service):
+def test_going_back_deletes_nothing(page, admin_service):
     talk = say_at_once(admin_service, of_many_messages(3))
     ask_to_delete(page, admin_service, talk)
     follow(page.get_by_role("link", name="Back"))
@@ -125,17 +127,17 @@ def test_whoever_goes_back_deletes_nothing(page, admin_service):
     assert actions == {"first line", "read"}
 
 
-def test_the_keyboard_alone_deletes(page, admin_service):
+def test_a_conversation_can_be_deleted_with_the_keyboard_alone(page, admin_service):
     talk = say_at_once(admin_service, of_many_messages(3))
     page.goto(transcript_of(admin_service, talk))
     page.get_by_role("link", name="Delete …").focus()
     press(page, "Enter")
-    page.get_by_label("Reason, for the audit log").focus()
+    page.get_by_label("Reason (for the audit log)").focus()
     page.keyboard.type(REASON)
     page.keyboard.press("Tab")
-    expect(page.get_by_role("button", name="Delete for good")).to_be_focused()
+    expect(page.get_by_role("button", name="Delete permanently")).to_be_focused()
     press(page, "Enter")
-    expect(page.get_by_text("Deleted, with 3 messages.")).to_be_visible()
+    expect(page.get_by_text(f"Deleted {talk.memory_id} (3 messages).")).to_be_visible()
 
 
 # --- Some --------------------------------------------------------------------------------
@@ -151,9 +153,11 @@ def test_a_selection_is_deleted_and_others_stay(page, inspector, admin_service):
     page.get_by_label("Action:").select_option("Delete ...")
     follow(page.get_by_role("button", name="Go"))
     main = page.get_by_role("main")
-    expect(main).to_contain_text("This deletes 2 conversations with 6 messages in all, for good.")
+    expect(main).to_contain_text(
+        "This permanently deletes 2 conversations with 6 messages in total."
+    )
     delete(page)
-    expect(page.get_by_text("Deleted, with 6 messages.")).to_be_visible()
+    expect(page.get_by_text("Deleted 2 conversations (6 messages).")).to_be_visible()
     assert [len(said(admin_service, talk)) for talk in talks] == [0, 3, 0]
     for talk, length in zip(talks, lengths, strict=True):
         entry = [inspector, "deleted", f"the last {length} messages; {REASON}"]
@@ -163,12 +167,12 @@ def test_a_selection_is_deleted_and_others_stay(page, inspector, admin_service):
 # --- A large one --------------------------------------------------------------------------
 
 
-def test_a_large_conversation_goes_whole(page, inspector, admin_service):
+def test_a_large_conversation_is_deleted_completely(page, inspector, admin_service):
     talk = say_at_once(admin_service, of_many_messages(3_000))
     ask_to_delete(page, admin_service, talk)
-    expect(page.get_by_role("main")).to_contain_text("1 conversation with 3,000 messages in all")
+    expect(page.get_by_role("main")).to_contain_text("1 conversation with 3,000 messages in total")
     delete(page)
-    expect(page.get_by_text("Deleted, with 3,000 messages.")).to_be_visible()
+    expect(page.get_by_text(f"Deleted {talk.memory_id} (3,000 messages).")).to_be_visible()
     assert said(admin_service, talk) == []
     (deleted, *_) = logged(page, admin_service, talk)
     assert deleted == [inspector, "deleted", f"the last 3,000 messages; {REASON}"]

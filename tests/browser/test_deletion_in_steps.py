@@ -1,4 +1,4 @@
-"""A deletion that one request has no time for, in a browser; and one of another database."""
+"""Deletions in a browser that take several requests, or that are in another database."""
 
 from __future__ import annotations
 
@@ -44,9 +44,7 @@ MANY = 12_000
 WRITING_SECONDS = 3
 FIRST = "SELECT MIN(position) FROM convstore_message WHERE conversation_id = ?"
 OUR_SCRIPT = re.compile(r"/inspection/inspection[.\w]*\.js$")
-SOME_ARE_GONE = re.compile(
-    r"^Deleted [1-9][\d,]* of 12,000 messages\. These conversations are left:$"
-)
+SOME_ARE_GONE = re.compile(r"^Deleted [1-9][\d,]* of 12,000 messages\. Still to delete:$")
 
 
 def history(service: Service, talk: Talk, memory: str = WITH_TOOLS) -> list[str]:
@@ -59,7 +57,7 @@ def sent(talk: Talk) -> list[str]:
 
 
 def many(service: Service) -> Talk:
-    """A conversation of MANY messages, stored past the store."""
+    """A conversation with MANY messages, inserted directly into the database."""
     talk, now = of_many_messages(MANY), datetime.now(UTC)
     times: dict[str, Any] = {"created_at": now, "active_at": now}
     alias = database_of(service)
@@ -119,25 +117,26 @@ def begin_after(database: sqlite3.Connection, talk: Talk, first: int) -> int:
 
 
 def begin_deletion(page: Page, service: Service, talk: Talk) -> None:
-    """Come to the page that asks, from the conversation's own."""
+    """Open the page that asks for a reason, from the conversation's page."""
     page.goto(transcript_of(service, talk))
     page.get_by_role("link", name="Delete …").click()
     page.wait_for_url("**/delete/?**")
 
 
 def confirm(page: Page) -> None:
-    page.get_by_label("Reason, for the audit log").fill(REASON)
-    page.get_by_role("button", name="Delete for good").click()
+    page.get_by_label("Reason (for the audit log)").fill(REASON)
+    page.get_by_role("button", name="Delete permanently").click()
 
 
 def deleted(page: Page, messages: int) -> None:
-    """The success is told, on the list."""
+    """The list shows that the deletion succeeded."""
     told = page.locator(".messagelist .success")
-    expect(told).to_have_text(f"Deleted, with {messages:,} messages.", timeout=60_000)
+    success = re.compile(rf"^Deleted \S+ \({messages:,} messages\)\.$")
+    expect(told).to_have_text(success, timeout=60_000)
 
 
 def logged(page: Page, service: Service, talk: Talk) -> list[list[str]]:
-    """Who deleted of the conversation, in which step, how much; the newest first."""
+    """The log entries of the deletion (user, action, detail), newest first."""
     page.goto(f"{service.url}/admin/inspection/auditentry/?q={talk.memory_id}")
     columns = [".field-username", ".field-action", ".field-detail_text"]
     rows = page.locator("#result_list tbody tr").all()
@@ -146,7 +145,7 @@ def logged(page: Page, service: Service, talk: Talk) -> list[list[str]]:
 
 
 def posts(page: Page) -> list[str]:
-    """The addresses to which the page posts from now on."""
+    """The URLs to which the page sends POST requests from now on."""
     posted: list[str] = []
 
     def heard(request: Request) -> None:
@@ -160,17 +159,19 @@ def posts(page: Page) -> list[str]:
 # --- Many messages -----------------------------------------------------------------------
 
 
-def test_a_deletion_of_many_messages_ends_by_itself(page, admin_service, inspector):
+def test_a_deletion_of_many_messages_finishes_by_itself(page, admin_service, inspector):
     talk = many(admin_service)
     begin_deletion(page, admin_service, talk)
-    expect(page.get_by_text("This deletes 1 conversation with 12,000 messages")).to_be_visible()
+    expect(
+        page.get_by_text("This permanently deletes 1 conversation with 12,000 messages")
+    ).to_be_visible()
     confirm(page)
     deleted(page, MANY)
     assert history(admin_service, talk) == []
     assert logged(page, admin_service, talk)[-1] == begun(inspector, MANY)
 
 
-def test_a_deletion_of_several_requests_goes_on_by_itself(page, admin_service, inspector):
+def test_a_deletion_in_several_requests_continues_by_itself(page, admin_service, inspector):
     talk = many(admin_service)
     begin_deletion(page, admin_service, talk)
     posted = posts(page)
@@ -189,7 +190,7 @@ def test_a_deletion_of_several_requests_goes_on_by_itself(page, admin_service, i
 
 
 @pytest.mark.parametrize("look", [LIGHT, DARK_PHONE], ids=str)
-def test_without_our_script_a_button_goes_on(look, chromium, cookies, admin_service):
+def test_without_our_script_a_button_continues_the_deletion(look, chromium, cookies, admin_service):
     talk = many(admin_service)
     with look.context(chromium) as context:
         context.route(OUR_SCRIPT, lambda route: route.abort())
@@ -200,7 +201,7 @@ def test_without_our_script_a_button_goes_on(look, chromium, cookies, admin_serv
             confirm(page)
             expect(page.get_by_role("status")).to_have_text(SOME_ARE_GONE, timeout=30_000)
         expect(page.get_by_role("progressbar", name="Messages deleted")).to_be_visible()
-        assert page.get_by_label("Reason, for the audit log").input_value() == REASON
+        assert page.get_by_label("Reason (for the audit log)").input_value() == REASON
         assert page.evaluate("document.documentElement.scrollWidth") <= look.width
         assert serious_faults(page) == []
         page.get_by_role("button", name="Continue deleting").click()
@@ -209,14 +210,14 @@ def test_without_our_script_a_button_goes_on(look, chromium, cookies, admin_serv
 
 
 def begun(username: str, messages: int) -> list[str]:
-    """What the log says when a request begins to delete."""
+    """The log entry that a request writes before it deletes."""
     return [username, "deletion begun", f"{messages:,} messages; {REASON}"]
 
 
 # --- Elsewhere, again, meanwhile ---------------------------------------------------------
 
 
-def test_a_conversation_of_another_database_is_deleted_there_and_nowhere_else(page, admin_service):
+def test_a_conversation_is_deleted_only_in_its_own_database(page, admin_service):
     talk = say(admin_service, with_tools(), ELSEWHERE)
     same_id = say(admin_service, small(talk.memory_id))
     page.goto(f"{admin_service.url}/admin/")
@@ -224,7 +225,9 @@ def test_a_conversation_of_another_database_is_deleted_there_and_nowhere_else(pa
     region.get_by_role("link", name="All conversations").click()
     page.get_by_role("link", name=talk.memory_id).click()
     page.get_by_role("link", name="Delete …").click()
-    expect(page.get_by_text("This deletes 1 conversation with 5 messages in all")).to_be_visible()
+    expect(
+        page.get_by_text("This permanently deletes 1 conversation with 5 messages in total")
+    ).to_be_visible()
     confirm(page)
     deleted(page, 5)
     assert "?database=" in page.url
@@ -232,7 +235,7 @@ def test_a_conversation_of_another_database_is_deleted_there_and_nowhere_else(pa
     assert history(admin_service, same_id) == sent(same_id)
 
 
-def test_what_is_said_under_a_deleted_id_begins_anew(page, admin_service):
+def test_a_new_message_under_a_deleted_id_starts_a_new_conversation(page, admin_service):
     talk = say(admin_service, with_tools())
     begin_deletion(page, admin_service, talk)
     confirm(page)
@@ -243,7 +246,7 @@ def test_what_is_said_under_a_deleted_id_begins_anew(page, admin_service):
     expect(page.get_by_role("article", name="Message 1, user")).to_contain_text("Anew.")
 
 
-def test_one_that_is_gone_meanwhile_is_told(page, watched, admin_service):
+def test_the_page_says_if_the_conversation_was_deleted_meanwhile(page, watched, admin_service):
     talk = say(admin_service, with_tools())
     begin_deletion(page, admin_service, talk)
     asked = page.url

@@ -1,4 +1,4 @@
-"""Conversations taken away as files in a browser: compared with what was sent."""
+"""Exports in a browser: the files are compared with the messages that were sent."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ Exported = Callable[[Talk, str], str]
 
 @pytest.fixture
 def exported(page: Page, admin_service: Service) -> Exported:
-    """Export a conversation by the link of its page; what the file holds, its name being right."""
+    """Export a conversation with the link on its page, check the file's name, return its text."""
 
     def export(talk: Talk, form: str) -> str:
         page.goto(transcript_of(admin_service, talk))
@@ -80,7 +80,7 @@ def read(path: Path) -> str:
 
 
 @KINDS
-def test_as_stored_each_line_is_a_message_to_the_letter(made, exported, admin_service):
+def test_as_stored_each_line_is_exactly_one_message(made, exported, admin_service):
     talk = say(admin_service, made())
     lines = list(map(json.loads, exported(talk, STORED).splitlines()))
     assert [line["body"] for line in lines] == [message.to_json() for message in talk.messages]
@@ -88,7 +88,7 @@ def test_as_stored_each_line_is_a_message_to_the_letter(made, exported, admin_se
     assert {line["memory_id"] for line in lines} == {talk.memory_id}
 
 
-def test_more_messages_than_a_page_shows_are_in_the_file(exported, admin_service):
+def test_an_export_has_more_messages_than_one_page(exported, admin_service):
     talk = say_at_once(admin_service, of_many_messages(1200))
     lines = exported(talk, STORED).splitlines()
     sent = [message.to_json() for message in talk.messages]
@@ -99,7 +99,7 @@ def test_more_messages_than_a_page_shows_are_in_the_file(exported, admin_service
 
 
 def chat(shown: str, talk: Talk) -> list[Any]:
-    """The messages of a file of one conversation."""
+    """The messages in a file with one conversation."""
     (line,) = shown.splitlines()
     document = json.loads(line)
     assert document["metadata"] == {"memory_id": talk.memory_id}
@@ -116,7 +116,7 @@ def test_as_openai_chat_texts_are_equal(exported, admin_service):
     ]
 
 
-def test_as_openai_chat_images_are_the_same_bytes(exported, admin_service):
+def test_as_openai_chat_images_have_the_same_bytes(exported, admin_service):
     talk = say(admin_service, with_media())
     asked, *pictures = chat(exported(talk, OPENAI), talk)[1]["content"]
     assert asked == {"type": "text", "text": talk.messages[1].parts[0].value}
@@ -125,7 +125,7 @@ def test_as_openai_chat_images_are_the_same_bytes(exported, admin_service):
         assert in_data_url(picture["image_url"]["url"], mime) == media(name)
 
 
-def test_as_openai_chat_sounds_are_the_same_bytes(exported, admin_service):
+def test_as_openai_chat_audio_has_the_same_bytes(exported, admin_service):
     talk = say(admin_service, with_media())
     asked, *sounds = chat(exported(talk, OPENAI), talk)[3]["content"]
     assert asked == {"type": "text", "text": talk.messages[3].parts[0].value}
@@ -134,7 +134,7 @@ def test_as_openai_chat_sounds_are_the_same_bytes(exported, admin_service):
         assert base64.b64decode(sound["input_audio"]["data"], validate=True) == media(name)
 
 
-def test_as_openai_chat_a_document_is_the_same_bytes_and_a_link_a_link(exported, admin_service):
+def test_as_openai_chat_a_document_has_the_same_bytes_and_a_link_stays(exported, admin_service):
     talk = say(admin_service, with_media())
     document, link = chat(exported(talk, OPENAI), talk)[5]["content"]
     assert document["type"] == "file"
@@ -149,7 +149,7 @@ def in_data_url(url: str, mime: str) -> bytes:
     return base64.b64decode(url.removeprefix(beginning), validate=True)
 
 
-def test_as_openai_chat_calls_stand_with_their_answers(exported, admin_service):
+def test_as_openai_chat_calls_are_followed_by_their_results(exported, admin_service):
     talk = say(admin_service, with_tools())
     _, calling, *answers, _ = chat(exported(talk, OPENAI), talk)
     called = talk.messages[1].extra["tool_calls"]
@@ -175,7 +175,7 @@ def test_as_markdown_each_message_has_a_heading_and_its_text(exported, admin_ser
         assert section.partition("\n\n")[2].strip("\n") == quoted(value)
 
 
-def test_as_markdown_code_stays_and_html_and_links_are_text(exported, admin_service):
+def test_as_markdown_code_is_kept_and_html_and_links_are_escaped(exported, admin_service):
     talk = say(admin_service, with_texts())
     answer = MARKDOWN.replace("<b>", "&lt;b>").replace("</b>", "&lt;/b>").replace("](", "]\\(")
     assert quoted(answer) in exported(talk, AS_MARKDOWN)
@@ -195,7 +195,7 @@ def test_as_markdown_media_are_named_with_their_size(exported, admin_service):
     assert len(shown) < 5000
 
 
-def test_as_markdown_calls_are_their_json(exported, admin_service):
+def test_as_markdown_calls_are_json(exported, admin_service):
     talk = say(admin_service, with_tools())
     shown = exported(talk, AS_MARKDOWN)
     kept = re.findall("^> ```json\n((?:> .*\n)*?)> ```$", shown, re.M)
@@ -211,13 +211,13 @@ def quoted(value: str) -> str:
 
 
 def listed(page: Page, talk: Talk) -> Locator:
-    """The box of a conversation in the list."""
+    """The checkbox of a conversation in the list."""
     row = page.get_by_role("row").filter(has_text=talk.memory_id)
     return row.get_by_role("checkbox")
 
 
 def selection(watched: Watched, talks: list[Talk], form: str) -> tuple[str, str]:
-    """Export conversations of the list that is shown; the file's name, and what it holds."""
+    """Export conversations from the list; return the file's name and text."""
     page = watched.page
     for talk in talks:
         listed(page, talk).check()
@@ -241,7 +241,7 @@ def test_a_selection_of_the_list_is_one_file(form, page, watched, admin_service)
 
 
 def ids(shown: str, form: str) -> set[str]:
-    """The conversations that a file holds."""
+    """The ids of the conversations in a file."""
     if form == AS_MARKDOWN:
         return set(re.findall("^# (.+)$", shown, re.M))
     lines = map(json.loads, shown.splitlines())
@@ -259,7 +259,7 @@ def test_a_selection_as_stored_holds_every_message_of_each(page, watched, admin_
     assert len(lines) == sum(len(talk.messages) for talk in talks)
 
 
-def test_a_selection_of_one_is_named_after_it(page, watched, admin_service):
+def test_an_export_of_one_conversation_is_named_after_it(page, watched, admin_service):
     talk = say(admin_service, with_tools())
     page.goto(list_of(admin_service))
     name, shown = selection(watched, [talk], OPENAI)
@@ -271,7 +271,7 @@ def test_a_selection_of_one_is_named_after_it(page, watched, admin_service):
 
 
 def elsewhere(page: Page, service: Service) -> None:
-    """Come to the list of the other database, as people do."""
+    """Open the list of the other database with the filter."""
     page.goto(f"{service.url}/admin/")
     region = page.get_by_role("region", name=f"SQLite, {ELSEWHERE_FILE}", exact=True)
     region.get_by_role("link", name="All conversations").click()

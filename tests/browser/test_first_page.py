@@ -1,4 +1,4 @@
-"""The first page in a browser: what there is in each database, and one that is down."""
+"""The first page in a browser: the databases, one of which is down."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ CUT = """(sections) => sections.filter((each) => each.scrollWidth > each.clientW
 
 @pytest.fixture(scope="module")
 def glanced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service of this module's own, so that its numbers are; one of its databases is down."""
+    """A service for this module only, so that its numbers are known; one database is down."""
     folder = tmp_path_factory.mktemp("first-page")
     models = write_memories_to_inspect(folder)
     write_memory(models, "down", {"database": "sql", "config": {"url": NOWHERE}})
@@ -69,7 +69,7 @@ def superuser(chromium: Browser, glanced: Service) -> list[Any]:
 
 @pytest.fixture
 def page(watched: Any, superuser: list[Any]) -> Page:
-    """The page of a test, where a superuser of this module's service is signed in."""
+    """A page where a superuser of this module's service is signed in."""
     watched.context.add_cookies(superuser)
     opened: Page = watched.page
     return opened
@@ -81,7 +81,7 @@ def first_page(page: Page, service: Service) -> Page:
 
 
 def glance(page: Page, memory: str) -> Locator:
-    """What the page says of the database that the memory keeps to."""
+    """The panel of the database that the memory uses."""
     return page.get_by_role("region", name=f"SQLite, {FILES[memory]}", exact=True)
 
 
@@ -119,7 +119,7 @@ def test_each_database_is_a_region_with_the_memories_that_use_it(page, glanced):
 
 
 @DATABASES
-def test_the_numbers_grow_by_what_was_sent(memory, page, glanced):
+def test_the_numbers_increase_with_new_messages(memory, page, glanced):
     before = figures(glance(first_page(page, glanced), memory))
     others = [figures(glance(page, other)) for other in FILES if other != memory]
     for _ in range(2):
@@ -132,7 +132,7 @@ def test_the_numbers_grow_by_what_was_sent(memory, page, glanced):
 
 @LOOKS
 @DATABASES
-def test_a_chart_of_thirty_days_says_its_number(memory, page, glanced):
+def test_the_chart_of_thirty_days_has_a_label_with_its_total(memory, page, glanced):
     say_at_once(glanced, small(f"today-{new_id()}"), memory)
     region = glance(first_page(page, glanced), memory)
     new = figures(region)[-1]
@@ -148,7 +148,7 @@ def test_a_chart_of_thirty_days_says_its_number(memory, page, glanced):
 
 
 @DATABASES
-def test_a_bar_of_the_chart_is_a_day_and_as_high_as_its_number(memory, page, glanced):
+def test_each_bar_is_a_day_and_its_height_is_the_number(memory, page, glanced):
     talks = [say_at_once(glanced, small(f"bar-{n}-{new_id()}"), memory) for n in range(3)]
     rows = Conversation.objects.using(database_of(glanced, FILES[memory]))
     now = datetime.now(UTC)
@@ -164,7 +164,7 @@ def test_a_bar_of_the_chart_is_a_day_and_as_high_as_its_number(memory, page, gla
 
 @LOOKS
 @DATABASES
-def test_the_last_active_conversations_lead_to_their_transcripts(memory, page, glanced):
+def test_recently_active_conversations_link_to_their_transcripts(memory, page, glanced):
     talks = [say_at_once(glanced, small(f"active-{n}-{new_id()}"), memory) for n in range(6)]
     last_active(glanced, memory, talks)
     region = glance(first_page(page, glanced), memory)
@@ -180,7 +180,7 @@ def test_the_last_active_conversations_lead_to_their_transcripts(memory, page, g
 
 
 @DATABASES
-def test_a_database_leads_to_its_list_and_to_its_search(memory, page, glanced):
+def test_a_database_links_to_its_list_and_its_search(memory, page, glanced):
     talk = say_at_once(glanced, small(f"there-{new_id()}", "A pomegranate."), memory)
     elsewhere = {WITH_TOOLS: ELSEWHERE, ELSEWHERE: WITH_TOOLS}[memory]
     other = say_at_once(glanced, small(f"not-there-{new_id()}", "A pomegranate."), elsewhere)
@@ -199,7 +199,7 @@ def test_a_database_leads_to_its_list_and_to_its_search(memory, page, glanced):
 
 
 @LOOKS
-def test_of_a_database_that_is_down_a_sentence_says_so(page, glanced):
+def test_a_database_that_is_down_has_an_error_sentence(page, glanced):
     first_page(page, glanced)
     region = page.get_by_role("region", name=DOWN, exact=True)
     expect(region).to_contain_text("Memory: down")
@@ -223,7 +223,7 @@ def test_no_password_of_a_database_is_in_the_page(page, glanced):
 
 
 @LOOKS
-def test_nothing_is_wider_than_the_screen(look: Look, page, glanced):
+def test_no_element_is_wider_than_the_screen(look: Look, page, glanced):
     for memory in FILES:
         wide = [Talk(letter * 255, small("").messages) for letter in "wm"]
         for talk in wide:

@@ -1,4 +1,4 @@
-"""Nothing that a client can send does anything but be read: on no page, in no file."""
+"""Nothing that a client can send is active: not on a page, and not in a file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from convstore.archive.history import MessageRow
 from convstore.messages import Message, Part
 from convstore.models import Conversation
 from inspection import export
-from inspection.markdown import LONGEST, as_html
+from inspection.markdown import MAX_RENDERED, render_markdown
 from inspection.transcript import shown_messages
 from testing.service import Service
 from tests.browser import hostile
@@ -76,14 +76,14 @@ INSPECT = """
 
 
 def shortened(text: str) -> str:
-    """A name for a test, with runs of one letter as their number."""
+    """A short name for a test: a run of one letter becomes a number."""
     text = text.replace(ONE, "ONE").replace(f"id={NONE}&" * 51, "51 ids")
     return re.sub(r"(.)\1{9,}", lambda run: f"{run[1]}*{len(run[0])}", text)
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service in which nothing was said but what is hostile."""
+    """A service with hostile conversations only."""
     folder = tmp_path_factory.mktemp("hostile")
     with Service(folder, MODELS_DIR=str(write_memories_to_inspect(folder))) as service:
         for talk in hostile.all_of_them():
@@ -101,7 +101,7 @@ def cookies(chromium: Browser, service: Service) -> Any:
 
 @pytest.fixture
 def session(service: Service, cookies: Any) -> Iterator[requests.Session]:
-    """The same visitor without a browser."""
+    """The same user, without a browser."""
     with requests.Session() as session:
         for cookie in cookies:
             session.cookies.set(cookie["name"], cookie["value"])
@@ -111,7 +111,7 @@ def session(service: Service, cookies: Any) -> Iterator[requests.Session]:
 
 @dataclass
 class Visit:
-    """Somebody who is signed in, with the addresses of all that their pages asked for."""
+    """A user who is signed in, and the URLs that their pages requested."""
 
     watched: Watched
     service: Service
@@ -128,7 +128,7 @@ class Visit:
         self.assert_inert()
 
     def assert_inert(self) -> None:
-        """Nothing ran, nothing of the page could, and it asked only our own server."""
+        """No script ran or could run, and only our own server was requested."""
         wrong = self.page.evaluate(INSPECT, self.service.url)
         assert not wrong, "\n".join([self.page.url, *wrong])
         self.assert_nothing_ran()
@@ -140,7 +140,7 @@ class Visit:
         assert self._session() == {each["name"]: each["value"] for each in self.cookies}
 
     def refused(self, status: str, path: str = "") -> None:
-        """Take out what the browser says of an answer that is no success."""
+        """Remove the browser's message about an error status."""
         fault = self.watched.take("console", path or status)
         assert status in fault.text
 
@@ -194,7 +194,7 @@ def test_script_in_every_field_is_shown_as_text_in_a_transcript(visit):
         assert json.loads(spelled) == {script: 1}
 
 
-def test_script_is_shown_as_text_where_markdown_is_shown(visit):
+def test_script_is_shown_as_text_in_rendered_markdown(visit):
     for talk in hostile.scripted():
         visit.open(f"{transcript(talk)}?markdown=1")
         (shown,) = visit.texts("#message-1 > .part-html")
@@ -220,7 +220,7 @@ def test_script_is_shown_as_text_on_the_first_page_and_in_the_lists(visit):
         assert len(shown) == len(ids)
 
 
-def test_script_is_shown_as_text_where_a_conversation_is_looked_for(visit):
+def test_script_is_shown_as_text_in_the_search_for_a_conversation(visit):
     for talk in hostile.scripted()[::3]:
         visit.open(f"{ADMIN}?q={quote(talk.memory_id)}")
         assert visit.texts(".field-conversation bdi") == [talk.memory_id]
@@ -229,7 +229,7 @@ def test_script_is_shown_as_text_where_a_conversation_is_looked_for(visit):
         expect(visit.page.locator("#searchbar")).to_have_value(talk.memory_id)
 
 
-def test_script_is_shown_as_text_where_words_are_looked_for(visit):
+def test_script_is_shown_as_text_in_the_search_for_words(visit):
     for query in ("window.hacked", "<script>", "onerror=", "alert(1)\"'", "</mark><script>"):
         visit.open(f"{ADMIN}search/?q={quote(query)}")
         expect(visit.page.get_by_label("Words")).to_have_value(query)
@@ -239,7 +239,7 @@ def test_script_is_shown_as_text_where_words_are_looked_for(visit):
     assert set(visit.texts(".hits mark")) == {"<script>"}
 
 
-def test_script_is_shown_as_text_where_words_are_looked_for_in_one_conversation(visit):
+def test_script_is_shown_as_text_in_the_search_in_one_conversation(visit):
     for talk in hostile.scripted()[1::3]:
         word = talk.memory_id.split()[0]
         visit.open(f"{ADMIN}search/?conversation={talk.key}&q={quote(word)}")
@@ -257,7 +257,7 @@ def test_script_is_shown_as_text_where_a_deletion_is_confirmed(visit):
     assert sorted(visit.texts("#content li bdi")) == sorted(scripts)
     field = visit.page.get_by_label("Reason")
     field.evaluate("(field, reason) => { field.maxLength = 600; field.value = reason; }", reason)
-    visit.page.get_by_role("button", name="Delete for good").click()
+    visit.page.get_by_role("button", name="Delete permanently").click()
     expect(visit.page.get_by_text("at most 500 characters")).to_be_visible()
     visit.refused("status of 400")
     visit.assert_inert()
@@ -270,8 +270,9 @@ def test_script_is_shown_as_text_in_the_audit_log(visit):
     reason = f"\"'><script>{hostile.JS}</script>\u202e"
     visit.open(f"{ADMIN}delete/?id={talk.key}")
     visit.page.get_by_label("Reason").fill(reason)
-    visit.page.get_by_role("button", name="Delete for good").click()
-    expect(visit.page.get_by_text("Deleted, with 1 message.")).to_be_visible()
+    visit.page.get_by_role("button", name="Delete permanently").click()
+    success = f"Deleted {talk.memory_id} (1 message)."
+    expect(visit.page.get_by_text(success)).to_be_visible()
     visit.assert_inert()
     visit.open(f"{LOG}?q={quote(talk.memory_id)}")
     assert set(visit.texts(".field-memory_id_text")) == {talk.memory_id}
@@ -307,7 +308,7 @@ WORDS = [f"<script>{hostile.JS}<%2Fscript>", f"\"'><img src=x onerror={hostile.J
 
 
 @pytest.mark.parametrize("address", REFLECTED, ids=[address for address, _ in REFLECTED])
-def test_what_an_address_says_is_shown_as_text(visit, address):
+def test_text_from_the_url_is_shown_as_text(visit, address):
     path, status = address
     for word in WORDS:
         filled = path.format(
@@ -318,7 +319,7 @@ def test_what_an_address_says_is_shown_as_text(visit, address):
             visit.refused(f"status of {status}", filled)
 
 
-def test_a_sign_in_leads_to_no_other_place(watched, service):
+def test_the_sign_in_page_does_not_redirect_to_another_site(watched, service):
     for place in (
         "https://evil.test/",
         "//evil.test/",
@@ -337,7 +338,7 @@ def test_a_sign_in_leads_to_no_other_place(watched, service):
 # --- Markdown ------------------------------------------------------------------------------
 
 
-def test_links_in_markdown_lead_to_the_web_or_to_nowhere(visit):
+def test_links_in_markdown_lead_only_to_the_web(visit):
     visit.open(f"{transcript(hostile.linking())}?markdown=1")
     links = visit.page.locator(".markdown a[href]")
     schemes = links.evaluate_all("(links) => links.map((link) => link.protocol)")
@@ -351,7 +352,7 @@ def test_links_in_markdown_lead_to_the_web_or_to_nowhere(visit):
         )
 
 
-def test_nothing_of_markdown_acts_where_it_is_clicked(visit):
+def test_clicking_on_rendered_markdown_runs_nothing(visit):
     visit.open(f"{transcript(hostile.linking())}?markdown=1")
     visit.watched.context.route("**://*.test/**", lambda route: route.abort())
     clicked = visit.page.evaluate(
@@ -434,7 +435,7 @@ def exported(memory_id: str, *messages: Message) -> str:
         for n, m in enumerate(messages, 1)
     ]
     conversation: Any = SimpleNamespace(memory_id=memory_id)
-    return "".join(export.markdown_pieces(conversation, rows))
+    return "".join(export.markdown_chunks(conversation, rows))
 
 
 def assert_nothing_acts(markdown: str) -> None:
@@ -453,13 +454,13 @@ def assert_nothing_acts(markdown: str) -> None:
 @example(said="> ```\n<script>alert(1)</script>")
 @example(said="<pre>\n```\n</pre>\n<script>alert(1)</script>\n```")
 @example(said="[a]:\njavascript:alert(1)\n\n[a]")
-def test_no_text_acts_in_a_markdown_export(said):
+def test_no_text_is_active_in_a_markdown_export(said):
     assert_nothing_acts(exported("x", Message("user", [Part("text", said)])))
 
 
 @many
 @given(said=TEXTS)
-def test_nothing_else_of_a_message_acts_in_a_markdown_export(said):
+def test_no_other_field_is_active_in_a_markdown_export(said):
     call = {"id": said, "function": {"name": said, "arguments": said}}
     parts = [Part(said, said), Part("image", f"https://x{said}"), Part("image", said)]
     message = Message(said, parts, {"tool_calls": [call], "tool_call_id": said})
@@ -468,7 +469,7 @@ def test_nothing_else_of_a_message_acts_in_a_markdown_export(said):
 
 @many
 @given(first=TEXTS, second=TEXTS)
-def test_no_text_passes_for_another_message_in_a_markdown_export(first, second):
+def test_no_text_can_imitate_a_message_in_a_markdown_export(first, second):
     parts = [Part("text", first), Part("text", second)]
     markdown = exported("x", Message("user", parts), Message("assistant", parts))
     tokens = READER.parse(markdown)
@@ -484,8 +485,8 @@ def test_no_text_passes_for_another_message_in_a_markdown_export(first, second):
 @given(said=TEXTS)
 @example(said="\n".join(hostile.TRICKS))
 @example(said="\n\n".join(hostile.ADDRESSES))
-def test_markdown_becomes_nothing_but_what_is_on_a_list(said):
-    outline = Outline(as_html(said))
+def test_rendered_markdown_has_only_allowed_html(said):
+    outline = Outline(render_markdown(said))
     assert outline.others == []
     for tag, attributes in outline.tags:
         assert tag in SHOWN_TAGS
@@ -502,9 +503,9 @@ SLOW = [
 
 @pytest.mark.parametrize("piece", SLOW)
 def test_the_longest_markdown_that_is_shown_is_read_within_a_second(piece):
-    said = (piece * LONGEST)[:LONGEST]
+    said = (piece * MAX_RENDERED)[:MAX_RENDERED]
     begun = time.process_time()
-    as_html(said)
+    render_markdown(said)
     assert time.process_time() - begun < 1
 
 
@@ -512,7 +513,7 @@ def test_the_longest_markdown_that_is_shown_is_read_within_a_second(piece):
 @pytest.mark.parametrize("piece", ["[", "*[~", "```a\n", "```\n", "|a|\n|-|\n"])
 def test_a_page_full_of_slow_texts_is_made_within_seconds(piece, markdown):
     """As full as a page may be: 8 MB."""
-    message = Message("user", [Part("text", (piece * LONGEST)[: LONGEST - 1])] * 160)
+    message = Message("user", [Part("text", (piece * MAX_RENDERED)[: MAX_RENDERED - 1])] * 160)
     row = MessageRow(position=1, role="user", body=message.to_json(), created_at=datetime.now(UTC))
     begun = time.process_time()
     shown_messages([row], markdown=markdown)
@@ -523,7 +524,7 @@ def test_a_page_full_of_slow_texts_is_made_within_seconds(piece, markdown):
 
 
 def pages_of(talk: Talk) -> list[str]:
-    """Every address at which what was said in it can be read."""
+    """Every URL at which content of the conversation can be read."""
     page = transcript(talk)
     found = [page + look for look in LOOKS]
     for n, message in enumerate(talk.messages, 1):
@@ -535,7 +536,7 @@ def pages_of(talk: Talk) -> list[str]:
 
 
 @pytest.mark.parametrize("talk", hostile.controlling(), ids=lambda talk: ascii(talk.memory_id))
-def test_nothing_that_acts_on_a_terminal_or_turns_letters_round_is_sent(session, service, talk):
+def test_no_response_has_control_characters_or_bidirectional_overrides(session, service, talk):
     for path in pages_of(talk):
         answer = fetched(session, service, path)
         assert answer.status_code == 200, path
@@ -554,7 +555,7 @@ NAMED = {
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_what_acts_is_shown_by_its_name(visit, name):
+def test_control_characters_are_shown_by_name(visit, name):
     (talk,) = [each for each in hostile.controlling() if each.memory_id.startswith(f"{name}: ")]
     for look in LOOKS:
         visit.open(transcript(talk) + look)
@@ -582,8 +583,8 @@ LAST_WORD_IS_LAST = """
 """
 
 
-def test_text_that_turns_letters_round_turns_no_other_text_round(visit):
-    """What stands behind an id keeps its place, whatever is in the id."""
+def test_bidirectional_text_does_not_reorder_other_text(visit):
+    """The text after an id stays in place, whatever the id contains."""
     ids = "&".join(f"id={talk.key}" for talk in hostile.controlling())
     visit.open(f"{ADMIN}delete/?{ids}")
     items = visit.page.locator("#content li").all()
@@ -596,12 +597,12 @@ def test_text_that_turns_letters_round_turns_no_other_text_round(visit):
 # --- What would be shown as something else, or not at all ------------------------------------
 
 
-def test_what_anybody_but_a_tool_says_is_not_folded_away_under_a_call(visit):
+def test_only_a_tools_message_is_collapsed_under_a_call(visit):
     visit.open(transcript(hostile.deceiving()))
     expect(visit.page.get_by_text(hostile.REFUSED)).to_be_visible()
 
 
-def test_arguments_are_shown_as_they_were_sent_where_a_name_is_in_them_twice(visit):
+def test_arguments_with_a_duplicate_name_are_shown_as_they_were_sent(visit):
     visit.open(transcript(hostile.deceiving()))
     assert visit.texts("#message-2 .call pre") == [hostile.TWICE]
 
@@ -611,7 +612,7 @@ def test_a_part_of_any_type_is_shown_whole(visit):
     expect(visit.page.locator("#message-4")).to_contain_text(hostile.MORE)
 
 
-def test_what_a_call_holds_is_not_shown_as_said(visit):
+def test_the_content_of_a_call_is_not_shown_as_a_message(visit):
     talk = hostile.deceiving()
     visit.open(f"{ADMIN}?q={talk.memory_id}")
     assert visit.texts(".first-line") == [""]
@@ -624,7 +625,7 @@ def test_what_a_call_holds_is_not_shown_as_said(visit):
 
 @pytest.mark.parametrize("look", [LIGHT, PHONE], ids=str)
 @pytest.mark.parametrize("talk", hostile.excessive(), ids=lambda talk: shortened(talk.memory_id))
-def test_too_much_of_anything_is_a_page_that_comes_soon_and_is_no_wider(visit, talk, look):
+def test_excessive_content_gives_a_page_that_fits_the_screen(visit, talk, look):
     for other in LOOKS if look == LIGHT else LOOKS[:1]:
         begun = time.monotonic()
         visit.open(transcript(talk) + other)
@@ -639,7 +640,7 @@ def test_too_much_of_anything_is_a_page_that_comes_soon_and_is_no_wider(visit, t
 
 
 @pytest.mark.parametrize("talk", hostile.excessive(), ids=lambda talk: shortened(talk.memory_id))
-def test_too_much_of_anything_can_be_searched_and_exported(session, service, talk):
+def test_excessive_content_can_be_searched_and_exported(session, service, talk):
     for path in pages_of(talk)[2:]:
         if re.search(r"/1/\d{3,4}/$", path):
             continue  # one of a thousand parts is as good as another
@@ -649,8 +650,8 @@ def test_too_much_of_anything_can_be_searched_and_exported(session, service, tal
         assert time.monotonic() - begun < PATIENCE, path
 
 
-def test_a_deep_call_is_not_many_times_as_long_in_a_markdown_export():
-    """Each of its numbers on a line, behind 200 blanks, would fill the memory."""
+def test_a_deeply_nested_call_is_not_indented_in_a_markdown_export():
+    """With each number on a line of its own, after 200 spaces, it would fill the memory."""
     call: dict[str, Any] = {"numbers": [1] * 20_000}
     for _ in range(98):
         call = {"a": call}
@@ -677,7 +678,7 @@ def part(number: int) -> str:
 
 
 @pytest.mark.parametrize(("number", "name"), PARTS, ids=list(hostile.FILES))
-def test_a_part_is_handed_out_as_what_it_is_or_as_nothing(session, service, number, name):
+def test_a_part_is_served_with_its_real_type_or_as_a_download(session, service, number, name):
     answer = fetched(session, service, part(number))
     kind = hostile.FILES[name].mime
     assert answer.headers["Content-Type"].partition(";")[0] == kind
@@ -693,7 +694,7 @@ def test_a_part_is_handed_out_as_what_it_is_or_as_nothing(session, service, numb
 
 
 def assert_only_refused(visit: Visit) -> None:
-    """What was tried is nothing but refused; take that out."""
+    """Everything was refused; remove the messages about that."""
     wrong = [fault for fault in visit.watched.faults if fault.kind in ("dialog", "exception")]
     assert wrong == []
     visit.watched.faults.clear()
@@ -701,7 +702,7 @@ def assert_only_refused(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize(("number", "name"), PARTS, ids=list(hostile.FILES))
-def test_no_part_runs_where_it_is_opened_by_its_address(visit, number, name):
+def test_no_part_runs_when_its_url_is_opened(visit, number, name):
     address = visit.service.url + part(number)
     if hostile.FILES[name].mime == hostile.NOTHING:
         with visit.page.expect_download() as download, pytest.raises(Error, match="Download"):
@@ -753,7 +754,7 @@ FRAME = """
 
 @pytest.fixture
 def embedding(visit: Visit) -> Visit:
-    """A page of the same origin that has no policy, as if somebody had brought one there."""
+    """A page of the same origin without a policy, as if an attacker had placed it there."""
     address = f"{visit.service.url}/admin/embedding"
     visit.page.route(address, lambda route: route.fulfill(body="<body>", content_type="text/html"))
     visit.page.goto(address)
@@ -762,19 +763,19 @@ def embedding(visit: Visit) -> Visit:
 
 @pytest.fixture(scope="module")
 def as_said(service: Service) -> list[str]:
-    """The addresses of all parts, of messages' JSON and of exports."""
+    """The URLs of all parts, of messages' JSON and of exports."""
     files = transcript(FILES)
     links = transcript(hostile.linking())
     others = [f"{files}1/", *(f"{links}export/{kind}/" for kind in export.FORMATS)]
     return [service.url + path for path in [*(part(n) for n, _ in PARTS), *others]]
 
 
-def test_nothing_that_was_said_runs_as_a_script_a_style_or_a_worker(embedding, as_said):
+def test_no_content_runs_as_a_script_a_style_or_a_worker(embedding, as_said):
     assert embedding.page.evaluate(EMBED, as_said) == []
     assert_only_refused(embedding)
 
 
-def test_nothing_that_was_said_runs_in_a_frame(embedding, as_said):
+def test_no_content_runs_in_a_frame(embedding, as_said):
     embedding.page.evaluate(FRAME, as_said)
     embedding.page.wait_for_load_state("networkidle")
     for frame in embedding.page.frames:
@@ -794,7 +795,7 @@ RANGES = [
 
 
 @pytest.mark.parametrize(("asked", "status"), RANGES, ids=[ascii(asked) for asked, _ in RANGES])
-def test_a_range_of_any_kind_is_answered_with_it_or_with_the_whole(session, service, asked, status):
+def test_a_range_request_gets_the_range_or_the_whole_file(session, service, asked, status):
     whole = fetched(session, service, part(1 + list(hostile.FILES).index("GIF and script")))
     answer = session.get(whole.url, headers={"Range": asked.encode("latin-1")}, timeout=10)
     assert answer.status_code == status
@@ -832,7 +833,7 @@ def exports(session: requests.Session, service: Service, kind: str) -> Iterator[
 
 
 @pytest.mark.timeout(120)
-def test_an_export_as_stored_holds_every_message_to_the_letter(session, service):
+def test_an_export_as_stored_has_every_message_exactly(session, service):
     rows = MessageRow.objects.using(database_of(service))
     for talk, shown in exports(session, service, "stored"):
         lines = [json.loads(line, parse_constant=no_number) for line in shown.splitlines()]
@@ -841,7 +842,7 @@ def test_an_export_as_stored_holds_every_message_to_the_letter(session, service)
         assert {line["memory_id"] for line in lines} == {talk.memory_id}
 
 
-def test_an_openai_export_is_a_line_of_json_each(session, service):
+def test_an_openai_export_is_one_line_of_json_for_each_conversation(session, service):
     for talk, shown in exports(session, service, "openai"):
         (line,) = shown.splitlines()
         document = json.loads(line, parse_constant=no_number)
@@ -850,12 +851,12 @@ def test_an_openai_export_is_a_line_of_json_each(session, service):
         assert [message["role"] for message in document["messages"]] == roles
 
 
-def test_a_markdown_export_of_all_that_is_hostile_does_nothing(session, service):
+def test_a_markdown_export_of_hostile_content_is_inert(session, service):
     for _, shown in exports(session, service, "markdown"):
         assert_nothing_acts(shown)
 
 
-def test_several_conversations_are_exported_as_inert_as_one(session, service):
+def test_an_export_of_several_hostile_conversations_is_inert(session, service):
     keys = [str(talk.key) for talk in hostile.scripted()]
     for kind, ending in (("openai", "jsonl"), ("stored", "jsonl"), ("markdown", "md")):
         form = {"action": f"export_{kind}", "_selected_action": keys}
@@ -973,7 +974,7 @@ ANSWERS |= {LOG + path: code for path, code in ODD_LOG.items()}
 
 
 def said_in(answer: requests.Response) -> str:
-    """The sentence with which something is refused."""
+    """The error sentence of a page."""
     if answer.headers["Content-Type"].startswith("application/json"):
         told: str = answer.json()["error"]
         return told
@@ -982,7 +983,7 @@ def said_in(answer: requests.Response) -> str:
 
 
 @pytest.mark.parametrize("path", ANSWERS, ids=[shortened(path) for path in ANSWERS])
-def test_an_odd_address_is_answered_with_a_page_that_says_so(session, service, path):
+def test_an_invalid_url_gets_an_error_page(session, service, path):
     answer = fetched(session, service, path)
     assert answer.status_code == ANSWERS[path]
     assert answer.status_code == 200 or len(said_in(answer)) > 10
@@ -1016,7 +1017,7 @@ POSTS: list[tuple[str, dict[str, Any], int]] = [
 
 
 @pytest.mark.parametrize("post", POSTS, ids=[shortened(f"{post[0]} {post[1]}") for post in POSTS])
-def test_an_odd_form_is_answered_with_a_page_that_says_so(session, service, post):
+def test_an_invalid_form_gets_an_error_page(session, service, post):
     path, form, status = post
     answer = session.post(service.url + path, data=form, timeout=30)
     assert answer.status_code == status
@@ -1034,8 +1035,8 @@ def test_a_form_of_another_site_is_refused(session, service, path):
     assert fetched(session, service, f"{ADMIN}{ONE}/").status_code == 200
 
 
-def test_the_log_of_the_service_has_no_traceback_and_nothing_that_acts(session, service):
-    """What other tests have asked before, and what is worth asking again."""
+def test_the_services_log_has_no_traceback_and_no_control_characters(session, service):
+    """Covers the requests of the other tests, and repeats some."""
     evil = quote("\x1b]0;hacked\x07\x9b31m\nFAKE LINE")
     for path in (f"{ADMIN}{evil}/", f"{ADMIN}?q={evil}", f"/{evil}", f"/v2/models/{evil}/infer"):
         fetched(session, service, path)

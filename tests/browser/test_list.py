@@ -37,7 +37,7 @@ pytestmark = pytest.mark.needs("chromium", "axe", "media")
 LOOKS = pytest.mark.parametrize("look", [LIGHT, DARK, PHONE, DARK_PHONE], ids=str)
 
 PAGE = 50
-COLUMNS = ["", "Conversation", "First line", "Messages", "Last role", "Last change (UTC)"]
+COLUMNS = ["", "Conversation", "First line", "Messages", "Last role", "Last activity (UTC)"]
 COLUMNS += ["Created (UTC)"]
 LEAP_DAY = datetime(2024, 2, 29, 23, 58, tzinfo=UTC)
 
@@ -87,7 +87,7 @@ def test_the_newest_conversation_is_first(look, page, admin_service):
     assert serious_faults(page) == []
 
 
-def test_a_row_says_how_a_conversation_begins_and_how_far_it_is(listed, admin_service):
+def test_a_row_shows_the_first_line_and_the_number_of_messages(listed, admin_service):
     said = [
         text("system", "You are brief."),
         text("user", "\n  What is a database?\nIn one line."),
@@ -102,7 +102,7 @@ def test_a_row_says_how_a_conversation_begins_and_how_far_it_is(listed, admin_se
     assert cells[1:] == [talk.memory_id, begins, "3", "assistant", changed, created]
 
 
-def test_a_row_leads_to_the_transcript(listed, talks):
+def test_a_row_links_to_the_transcript(listed, talks):
     follow(listed.get_by_role("link", name=talks[-1].memory_id))
     expect(listed.get_by_role("heading", level=1)).to_have_text(talks[-1].memory_id)
     expect(listed.get_by_role("article")).to_contain_text("Line 59.")
@@ -111,7 +111,7 @@ def test_a_row_leads_to_the_transcript(listed, talks):
 # --- Pages -------------------------------------------------------------------------------
 
 
-def test_pages_lead_to_the_oldest_and_back_and_show_each_conversation_once(listed, admin_service):
+def test_pages_show_each_conversation_once_in_both_directions(listed, admin_service):
     rows = Conversation.objects.using(database_of(admin_service)).order_by("-created_at", "-id")
     stored = list(rows.values_list("memory_id", flat=True))
     pages = [stored[n : n + PAGE] for n in range(0, len(stored), PAGE)]
@@ -126,10 +126,10 @@ def test_pages_lead_to_the_oldest_and_back_and_show_each_conversation_once(liste
         expect(listed.get_by_role("link", name=back, exact=True)).to_be_visible()
 
 
-def test_who_spoke_last_is_first_where_that_is_asked_for(listed, admin_service):
+def test_the_list_can_be_sorted_by_last_activity(listed, admin_service):
     talk = say(admin_service, small(f"revived-{new_id()}"))
     date_back(admin_service, talk, LEAP_DAY, timedelta(minutes=1))
-    filtered(listed, "Last active first")
+    filtered(listed, "Last activity first")
     assert talk.memory_id not in ids(listed)
     say(admin_service, talk)
     listed.reload()
@@ -141,7 +141,7 @@ def test_who_spoke_last_is_first_where_that_is_asked_for(listed, admin_service):
 # --- Filters -----------------------------------------------------------------------------
 
 
-def test_a_period_has_its_first_and_its_last_day_in_it(listed, admin_service):
+def test_a_period_includes_its_first_and_last_day(listed, admin_service):
     day = datetime(2022, 5, 17, tzinfo=UTC)
     times = {"before": -1, "first": 0, "last": 2 * 24 * 60 - 1, "after": 2 * 24 * 60}
     made = {name: say(admin_service, small(f"{name}-{new_id()}")) for name in times}
@@ -149,7 +149,7 @@ def test_a_period_has_its_first_and_its_last_day_in_it(listed, admin_service):
         date_back(admin_service, made[name], day + timedelta(minutes=minutes), timedelta())
     listed.get_by_label("From").fill("2022-05-17")
     listed.get_by_label("To", exact=True).fill("2022-05-18")
-    follow(listed.get_by_role("button", name="Show"))
+    follow(listed.get_by_role("button", name="Apply"))
     assert ids(listed) == [made["last"].memory_id, made["first"].memory_id]
     expect(listed.get_by_label("From")).to_have_value("2022-05-17")
     assert serious_faults(listed) == []
@@ -158,12 +158,12 @@ def test_a_period_has_its_first_and_its_last_day_in_it(listed, admin_service):
 @pytest.mark.parametrize("look", [LIGHT, DARK_PHONE], ids=str)
 def test_a_period_without_conversations_says_so(look, listed):
     listed.get_by_label("To", exact=True).fill("2001-01-01")
-    follow(listed.get_by_role("button", name="Show"))
+    follow(listed.get_by_role("button", name="Apply"))
     expect(listed.get_by_text("Nothing was found.")).to_be_visible()
     assert serious_faults(listed) == []
 
 
-def test_another_database_is_another_list_and_stays_chosen(listed, admin_service, talks):
+def test_another_database_has_its_own_list_and_stays_selected(listed, admin_service, talks):
     talk = say(admin_service, small(f"elsewhere-{new_id()}", "Far away."), ELSEWHERE)
     filtered(listed, ELSEWHERE_FILE)
     assert ids(listed)[0] == talk.memory_id
@@ -185,7 +185,7 @@ def test_another_database_is_another_list_and_stays_chosen(listed, admin_service
 # --- Search ------------------------------------------------------------------------------
 
 
-def test_an_id_is_found_exactly_and_before_those_that_it_begins(listed, admin_service):
+def test_the_exact_id_is_found_before_longer_ids(listed, admin_service):
     prefix = f"Find/{new_id()}"
     for suffix in ("-2", "", "-1", "\N{LATIN SMALL LETTER E WITH ACUTE}"):
         say(admin_service, small(prefix + suffix))
@@ -198,13 +198,13 @@ def test_an_id_is_found_exactly_and_before_those_that_it_begins(listed, admin_se
     assert serious_faults(listed) == []
 
 
-def test_a_search_that_finds_more_than_a_page_asks_for_more_of_the_id(listed, talks):
+def test_a_search_with_too_many_results_asks_for_more_of_the_id(listed, talks):
     find(listed, talks[0].memory_id[:36])
     assert ids(listed) == [talk.memory_id for talk in talks[:PAGE]]
     expect(
         listed.get_by_text("Showing the first 50. Type more of the id to narrow the search.")
     ).to_be_visible()
-    follow(listed.get_by_role("link", name="All", exact=True))
+    follow(listed.get_by_role("link", name="Clear search"))
     expect(listed.get_by_role("link", name="Older")).to_be_visible()
 
 
@@ -212,7 +212,7 @@ def test_a_search_that_finds_more_than_a_page_asks_for_more_of_the_id(listed, ta
 
 
 @pytest.mark.parametrize("look", [LIGHT, PHONE], ids=str)
-def test_an_action_is_about_what_is_selected(look, listed, talks):
+def test_an_action_applies_to_the_selected_rows(look, listed, talks):
     chosen = [talks[-1].memory_id, talks[-3].memory_id]
     for memory_id in chosen:
         row(listed, memory_id).get_by_role("checkbox").check()
@@ -225,7 +225,7 @@ def test_an_action_is_about_what_is_selected(look, listed, talks):
     )
 
 
-def test_a_whole_page_is_selected_at_once(listed, talks):
+def test_a_whole_page_can_be_selected_at_once(listed, talks):
     listed.get_by_role("checkbox", name="Select all objects on this page").check()
     expect(listed.get_by_text(f"{PAGE} of {PAGE} selected")).to_be_visible()
     act(listed, "Delete ...")
@@ -233,7 +233,7 @@ def test_a_whole_page_is_selected_at_once(listed, talks):
     expect(listed.locator("#content li")).to_have_count(PAGE)
 
 
-def test_an_action_about_nothing_is_refused(listed):
+def test_an_action_without_a_selection_is_refused(listed):
     act(listed, "Delete ...")
     expect(listed.get_by_text("Items must be selected")).to_be_visible()
     assert serious_faults(listed) == []
@@ -247,7 +247,7 @@ def act(page: Page, action: str) -> None:
 # --- Without a mouse ---------------------------------------------------------------------
 
 
-def test_the_keyboard_alone_selects_and_opens_a_conversation(page, admin_service):
+def test_the_list_can_be_used_with_the_keyboard_alone(page, admin_service):
     talk = say(admin_service, small(f"typed-{new_id()}", "Typed."))
     page.goto(list_of(admin_service))
     page.keyboard.press("Tab")

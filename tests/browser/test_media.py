@@ -1,4 +1,4 @@
-"""The photos and audio are there, and are what their names say."""
+"""The images and audio of the tests exist and have the signatures of their types."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ BEGINNINGS = {
 @pytest.mark.parametrize(
     ("name", "beginning"), [(name, key) for key, names in BEGINNINGS.items() for name in names]
 )
-def test_a_file_begins_as_its_kind_does(name, beginning):
+def test_a_file_begins_with_its_signature(name, beginning):
     assert media(name).startswith(beginning)

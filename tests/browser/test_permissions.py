@@ -1,4 +1,4 @@
-"""Who may, asked past the pages: by address, by hand, after the right is gone, too often.
+"""Permissions, tested with direct requests: by URL, with forms, after permissions were removed.
 
 What three users see in a browser is in test_rights.py.
 """
@@ -60,7 +60,7 @@ SECRET = "xyzzy"
 
 
 def made_of(users: Mapping[str, Sequence[str]]) -> Iterator[tuple[Any, ...]]:
-    """What `make_user` is told of each, and of one who may do everything."""
+    """The arguments of `make_user` for each user and for a superuser."""
     for name, permissions in users.items():
         yield name, PASSWORD, permissions
     yield "root", PASSWORD, (), True
@@ -79,7 +79,7 @@ PAGE = f"{LISTED}{TALK.key}/"
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service with a few users and two conversations, one of which is a secret."""
+    """A service with some users and two conversations, one of them secret."""
     folder = tmp_path_factory.mktemp("permissions")
     with Service(folder, MODELS_DIR=str(write_memories_to_inspect(folder))) as service:
         say(service, TALK)
@@ -96,7 +96,7 @@ Cookies = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def cookies(chromium: Browser, service: Service) -> Cookies:
-    """Those of each user, who has signed in once."""
+    """The cookies of each user after signing in."""
     found = {}
     for name in (*USERS, "root"):
         with watching(chromium, LIGHT) as watched:
@@ -107,7 +107,7 @@ def cookies(chromium: Browser, service: Service) -> Cookies:
 
 @dataclass
 class Visitor:
-    """Somebody who knows every address, and needs no page to send a form."""
+    """A client that knows every URL and sends forms without opening their pages."""
 
     service: Service
     session: requests.Session
@@ -126,7 +126,7 @@ class Visitor:
 
 @pytest.fixture
 def visitor(service: Service, cookies: Cookies) -> Iterator[Callable[..., Visitor]]:
-    """A user, or with no name somebody who has not signed in."""
+    """The visitor with that name; without a name, one who has not signed in."""
     with requests.Session() as signed_out:
         sessions = [signed_out]
 
@@ -143,7 +143,7 @@ def visitor(service: Service, cookies: Cookies) -> Iterator[Callable[..., Visito
 
 
 def entries(service: Service) -> list[tuple[str, str, str, str]]:
-    """The audit log, oldest first, asked past every page."""
+    """The audit log, oldest first, read from the database."""
     rows = AuditEntry.objects.using(database_of(service)).order_by("pk")
     return list(rows.values_list("username", "action", "memory_id", "detail"))
 
@@ -171,7 +171,7 @@ EXPORTS = ("export_openai", "export_markdown", "export_stored")
 
 
 @pytest.mark.parametrize("path", CONTENT)
-def test_an_opening_leaves_one_entry_with_who_which_and_what(path, visitor, service):
+def test_opening_a_page_writes_one_entry_with_user_conversation_and_detail(path, visitor, service):
     before = entries(service)
     answer = visitor("reader").get(path)
     assert answer.status_code == 200
@@ -181,7 +181,7 @@ def test_an_opening_leaves_one_entry_with_who_which_and_what(path, visitor, serv
 
 
 @pytest.mark.parametrize("action", EXPORTS)
-def test_an_export_of_several_leaves_an_entry_for_each(action, visitor, service):
+def test_an_export_of_several_conversations_writes_an_entry_for_each(action, visitor, service):
     before = entries(service)
     keys = [str(TALK.key), str(IMAGE.key)]
     answer = visitor("reader").post(LISTED, action=action, _selected_action=keys)
@@ -196,7 +196,7 @@ def test_an_export_of_several_leaves_an_entry_for_each(action, visitor, service)
 
 @contextmanager
 def full_log(service: Service) -> Iterator[None]:
-    """The audit log takes no entry meanwhile, as on a disk that is full."""
+    """Meanwhile the audit log cannot be written, as on a full disk."""
     connection = connections[database_of(service)]
     with connection.cursor() as cursor:
         cursor.execute(
@@ -210,14 +210,14 @@ def full_log(service: Service) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("path", CONTENT)
-def test_what_cannot_be_logged_is_not_shown(path, visitor, service):
+def test_nothing_is_shown_if_it_cannot_be_logged(path, visitor, service):
     with full_log(service):
         answer = visitor("reader").get(path)
     assert answer.status_code == 503
     assert SECRET not in answer.text.replace(f'value="{SECRET}"', "")
 
 
-def test_what_cannot_be_logged_is_neither_exported_nor_deleted(visitor, service):
+def test_nothing_is_exported_or_deleted_if_it_cannot_be_logged(visitor, service):
     root = visitor("root")
     with full_log(service):
         for action in EXPORTS:
@@ -247,7 +247,7 @@ WITHOUT_READING = ("lister", "deleter", "officer", "nobody")
 
 @pytest.mark.parametrize("name", WITHOUT_READING)
 @pytest.mark.parametrize("path", [path for path in CONTENT if "?q=a" not in path])
-def test_who_may_not_read_is_refused_at_every_address_and_leaves_no_entry(
+def test_without_permission_to_read_every_url_is_refused_and_not_logged(
     path, name, visitor, service
 ):
     before = entries(service)
@@ -261,7 +261,7 @@ def test_who_may_not_read_is_refused_at_every_address_and_leaves_no_entry(
     assert entries(service) == before
 
 
-def test_a_list_without_first_lines_opens_nothing(visitor, service):
+def test_a_list_without_first_lines_writes_no_entry(visitor, service):
     before = entries(service)
     for name in ("lister", "deleter"):
         for path in CONTENT:
@@ -273,7 +273,7 @@ def test_a_list_without_first_lines_opens_nothing(visitor, service):
 
 
 @pytest.mark.parametrize("name", WITHOUT_READING)
-def test_who_may_not_read_exports_nothing_by_hand(name, visitor, service):
+def test_without_permission_to_read_a_direct_export_is_refused(name, visitor, service):
     before = entries(service)
     ask = visitor(name)
     for action in EXPORTS:
@@ -285,7 +285,7 @@ def test_who_may_not_read_exports_nothing_by_hand(name, visitor, service):
 
 
 @pytest.mark.parametrize("name", ["lister", "reader", "officer", "nobody"])
-def test_who_may_not_delete_deletes_nothing_by_hand(name, visitor, service):
+def test_without_permission_to_delete_a_direct_deletion_is_refused(name, visitor, service):
     before = entries(service)
     ask = visitor(name)
     for answer in (
@@ -314,8 +314,8 @@ GUESSES = [
 
 
 @pytest.mark.parametrize("guess", GUESSES)
-def test_who_may_not_read_cannot_guess_what_was_said_by_looking_for_it(guess, visitor):
-    """The right word and a wrong one are answered alike."""
+def test_without_permission_to_read_a_search_reveals_no_words(guess, visitor):
+    """A right word and a wrong one get the same answer."""
     ask = visitor("lister")
     answers = []
     for word in ("password", "nonsense"):
@@ -325,7 +325,7 @@ def test_who_may_not_read_cannot_guess_what_was_said_by_looking_for_it(guess, vi
     assert answers[0] == answers[1]
 
 
-def test_who_may_not_see_the_list_sees_no_id(visitor):
+def test_without_permission_for_the_list_no_id_is_shown(visitor):
     for path in ("/admin/", "/admin/convstore/", LISTED, f"{LISTED}?q=a"):
         for name in ("officer", "nobody"):
             assert TALK.memory_id not in visitor(name).get(path).text
@@ -334,7 +334,7 @@ def test_who_may_not_see_the_list_sees_no_id(visitor):
 # --- The log is only ever added to ---------------------------------------------------------
 
 
-def test_nobody_changes_or_deletes_an_entry_by_hand(visitor, service):
+def test_no_request_can_change_or_delete_an_entry(visitor, service):
     visitor("reader").get(PAGE)
     before = entries(service)
     row = AuditEntry.objects.using(database_of(service)).latest("pk").pk
@@ -380,7 +380,7 @@ VALUES = {
 
 
 def every_address(patterns: Any, prefix: str = "/admin/") -> Iterator[tuple[str, str]]:
-    """The name and the path of each of the admin's addresses, filled in."""
+    """The name and the path of each URL of the admin, with arguments."""
     for each in patterns:
         route = re.sub(r"^\^|\$$", "", str(each.pattern))
         route = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"<\1>", route)
@@ -391,7 +391,7 @@ def every_address(patterns: Any, prefix: str = "/admin/") -> Iterator[tuple[str,
             yield each.name or path, path
 
 
-def test_who_has_not_signed_in_is_led_to_the_sign_in_from_every_address(visitor, service):
+def test_every_url_redirects_to_the_sign_in_page(visitor, service):
     before = entries(service)
     addresses = [*every_address(admin.site.get_urls()), *((path, path) for path in CONTENT)]
     assert len(addresses) > 30
@@ -406,9 +406,7 @@ def test_who_has_not_signed_in_is_led_to_the_sign_in_from_every_address(visitor,
     assert entries(service) == before
 
 
-def test_who_is_no_longer_staff_or_active_or_permitted_is_refused_at_once(
-    chromium, visitor, service, cookies
-):
+def test_a_removed_permission_takes_effect_at_once(chromium, visitor, service, cookies):
     make_user(service, "mover", PASSWORD, [LIST, READ])
     with watching(chromium, LIGHT) as watched:
         sign_in(watched.page, service.url, "mover", PASSWORD)
@@ -425,7 +423,7 @@ def test_who_is_no_longer_staff_or_active_or_permitted_is_refused_at_once(
     assert ask.get(PAGE).status_code == 403
 
 
-def test_who_has_signed_out_finds_nothing_by_going_back(watched, service, visitor, cookies):
+def test_going_back_after_signing_out_shows_nothing(watched, service, visitor, cookies):
     page = watched.page
     sign_in(page, service.url, "reader", PASSWORD)
     cookies["left"] = watched.context.cookies()
@@ -439,7 +437,7 @@ def test_who_has_signed_out_finds_nothing_by_going_back(watched, service, visito
     assert visitor("left").get(PAGE).headers["Location"].startswith("/admin/login/")
 
 
-def test_no_answer_of_the_admin_is_kept_by_a_cache(visitor):
+def test_no_response_of_the_admin_may_be_cached(visitor):
     ask = visitor("root")
     for path in ("/admin/", LISTED, LOGGED, f"{LISTED}delete/?id={TALK.key}", *CONTENT):
         assert "no-store" in ask.get(path).headers["Cache-Control"], path
@@ -473,7 +471,7 @@ def test_after_five_wrong_passwords_even_the_right_one_is_refused(watched, servi
     watched.take("console", "429")
 
 
-def test_the_limit_holds_for_names_that_nobody_has_and_tells_no_difference(watched, service):
+def test_the_sign_in_limit_is_the_same_for_unknown_names(watched, service):
     for n in range(4):
         attempt(watched, service, "no such user", f"wrong {n}")
         expect(watched.page.get_by_text("Please enter the correct username")).to_be_visible()
@@ -482,7 +480,7 @@ def test_the_limit_holds_for_names_that_nobody_has_and_tells_no_difference(watch
     watched.take("console", "429")
 
 
-def test_the_limit_does_not_believe_what_a_request_says_of_its_own_address(service, visitor):
+def test_the_sign_in_limit_ignores_forwarded_headers(service, visitor):
     statuses = []
     for n in range(7):
         ask = visitor()

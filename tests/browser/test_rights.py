@@ -1,4 +1,4 @@
-"""Three users and one who watches them, in a browser: what each sees, does, and leaves behind."""
+"""Users with different permissions in a browser: what each one sees, does and leaves in the log."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SECRET = "The password is xyzzy."
 def sign(
     chromium: Browser, watch: Callable[[Look], Watched], admin_service: Service
 ) -> Callable[..., tuple[str, Watched]]:
-    """Make a user with these permissions; the name, and a page where they are signed in."""
+    """Create a user with these permissions; return the name and a page after signing in."""
 
     def made(*permissions: str, look: Look = LIGHT) -> tuple[str, Watched]:
         name = f"user-{new_id()[:8]}"
@@ -58,7 +58,7 @@ def talk(admin_service: Service) -> Talk:
 
 
 def refused(watched: Watched, address: str, permission: str) -> None:
-    """The address is answered with a page that names the permission, and shows no word."""
+    """The URL shows an error page that names the permission, and no content."""
     watched.page.goto(address)
     expect(watched.page.get_by_text(f"This page needs the permission {permission}")).to_be_visible()
     assert "xyzzy" not in watched.page.content()
@@ -66,7 +66,7 @@ def refused(watched: Watched, address: str, permission: str) -> None:
 
 
 def contents(service: Service, talk: Talk) -> list[str]:
-    """Every address at which something of the conversation is read."""
+    """Every URL at which content of the conversation can be read."""
     page = transcript_of(service, talk)
     exports = [f"{page}export/{kind}/" for kind in ("openai", "markdown", "stored")]
     search = f"{list_of(service)}search/?q=xyzzy"
@@ -74,7 +74,7 @@ def contents(service: Service, talk: Talk) -> list[str]:
 
 
 def logged(page: Page, service: Service, talk: Talk, name: str) -> list[tuple[str, str]]:
-    """The actions and details that the log has of a user and a conversation, oldest first."""
+    """The log entries of a user and a conversation (action, detail), oldest first."""
     page.goto(f"{service.url}/admin/inspection/auditentry/?q={talk.memory_id}")
     rows = page.locator("#result_list tbody tr").all()
     cells = [
@@ -86,7 +86,7 @@ def logged(page: Page, service: Service, talk: Talk, name: str) -> list[tuple[st
 
 
 @pytest.mark.parametrize("look", [LIGHT, PHONE], ids=str)
-def test_who_may_see_the_list_sees_that_it_is_there_and_no_word_of_it(
+def test_permission_for_the_list_shows_conversations_but_no_content(
     look, sign, talk, page, admin_service
 ):
     name, lister = sign(LIST, look=look)
@@ -111,7 +111,7 @@ def test_who_may_see_the_list_sees_that_it_is_there_and_no_word_of_it(
     assert logged(page, admin_service, talk, name) == []
 
 
-def test_who_may_read_reads_and_may_not_delete(sign, talk, admin_service):
+def test_permission_to_read_does_not_allow_deletion(sign, talk, admin_service):
     _, reader = sign(LIST, READ)
     reader.page.goto(list_of(admin_service))
     row = reader.page.get_by_role("row").filter(has_text=talk.memory_id)
@@ -125,25 +125,26 @@ def test_who_may_read_reads_and_may_not_delete(sign, talk, admin_service):
     refused(reader, f"{admin_service.url}/admin/inspection/auditentry/", LOG)
 
 
-def test_who_may_delete_deletes_without_reading(sign, talk, admin_service):
+def test_permission_to_delete_does_not_allow_reading(sign, talk, admin_service):
     _, deleter = sign(LIST, DELETE)
     deleter.page.goto(list_of(admin_service))
     row = deleter.page.get_by_role("row").filter(has_text=talk.memory_id)
     row.get_by_role("checkbox").check()
     deleter.page.get_by_label("Action:").select_option("Delete ...")
     follow(deleter.page.get_by_role("button", name="Go"))
-    expect(deleter.page.get_by_text("1 conversation with 1 message in all")).to_be_visible()
+    expect(deleter.page.get_by_text("1 conversation with 1 message in total")).to_be_visible()
     assert "xyzzy" not in deleter.page.content()
     for address in contents(admin_service, talk):
         refused(deleter, address, READ)
     deleter.page.goto(f"{list_of(admin_service)}delete/?id={talk.key}")
     deleter.page.get_by_label("Reason").fill("a wish")
-    follow(deleter.page.get_by_role("button", name="Delete for good"))
-    expect(deleter.page.get_by_text("Deleted, with 1 message.")).to_be_visible()
+    follow(deleter.page.get_by_role("button", name="Delete permanently"))
+    success = f"Deleted {talk.memory_id} (1 message)."
+    expect(deleter.page.get_by_text(success)).to_be_visible()
     assert HttpDoor(admin_service).infer(recall(talk.memory_id), WITH_TOOLS).history == []
 
 
-def test_who_may_see_the_log_sees_who_opened_what_and_nothing_else(sign, talk, admin_service):
+def test_permission_for_the_audit_log_shows_nothing_else(sign, talk, admin_service):
     name, reader = sign(LIST, READ, DELETE)
     _, officer = sign(LOG)
     reader.page.goto(list_of(admin_service))
@@ -152,7 +153,7 @@ def test_who_may_see_the_log_sees_who_opened_what_and_nothing_else(sign, talk, a
         assert "xyzzy" in answer.text()
     reader.page.goto(f"{list_of(admin_service)}delete/?id={talk.key}")
     reader.page.get_by_label("Reason").fill("a wish")
-    follow(reader.page.get_by_role("button", name="Delete for good"))
+    follow(reader.page.get_by_role("button", name="Delete permanently"))
     assert logged(officer.page, admin_service, talk, name) == [
         ("first line", ""),
         ("read", "1 to 1"),
@@ -174,8 +175,8 @@ def test_who_may_see_the_log_sees_who_opened_what_and_nothing_else(sign, talk, a
 
 
 @pytest.mark.parametrize("path", ["1/change/", "1/delete/", "add/", "1/history/"])
-def test_nobody_changes_the_log(path, page, admin_service):
-    """Not even somebody who may do everything."""
+def test_nobody_can_change_the_audit_log(path, page, admin_service):
+    """Not even a superuser."""
     log = f"{admin_service.url}/admin/inspection/auditentry/"
     page.goto(log)
     expect(page.get_by_label("Action:")).to_have_count(0)
@@ -183,7 +184,7 @@ def test_nobody_changes_the_log(path, page, admin_service):
     assert page.request.get(f"{log}{path}").status == 404
 
 
-def test_who_has_signed_out_is_led_to_the_sign_in(sign, talk, admin_service):
+def test_after_signing_out_pages_redirect_to_the_sign_in_page(sign, talk, admin_service):
     _, reader = sign(LIST, READ)
     reader.page.goto(transcript_of(admin_service, talk))
     follow(reader.page.get_by_role("button", name="Log out"))

@@ -1,4 +1,4 @@
-"""Searching what was said in a browser: everywhere, in one conversation, and on and on."""
+"""Search for words in a browser: in all conversations, and in one."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def new_word() -> str:
-    """A word that nobody has said yet."""
+    """A word that is in no message yet."""
     return "".join(chr(ord("a") + int(digit, 16)) for digit in new_id().replace("-", ""))
 
 
 def saying(word: str, length: int, *positions: int) -> Talk:
-    """A conversation in which the word is said at these positions, and at no other."""
+    """A conversation with the word in the messages at these positions only."""
     talk = of_many_messages(length)
     messages = list(talk.messages)
     for position in positions:
@@ -56,7 +56,7 @@ def saying(word: str, length: int, *positions: int) -> Talk:
 
 @pytest.fixture
 def searching(page: Page, admin_service: Service) -> Page:
-    """The page that looks across all conversations, by way of their list."""
+    """The page that searches all conversations, opened from the list."""
     page.goto(list_of(admin_service))
     follow(page.get_by_role("link", name="Search messages"))
     return page
@@ -101,7 +101,7 @@ def test_a_message_is_found_and_its_words_are_marked(look, searching, admin_serv
     assert serious_faults(searching) == []
 
 
-def test_a_hit_leads_to_the_position_of_its_message(searching, admin_service):
+def test_a_hit_links_to_the_position_of_its_message(searching, admin_service):
     word = new_word()
     say_at_once(admin_service, saying(word, 90, 30))
     search(searching, word)
@@ -112,18 +112,18 @@ def test_a_hit_leads_to_the_position_of_its_message(searching, admin_service):
 
 
 @pytest.mark.parametrize("look", [LIGHT, DARK_PHONE], ids=str)
-def test_nothing_is_found_where_nobody_said_it(look, searching):
+def test_a_search_without_hits_says_that_nothing_is_left(look, searching):
     word = new_word()
     search(searching, word)
-    # It goes on until it has looked everywhere.
-    expect(searching.get_by_role("status")).to_contain_text("there are no others")
+    # The page continues by itself until everything was searched.
+    expect(searching.get_by_role("status")).to_contain_text("No older conversations are left.")
     expect(searching.get_by_role("status")).to_contain_text("0 hits.")
     expect(further(searching)).to_have_count(0)
     expect(searching.get_by_label("Words")).to_have_value(word)
     assert serious_faults(searching) == []
 
 
-def test_it_goes_on_by_itself_to_those_that_were_active_long_ago(searching, admin_service):
+def test_a_search_without_hits_continues_by_itself(searching, admin_service):
     word = new_word()
     old = say(admin_service, small(f"old-{new_id()}", f"Who still knows {word}?"))
     date_back(admin_service, old, LONG_AGO, timedelta())
@@ -137,7 +137,7 @@ def test_it_goes_on_by_itself_to_those_that_were_active_long_ago(searching, admi
     assert "q=" not in searching.url
 
 
-def test_with_hits_it_goes_on_when_it_is_told_to(searching, admin_service):
+def test_a_search_with_hits_continues_with_a_click(searching, admin_service):
     word = new_word()
     old, new = (say(admin_service, small(f"{n}-{new_id()}", word)) for n in ("old", "new"))
     date_back(admin_service, old, LONG_AGO, timedelta())
@@ -145,12 +145,13 @@ def test_with_hits_it_goes_on_when_it_is_told_to(searching, admin_service):
         say(admin_service, small(f"newer-{n}-{new_id()}"))
     search(searching, word)
     expect(hits(searching).get_by_role("link")).to_have_text(f"{new.memory_id}, 1")
-    expect(searching.get_by_role("status")).to_contain_text("of 50 conversations, down to the one")
+    status = searching.get_by_role("status")
+    expect(status).to_contain_text("of 50 conversations (up to 100 of each, 50 in total), back to")
     follow(further(searching))
     expect(hits(searching).get_by_role("link")).to_have_text(f"{old.memory_id}, 1")
 
 
-def test_arabic_is_found_and_runs_from_right_to_left(searching, admin_service):
+def test_arabic_is_found_and_shown_from_right_to_left(searching, admin_service):
     talk = say(admin_service, small(f"arabic-{new_id()}", f"الرباط {new_word()} أليس كذلك؟"))
     search(searching, "الرباط")
     found = hits(searching).filter(has_text=talk.memory_id).locator("p")
@@ -158,7 +159,7 @@ def test_arabic_is_found_and_runs_from_right_to_left(searching, admin_service):
     expect(found.locator("mark")).to_have_text("الرباط")
 
 
-def test_another_database_is_searched_by_itself(searching, admin_service):
+def test_each_database_is_searched_separately(searching, admin_service):
     word = new_word()
     here, there = (small(f"{where}-{new_id()}", word) for where in ("here", "there"))
     say(admin_service, here)
@@ -188,7 +189,7 @@ def test_one_conversation_is_searched_from_its_page(look, page, admin_service):
     assert positions(page) == [60, 1]
     expect(page.get_by_role("status")).to_contain_text("2 hits.")
     expect(page.get_by_role("status")).to_contain_text(
-        "Looked through 120 messages, down to the first."
+        "Searched 120 messages, back to the first message."
     )
     expect(page.locator("mark")).to_have_text([word, word])
     assert page.evaluate("document.documentElement.scrollWidth") <= look.width
@@ -197,26 +198,26 @@ def test_one_conversation_is_searched_from_its_page(look, page, admin_service):
     expect(page.get_by_role("heading", level=1)).to_have_text(talk.memory_id)
 
 
-def test_a_word_far_back_in_a_long_conversation_is_found_by_itself(page, admin_service):
+def test_a_search_in_a_long_conversation_continues_by_itself(page, admin_service):
     word = new_word()
     talk = say_at_once(admin_service, saying(word, 2_500, 3))
     page.goto(transcript_of(admin_service, talk))
     search(page, word)
     expect(hits(page).get_by_role("link")).to_have_text(f"{talk.memory_id}, 3")
-    expect(page.get_by_role("status")).to_contain_text("down to the first")
+    expect(page.get_by_role("status")).to_contain_text("back to the first message")
     assert "below=501" in page.url
     follow(hits(page).get_by_role("link"))
     expect(page.get_by_role("article").first).to_contain_text(word)
 
 
-def test_many_hits_come_page_by_page_each_once(page, admin_service):
+def test_many_hits_are_shown_in_pages_each_once(page, admin_service):
     talk = say_at_once(admin_service, of_many_messages(120))
     page.goto(transcript_of(admin_service, talk))
     search(page, "message number")
     found = positions(page)
     assert found == list(range(120, 70, -1))
     expect(page.get_by_role("status")).to_contain_text(
-        re.compile("50 messages, down to position 71")
+        re.compile("Searched 50 messages, back to message 71.")
     )
     for _ in range(2):
         follow(further(page))
@@ -225,7 +226,7 @@ def test_many_hits_come_page_by_page_each_once(page, admin_service):
     expect(further(page)).to_have_count(0)
 
 
-def test_calls_of_tools_are_searched_there_too(page, admin_service):
+def test_tool_calls_are_searched_in_one_conversation_too(page, admin_service):
     talk = say(admin_service, with_tools())
     page.goto(transcript_of(admin_service, talk))
     search(page, "asia/tokyo")
@@ -237,7 +238,7 @@ def test_calls_of_tools_are_searched_there_too(page, admin_service):
 # --- Without eyes, without a mouse -------------------------------------------------------
 
 
-def test_the_page_has_names_for_who_does_not_see_it(searching, admin_service):
+def test_elements_of_the_search_page_have_accessible_names(searching, admin_service):
     word = new_word()
     say(admin_service, small(f"named-{new_id()}", word))
     expect(searching.get_by_role("heading", level=1)).to_have_text("Search messages")

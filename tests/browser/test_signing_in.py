@@ -1,4 +1,4 @@
-"""Signing in to the admin in a browser: on each screen, in the light and in the dark."""
+"""Signing in to the admin in a browser, on each screen size, light and dark."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_superuser_signs_in_and_sees_the_index(look, watched, admin_service, s
     assert (red < 128) == (look.scheme == "dark")
 
 
-def test_who_may_only_read_conversations_sees_nothing_else(watched, admin_service):
+def test_a_user_who_may_only_read_conversations_sees_nothing_else(watched, admin_service):
     name = f"reader-{new_id()[:8]}"
     make_user(admin_service, name, PASSWORD, ["convstore.view_conversation"])
     sign_in(watched.page, admin_service.url, name, PASSWORD)
@@ -45,7 +45,7 @@ def test_who_may_only_read_conversations_sees_nothing_else(watched, admin_servic
     expect(index.get_by_role("link", name="Users", exact=True)).to_have_count(0)
 
 
-def test_a_wrong_password_is_told_in_a_page_that_has_no_fault(watched, admin_service, superuser):
+def test_the_error_page_for_a_wrong_password_is_accessible(watched, admin_service, superuser):
     page = watched.page
     page.goto(f"{admin_service.url}/admin/")
     page.get_by_label("Username").fill(superuser)

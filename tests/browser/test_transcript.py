@@ -1,4 +1,4 @@
-"""A conversation's page in a browser: every kind of part, every way through it, every screen."""
+"""The transcript in a browser: every kind of part, all links and forms, every screen size."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def long(admin_service) -> Talk:
 
 @pytest.fixture
 def opened(page: Page, admin_service: Service) -> Callable[[Talk], Page]:
-    """Open a conversation's page, where its end is shown."""
+    """Open a transcript, which shows the end of the conversation."""
 
     def opened_page(talk: Talk) -> Page:
         page.goto(transcript_of(admin_service, talk))
@@ -125,7 +125,7 @@ def opened(page: Page, admin_service: Service) -> Callable[[Talk], Page]:
 
 
 def with_markdown(page: Page, wished: bool = True) -> None:
-    """Show the texts with their Markdown rendered, or as they are."""
+    """Show the texts as rendered Markdown, or raw."""
     ways = ("Show Markdown", "Show raw text")
     before, after = ways if wished else reversed(ways)
     follow(page.get_by_role("link", name=before))
@@ -141,7 +141,7 @@ def style(element: Locator, name: str) -> str:
 
 
 def positions(page: Page) -> list[int]:
-    """The positions of the messages that are shown, in their order."""
+    """The positions of the messages on the page, in order."""
     return [int(text) for text in page.locator("article .position").all_text_contents()]
 
 
@@ -149,7 +149,7 @@ def positions(page: Page) -> list[int]:
 
 
 @SIZES
-def test_photos_are_shown_in_their_order_and_whole(opened, media):
+def test_images_are_shown_in_order_and_completely(opened, media):
     page = opened(media)
     images = turn(page, 2).get_by_role("img")
     expect(images).to_have_count(len(PICTURES))
@@ -162,7 +162,7 @@ def test_photos_are_shown_in_their_order_and_whole(opened, media):
     assert all(0 < width <= page.evaluate("innerWidth") for width in widths)
 
 
-def test_the_parts_of_a_message_stand_in_the_order_in_which_they_were_said(opened, media):
+def test_the_parts_of_a_message_are_in_order(opened, media):
     page = opened(media)
     kinds = {2: ["text", *["image"] * 5], 4: ["text", "audio", "audio"], 6: ["file", "link"]}
     for position, expected in kinds.items():
@@ -174,7 +174,7 @@ def test_the_parts_of_a_message_stand_in_the_order_in_which_they_were_said(opene
         assert classes == [f"part part-{kind}" for kind in expected]
 
 
-def test_a_photo_opens_by_itself(cookies, chromium, admin_service, media):
+def test_an_image_opens_on_a_page_of_its_own(cookies, chromium, admin_service, media):
     # Without what watches pages: where no script may run, that would be heard itself.
     with LIGHT.context(chromium) as context:
         said: list[str] = []
@@ -188,7 +188,7 @@ def test_a_photo_opens_by_itself(cookies, chromium, admin_service, media):
 
 
 @SIZES
-def test_sounds_are_played_in_place(opened, media):
+def test_audio_is_played_in_the_page(opened, media):
     page = opened(media)
     sounds = turn(page, 4).locator("audio")
     expect(sounds).to_have_count(len(SOUNDS))
@@ -208,7 +208,7 @@ def test_anything_else_is_a_download_with_its_size(opened, media):
     assert Path(download.value.path()).read_bytes() == PDF
 
 
-def test_a_picture_of_elsewhere_is_a_link_and_is_not_fetched(opened, watched, media):
+def test_an_image_on_the_web_is_a_link_and_is_not_loaded(opened, watched, media):
     asked: list[str] = []
     watched.context.on("request", lambda request: asked.append(request.url))
     page = opened(media)
@@ -247,7 +247,7 @@ def test_markdown_is_rendered_on_request(opened, texts):
     expect(turn(page, 8)).to_contain_text("# How to *wait*")
 
 
-def test_code_stands_in_monospace_with_markdown_and_without(opened, texts):
+def test_code_is_monospaced_with_and_without_markdown(opened, texts):
     page = opened(texts)
     code = turn(page, 8).locator("pre code")
     assert code.inner_text().rstrip("\n") == CODE
@@ -259,7 +259,7 @@ def test_code_stands_in_monospace_with_markdown_and_without(opened, texts):
 
 
 @SIZES
-def test_texts_run_as_their_letters_do(opened, texts):
+def test_the_direction_of_a_text_follows_its_letters(opened, texts):
     page = opened(texts)
     for wished in (True, False):
         directions = {
@@ -276,13 +276,13 @@ def test_a_message_without_text_says_so(opened, texts):
     expect(turn(opened(texts), 6)).to_contain_text("No text.")
 
 
-def test_of_a_very_long_text_the_beginning_is_shown_and_all_of_it_opened(opened, admin_service):
+def test_a_long_text_is_cut_with_a_link_to_all_of_it(opened, admin_service):
     talk = say(admin_service, with_a_long_text())
     whole = talk.messages[0].parts[0].value
     assert len(whole) == 1_000_000
     page = opened(talk)
     assert turn(page, 1).locator(".text").inner_text() == whole[:10_000]
-    follow(page.get_by_role("link", name=re.compile("^All 1,000,000 characters")))
+    follow(page.get_by_role("link", name=re.compile("^Show all 1,000,000 characters")))
     assert page.locator("body").text_content() == whole
     page.go_back()  # no script runs there, not even one that hears the page out
 
@@ -291,7 +291,7 @@ def test_of_a_very_long_text_the_beginning_is_shown_and_all_of_it_opened(opened,
 
 
 @SIZES
-def test_calls_of_tools_are_folded_together_with_their_answers(opened, tools):
+def test_tool_calls_are_collapsed_together_with_their_results(opened, tools):
     page = opened(tools)
     assert positions(page) == [1, 2, 3, 4, 5]
     weather, clock = turn(page, 2).locator("details").all()
@@ -310,7 +310,7 @@ def test_calls_of_tools_are_folded_together_with_their_answers(opened, tools):
 # --- A message ---------------------------------------------------------------------------
 
 
-def test_the_json_of_a_message_is_what_is_stored(opened, tools):
+def test_the_json_of_a_message_is_the_stored_json(opened, tools):
     page = opened(tools)
     for position in (1, 2):
         link = turn(page, position).get_by_role("link", name=f"JSON of message {position}")
@@ -321,7 +321,7 @@ def test_the_json_of_a_message_is_what_is_stored(opened, tools):
         page.go_back()
 
 
-def test_a_message_says_its_position_and_its_time(opened, long):
+def test_a_message_shows_its_position_and_time(opened, long):
     page = opened(long)
     message = turn(page, 90)
     expect(message.locator("time")).to_have_text("29 Feb 2024, 23:59:00")
@@ -331,7 +331,7 @@ def test_a_message_says_its_position_and_its_time(opened, long):
 
 
 @pytest.mark.parametrize("look", [LIGHT, DARK], ids=str)
-def test_roles_are_told_apart_by_words_and_by_a_bar(opened, admin_service):
+def test_roles_differ_in_their_name_and_their_bar(opened, admin_service):
     said = [Message(role, [Part("text", "Said.")]) for role in ROLES]
     page = opened(say(admin_service, Talk(f"roles-{new_id()}", said)))
     bars = []
@@ -345,7 +345,7 @@ def test_roles_are_told_apart_by_words_and_by_a_bar(opened, admin_service):
 # --- The way through a long one ----------------------------------------------------------
 
 
-def test_pages_lead_through_a_long_conversation_both_ways(opened, long):
+def test_pages_of_a_long_conversation_are_linked_in_both_directions(opened, long):
     page = opened(long)
     ways = page.get_by_role("navigation", name="Pages, below")
     assert positions(page) == list(range(71, 121))
@@ -360,12 +360,12 @@ def test_pages_lead_through_a_long_conversation_both_ways(opened, long):
         ("Last", 71, 120),
     ):
         follow(ways.get_by_role("link", name=way))
-        expect(page.locator(".about")).to_contain_text(f"{first} to {last} shown")
+        expect(page.locator(".about")).to_contain_text(f"showing {first} to {last}")
         assert positions(page) == list(range(first, last + 1))
     assert serious_faults(page) == []
 
 
-def test_the_first_page_has_none_before_it(opened, long):
+def test_the_first_page_has_no_link_to_an_earlier_one(opened, long):
     page = opened(long)
     ways = page.get_by_role("navigation", name="Pages, above")
     follow(ways.get_by_role("link", name="First"))
@@ -373,7 +373,7 @@ def test_the_first_page_has_none_before_it(opened, long):
 
 
 @SIZES
-def test_a_position_is_jumped_to(opened, long):
+def test_the_form_jumps_to_a_position(opened, long):
     page = opened(long)
     page.get_by_label("Position", exact=True).fill("57")
     follow(page.get_by_role("form", name="Jump to a position").get_by_role("button"))
@@ -390,14 +390,14 @@ def test_a_position_is_jumped_to(opened, long):
         ("2025-01-01T00:00", 120),  # after the last one
     ],
 )
-def test_a_time_is_jumped_to(time, position, opened, long):
+def test_the_form_jumps_to_a_time(time, position, opened, long):
     page = opened(long)
     page.get_by_label("Time (UTC)").fill(time)
     follow(page.get_by_role("form", name="Jump to a time").get_by_role("button"))
     assert positions(page)[0] == position
 
 
-def test_a_jump_and_a_page_keep_to_markdown(opened, long):
+def test_jumps_and_page_links_keep_markdown(opened, long):
     page = opened(long)
     with_markdown(page)
     page.get_by_label("Position", exact=True).fill("1")
@@ -429,7 +429,7 @@ def test_every_kind_of_conversation_fits_the_screen(
 
 
 @LOOKS
-def test_the_page_is_as_light_or_dark_as_it_is_to_be(look, opened, texts):
+def test_the_page_follows_the_light_or_dark_setting(look, opened, texts):
     page = opened(texts)
     assert brightness(page, "body", "backgroundColor") == look.scheme
     for position in (1, 2):
@@ -439,7 +439,7 @@ def test_the_page_is_as_light_or_dark_as_it_is_to_be(look, opened, texts):
 
 
 @pytest.mark.parametrize("look", [LIGHT, DARK], ids=str)
-def test_people_may_choose_the_other_look(look, opened, texts):
+def test_people_can_select_the_other_theme(look, opened, texts):
     page = opened(texts)
     bar = style(turn(page, 1), "borderInlineStartColor")
     other = "dark" if look.scheme == "light" else "light"
@@ -453,7 +453,7 @@ def test_people_may_choose_the_other_look(look, opened, texts):
 
 
 def brightness(page: Page, selector: str, name: str) -> str:
-    """Whether that colour of an element is a light or a dark one."""
+    """Whether a colour of an element is light or dark."""
     colour = page.locator(selector).evaluate(PAINTED, name)
     return "light" if sum(colour[:3]) > 3 * 128 else "dark"
 
@@ -461,7 +461,7 @@ def brightness(page: Page, selector: str, name: str) -> str:
 # --- Without eyes, without a mouse -------------------------------------------------------
 
 
-def test_what_the_page_consists_of_has_a_role_and_a_name(opened, media):
+def test_the_elements_of_a_transcript_have_roles_and_names(opened, media):
     page = opened(media)
     main = page.get_by_role("main")
     expect(main.get_by_role("heading", level=1)).to_have_text(media.memory_id)
@@ -479,7 +479,7 @@ def test_what_the_page_consists_of_has_a_role_and_a_name(opened, media):
     expect(main.get_by_label("Audio, part 2 of message 4")).to_be_visible()
 
 
-def test_the_keyboard_alone_reaches_all_in_its_order(opened, tools):
+def test_the_keyboard_reaches_all_elements_in_order(opened, tools):
     page = opened(tools)
     page.keyboard.press("Tab")
     skip = page.get_by_role("link", name="Skip to main content")
@@ -512,7 +512,7 @@ def test_the_keyboard_alone_reaches_all_in_its_order(opened, tools):
     assert stops[: len(expected)] == expected
 
 
-def test_calls_are_unfolded_and_a_message_is_found_by_the_keyboard_alone(opened, tools):
+def test_calls_can_be_expanded_with_the_keyboard_alone(opened, tools):
     page = opened(tools)
     page.get_by_label("Position", exact=True).focus()
     while focused(page) != "Calls weather, with result":
@@ -528,5 +528,5 @@ def test_calls_are_unfolded_and_a_message_is_found_by_the_keyboard_alone(opened,
 
 
 def focused(page: Page) -> str:
-    """The name of what a key would act on."""
+    """The name of the focused element."""
     return str(page.evaluate(FOCUSED))

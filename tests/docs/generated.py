@@ -18,14 +18,20 @@ from prometheus_client import Counter, Histogram, Summary
 
 from convstore import errors as store_errors
 from convstore.archive.erasure import BATCH
-from convstore.archive.history import PIECE, PIECE_BYTES
-from convstore.archive.overview import COUNTED, COUNTED_NEW, DAYS, SAMPLE
-from convstore.archive.search import BEGINNING, CONVERSATIONS, HITS, LAST_MESSAGES, MESSAGES_READ
+from convstore.archive.history import CHUNK_BYTES, CHUNK_MESSAGES
+from convstore.archive.overview import COUNT_LIMIT, DAYS, NEW_COUNT_LIMIT, SAMPLE_SIZE
+from convstore.archive.search import (
+    BEGINNING_CHARACTERS,
+    LAST_MESSAGES,
+    MAX_CONVERSATIONS,
+    MAX_HITS,
+    MAX_MESSAGES_READ,
+)
 from convstore.store import ConversationStore
 from inspection.lists import ROWS_PER_PAGE
-from inspection.markdown import LONGEST
-from inspection.transcript import LONGEST_SHOWN
-from inspection.views.deleting import DELETING_SECONDS, MOST_SELECTED
+from inspection.markdown import MAX_RENDERED
+from inspection.transcript import MAX_SHOWN_CHARACTERS
+from inspection.views.deleting import DELETING_SECONDS, MAX_SELECTED
 from memory_api import errors as request_errors
 from memory_api import http_metrics, metrics
 from memory_api.http_errors import bad_request, error_response, not_found
@@ -221,30 +227,33 @@ def all_metrics() -> str:
 
 def admin_limits() -> str:
     minutes = int(settings.AXES_COOLOFF_TIME.total_seconds()) // 60
-    of_message = f"the first {BEGINNING:,} characters of a message's JSON"
+    of_message = f"the first {BEGINNING_CHARACTERS:,} characters of a message's JSON"
     rows = [
         (
             "failed sign-ins before a name must wait",
             f"{settings.AXES_FAILURE_LIMIT}, then {minutes} minutes",
         ),
         ("conversations on a page of the list, or found by an id", ROWS_PER_PAGE),
-        ("conversations in one export or deletion", MOST_SELECTED),
-        ("messages on a page of a transcript", f"{PIECE}, or {PIECE_BYTES // MIB} MiB of them"),
-        ("a text that is shown whole", f"{LONGEST_SHOWN:,} characters"),
-        ("a text that is rendered as Markdown", f"{LONGEST:,} characters"),
-        ("hits on a page of a search", HITS),
-        ("messages that a search looks at in one step", f"{MESSAGES_READ:,}"),
+        ("conversations in one export or deletion", MAX_SELECTED),
+        (
+            "messages on a page of a transcript",
+            f"{CHUNK_MESSAGES}, or {CHUNK_BYTES // MIB} MiB of them",
+        ),
+        ("a text that is shown whole", f"{MAX_SHOWN_CHARACTERS:,} characters"),
+        ("a text that is rendered as Markdown", f"{MAX_RENDERED:,} characters"),
+        ("hits on a page of a search", MAX_HITS),
+        ("messages that a search reads in one step", f"{MAX_MESSAGES_READ:,}"),
         ("a search in all conversations, with the full-text index", of_message),
         (
             "a search in all conversations, in one step without the index",
-            f"{of_message}, the last {LAST_MESSAGES} messages of {CONVERSATIONS} conversations",
+            f"{of_message}, the last {LAST_MESSAGES} messages of {MAX_CONVERSATIONS} conversations",
         ),
         ("messages that one transaction deletes", BATCH),
         ("one step of a deletion", f"{DELETING_SECONDS} seconds"),
-        ("counts on the first page are exact up to", f"{COUNTED:,}"),
+        ("counts on the first page are exact up to", f"{COUNT_LIMIT:,}"),
         (
             "the chart of new conversations is exact up to",
-            f"{COUNTED_NEW:,} in {DAYS} days; above, a sample of {SAMPLE:,} conversations",
+            f"{NEW_COUNT_LIMIT:,} in {DAYS} days; above, a sample of {SAMPLE_SIZE:,} conversations",
         ),
     ]
     return table("what", "limit", rows=rows)

@@ -1,4 +1,4 @@
-"""Conversations deleted for good: in bounded steps, under writers, and again after a cut."""
+"""A conversation is erased in small transactions, also while others write to it."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def test_a_conversation_is_deleted_with_all_its_messages_and_no_other(database):
     assert MessageRow.objects.using(database).count() == 2
 
 
-def test_what_is_not_there_is_gone(database):
+def test_an_unknown_conversation_is_reported_as_gone(database):
     assert erase(database, KEY, 60) == ErasureResult(0, gone=True)
 
 
-def test_a_conversation_that_was_deleted_begins_anew(database):
+def test_a_deleted_conversation_starts_again_at_position_1(database):
     say(database, 3)
     erase(database, KEY, 60)
     say(database, 1)
@@ -61,7 +61,7 @@ def test_no_transaction_deletes_more_than_a_batch(database):
     assert sum("convstore_message" in sql for sql in deletions) >= 3
 
 
-def test_what_time_is_too_short_for_is_left_and_the_next_call_ends_it(database):
+def test_the_next_call_deletes_what_the_first_had_no_time_for(database):
     say(database, 2 * BATCH + 1)
     assert count(database) == 2 * BATCH + 1
     assert erase(database, KEY, 0) == ErasureResult(BATCH, gone=False)
@@ -71,15 +71,15 @@ def test_what_time_is_too_short_for_is_left_and_the_next_call_ends_it(database):
     assert erase(database, KEY, 0) == ErasureResult(1, gone=True)
 
 
-def test_who_writes_while_a_deletion_is_under_way_keeps_counting(database):
+def test_appends_during_a_deletion_get_the_next_positions(database):
     say(database, BATCH + 1)
     erase(database, KEY, 0)
     say(database, 1)
     assert positions(database) == [BATCH + 1, BATCH + 2]
 
 
-def test_writers_and_a_deletion_at_once_lose_nothing_that_came_after_it(database):
-    """Each writer's message is either deleted with the conversation or begins it anew."""
+def test_a_deletion_loses_no_message_that_arrives_after_it(database):
+    """A writer's message is deleted with the conversation, or it starts a new conversation."""
     acknowledged: list[int] = []
     failed: list[BaseException] = []
     stop = threading.Event()

@@ -1,4 +1,4 @@
-"""Which databases can be inspected, by what names."""
+"""Which databases the admin shows, and their names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Named = Callable[..., dict[str, Database]]
 
 @pytest.fixture
 def named(tmp_path: Path) -> Iterator[Named]:
-    """Write memories with these URLs and options; the databases, by the memories' names."""
+    """Write memories with these URLs and options; return their databases by the memories' names."""
 
     def write(**configs: dict[str, object]) -> dict[str, Database]:
         for name, config in configs.items():
@@ -40,18 +40,18 @@ def named(tmp_path: Path) -> Iterator[Named]:
 SECRET = "postgresql://app:secret@db.example:5433/chat"
 
 
-def test_djangos_own_comes_first_also_where_no_memory_keeps_to_it(named):
+def test_djangos_default_database_comes_first_even_if_no_memory_uses_it(named):
     named(elsewhere={"url": SECRET})
     assert [each.alias for each in databases()] == [DEFAULT_DB_ALIAS, database_alias(SECRET)]
     assert databases()[0].memories == ()
 
 
-def test_memories_without_a_url_keep_to_djangos_own(named):
+def test_memories_without_a_url_use_djangos_default_database(named):
     assert named(a={}, b={})["a"].alias == DEFAULT_DB_ALIAS
     assert databases()[0].memories == ("a", "b")
 
 
-def test_a_database_is_one_however_it_is_spoken_to(named):
+def test_urls_with_different_options_are_the_same_database(named):
     pooled = {"url": SECRET, "connection_options": {"pool_size": 3}}
     other = {"url": SECRET, "connection_options": {"connect_args": {"options": "-csearch_path=x"}}}
     found = named(a={"url": SECRET}, b=pooled, c=other)
@@ -74,13 +74,13 @@ def test_a_database_is_one_however_it_is_spoken_to(named):
         ("sqlite:////srv/app/secret/chat.sqlite3", "SQLite, chat.sqlite3"),
     ],
 )
-def test_it_is_called_by_its_place_without_user_and_password(named, url, name):
+def test_a_database_is_named_by_its_location_without_user_and_password(named, url, name):
     found = named(a={"url": url})["a"]
     assert found.name.startswith(name)
     assert "secret" not in found.name
 
 
-def test_an_address_means_djangos_own_unless_it_says_another(named):
+def test_a_url_without_the_parameter_means_the_default_database(named):
     other = named(a={"url": SECRET})["a"]
     own = databases()[0]
     assert own.url("/x/", q="a b", conversation=None) == "/x/?q=a+b"
@@ -97,7 +97,7 @@ def request(address: str) -> HttpRequest:
 
 
 @pytest.mark.parametrize("name", ["nothing", "", "memory_000000000000", "DEFAULT"])
-def test_no_other_database_can_be_named(named, name):
+def test_an_unknown_database_is_not_found(named, name):
     named(a={"url": SECRET})
     with pytest.raises(Http404, match="No memory uses"):
         requested_database(request(f"/x/?database={name}"))

@@ -1,4 +1,4 @@
-"""What the first page says of a database: exact where that is cheap, else marked."""
+"""The numbers on the first page: exact if that is cheap, otherwise an estimate."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from convstore.archive.conversations import ConversationRow
 from convstore.archive.history import MessageRow
 from convstore.archive.overview import (
     CONVERSATION_TABLE,
-    COUNTED,
-    COUNTED_NEW,
+    COUNT_LIMIT,
     DAYS,
     LAST_ACTIVE,
     MESSAGE_TABLE,
+    NEW_COUNT_LIMIT,
     Count,
     Overview,
 )
@@ -33,7 +33,7 @@ HELLO = Message("user", [Part("text", "Hello!")])
 
 
 def make(database: str, days_ago: list[int]) -> None:
-    """Conversations that were begun so many days ago, past the store, each with a message."""
+    """Insert conversations with one message each, created so many days ago."""
     rows = [conversation(str(n), ago) for n, ago in enumerate(days_ago)]
     ConversationRow.objects.using(database).bulk_create(rows, batch_size=1000)
     MessageRow.objects.using(database).bulk_create(map(first_message, rows), batch_size=1000)
@@ -76,7 +76,7 @@ def figures_of(database: str) -> Overview:
     return found.figures
 
 
-def test_what_is_little_is_counted(database):
+def test_a_small_database_is_counted_exactly(database):
     store = ConversationStore(database)
     for n in range(LAST_ACTIVE + 2):
         store.append(str(n), [HELLO] * 3)
@@ -89,13 +89,13 @@ def test_what_is_little_is_counted(database):
     assert len(found.last_active) == LAST_ACTIVE
 
 
-def test_nothing_is_counted_as_nothing(database):
+def test_an_empty_database_has_zero_of_everything(database):
     found = figures_of(database)
     assert (found.conversations, found.messages, found.new) == (Count(0),) * 3
     assert {(bar.count, bar.height) for bar in panel(database).bars} == {(0, 0)}
 
 
-def test_new_conversations_are_counted_by_the_day_they_began(database):
+def test_new_conversations_are_counted_by_the_day_of_their_creation(database):
     make(database, [0, 0, 0, 1, DAYS - 1, DAYS, 400])
     found = figures_of(database)
     counts = {n: count for n, count in enumerate(reversed([*found.new_by_day.values()])) if count}
@@ -107,8 +107,8 @@ def test_new_conversations_are_counted_by_the_day_they_began(database):
     assert bars[-1].date == datetime.now(UTC).date()
 
 
-def test_what_is_much_is_the_databases_own_estimate_and_marked(database):
-    count = COUNTED + COUNTED // 10
+def test_a_large_database_shows_the_databases_own_estimate_marked_about(database):
+    count = COUNT_LIMIT + COUNT_LIMIT // 10
     make(database, [n % 60 for n in range(count)])
     analyze(database)
     with CaptureQueriesContext(connections[database]) as asked:
@@ -119,30 +119,30 @@ def test_what_is_much_is_the_databases_own_estimate_and_marked(database):
         assert number.value == pytest.approx(count, rel=0.2)
     assert found.new.precision == "about"
     assert found.new.value == pytest.approx(count / 2, rel=0.25)
-    assert found.new.value > COUNTED_NEW
+    assert found.new.value > NEW_COUNT_LIMIT
     assert all(found.new_by_day.values())
 
 
 @pytest.mark.needs("postgresql")
-def test_where_there_is_no_estimate_there_is_at_least_a_number(new_database):
-    """PostgreSQL has none of a table that nobody has analyzed."""
+def test_without_an_estimate_the_count_is_marked_more_than(new_database):
+    """PostgreSQL has no estimate for a table before the first ANALYZE."""
     database = database_alias(new_database("postgresql"))
     call_command("migrate", "convstore", database=database, verbosity=0)
     with connections[database].cursor() as cursor:
         for table in (CONVERSATION_TABLE, MESSAGE_TABLE):
             cursor.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
-    make(database, [50] * (COUNTED + 1))
+    make(database, [50] * (COUNT_LIMIT + 1))
     found = figures_of(database)
-    assert found.conversations == found.messages == Count(COUNTED, "more than")
+    assert found.conversations == found.messages == Count(COUNT_LIMIT, "more than")
     assert found.new == Count(0)
 
 
-def test_a_database_without_tables_says_what_to_do(new_database, database_kind):
+def test_the_panel_of_a_database_without_tables_says_what_to_do(new_database, database_kind):
     found = panel(database_alias(new_database(database_kind)))
     assert "run 'convstore migrate_memories'" in found.error
     assert (found.figures, found.bars) == (None, ())
 
 
-def test_a_database_that_is_down_says_so():
+def test_the_panel_of_a_database_that_is_down_says_so():
     found = panel(database_alias("postgresql://u:secret@127.0.0.1:1/d"))
     assert found.error == "The database closed the connection; the log has the reason."

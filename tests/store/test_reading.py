@@ -1,4 +1,4 @@
-"""What people read of a store: figures, pieces, positions by time; on each database."""
+"""Reading from each database: summaries, chunks of messages, positions by time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from convstore.archive.conversations import (
     with_prefix,
     with_summary,
 )
-from convstore.archive.history import PIECE, PIECE_BYTES, History, MessageRow
+from convstore.archive.history import CHUNK_BYTES, CHUNK_MESSAGES, History, MessageRow
 from convstore.messages import Message, Part, parts_in
 from convstore.store import ConversationStore, conversation_key
 
@@ -49,47 +49,47 @@ def figures(database: str, memory_id: str, *, opening: bool = True) -> Any:
 # --- Lists -------------------------------------------------------------------------------
 
 
-def test_a_conversation_has_its_length_its_last_message_and_how_it_opens(database):
+def test_a_summary_has_the_length_the_last_message_and_the_opening(database):
     conversation(database, "a", text("Be kind.", "system"), text("Hello!"), text("Hi", "assistant"))
     found = figures(database, "a")
     assert (found.length, found.last_role) == (3, "assistant")
-    assert found.changed_at == History(database, found.pk).piece_up_to(3)[-1].created_at
+    assert found.last_message_at == History(database, found.pk).chunk_up_to(3)[-1].created_at
     assert [part.value for part in parts_in(found.opening)] == ["Hello!"]
 
 
-def test_a_conversation_that_only_says_what_the_assistant_is_opens_with_that(database):
+def test_a_conversation_with_only_a_pinned_message_opens_with_it(database):
     conversation(database, "a", text("Be kind.", "developer"))
     assert [part.value for part in parts_in(figures(database, "a").opening)] == ["Be kind."]
 
 
-def test_how_it_opens_is_not_read_unless_it_is_wished_for(database):
+def test_the_opening_is_read_only_on_request(database):
     conversation(database, "a", text("Hello!"))
     with CaptureQueriesContext(connections[database]) as asked:
         assert not hasattr(figures(database, "a", opening=False), "opening")
     assert "body" not in asked[0]["sql"]
 
 
-def test_a_conversation_without_messages_has_no_figures(database):
+def test_the_summary_of_an_empty_conversation_is_empty(database):
     now = datetime.now(UTC)
     ConversationRow.objects.using(database).create(
         pk=conversation_key("a"), memory_id="a", created_at=now, active_at=now
     )
     found = figures(database, "a")
-    assert (found.length, found.last_role, found.changed_at, found.opening) == (None,) * 4
+    assert (found.length, found.last_role, found.last_message_at, found.opening) == (None,) * 4
 
 
 IDS = ["abc", "abC", "ab", "abd", "äbc", "ab%", "ab_c", "ab\\", "ab🙂", "ab ", "b"]
 
 
 @pytest.mark.parametrize("prefix", ["ab", "abc", "ä", "ab%", "ab_", "ab\\", "ab🙂", "ab ", "x"])
-def test_conversations_are_found_by_the_beginning_of_their_id_exactly(database, prefix):
+def test_prefix_search_distinguishes_similar_letters(database, prefix):
     for memory_id in IDS:
         conversation(database, memory_id, text("Hello!"))
     found = with_prefix(conversations(database), prefix)
     assert {row.memory_id for row in found} == {each for each in IDS if each.startswith(prefix)}
 
 
-def test_a_search_by_id_has_the_very_id_first_and_no_more_than_it_may(database):
+def test_search_by_id_has_the_exact_match_first_and_keeps_its_limit(database):
     for memory_id in IDS:
         conversation(database, memory_id, text("Hello!"))
 
@@ -103,7 +103,7 @@ def test_a_search_by_id_has_the_very_id_first_and_no_more_than_it_may(database):
     assert found("abx", 50) == []
 
 
-def test_a_conversation_is_given_by_its_key_with_its_figures(database):
+def test_a_conversation_is_found_by_its_key_with_its_counts(database):
     conversation(database, "b", text("Hello!"))
     history = conversation(database, "a", *(text(str(n)) for n in range(5)))
     history.rows().filter(position__lte=2).delete()
@@ -115,7 +115,7 @@ def test_a_conversation_is_given_by_its_key_with_its_figures(database):
     assert [(row.memory_id, row.message_count) for row in both] == [("a", 3), ("b", 1)]
 
 
-def test_an_index_finds_them_by_the_beginning_of_their_id(database):
+def test_prefix_search_uses_an_index(database):
     rows = ConversationRow.objects.using(database)
     now = datetime.now(UTC)
     rows.bulk_create(
@@ -137,7 +137,7 @@ def analyze(database: str) -> None:
             cursor.execute("ANALYZE")
 
 
-def test_pages_follow_each_other_both_ways_also_where_times_are_equal(database):
+def test_pages_are_complete_in_both_directions_even_with_equal_times(database):
     rows = ConversationRow.objects.using(database)
     keys = [conversation_key(str(n)) for n in range(20)]
     rows.bulk_create(
@@ -156,31 +156,31 @@ def test_pages_follow_each_other_both_ways_also_where_times_are_equal(database):
 # --- One conversation --------------------------------------------------------------------
 
 
-def test_a_piece_begins_or_ends_where_it_is_wished_for(database):
+def test_a_chunk_begins_or_ends_at_the_given_position(database):
     history = conversation(database, "a", *(text(str(n)) for n in range(1, 121)))
 
-    def ends(piece):
-        return piece[0].position, piece[-1].position
+    def ends(chunk):
+        return chunk[0].position, chunk[-1].position
 
     assert history.length() == 120
-    assert ends(history.piece_up_to(120)) == (120 - PIECE + 1, 120)
-    assert ends(history.piece_up_to(70)) == (70 - PIECE + 1, 70)
-    assert ends(history.piece_up_to(3)) == (1, 3)
-    assert ends(history.piece_from(1)) == (1, PIECE)
-    assert ends(history.piece_from(101)) == (101, 120)
-    assert [row.position for row in history.piece_up_to(70)] == list(range(21, 71))
-    assert history.piece_from(121) == []
-    assert history.piece_up_to(0) == []
+    assert ends(history.chunk_up_to(120)) == (120 - CHUNK_MESSAGES + 1, 120)
+    assert ends(history.chunk_up_to(70)) == (70 - CHUNK_MESSAGES + 1, 70)
+    assert ends(history.chunk_up_to(3)) == (1, 3)
+    assert ends(history.chunk_from(1)) == (1, CHUNK_MESSAGES)
+    assert ends(history.chunk_from(101)) == (101, 120)
+    assert [row.position for row in history.chunk_up_to(70)] == list(range(21, 71))
+    assert history.chunk_from(121) == []
+    assert history.chunk_up_to(0) == []
 
 
 def test_an_unknown_conversation_has_no_messages(database):
     history = History(database, conversation_key("nobody"))
-    assert (history.length(), history.piece_up_to(10), history.message(1)) == (0, [], None)
-    assert list(history.pieces(0, 10)) == []
+    assert (history.length(), history.chunk_up_to(10), history.message(1)) == (0, [], None)
+    assert list(history.chunks(0, 10)) == []
     assert history.position_at(START, 0) == 1
 
 
-def test_one_message_is_found_as_it_is_stored(database):
+def test_one_message_is_read_as_it_is_stored(database):
     said = Message("tool", [Part("text", "\0\ud800é🙂")], {"tool_call_id": "x"})
     history = conversation(database, "a", text("Hello!"), said)
     row = history.message(2)
@@ -189,31 +189,31 @@ def test_one_message_is_found_as_it_is_stored(database):
     assert history.message(3) is None
 
 
-def test_a_piece_holds_no_more_bytes_than_it_may_and_always_a_message(database):
-    large = Message("user", [Part("image", "A" * (PIECE_BYTES // 3))])
-    too_large = Message("user", [Part("image", "A" * (PIECE_BYTES + 1))])
+def test_a_chunk_keeps_its_byte_limit_but_always_has_a_message(database):
+    large = Message("user", [Part("image", "A" * (CHUNK_BYTES // 3))])
+    too_large = Message("user", [Part("image", "A" * (CHUNK_BYTES + 1))])
     history = conversation(database, "a", large, large, large, text("Hello!"), too_large)
-    assert [row.position for row in history.piece_from(1)] == [1, 2]
-    assert [row.position for row in history.piece_up_to(4)] == [2, 3, 4]
-    assert [row.position for row in history.piece_up_to(5)] == [5]
-    assert [[row.position for row in piece] for piece in history.pieces(5, 100)] == [
+    assert [row.position for row in history.chunk_from(1)] == [1, 2]
+    assert [row.position for row in history.chunk_up_to(4)] == [2, 3, 4]
+    assert [row.position for row in history.chunk_up_to(5)] == [5]
+    assert [[row.position for row in chunk] for chunk in history.chunks(5, 100)] == [
         [1, 2],
         [3, 4],
         [5],
     ]
 
 
-def test_pieces_end_where_the_conversation_ended_when_they_were_asked_for(database):
+def test_chunks_end_at_the_given_length_even_if_messages_are_added(database):
     history = conversation(database, "a", *(text(str(n)) for n in range(25)))
-    pieces = history.pieces(history.length(), 10)
-    first = next(pieces)
+    chunks = history.chunks(history.length(), 10)
+    first = next(chunks)
     conversation(database, "a", text("later"))
-    positions = [entry.position for piece in (first, *pieces) for entry in piece]
+    positions = [entry.position for chunk in (first, *chunks) for entry in chunk]
     assert positions == list(range(1, 26))
 
 
 def by_the_minute(database: str, length: int) -> History:
-    """A conversation of so many messages, one a minute."""
+    """A conversation with `length` messages, one every minute."""
     history = conversation(database, "by the minute", text("the first"))
     (first,) = history.rows()
     first.created_at = minute(1)
@@ -229,7 +229,7 @@ def minute(n: int) -> datetime:
     return START + timedelta(minutes=n)
 
 
-def test_a_message_is_found_by_its_time_in_a_few_queries(database):
+def test_a_position_is_found_by_time_in_a_few_queries(database):
     history = by_the_minute(database, 1000)
     for n in (1, 2, 8, 9, 127, 128, 129, 500, 997, 999, 1000):
         with CaptureQueriesContext(connections[database]) as asked:
@@ -241,19 +241,19 @@ def test_a_message_is_found_by_its_time_in_a_few_queries(database):
     assert history.position_at(START + timedelta(days=99), 1000) == 1001
 
 
-def test_what_was_deleted_at_the_beginning_is_passed_over(database):
+def test_deleted_messages_at_the_beginning_are_skipped(database):
     history = by_the_minute(database, 600)
     history.rows().filter(position__lte=333).delete()
     assert history.position_at(START, 600) == 334
     assert history.position_at(minute(400), 600) == 400
-    assert history.piece_from(1)[0].position == 334
+    assert history.chunk_from(1)[0].position == 334
 
 
 # --- The beginning of a message's JSON -----------------------------------------------------
 
 
 @given(st.text(), st.lists(st.tuples(st.text(max_size=9), st.text())), st.integers(0, 400))
-def test_the_parts_of_a_cut_message_are_its_own_as_far_as_they_go(role, parts, cut):
+def test_parts_are_read_from_json_that_is_cut_off(role, parts, cut):
     said = Message(role, [Part(*part) for part in parts])
     found = list(parts_in(said.to_json()[:cut]))
     assert len(found) <= len(parts)
@@ -264,12 +264,12 @@ def test_the_parts_of_a_cut_message_are_its_own_as_far_as_they_go(role, parts, c
 
 
 def begins(whole: str, cut: str) -> bool:
-    """Whether it is the beginning; half of a surrogate pair is one of its letter."""
+    """Whether `cut` is a beginning of `whole`; it may end in the middle of a surrogate pair."""
     units = "utf-16-le", "surrogatepass"
     return whole.encode(*units).startswith(cut.encode(*units))
 
 
 @given(st.text(), st.lists(st.tuples(st.text(), st.text())))
-def test_a_message_comes_back_from_its_json(role, parts):
+def test_a_message_is_restored_from_its_json(role, parts):
     said = Message(role, [Part(*part) for part in parts], {"tool_call_id": "x"})
     assert Message.from_json(said.to_json()) == said

@@ -1,4 +1,4 @@
-"""Words found in what was said: in one conversation, by the index, and in the last messages."""
+"""Search for words: in one conversation, with the index, and in the last messages."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ from django.core.management import call_command
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
-from convstore.archive import search as searching
 from convstore.archive.conversations import ConversationRow, conversations
 from convstore.archive.history import MessageRow
 from convstore.archive.search import (
-    BEGINNING,
-    CONVERSATIONS,
-    HITS,
+    BEGINNING_CHARACTERS,
     LAST_MESSAGES,
-    MESSAGES_READ,
-    WORDS,
+    MAX_CONVERSATIONS,
+    MAX_HITS,
+    MAX_MESSAGES_READ,
     SearchResult,
     query_words,
     search_conversation,
     search_last_messages,
     search_word_index,
 )
+from convstore.database.postgresql import POSTGRESQL
 from convstore.database.url import database_alias
 from convstore.messages import Message, Part
 from convstore.store import ConversationStore, conversation_key
@@ -58,7 +57,7 @@ def look(
 # --- In one conversation -----------------------------------------------------------------
 
 
-def test_each_word_must_stand_in_the_message_in_whatever_case(database):
+def test_a_message_must_contain_every_word_in_any_case(database):
     conversation = say(database, "a", "The Quick brown fox", "a QUICK dog", "brown bread")
     assert positions(look(database, conversation, "quick")) == [2, 1]
     assert positions(look(database, conversation, "BROWN quick")) == [1]
@@ -82,13 +81,13 @@ def test_each_word_must_stand_in_the_message_in_whatever_case(database):
         ("'; DROP TABLE convstore_message; --", "';"),
     ],
 )
-def test_words_of_any_writing_are_found(database, said, query):
+def test_words_in_any_script_are_found(database, said, query):
     conversation = say(database, "a", "something else", said)
     assert positions(look(database, conversation, query)) == [2]
     assert positions(search_last_messages(database, query_words(query), None)) == [2]
 
 
-def test_what_is_no_text_is_not_looked_at(database):
+def test_base64_and_field_names_are_not_searched(database):
     image = Message("user", [Part("image", "iVBORw0KGgo" + "hidden" * 100), Part("text", "seen")])
     conversation = say(database, "a", image, text("role content type value"))
     assert positions(look(database, conversation, "hidden")) == []
@@ -96,18 +95,18 @@ def test_what_is_no_text_is_not_looked_at(database):
     assert positions(look(database, conversation, "role")) == [2]
 
 
-def test_calls_of_tools_are_looked_at_in_one_conversation(database):
+def test_tool_calls_are_searched_in_one_conversation(database):
     call = Message("assistant", [], {"tool_calls": [{"function": {"name": "get_weather"}}]})
     conversation = say(database, "a", "Hello!", call)
     assert positions(look(database, conversation, "weather")) == [2]
 
 
-def test_text_behind_a_large_image_is_found_in_one_conversation(database):
+def test_text_after_a_large_image_is_found_in_one_conversation(database):
     said = Message("user", [Part("image", "A" * 3_000_000), Part("text", "What is this?")])
     assert positions(look(database, say(database, "a", said), "what this")) == [1]
 
 
-def test_the_excerpt_is_what_stands_around_the_first_word(database):
+def test_the_excerpt_is_the_text_around_the_first_word(database):
     conversation = say(database, "a", "x" * 500 + " the needle\n is  here " + "y" * 500)
     (hit,) = look(database, conversation, "needle here").hits
     assert "x the needle is here y" in hit.excerpt
@@ -115,26 +114,26 @@ def test_the_excerpt_is_what_stands_around_the_first_word(database):
     assert (hit.memory_id, hit.position, hit.role) == ("a", 1, "user")
 
 
-def test_a_search_says_how_far_it_looked_and_goes_on_from_there(database):
-    conversation = say(database, "a", "needle", *["hay"] * MESSAGES_READ, "needle")
+def test_a_search_returns_where_the_next_one_continues(database):
+    conversation = say(database, "a", "needle", *["hay"] * MAX_MESSAGES_READ, "needle")
     first = look(database, conversation, "needle")
     assert (positions(first), first.messages, first.below) == (
-        [MESSAGES_READ + 2],
-        MESSAGES_READ,
+        [MAX_MESSAGES_READ + 2],
+        MAX_MESSAGES_READ,
         3,
     )
     second = look(database, conversation, "needle", 3)
     assert (positions(second), second.messages, second.below) == ([1], 2, None)
 
 
-def test_no_more_hits_are_given_at_once_than_a_page_holds(database):
-    conversation = say(database, "a", *["needle"] * (HITS + 10))
+def test_a_result_has_at_most_one_page_of_hits(database):
+    conversation = say(database, "a", *["needle"] * (MAX_HITS + 10))
     first = look(database, conversation, "needle")
-    assert (len(first.hits), first.below) == (HITS, 11)
+    assert (len(first.hits), first.below) == (MAX_HITS, 11)
     assert positions(look(database, conversation, "needle", 11)) == list(range(10, 0, -1))
 
 
-def test_nothing_is_found_where_nothing_was_said(database):
+def test_nothing_is_found_in_an_empty_conversation(database):
     now = datetime.now(UTC)
     empty = ConversationRow.objects.using(database).create(
         pk=conversation_key("a"), memory_id="a", created_at=now, active_at=now
@@ -146,16 +145,16 @@ def test_nothing_is_found_where_nothing_was_said(database):
 # --- In the last messages of all ---------------------------------------------------------
 
 
-def test_the_last_messages_of_the_conversations_last_active_are_looked_at(database):
+def test_the_most_recently_active_conversations_are_searched_first(database):
     start = datetime(2026, 1, 1, tzinfo=UTC)
     keys = []
-    for n in range(CONVERSATIONS + 5):
+    for n in range(MAX_CONVERSATIONS + 5):
         conversation = say(database, f"{n}", f"needle number {n}")
         keys.append(conversation.pk)
         conversation.active_at = start + timedelta(minutes=n)
         conversation.save(using=database)
     first = search_last_messages(database, ["number"], None)
-    assert first.conversations == first.messages == CONVERSATIONS
+    assert first.conversations == first.messages == MAX_CONVERSATIONS
     assert first.after
     assert first.after.pk == keys[5]
     second = search_last_messages(database, ["number"], first.after)
@@ -163,23 +162,23 @@ def test_the_last_messages_of_the_conversations_last_active_are_looked_at(databa
     assert second.after is None
 
 
-def test_of_a_long_conversation_only_the_last_messages_are_looked_at(database):
+def test_only_the_last_messages_of_a_long_conversation_are_searched(database):
     say(database, "a", "needle", *["hay"] * LAST_MESSAGES)
     assert positions(search_last_messages(database, ["needle"], None)) == []
     say(database, "a", "needle")
     assert positions(search_last_messages(database, ["needle"], None)) == [LAST_MESSAGES + 2]
 
 
-def test_together_no_more_messages_are_looked_at_than_one_search_may(database):
-    for n in range(MESSAGES_READ // LAST_MESSAGES + 3):
+def test_a_search_in_all_conversations_has_a_limit_of_messages(database):
+    for n in range(MAX_MESSAGES_READ // LAST_MESSAGES + 3):
         say(database, f"{n}", *["hay"] * (LAST_MESSAGES + 1))
     found = search_last_messages(database, ["needle"], None)
-    assert found.messages == MESSAGES_READ
-    assert found.conversations == MESSAGES_READ // LAST_MESSAGES
+    assert found.messages == MAX_MESSAGES_READ
+    assert found.conversations == MAX_MESSAGES_READ // LAST_MESSAGES
     assert found.after
 
 
-def test_across_conversations_hits_come_newest_first_in_a_few_queries(database):
+def test_hits_in_all_conversations_are_newest_first_in_a_few_queries(database):
     for n in range(5):
         say(database, f"{n}", "hay", f"needle {n}", "hay")
     with CaptureQueriesContext(connections[database]) as asked:
@@ -193,7 +192,7 @@ def test_across_conversations_hits_come_newest_first_in_a_few_queries(database):
 
 @pytest.fixture(scope="module")
 def indexed_database(postgresql: Postgres, new_database: Callable[[str], str]) -> str:
-    """A PostgreSQL, which has an index of words."""
+    """A database on PostgreSQL, which has the full-text index."""
     alias = database_alias(new_database("postgresql"))
     call_command("migrate", "convstore", database=alias, verbosity=0)
     return alias
@@ -206,12 +205,12 @@ def indexed(indexed_database: str) -> Iterator[str]:
     conversations(indexed_database).delete()
 
 
-def test_where_there_is_no_index_of_words_it_is_said(database):
+def test_the_result_is_none_without_a_word_index(database):
     has_index = connections[database].vendor == "postgresql"
     assert (search_word_index(database, ["needle"]) is not None) == has_index
 
 
-def test_the_index_names_messages_of_all_conversations(indexed):
+def test_the_index_finds_messages_of_all_conversations(indexed):
     word = new_id().replace("-", "")
     say(indexed, "a", "hay", f"The {word} lies here", *["hay"] * 2 * LAST_MESSAGES)
     say(indexed, "b", f"first line\n{word}\tlast", "hay")
@@ -223,46 +222,47 @@ def test_the_index_names_messages_of_all_conversations(indexed):
     assert positions(search_word_index(indexed, [word[:10]])) == []
 
 
-def test_the_index_is_what_finds_them(indexed):
+def test_the_query_uses_the_index(indexed):
     say(indexed, "a", *["hay"] * 50)
     with connections[indexed].cursor() as cursor:
         cursor.execute("SET enable_seqscan = off")
-        match = f"{WORDS} @@ plainto_tsquery('simple', 'needle')"
-        cursor.execute(f"EXPLAIN SELECT 1 FROM convstore_message WHERE {match}")  # noqa: S608
+        match = POSTGRESQL.word_condition.format(characters=BEGINNING_CHARACTERS)
+        query = f"EXPLAIN SELECT 1 FROM convstore_message WHERE {match}"  # noqa: S608
+        cursor.execute(query, ["needle"])
         plan = "\n".join(row[0] for row in cursor.fetchall())
         cursor.execute("SET enable_seqscan = on")
     assert "message_words" in plan, plan
 
 
 @pytest.mark.parametrize("query", ["text", "user content", "?!", "role value"])
-def test_words_that_are_in_every_message_are_left_to_be_looked_for(indexed, query):
+def test_words_that_are_in_every_message_do_not_use_the_index(indexed, query):
     assert search_word_index(indexed, query_words(query)) is None
 
 
-def test_a_word_of_the_form_is_found_where_it_was_said(indexed):
+def test_a_field_name_is_found_only_where_a_text_contains_it(indexed):
     say(indexed, "a", "the needle of this user", "the needle")
     assert positions(search_word_index(indexed, ["user", "needle"])) == [1]
 
 
-def test_more_hits_than_are_shown_are_told_of(indexed):
-    say(indexed, "a", *["needle"] * (HITS + 1))
+def test_the_result_says_if_there_are_more_hits(indexed):
+    say(indexed, "a", *["needle"] * (MAX_HITS + 1))
     found = search_word_index(indexed, ["needle"])
     assert found
-    assert (len(found.hits), found.more_hits) == (HITS, True)
+    assert (len(found.hits), found.more_hits) == (MAX_HITS, True)
 
 
-def test_messages_of_any_size_and_kind_can_be_stored_beside_the_index(indexed):
-    """PostgreSQL refuses a row whose words it cannot hold; only the beginning is indexed."""
+def test_messages_of_any_size_and_kind_can_be_stored_with_the_index(indexed):
+    """PostgreSQL refuses a row with too many words, so only the beginning is indexed."""
     word = new_id().replace("-", "")
     many = " ".join(f"word{n}" for n in range(400_000))
     image = Message("user", [Part("image", "aB+/" * 500_000)])
     say(indexed, "a", many, image, "x" * 3_000_000, "\0\ud800", f"{word} {many}")
     assert positions(search_word_index(indexed, [word])) == [5]
-    say(indexed, "a", " " * BEGINNING + "toolate")
+    say(indexed, "a", " " * BEGINNING_CHARACTERS + "toolate")
     assert positions(search_word_index(indexed, ["toolate"])) == []
 
 
-def test_where_the_index_was_dropped_the_last_messages_are_looked_through(indexed):
+def test_a_dropped_index_is_not_used(indexed):
     say(indexed, "a", "the needle")
     with connections[indexed].cursor() as cursor:
         cursor.execute("ALTER INDEX message_words RENAME TO message_words_dropped")
@@ -273,5 +273,7 @@ def test_where_the_index_was_dropped_the_last_messages_are_looked_through(indexe
     assert positions(search_word_index(indexed, ["needle"])) == [1]
 
 
-def test_the_migration_and_the_search_say_the_same():
-    assert import_module("convstore.migrations.0003_words").WORDS == searching.WORDS
+def test_the_migration_and_the_search_have_the_same_expression():
+    indexed = import_module("convstore.migrations.0003_words").WORDS
+    condition = POSTGRESQL.word_condition.format(characters=BEGINNING_CHARACTERS)
+    assert condition == f"{indexed} @@ plainto_tsquery('simple', %s)"

@@ -1,4 +1,4 @@
-"""Conversations as files; OpenAI's own types say whether its format is right."""
+"""The export formats. OpenAI's own types check the format for OpenAI."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from convstore.archive.conversations import ConversationRow
 from convstore.archive.history import MessageRow
 from convstore.messages import Message, Part
 from convstore.store import conversation_key
-from inspection.export import markdown_pieces, openai_line, stored_lines
+from inspection.export import markdown_chunks, openai_line, stored_lines
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 MESSAGES: TypeAdapter[list[Any]] = TypeAdapter(list[ChatCompletionMessageParam])
@@ -68,7 +68,7 @@ def conversation(memory_id: str = "a") -> ConversationRow:
 
 
 def refused(messages: list[Any]) -> bool:
-    """Whether OpenAI's own types refuse the messages."""
+    """Whether OpenAI's own types reject the messages."""
     try:
         walk(MESSAGES.validate_python(messages))
     except ValidationError:
@@ -77,7 +77,7 @@ def refused(messages: list[Any]) -> bool:
 
 
 def walk(value: Any) -> None:
-    """Go through all of it: what OpenAI calls an iterable is validated item by item."""
+    """Iterate over everything: an item of an Iterable is validated only when it is read."""
     if isinstance(value, dict):
         value = value.values()
     if not isinstance(value, str) and hasattr(value, "__iter__"):
@@ -96,14 +96,14 @@ def line() -> dict[str, Any]:
     return found
 
 
-def test_openais_own_types_take_what_is_exported(line):
+def test_openais_own_types_accept_what_is_exported(line):
     assert line["metadata"] == {"memory_id": "a"}
     assert not refused(line["messages"])
     wrong = [{**line["messages"][1], "content": [{"type": "image_url", "image_url": "x"}]}]
     assert refused(wrong)
 
 
-def test_a_message_of_one_text_is_a_string_and_one_that_only_calls_has_none(line):
+def test_one_text_becomes_a_string_and_a_message_with_only_calls_has_null(line):
     assert line["messages"][0] == {"role": "system", "content": "Be kind."}
     asks = line["messages"][2]
     assert asks["content"] is None
@@ -116,7 +116,7 @@ def test_a_message_of_one_text_is_a_string_and_one_that_only_calls_has_none(line
     assert line["messages"][3] == {"role": "tool", "content": "21 degrees", "tool_call_id": "1"}
 
 
-def test_parts_come_in_openais_forms_with_their_bytes(line):
+def test_parts_are_exported_in_openais_format_with_their_bytes(line):
     found = line["messages"][1]["content"]
     assert [part["type"] for part in found] == [
         *("text", "image_url", "image_url", "image_url"),
@@ -131,7 +131,7 @@ def test_parts_come_in_openais_forms_with_their_bytes(line):
     assert found[7]["text"] == '{"a": 1}'
 
 
-def test_texts_come_back_as_they_were_said_and_the_file_has_nothing_that_acts(line):
+def test_texts_are_exported_unchanged_and_the_file_has_no_control_characters(line):
     assert line["messages"][6]["content"] == SAID[6].parts[0].value
     text = "".join(openai_line(conversation("\x9b\u202e"), rows(SAID)))
     assert not set(text) & set("\x1b\x9b\u202e\ud800")
@@ -140,7 +140,7 @@ def test_texts_come_back_as_they_were_said_and_the_file_has_nothing_that_acts(li
 # --- As stored ---------------------------------------------------------------------------
 
 
-def test_as_stored_each_body_comes_back_to_the_letter():
+def test_as_stored_each_body_is_exactly_the_stored_json():
     lines = "".join(stored_lines(conversation("\u202ea"), rows(SAID))).splitlines()
     found = [json.loads(each) for each in lines]
     assert [each["body"] for each in found] == [message.to_json() for message in SAID]
@@ -153,8 +153,8 @@ def test_as_stored_each_body_comes_back_to_the_letter():
 # --- Markdown ----------------------------------------------------------------------------
 
 
-def test_markdown_has_a_heading_for_each_message_and_its_texts_quoted():
-    text = "".join(markdown_pieces(conversation("chat *1*"), rows(SAID)))
+def test_markdown_has_a_heading_for_each_message_and_quotes_its_texts():
+    text = "".join(markdown_chunks(conversation("chat *1*"), rows(SAID)))
     assert text.startswith("# chat *1*\n\n## 1. system, 2026-01-02 03:04:05+00:00\n\n> Be kind.\n")
     assert "\n## 4. tool, " in text
     assert f"> image: image/png, {len(PNG)} bytes\n" in text
@@ -177,12 +177,12 @@ def test_markdown_has_a_heading_for_each_message_and_its_texts_quoted():
         ("```\nnever closed\n<script>", "> ```\n> never closed\n> <script>\n"),
     ],
 )
-def test_markdown_of_texts_is_kept_without_what_acts(said, exported):
-    text = "".join(markdown_pieces(conversation(), rows([Message("user", [Part("text", said)])])))
+def test_markdown_in_texts_is_kept_but_html_and_links_are_escaped(said, exported):
+    text = "".join(markdown_chunks(conversation(), rows([Message("user", [Part("text", said)])])))
     assert text.split("\n\n", 2)[2] == f"{exported}\n"
 
 
-def test_a_part_that_is_code_is_fenced_by_more_than_it_has():
+def test_a_fence_is_longer_than_any_fence_in_the_code():
     said = Message("user", [Part("code", "a\n````\nb")])
-    text = "".join(markdown_pieces(conversation(), rows([said])))
+    text = "".join(markdown_chunks(conversation(), rows([said])))
     assert "> `````\n> a\n> ````\n> b\n> `````\n" in text

@@ -1,4 +1,4 @@
-"""Text that does nothing but be read."""
+"""Control characters are escaped."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from inspection.escaping import escape_controls, escape_json
         ("two\r\nlines, and a\rreturn", "two\nlines, and a␍return"),
     ],
 )
-def test_what_acts_is_shown_by_its_name(text, shown):
+def test_control_characters_are_shown_by_name(text, shown):
     assert escape_controls(text) == shown
 
 
 @given(st.text(st.characters(exclude_categories=[])))
-def test_what_is_shown_can_be_written_and_moves_nothing(text):
+def test_escaped_text_can_be_encoded_and_has_no_control_characters(text):
     shown = escape_controls(text)
     shown.encode()
     assert not any(ord(c) < 32 and c not in "\n\t" for c in shown)
@@ -37,7 +37,7 @@ def test_what_is_shown_can_be_written_and_moves_nothing(text):
 
 
 @given(st.text(st.characters(exclude_categories=[])), st.booleans())
-def test_json_means_the_same_and_is_inert(text, escaped):
+def test_escaped_json_has_the_same_value(text, escaped):
     inert = escape_json(json.dumps([text], ensure_ascii=escaped))
     assert json.loads(inert) == [text]
     assert escape_controls(inert) == inert

@@ -1,4 +1,4 @@
-"""The admin's lists: their filters and actions are written down once."""
+"""The filters and actions of the admin's lists."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ LISTS: list[KeysetAdmin] = [
 ]
 
 
-def test_both_lists_are_ours():
+def test_both_lists_use_keyset_pagination():
     assert {each.model for each in LISTS} == {ConversationRow, AuditEntry}
 
 
 @pytest.mark.parametrize("model_admin", LISTS, ids=str)
-def test_a_list_keeps_the_parameters_of_its_filters_and_no_other(model_admin):
+def test_a_list_accepts_only_the_parameters_of_its_filters(model_admin):
     shown: Any = KeysetList.__new__(KeysetList)
     shown.list_filter = model_admin.list_filter
     fields = {field.name: ["x"] for field in model_admin.model._meta.get_fields()}
@@ -38,6 +38,6 @@ def test_conversations_can_be_exported_in_every_format():
     assert {name: title for _, name, title in actions} == {**exports, "delete": "Delete ..."}
 
 
-def test_the_audit_log_has_room_for_every_id():
+def test_the_audit_log_can_store_the_longest_memory_id():
     length = ConversationRow._meta.get_field("memory_id").max_length
     assert AuditEntry._meta.get_field("memory_id").max_length == length

@@ -1,14 +1,14 @@
-"""Markdown of messages as HTML that does nothing but be read."""
+"""Markdown of messages is rendered as safe HTML."""
 
 from __future__ import annotations
 
 import pytest
 
-from inspection.markdown import as_html
+from inspection.markdown import render_markdown
 
 
-def test_what_models_write_is_rendered():
-    html = as_html(
+def test_markdown_that_models_write_is_rendered():
+    html = render_markdown(
         "# Title\n\nSome *soft*, **strong** and ~~gone~~ words,\nand a `word`.\n\n"
         "- one\n- two\n\n3. three\n\n> quoted\n\n```python\nprint(1 < 2)\n```\n\n"
         "| a | b |\n|---|---|\n| 1 | 2 |\n\n[a link](https://example.org 'title')\n"
@@ -49,8 +49,8 @@ def test_what_models_write_is_rendered():
         '[x](https://example.org "onmouseover=alert(1)")',
     ],
 )
-def test_nothing_of_it_runs_or_is_fetched(text):
-    html = as_html(text)
+def test_rendered_markdown_runs_and_loads_nothing(text):
+    html = render_markdown(text)
     assert "<script" not in html
     assert "<img" not in html
     assert "<svg" not in html

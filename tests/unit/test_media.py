@@ -1,4 +1,4 @@
-"""What a part is, by its bytes."""
+"""The type of a part is found by its bytes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def encoded(data: bytes) -> str:
 
 @pytest.mark.needs("media")
 @pytest.mark.parametrize(("mime", "name"), NAMES)
-def test_real_photos_and_sounds_are_known_by_their_bytes(mime, name):
+def test_real_images_and_audio_are_recognized_by_their_bytes(mime, name):
     data = media(name)
     url = f"data:text/html;base64,{encoded(data)}"
     for value in (
@@ -48,7 +48,7 @@ SVG = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
 
 @pytest.mark.parametrize("data", [SVG, b"<html><script>alert(1)</script>", b"%PDF-1.7", b"PK\3\4 "])
 @pytest.mark.parametrize("claimed", ["image/png", "image/svg+xml", "text/html", "audio/mpeg"])
-def test_whatever_it_claims_to_be_all_else_is_a_file(data, claimed):
+def test_other_bytes_are_a_file_whatever_the_part_claims(data, claimed):
     for value in (f"data:{claimed};base64,{encoded(data)}", encoded(data)):
         found = media_of(Part("image", value))
         assert found
@@ -72,12 +72,12 @@ def test_whatever_it_claims_to_be_all_else_is_a_file(data, claimed):
         ("image_url", "{" * 100_000),
     ],
 )
-def test_what_is_no_bytes_is_text(kind, value):
+def test_a_value_that_is_not_base64_is_text(kind, value):
     assert media_of(Part(kind, value)) is None
 
 
 @pytest.mark.needs("media")
-def test_base64_may_be_broken_into_lines():
+def test_base64_may_contain_line_breaks():
     found = media_of(Part("image", base64.encodebytes(media(JPEG[0])).decode()))
     assert found
     assert found.data == media(JPEG[0])
@@ -95,5 +95,5 @@ def test_base64_may_be_broken_into_lines():
         ("image_url", "file:///etc/passwd", None),
     ],
 )
-def test_only_an_address_on_the_web_is_a_link(kind, value, link):
+def test_only_a_web_url_is_a_link(kind, value, link):
     assert link_of(Part(kind, value)) == link

@@ -1,4 +1,4 @@
-"""What only browsers need works for the admin, and does not touch a request to a memory."""
+"""The admin's middleware does not run for requests to memories."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_request_to_a_memory_goes_through_no_middleware_of_the_admin(browser):
     assert "Cookie" not in response.get("Vary", "")
 
 
-def test_the_same_request_would_be_marked_by_the_admins_middleware(browser):
+def test_a_request_to_the_admin_goes_through_its_middleware(browser):
     response = browser.get(LOGIN)
     assert response.status_code == 200
     assert marks(response) == set(MARKS)
@@ -55,7 +55,7 @@ def test_a_form_of_the_admin_needs_a_csrf_token(browser, path):
     assert browser.post(path, {"username": "a", "password": "b"}).status_code == 403
 
 
-def test_csrf_protection_looks_at_views_of_the_admin_only():
+def test_csrf_protection_checks_only_the_admins_views():
     def view(request: HttpRequest) -> HttpResponse:
         return HttpResponse()
 
@@ -66,14 +66,14 @@ def test_csrf_protection_looks_at_views_of_the_admin_only():
     assert answer("/v2/") is None
 
 
-def test_security_and_content_length_are_for_every_request(browser):
+def test_security_headers_and_content_length_are_on_every_response(browser):
     for path in (LOGIN, INFER):
         response = browser.get(path)
         assert response["X-Content-Type-Options"] == "nosniff"
         assert int(response["Content-Length"]) == len(response.content)
 
 
-def test_every_middleware_that_could_set_a_cookie_is_for_the_admin_only():
+def test_middleware_that_can_set_cookies_runs_for_the_admin_only():
     classes = [import_string(path) for path in settings.MIDDLEWARE]
     others = [each.__name__ for each in classes if not issubclass(each, AdminOnly)]
     assert others == [

@@ -1,4 +1,4 @@
-"""What a page shows of messages."""
+"""What a page shows of the stored messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from convstore.archive.history import MessageRow
 from convstore.messages import Message, Part
 from inspection.transcript import (
-    LONGEST_SHOWN,
+    MAX_SHOWN_CHARACTERS,
     ShownMessage,
     ShownPart,
     first_line,
@@ -45,7 +45,7 @@ def call(id: str, name: str = "get_weather", arguments: Any = "{}") -> dict[str,
 # --- Messages ----------------------------------------------------------------------------
 
 
-def test_messages_come_in_their_order_with_their_role_position_and_time():
+def test_messages_are_in_order_with_role_position_and_time():
     found = shown(text("Be kind.", "system"), text("Hello!"), text("Hi", "<script>"))
     assert [(each.position, each.role, each.colour) for each in found] == [
         (1, "system", "system"),
@@ -55,7 +55,7 @@ def test_messages_come_in_their_order_with_their_role_position_and_time():
     assert {message.created_at for message in found} == {NOW}
 
 
-def test_answers_of_tools_are_folded_into_the_calls_that_they_answer():
+def test_results_of_tools_are_inside_their_calls():
     asks = Message("assistant", [], {"tool_calls": [call("1"), call("2", "get_time")]})
     found = shown(
         asks,
@@ -70,24 +70,24 @@ def test_answers_of_tools_are_folded_into_the_calls_that_they_answer():
     assert [message.position for message in time.results] == [2]
 
 
-def test_of_two_calls_with_the_same_id_the_last_one_gets_the_answer():
+def test_the_last_of_two_calls_with_the_same_id_gets_the_result():
     asks = Message("assistant", [], {"tool_calls": [call("1"), call("1", "get_time"), call("")]})
     (message,) = shown(asks, text("noon", "tool", tool_call_id="1"))
     assert [len(each.results) for each in message.calls] == [0, 1, 0]
 
 
-def test_what_is_shown_of_a_message_cannot_be_changed():
+def test_a_shown_message_is_immutable():
     asks = Message("assistant", [Part("text", "a\n```\nb\n```")], {"tool_calls": [call("1")]})
     for each in shown(asks, text("noon", "tool", tool_call_id="1")):
         hash(each)  # fails if a list is in it
 
 
-def test_an_answer_whose_call_is_not_here_stands_by_itself():
+def test_a_result_without_its_call_is_a_message_of_its_own():
     found = shown(text("noon", "tool", tool_call_id="9"), text("Hello!"))
     assert [(message.position, message.result_of) for message in found] == [(1, "9"), (2, "")]
 
 
-def test_an_answer_is_folded_into_the_last_call_of_its_id():
+def test_a_result_is_inside_the_most_recent_call_with_its_id():
     asks = Message("assistant", [], {"tool_calls": [call("1")]})
     answer = text("x", "tool", tool_call_id="1")
     found = shown(asks, answer, asks, answer)
@@ -104,18 +104,18 @@ def test_an_answer_is_folded_into_the_last_call_of_its_id():
         ("", ""),
     ],
 )
-def test_arguments_are_set_out_where_they_are_json_and_left_where_not(arguments, text):
+def test_arguments_are_indented_only_if_they_are_json(arguments, text):
     (message,) = shown(Message("assistant", [], {"tool_calls": [call("1", arguments=arguments)]}))
     assert message.calls[0].arguments == text
 
 
 @pytest.mark.parametrize("odd", [{}, {"function": "x"}, {"a": [1]}, {"function": {"name": 5}}])
-def test_calls_of_any_form_are_shown(odd):
+def test_a_call_in_any_format_is_shown(odd):
     (message,) = shown(Message("assistant", [], {"tool_calls": [odd]}))
     assert len(message.calls) == 1
 
 
-def test_what_else_a_message_keeps_is_shown_as_json():
+def test_other_fields_of_a_message_are_shown_as_json():
     (message,) = shown(text("Hello!", name=["Ada"]))
     assert message.extra == '{\n  "name": [\n    "Ada"\n  ]\n}'
 
@@ -123,29 +123,29 @@ def test_what_else_a_message_keeps_is_shown_as_json():
 # --- Parts -------------------------------------------------------------------------------
 
 
-def test_fenced_lines_are_code_and_the_lines_around_are_not():
+def test_lines_inside_fences_are_code():
     found = part("text", "Look:\n```python\nprint(1)\n\nprint(2)\n```\nand `this`\n```open")
     assert found.kind == "text"
-    assert list(found.pieces) == [
+    assert list(found.segments) == [
         (False, "Look:"),
         (True, "print(1)\n\nprint(2)\n"),
         (False, "and `this`\n```open"),
     ]
 
 
-def test_a_part_of_another_type_that_is_text_is_code():
+def test_a_text_of_another_type_is_code():
     found = part("json", '{"a": 1}')
-    assert (found.kind, found.type, list(found.pieces)) == ("code", "json", [(True, '{"a": 1}')])
+    assert (found.kind, found.type, list(found.segments)) == ("code", "json", [(True, '{"a": 1}')])
 
 
-def test_a_long_text_is_cut_and_says_how_long_it_is():
+def test_a_long_text_is_cut_but_keeps_its_size():
     found = part("text", "a" * 1_000_000)
     assert (found.cut, found.size) == (True, 1_000_000)
-    assert list(found.pieces) == [(False, "a" * LONGEST_SHOWN)]
-    assert not part("text", "a" * LONGEST_SHOWN).cut
+    assert list(found.segments) == [(False, "a" * MAX_SHOWN_CHARACTERS)]
+    assert not part("text", "a" * MAX_SHOWN_CHARACTERS).cut
 
 
-def test_numbers_of_parts_are_those_of_the_message_also_where_one_is_empty():
+def test_an_empty_part_is_hidden_but_keeps_its_number():
     (message,) = shown(Message("user", [Part("text", ""), Part("text", "x"), Part("json", "y")]))
     assert [found.number for found in message.parts] == [2, 3]
 
@@ -155,7 +155,7 @@ def test_an_empty_message_has_no_parts():
     assert message.parts == ()
 
 
-def test_markdown_is_made_only_where_it_is_wished_for_and_not_of_code():
+def test_markdown_is_rendered_only_on_request_and_not_for_code():
     assert part("text", "**a**").html == ""
     assert part("text", "**a**", markdown=True).html == "<p><strong>a</strong></p>\n"
     assert part("json", "**a**", markdown=True).kind == "code"
@@ -178,11 +178,11 @@ def test_markdown_is_made_only_where_it_is_wished_for_and_not_of_code():
         (Message("assistant", [], {"tool_calls": [call("1")]}), ""),
     ],
 )
-def test_a_conversation_opens_with_the_first_line_that_says_something(message, line):
+def test_the_first_line_is_the_first_one_that_is_not_empty(message, line):
     assert first_line(message.to_json()) == line
 
 
-def test_a_line_that_is_cut_off_is_shown_as_far_as_it_goes():
+def test_a_first_line_that_is_cut_off_is_shown_up_to_there():
     body = text("é" * 1000).to_json()
     assert first_line(body[:200]).startswith("ééé")
     assert first_line("") == first_line(None) == first_line('{"role": "us') == ""

@@ -22,4 +22,5 @@ MYSQL = Vendor(
     row_estimates=server.ROW_ESTIMATES,
     like_ignores_case=False,
     has_word_index=server.has_word_index,
+    word_condition="",
 )

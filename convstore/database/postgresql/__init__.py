@@ -22,4 +22,5 @@ POSTGRESQL = Vendor(
     row_estimates=server.ROW_ESTIMATES,
     like_ignores_case=False,
     has_word_index=server.has_word_index,
+    word_condition=server.WORD_CONDITION,
 )

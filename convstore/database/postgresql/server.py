@@ -25,6 +25,13 @@ ROW_ESTIMATES = (
     "SELECT relname, reltuples FROM pg_class WHERE oid IN (to_regclass('{0}'), to_regclass('{1}'))"
 )
 
+# Its first part is the expression of the index that migration 0003 makes. In JSON a line break is
+# the two characters \n; without the replacement the n would become part of the next word.
+WORD_CONDITION = (
+    r"to_tsvector('simple', replace(replace(left(body, {characters}), '\n', ' '), '\t', ' '))"
+    " @@ plainto_tsquery('simple', %s)"
+)
+
 
 def check_settings(entry: Mapping[str, Any]) -> Iterator[CheckMessage]:
     yield from isolation_errors(entry["OPTIONS"].get("isolation_level"))
@@ -65,5 +72,5 @@ def _try_lock(holder: BaseDatabaseWrapper) -> bool:
 
 
 def has_word_index(connection: BaseDatabaseWrapper) -> bool:
-    """Whether there is the index of migration 0003, or somebody dropped it to save space."""
+    """Whether the index of migration 0003 exists; somebody may have dropped it to save space."""
     return bool(fetch_row(connection, "SELECT to_regclass('message_words')") != (None,))

@@ -22,4 +22,5 @@ SQLITE = Vendor(
     row_estimates=server.ROW_ESTIMATES,
     like_ignores_case=True,
     has_word_index=server.has_word_index,
+    word_condition="",
 )

@@ -56,7 +56,7 @@ SCENES: list[tuple[str, Callable[[str], object], Callable[[Tape], list[Answer]]]
     ),
     (
         "a piece of a transcript",
-        lambda using: History(using, KEY).piece_up_to(9),
+        lambda using: History(using, KEY).chunk_up_to(9),
         lambda _: [[(9, 2)]],
     ),
     ("a time", lambda using: History(using, KEY).position_at(NOW, 9), lambda tape: []),

@@ -8,7 +8,7 @@ SELECT TOP 51 [convstore_conversation].[id], [convstore_conversation].[memory_id
     ORDER BY U0.[position] DESC) AS [last_role], (SELECT TOP 1 U0.[created_at] AS [created_at]
     FROM [convstore_message] U0
     WHERE U0.[conversation_id] = ([convstore_conversation].[id])
-    ORDER BY U0.[position] DESC) AS [changed_at], (SELECT TOP 1 SUBSTRING(U0.[body], ?, ?) AS [beginning]
+    ORDER BY U0.[position] DESC) AS [last_message_at], (SELECT TOP 1 SUBSTRING(U0.[body], ?, ?) AS [beginning]
     FROM [convstore_message] U0
     WHERE (U0.[conversation_id] = ([convstore_conversation].[id]) AND U0.[position] <= ?)
     ORDER BY CASE WHEN (U0.[position] = ? AND U0.[role] IN (?, ?)) THEN ? ELSE U0.[position] END ASC) AS [opening]
