@@ -86,9 +86,9 @@ def test_threads_of_one_process_wait_for_each_other_too(url):
     thread = threading.Thread(target=migrate)
     with migration_lock(alias, lambda: None):
         thread.start()
-        assert told.wait(10)
+        assert told.wait(60)
         assert thread.is_alive()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
 
 
