@@ -44,6 +44,8 @@ BOUND_SECONDS = 10 * (TIMEOUT + 1)
 # A pool that is left without a server for so long has made its pauses long.
 OUTAGE_SECONDS = 8
 
+pytestmark = pytest.mark.slow
+
 HELLO = [Message("user", (Part("text", "hello"),))]
 
 

@@ -17,6 +17,8 @@ import requests
 from testing.processes import checkout, free_port
 from testing.service import Service, write_memory
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:

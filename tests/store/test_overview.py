@@ -107,6 +107,7 @@ def test_new_conversations_are_counted_by_the_day_they_began(database):
     assert bars[-1].date == datetime.now(UTC).date()
 
 
+@pytest.mark.slow
 def test_what_is_much_is_the_databases_own_estimate_and_marked(database):
     count = COUNTED + COUNTED // 10
     make(database, [n % 60 for n in range(count)])
