@@ -43,7 +43,7 @@ test-fast: $(VENV)/dev
 
 # The long proofs at length: each is a short one in `make test`, or left out there.
 soak: $(VENV)/dev .venv-mlserver/installed .venv-clients/installed .venv-media/installed
-	@SOAK=1 $(BIN)/python -m pytest
+	@SOAK=1 $(BIN)/python -m pytest --verbose --durations=20
 
 lint: $(VENV)/dev
 	$(BIN)/ruff format --check .

@@ -70,6 +70,10 @@ def in_group(pid: int, group: int) -> bool:
         return False
 
 
+def process_group(group: int) -> list[psutil.Process]:
+    return [psutil.Process(pid) for pid in psutil.pids() if in_group(pid, group)]
+
+
 class Process:
     """`make` with `target` in a checkout under `folder`, on a free port; stopped at the end."""
 
@@ -107,7 +111,7 @@ class Process:
         self._wait_until_ready()
 
     def __exit__(self, *error: object) -> None:
-        group = [psutil.Process(pid) for pid in psutil.pids() if in_group(pid, self.process.pid)]
+        group = process_group(self.process.pid)
         self.signal(signal.SIGTERM)
         self.process.wait(timeout=30)
         # make is gone before the server is, which still has to let go of its database.

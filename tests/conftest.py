@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import connections
+from hypothesis import HealthCheck, settings
 from sqlalchemy.engine import URL, make_url
 
 from convstore.database.migration_lock import without_time_limits
@@ -41,6 +42,10 @@ STARTS: dict[str, Callable[[], Server]] = {
     # A message of 20 MB does not fit into the packets of MariaDB's default.
     "mariadb": lambda: MariaDb("max-allowed-packet=256M"),
 }
+
+# On a busy machine, any example and its making may take long.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 exercised: dict[str, str] = {}
 left_out: Counter[str] = Counter()

@@ -67,7 +67,7 @@ def is_in_matrix(item: pytest.Item, needed: set[str]) -> bool:
 
 
 def select(items: list[pytest.Item], *, fast: bool) -> tuple[list[pytest.Item], Counter[str]]:
-    """The tests that run, fast ones only those that need nothing; how many each need leaves out."""
+    """The tests that run (`fast`: quick ones that need nothing), and what each need leaves out."""
     selected, left_out = [], Counter[str]()
     for item in items:
         needed = needs(item)
@@ -75,10 +75,15 @@ def select(items: list[pytest.Item], *, fast: bool) -> tuple[list[pytest.Item], 
             continue
         missing = {need for need in needed if not may_use(need) or (fast and need not in LIBRARIES)}
         left_out.update(missing)
-        if not missing:
+        if not (missing or (fast and takes_long(item))):
             selected.append(item)
     selected.sort(key=lambda item: ORDER.index(folder(item)))
     return selected, left_out
+
+
+def takes_long(item: pytest.Item) -> bool:
+    """Whether this test is for `make test` alone; a long proof is, even in its short form."""
+    return bool(item.get_closest_marker("slow") or item.get_closest_marker("soak"))
 
 
 def folder(item: pytest.Item) -> str:

@@ -88,7 +88,7 @@ def tried(operation: Any, mode: GenerationMode, count: int, **path_parameters: s
     """The statuses of `count` cases; each answer also fits the document."""
     statuses: Counter[int] = Counter()
 
-    @settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=count, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(mode, path_parameters=path_parameters))
     def call(case: Any) -> None:
         if operation.path in INFER and mode is GenerationMode.POSITIVE:

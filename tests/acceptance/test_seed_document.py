@@ -291,6 +291,7 @@ def test_the_postgresql_sample_comes_back_whole_with_the_printed_settings(edited
 # --- Started again -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @both
 def test_a_second_start_in_the_same_folder_keeps_the_conversation(tmp_path, started):
     memory_id = str(uuid.uuid4())
@@ -301,6 +302,7 @@ def test_a_second_start_in_the_same_folder_keeps_the_conversation(tmp_path, star
     assert history(last) == [element(*message) for message in FIVE_MESSAGES]
 
 
+@pytest.mark.slow
 @both
 def test_what_was_acknowledged_survives_kill_9(tmp_path, started):
     """Four clients talk, each to its own conversation, when all processes are killed."""

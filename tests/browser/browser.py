@@ -43,7 +43,7 @@ ARGUMENTS = [
 ]
 # How long a page is listened to at its end, and waited for where a fault is expected.
 LAST_WORDS_MILLISECONDS = 50
-EXPECTED_SECONDS = 5
+EXPECTED_SECONDS = 30
 
 HEAR_OUT = "(milliseconds) => new Promise((done) => setTimeout(done, milliseconds))"
 REPORT_VIOLATIONS = """

@@ -263,7 +263,8 @@ NESTED = st.lists(st.recursive(WORDS, st.lists, max_leaves=12)).filter(leaves)
 
 @at(*JSON_DOORS)
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=NESTED)
 def test_nested_data_means_the_same_as_flat_data(door, data):

@@ -504,7 +504,8 @@ REQUESTS = st.fixed_dictionaries(
 )
 
 modest = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

@@ -23,7 +23,8 @@ from testing.bodies import (
 from tests.doors import GRPC_DOORS, JSON_DOORS, MLSERVER_DOORS, HttpDoor, at
 
 modest = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 # Lone surrogates are no UTF-8, and so are said by JSON's escapes alone; MLServer's JSON has none.

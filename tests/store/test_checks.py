@@ -118,10 +118,12 @@ def check(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
     )
 
 
+@pytest.mark.slow
 def test_the_command_finds_nothing_wrong_with_what_ships():
     assert "no issues" in check("--database", "default").stdout
 
 
+@pytest.mark.slow
 def test_a_memorys_wrong_settings_and_its_database_are_in_the_commands_report(tmp_path):
     settings = tmp_path / "broken" / "model-settings.json"
     settings.parent.mkdir()
@@ -139,6 +141,7 @@ def test_a_memorys_wrong_settings_and_its_database_are_in_the_commands_report(tm
     assert "convstore.E006" in told.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("url", "modules", "package"),
     [

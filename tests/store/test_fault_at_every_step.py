@@ -39,7 +39,7 @@ from convstore.store import ConversationStore, conversation_key
 SIZE = 4
 LONG_AGO = "2020-01-01T00:00:00Z"
 # A transaction whose client is gone may live on for a moment.
-ENDED_SECONDS = 5
+ENDED_SECONDS = 60
 
 Call = Callable[[], list[StoredMessage]]
 

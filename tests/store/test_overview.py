@@ -107,6 +107,7 @@ def test_new_conversations_are_counted_by_the_day_of_their_creation(database):
     assert bars[-1].date == datetime.now(UTC).date()
 
 
+@pytest.mark.slow
 def test_a_large_database_shows_the_databases_own_estimate_marked_about(database):
     count = COUNT_LIMIT + COUNT_LIMIT // 10
     make(database, [n % 60 for n in range(count)])

@@ -39,7 +39,7 @@ COLLATION = bytes.fromhex("0904d00034")
 # How an answer ends.
 ENDED_WITH_ERROR, ENDED_WITH_COUNT, ENDED_BY_CANCEL = 0x02, 0x10, 0x20
 DEADLOCK = 1205
-PATIENCE_SECONDS = 5
+PATIENCE_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,158 @@
+"""Markdown that somebody made to be active or slow: what is shown of it, and what is exported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from convstore.archive.history import MessageRow
+from convstore.messages import Message, Part
+from inspection import export
+from inspection.markdown import MAX_RENDERED, render_markdown
+from inspection.transcript import shown_messages
+from tests.browser import hostile
+from tests.cost import cpu_seconds
+from tests.length import times
+from tests.outline import PLAIN, READER, Outline, assert_nothing_acts
+
+SHOWN_TAGS = PLAIN | {"s", "a", "table", "thead", "tbody", "tr", "th", "td"}
+ATTRIBUTES = {"a": {"href", "title", "rel"}, "ol": {"start"}}
+
+FRAGMENTS = [
+    "```", "~~~", "````", "<script>alert(1)</script>", "<pre>", "</pre>", "<!--", "-->",
+    "[x](javascript:alert(1))", "[a]: javascript:alert(1)", "[a]", "![i](http://x)", "> ", "- ",
+    "    ", "  ", "\n", "\n\n", "`", "``", "\\", "&#106;", "<http://x>", "\t", "1. ", "<a href=x>",
+    "](", "]:", "[a]:\n", "<div>\n", "<?", "<![CDATA[", "***", "===\n", "\r", "x", "|", "#",
+]  # fmt: skip
+# A line in a place where blocks begin, go on or end, so that these meet often.
+PREFIXES = st.lists(
+    st.sampled_from(["", " ", "> ", ">", "- ", "1. ", "  ", "    ", "\t"]), max_size=3
+)
+CONTENTS = st.sampled_from(
+    ["```", "~~~", "````", "``` x", "~~~ x", "", "x", "<script>alert(1)</script>", "<div>", "<!--",
+     "[x](javascript:alert(1))", "[a]: javascript:alert(1)", "[a]", "<http://x>", "---", "# x"]
+)  # fmt: skip
+LINES = st.builds(lambda before, content: "".join(before) + content, PREFIXES, CONTENTS)
+TEXTS = st.lists(LINES, max_size=8).map("\n".join) | st.lists(
+    st.sampled_from(FRAGMENTS), max_size=25
+).map("".join)
+
+
+def many(test: Callable[..., None]) -> Any:
+    return pytest.mark.soak(settings(max_examples=times(100, soak=1_500))(test))
+
+
+def exported(memory_id: str, *messages: Message) -> str:
+    now = datetime.now(UTC)
+    rows = [
+        MessageRow(position=n, role=m.role, body=m.to_json(), created_at=now)
+        for n, m in enumerate(messages, 1)
+    ]
+    conversation: Any = SimpleNamespace(memory_id=memory_id)
+    return "".join(export.markdown_chunks(conversation, rows))
+
+
+@many
+@given(said=TEXTS)
+@example(said="```\n\t```\n<script>alert(1)</script>")
+@example(said="~~~\n    ~~~\n[x](javascript:alert(1))")
+@example(said="- ```\n  <script>alert(1)</script>\n<script>alert(1)</script>")
+@example(said="> ```\n<script>alert(1)</script>")
+@example(said="<pre>\n```\n</pre>\n<script>alert(1)</script>\n```")
+@example(said="[a]:\njavascript:alert(1)\n\n[a]")
+def test_no_text_acts_in_a_markdown_export(said):
+    assert_nothing_acts(exported("x", Message("user", [Part("text", said)])))
+
+
+@many
+@given(said=TEXTS)
+def test_nothing_else_of_a_message_acts_in_a_markdown_export(said):
+    call = {"id": said, "function": {"name": said, "arguments": said}}
+    parts = [Part(said, said), Part("image", f"https://x{said}"), Part("image", said)]
+    message = Message(said, parts, {"tool_calls": [call], "tool_call_id": said})
+    assert_nothing_acts(exported(said, message, message))
+
+
+@many
+@given(first=TEXTS, second=TEXTS)
+def test_no_text_passes_for_another_message_in_a_markdown_export(first, second):
+    parts = [Part("text", first), Part("text", second)]
+    markdown = exported("x", Message("user", parts), Message("assistant", parts))
+    tokens = READER.parse(markdown)
+    headings = [each for each in tokens if each.type == "heading_open" and each.level == 0]
+    assert [each.tag for each in headings] == ["h1", "h2", "h2"]
+    outside = {each.type for each in tokens if each.level == 0}
+    quoted = {"blockquote_open", "blockquote_close"}
+    assert outside <= {"heading_open", "inline", "heading_close"} | quoted
+    assert len([each for each in tokens if each.type == "blockquote_open" and each.level == 0]) == 4
+
+
+@many
+@given(said=TEXTS)
+@example(said="\n".join(hostile.TRICKS))
+@example(said="\n\n".join(hostile.ADDRESSES))
+def test_markdown_becomes_nothing_but_what_is_on_a_list(said):
+    outline = Outline(render_markdown(said))
+    assert outline.others == []
+    for tag, attributes in outline.tags:
+        assert tag in SHOWN_TAGS
+        assert set(attributes) <= ATTRIBUTES.get(tag, set())
+        assert urlsplit(attributes.get("href") or "http:").scheme in ("http", "https", "mailto")
+
+
+def test_a_deeply_nested_call_is_not_indented_in_a_markdown_export():
+    """Each of its numbers on a line, behind 200 blanks, would fill the memory."""
+    call: dict[str, Any] = {"numbers": [1] * 20_000}
+    for _ in range(98):
+        call = {"a": call}
+    message = Message("assistant", [], {"tool_calls": [call]})
+    assert len(exported("x", message)) < 10 * len(message.to_json())
+
+
+# --- Slow texts --------------------------------------------------------------------------
+
+# Found by trying all that up to three pieces of Markdown make when they are repeated.
+SLOW = [
+    "[", "*a", "`", "<", "> ", "- ", "|", "![[", "\\", "*_", "[a][", "|a|\n|-|\n", "\n[", "*[~",
+    "[``a", "[]()", "&#", "1. ", "```\n", "[a]: x\n",
+]  # fmt: skip
+ORDINARY = "Some *words*, `code` and [a link](https://good.test).\n\n"
+
+
+def repeated(piece: str, length: int) -> str:
+    return (piece * length)[:length]
+
+
+@pytest.mark.parametrize("piece", SLOW)
+def test_slow_markdown_takes_time_in_proportion_to_its_length(piece):
+    """And at most some 15 times that of ordinary Markdown, where MAX_RENDERED is what bounds it."""
+    short, long = (
+        cpu_seconds(lambda length=length: render_markdown(repeated(piece, length)))
+        for length in (MAX_RENDERED // 10, MAX_RENDERED)
+    )
+    assert long < 30 * short  # 100 times, if the time grew with the square
+    assert long < 60 * cpu_seconds(lambda: render_markdown(repeated(ORDINARY, MAX_RENDERED)))
+
+
+@pytest.mark.parametrize("markdown", [False, True])
+@pytest.mark.parametrize("piece", ["[", "*[~", "```a\n", "```\n", "|a|\n|-|\n"])
+def test_a_page_full_of_slow_texts_takes_time_in_proportion_to_their_number(piece, markdown):
+    part = Part("text", repeated(piece, MAX_RENDERED - 1))
+    quarter, full = (page_of([part] * number) for number in (40, 160))
+    assert cpu_seconds(lambda: shown_messages(full, markdown=markdown)) < 12 * cpu_seconds(
+        lambda: shown_messages(quarter, markdown=markdown)
+    )
+    (message,) = shown_messages(full, markdown=markdown)
+    assert not any(part.html for part in message.parts)
+
+
+def page_of(parts: list[Part]) -> list[MessageRow]:
+    body = Message("user", parts).to_json()
+    return [MessageRow(position=1, role="user", body=body, created_at=datetime.now(UTC))]
