@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
@@ -67,13 +68,13 @@ def exported(memory_id: str, *messages: Message) -> str:
 @example(said="> ```\n<script>alert(1)</script>")
 @example(said="<pre>\n```\n</pre>\n<script>alert(1)</script>\n```")
 @example(said="[a]:\njavascript:alert(1)\n\n[a]")
-def test_no_text_acts_in_a_markdown_export(said):
+def test_no_text_is_active_in_a_markdown_export(said):
     assert_nothing_acts(exported("x", Message("user", [Part("text", said)])))
 
 
 @many
 @given(said=TEXTS)
-def test_nothing_else_of_a_message_acts_in_a_markdown_export(said):
+def test_no_other_field_is_active_in_a_markdown_export(said):
     call = {"id": said, "function": {"name": said, "arguments": said}}
     parts = [Part(said, said), Part("image", f"https://x{said}"), Part("image", said)]
     message = Message(said, parts, {"tool_calls": [call], "tool_call_id": said})
@@ -82,7 +83,7 @@ def test_nothing_else_of_a_message_acts_in_a_markdown_export(said):
 
 @many
 @given(first=TEXTS, second=TEXTS)
-def test_no_text_passes_for_another_message_in_a_markdown_export(first, second):
+def test_no_text_can_imitate_a_message_in_a_markdown_export(first, second):
     parts = [Part("text", first), Part("text", second)]
     markdown = exported("x", Message("user", parts), Message("assistant", parts))
     tokens = READER.parse(markdown)
@@ -98,7 +99,7 @@ def test_no_text_passes_for_another_message_in_a_markdown_export(first, second):
 @given(said=TEXTS)
 @example(said="\n".join(hostile.TRICKS))
 @example(said="\n\n".join(hostile.ADDRESSES))
-def test_markdown_becomes_nothing_but_what_is_on_a_list(said):
+def test_rendered_markdown_has_only_allowed_html(said):
     outline = Outline(render_markdown(said))
     assert outline.others == []
     for tag, attributes in outline.tags:
@@ -108,7 +109,7 @@ def test_markdown_becomes_nothing_but_what_is_on_a_list(said):
 
 
 def test_a_deeply_nested_call_is_not_indented_in_a_markdown_export():
-    """Each of its numbers on a line, behind 200 blanks, would fill the memory."""
+    """With each number on a line of its own, after 200 spaces, it would fill the memory."""
     call: dict[str, Any] = {"numbers": [1] * 20_000}
     for _ in range(98):
         call = {"a": call}
@@ -134,11 +135,11 @@ def repeated(piece: str, length: int) -> str:
 def test_slow_markdown_takes_time_in_proportion_to_its_length(piece):
     """And at most some 15 times that of ordinary Markdown, where MAX_RENDERED is what bounds it."""
     short, long = (
-        cpu_seconds(lambda length=length: render_markdown(repeated(piece, length)))
+        cpu_seconds(partial(render_markdown, repeated(piece, length)))
         for length in (MAX_RENDERED // 10, MAX_RENDERED)
     )
     assert long < 30 * short  # 100 times, if the time grew with the square
-    assert long < 60 * cpu_seconds(lambda: render_markdown(repeated(ORDINARY, MAX_RENDERED)))
+    assert long < 60 * cpu_seconds(partial(render_markdown, repeated(ORDINARY, MAX_RENDERED)))
 
 
 @pytest.mark.parametrize("markdown", [False, True])
