@@ -37,7 +37,8 @@ test: $(VENV)/dev .venv-mlserver/installed .venv-clients/installed .venv-media/i
 		tests/browser/node_modules/installed
 	@$(PYTEST)
 
-# What needs nothing but Python and SQLite: no MLServer, browser, other client, image or server.
+# What is quick and needs nothing but Python and SQLite: no MLServer, browser, other client, image
+# or server.
 test-fast: $(VENV)/dev
 	@TEST_DATABASES=sqlite $(PYTEST) --fast
 

@@ -82,7 +82,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     named = ", ".join(f"{name} {version}" for name, version in sorted(exercised.items()))
     terminalreporter.write_line(f"databases exercised: {named or 'none'}")
     if config.getoption("fast"):
-        terminalreporter.write_line("left out: all that needs more than Python and SQLite")
+        terminalreporter.write_line(
+            "left out: all that is slow or needs more than Python and SQLite"
+        )
         return
     for need, count in left_out.most_common():
         terminalreporter.write_line(f"left out: {count} tests that need {described(need)}")
