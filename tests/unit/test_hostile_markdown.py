@@ -133,7 +133,7 @@ def repeated(piece: str, length: int) -> str:
 
 @pytest.mark.parametrize("piece", SLOW)
 def test_slow_markdown_takes_time_in_proportion_to_its_length(piece):
-    """And at most some 15 times that of ordinary Markdown, where MAX_RENDERED is what bounds it."""
+    """Some pieces take 15 times as long as ordinary Markdown, which MAX_RENDERED bounds."""
     short, long = (
         cpu_seconds(partial(render_markdown, repeated(piece, length)))
         for length in (MAX_RENDERED // 10, MAX_RENDERED)
