@@ -23,12 +23,14 @@ def document(*tensors: dict[str, Any], **fields: Any) -> dict[str, Any]:
     return {**fields, "inputs": list(tensors)}
 
 
-def recall(memory_id: str, **fields: Any) -> dict[str, Any]:
+def read_request(memory_id: str, **fields: Any) -> dict[str, Any]:
     """A request that only reads."""
     return document(tensor("memory_id", [memory_id]), **fields)
 
 
-def said(memory_id: str, *parts: str, role: str = "user", **fields: Any) -> dict[str, Any]:
+def append_request(
+    memory_id: str, *parts: str, role: str = "user", **fields: Any
+) -> dict[str, Any]:
     """A request that adds one message of text parts."""
     return document(
         tensor("memory_id", [memory_id]),
@@ -39,7 +41,7 @@ def said(memory_id: str, *parts: str, role: str = "user", **fields: Any) -> dict
     )
 
 
-def several(
+def append_several_request(
     memory_id: str, roles: Sequence[str], **tensors: Sequence[list[Any] | str]
 ) -> dict[str, Any]:
     """A request that adds one message for each role; item n of a tensor is message n's list.
@@ -50,24 +52,24 @@ def several(
         tensor("memory_id", [memory_id]),
         tensor("role", list(roles), shape=[len(roles)]),
         *(
-            tensor(name, [_listed(item) for item in items], shape=[len(items)])
+            tensor(name, [_list_text(item) for item in items], shape=[len(items)])
             for name, items in tensors.items()
         ),
     )
 
 
-def _listed(item: list[Any] | str) -> str:
+def _list_text(item: list[Any] | str) -> str:
     if isinstance(item, str):
         return item
     return json.dumps(item) if item else ""
 
 
-def packed(*elements: bytes) -> bytes:
+def pack_elements(*elements: bytes) -> bytes:
     """The elements of a binary BYTES tensor, each behind its length."""
     return b"".join(len(element).to_bytes(4, "little") + element for element in elements)
 
 
-def unpacked(blob: bytes) -> Iterator[bytes]:
+def unpack_elements(blob: bytes) -> Iterator[bytes]:
     """The elements that `packed` put together."""
     while blob:
         end = 4 + int.from_bytes(blob[:4], "little")
@@ -75,10 +77,12 @@ def unpacked(blob: bytes) -> Iterator[bytes]:
         blob = blob[end:]
 
 
-def flat(data: Any) -> list[Any]:
+def flat_elements(data: Any) -> list[Any]:
     """The elements of a tensor's data, however it is nested, row-major."""
     return (
-        [element for item in data for element in flat(item)] if isinstance(data, list) else [data]
+        [element for item in data for element in flat_elements(item)]
+        if isinstance(data, list)
+        else [data]
     )
 
 
@@ -93,7 +97,7 @@ def binary_tensor(name: str, size: Any, **changes: Any) -> dict[str, Any]:
     }
 
 
-def binary(fields: dict[str, Any], *blobs: bytes) -> tuple[bytes, dict[str, str]]:
+def binary_body(fields: dict[str, Any], *blobs: bytes) -> tuple[bytes, dict[str, str]]:
     """A body with binary data behind its JSON, and the header that says where that begins."""
     header = json.dumps(fields).encode()
     return b"".join([header, *blobs]), {"Inference-Header-Content-Length": str(len(header))}

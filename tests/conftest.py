@@ -31,7 +31,7 @@ from testing.mariadb import MariaDb
 from testing.mlserver import MLServer
 from testing.postgres import Postgres, debians
 from testing.service import Service, write_memories
-from tests.doors import DOORS, Door, opened
+from tests.doors import DOORS, Door, open_door
 from tests.machine import DATABASES, NEEDS, is_here
 from tests.selection import select
 
@@ -226,7 +226,7 @@ def mlserver(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture(params=DOORS)
 def door(request: pytest.FixtureRequest, service: Service) -> Door:
     """A way in to every memory; the tests of the contract go through each."""
-    return opened(request.param, service, lambda: request.getfixturevalue("mlserver"))
+    return open_door(request.param, service, lambda: request.getfixturevalue("mlserver"))
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from tritonclient.grpc import service_pb2 as pb
 
 from convstore.database.url import database_alias
 from convstore.models import Conversation, Message
-from testing.bodies import flat, packed, unpacked
+from testing.bodies import flat_elements, pack_elements, unpack_elements
 from testing.mlserver import MLServer
 from testing.processes import Process
 
@@ -131,7 +131,7 @@ class GrpcDoor:
 Door = HttpDoor | GrpcDoor
 
 
-def opened(name: str, service: Process, mlserver: Callable[[], MLServer]) -> Door:
+def open_door(name: str, service: Process, mlserver: Callable[[], MLServer]) -> Door:
     """The door of this name, out of DOORS; `mlserver` starts it, where it is wanted."""
     if name == "http":
         return HttpDoor(service)
@@ -152,15 +152,15 @@ def infer_request(document: dict[str, Any], raw: bool, **fields: str) -> pb.Mode
             name=tensor["name"], datatype=tensor["datatype"], shape=tensor["shape"]
         )
         set_parameters(sent.parameters, tensor.get("parameters"))
-        elements = flat(tensor["data"])
+        elements = flat_elements(tensor["data"])
         contents, code = "bytes_contents", ""
         if any(isinstance(element, int | float) for element in elements):
             contents, code = NUMBERS.get(sent.datatype, NUMBERS["INT64"])
         else:
-            elements = [_encoded(element) for element in elements]
+            elements = [_encode(element) for element in elements]
         if raw:
             numbers = struct.pack(f"<{len(elements)}{code}", *elements) if code else b""
-            request.raw_input_contents.append(numbers or packed(*elements))
+            request.raw_input_contents.append(numbers or pack_elements(*elements))
         else:
             getattr(sent.contents, contents).extend(elements)
     for output in document.get("outputs") or ():
@@ -170,7 +170,7 @@ def infer_request(document: dict[str, Any], raw: bool, **fields: str) -> pb.Mode
     return request
 
 
-def _encoded(element: str | bytes) -> bytes:
+def _encode(element: str | bytes) -> bytes:
     return element if isinstance(element, bytes) else element.encode()
 
 
@@ -190,7 +190,7 @@ def infer_response(response: pb.ModelInferResponse) -> dict[str, Any]:
     for n, output in enumerate(response.outputs):
         elements = output.contents.bytes_contents
         if response.raw_output_contents:
-            elements = unpacked(response.raw_output_contents[n])
+            elements = unpack_elements(response.raw_output_contents[n])
         outputs.append(
             {
                 "name": output.name,
@@ -209,7 +209,7 @@ def infer_response(response: pb.ModelInferResponse) -> dict[str, Any]:
     }
 
 
-def stored(service: Process) -> tuple[int, int]:
+def stored_counts(service: Process) -> tuple[int, int]:
     """How many conversations and messages a service's database holds, asked past every door."""
     alias = database_alias(service.environment["DATABASE_URL"])
     return Conversation.objects.using(alias).count(), Message.objects.using(alias).count()

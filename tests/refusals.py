@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from testing.bodies import said, several, tensor
+from testing.bodies import append_request, append_several_request, tensor
 
 # In each malformed request; never in the sentence that refuses it.
 PRIVATE = "the kestrel flies at dawn"
@@ -16,7 +16,7 @@ MAX_BODY_BYTES = 20_000
 MAX_PARTS = 10
 
 
-def sentence(reply: Any) -> str:
+def refusal_sentence(reply: Any) -> str:
     """The sentence of an error reply, which has nothing else in it."""
     assert list(reply.document) == ["error"]
     text = reply.document["error"]
@@ -29,9 +29,9 @@ def sentence(reply: Any) -> str:
     return text
 
 
-def saying(**changes: dict[str, Any] | None) -> dict[str, Any]:
+def changed_request(**changes: dict[str, Any] | None) -> dict[str, Any]:
     """A request that adds a message, some of its tensors changed, or left out where None."""
-    request = said("malformed", PRIVATE, "again")
+    request = append_request("malformed", PRIVATE, "again")
     tensors = []
     for sent in request["inputs"]:
         change = changes.get(sent["name"], {})
@@ -40,32 +40,32 @@ def saying(**changes: dict[str, Any] | None) -> dict[str, Any]:
     return {"inputs": tensors}
 
 
-def without(name: str, field: str) -> dict[str, Any]:
+def request_without(name: str, field: str) -> dict[str, Any]:
     """A request that adds a message, one tensor of which lacks a field."""
-    request = said("malformed", PRIVATE)
+    request = append_request("malformed", PRIVATE)
     for sent in request["inputs"]:
         if sent["name"] == name:
             del sent[field]
     return request
 
 
-def also(*extra: Any, **fields: Any) -> dict[str, Any]:
+def request_with(*extra: Any, **fields: Any) -> dict[str, Any]:
     """A request that adds a message, with more in its inputs and beside them."""
-    request = said("malformed", PRIVATE, **fields)
+    request = append_request("malformed", PRIVATE, **fields)
     return {**request, "inputs": [*request["inputs"], *extra]}
 
 
-def asking(**parameters: Any) -> dict[str, Any]:
-    return also(parameters=parameters)
+def request_with_parameters(**parameters: Any) -> dict[str, Any]:
+    return request_with(parameters=parameters)
 
 
-def two(**tensors: list[list[Any] | str]) -> dict[str, Any]:
+def two_message_request(**tensors: list[list[Any] | str]) -> dict[str, Any]:
     """Two messages at once."""
     tensors = {"content": [[PRIVATE], ["b"]], **tensors}
-    return several("malformed", ["user", "user"], **tensors)
+    return append_several_request("malformed", ["user", "user"], **tensors)
 
 
-def nested(levels: int, innermost: object) -> Any:
+def nested_list(levels: int, innermost: object) -> Any:
     value = innermost
     for _ in range(levels):
         value = [value]
@@ -75,5 +75,5 @@ def nested(levels: int, innermost: object) -> Any:
 CALL = json.dumps({"id": "call_1", "function": {"name": PRIVATE}})
 
 
-def calling(**tensors: list[Any]) -> dict[str, Any]:
-    return also(*(tensor(name, data) for name, data in tensors.items()))
+def request_with_tensors(**tensors: list[Any]) -> dict[str, Any]:
+    return request_with(*(tensor(name, data) for name, data in tensors.items()))

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from convstore.store import conversation_key
-from testing.bodies import new_id, recall, said, several
+from testing.bodies import append_request, append_several_request, new_id, read_request
 from testing.service import Service
 from tests.doors import Door, HttpDoor
 from tests.visitor import CONVERSATIONS, PASSWORD, Visitor, first_user, ids, shown, transcript
@@ -85,9 +85,9 @@ def test_the_styles_and_scripts_of_a_page_are_served(admin):
 def test_conversations_are_listed_newest_first_with_a_summary(admin, door):
     first, second = new_id(), new_id()
     for memory_id, count in ((first, 2), (second, 3)):
-        door.infer(said(memory_id, "Be kind.", role="system"))
+        door.infer(append_request(memory_id, "Be kind.", role="system"))
         for n in range(1, count):
-            door.infer(said(memory_id, f"message {n} of {memory_id}", role="assistant"))
+            door.infer(append_request(memory_id, f"message {n} of {memory_id}", role="assistant"))
     page = admin.get(CONVERSATIONS)
     assert ids(page)[:2] == [second, first]
     assert re.findall(r'field-messages">(\d+)<', page)[:2] == ["3", "2"]
@@ -98,7 +98,7 @@ def test_conversations_are_listed_newest_first_with_a_summary(admin, door):
 
 def test_pages_of_the_list_are_linked_in_both_directions(admin, door):
     for n in range(55):
-        door.infer(said(f"{n}-{new_id()}", "Hello!"))
+        door.infer(append_request(f"{n}-{new_id()}", "Hello!"))
     first = admin.get(CONVERSATIONS)
     older = re.search(r'rel="next" href="([^"]+)"', first)
     assert older
@@ -114,7 +114,7 @@ def test_a_conversation_is_found_by_its_id_and_by_a_prefix(admin, door):
     name = new_id()
     made = [f"{name}-é1", f"{name}-é10", f"{name}-É1", f"{name}"]
     for memory_id in made:
-        door.infer(said(memory_id, "Hello!"))
+        door.infer(append_request(memory_id, "Hello!"))
     assert ids(admin.get(CONVERSATIONS, q=f"{name}-é1")) == made[:2]
     assert ids(admin.get(CONVERSATIONS, q=f"{name}-É1")) == made[2:3]
     assert ids(admin.get(CONVERSATIONS, q=name[:30])) == sorted(made)
@@ -124,7 +124,7 @@ def test_a_conversation_is_found_by_its_id_and_by_a_prefix(admin, door):
 
 
 def test_the_list_is_filtered_by_time_and_ordered_by_the_last_activity(admin, door):
-    door.infer(said(new_id(), "Hello!"))
+    door.infer(append_request(new_id(), "Hello!"))
     for order in ("created", "active"):
         assert ids(admin.get(CONVERSATIONS, **{"by": order, "from": "2020-01-01"}))
         assert ids(admin.get(CONVERSATIONS, by=order, to="2020-01-01")) == []
@@ -144,7 +144,7 @@ def long(door) -> str:
     """A conversation with 120 messages."""
     memory_id = new_id()
     texts = [[f"message number {n}."] for n in range(1, 121)]
-    door.infer(several(memory_id, ["user"] * 120, content=texts))
+    door.infer(append_several_request(memory_id, ["user"] * 120, content=texts))
     return memory_id
 
 
@@ -192,7 +192,7 @@ def test_an_unknown_page_gets_an_error_sentence(admin, long):
 def test_the_json_of_a_message_is_the_stored_json(admin, door, long):
     body = admin.session.get(f"{admin.service.url}{transcript(long)}120/", timeout=10)
     assert body.headers["Content-Type"] == "application/json"
-    assert body.text == door.infer(recall(long)).history[-1]
+    assert body.text == door.infer(read_request(long)).history[-1]
 
 
 # --- Searching ---------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def test_the_json_of_a_message_is_the_stored_json(admin, door, long):
 
 def test_words_are_found_in_one_conversation_and_in_all(admin, door, long):
     word = new_id().replace("-", "")
-    door.infer(said(long, f"The {word} é lies here."))
+    door.infer(append_request(long, f"The {word} é lies here."))
     for parameters in ({}, {"conversation": str(conversation_key(long))}, {"last": "1"}):
         page = admin.get(f"{CONVERSATIONS}search/", q=f"LIES {word.upper()}", **parameters)
         assert "1 hit." in page
@@ -214,7 +214,7 @@ def test_words_are_found_in_one_conversation_and_in_all(admin, door, long):
 
 
 def test_a_conversation_is_exported_in_each_format(admin, door, long):
-    history = door.infer(recall(long)).history
+    history = door.infer(read_request(long)).history
     lines = admin.get(f"{transcript(long)}export/stored/").splitlines()
     assert [json.loads(line)["body"] for line in lines][-len(history) :] == history
     assert len(lines) == 120
@@ -226,7 +226,7 @@ def test_a_conversation_is_exported_in_each_format(admin, door, long):
 def test_a_selection_is_exported_as_one_file(admin, door):
     made = [new_id(), new_id()]
     for memory_id in made:
-        door.infer(said(memory_id, "Hello!"))
+        door.infer(append_request(memory_id, "Hello!"))
     form = {"_selected_action": [str(conversation_key(each)) for each in made]}
     lines = admin.post(CONVERSATIONS, action="export_stored", **form).splitlines()
     assert {json.loads(line)["memory_id"] for line in lines} == set(made)
@@ -238,11 +238,11 @@ def test_a_conversation_is_deleted_with_a_reason_and_the_log_says_so(admin, door
     path = f"{CONVERSATIONS}delete/?id={conversation_key(long)}"
     assert "1 conversation with 120 messages" in admin.get(path)
     admin.post(path, 400, id=str(conversation_key(long)), reason="")
-    assert len(door.infer(recall(long)).history) == 50
+    assert len(door.infer(read_request(long)).history) == 50
     reason = f"asked for by {new_id()}"
     page = admin.post(path, id=str(conversation_key(long)), reason=reason)
     assert f"Deleted <bdi>{long}</bdi> (120 messages)." in page
-    assert door.infer(recall(long)).history == []
+    assert door.infer(read_request(long)).history == []
     log = admin.get("/admin/inspection/auditentry/", q=long)
     assert log.count(reason) == 2
     assert f"120 messages; {reason}" in log
@@ -250,7 +250,7 @@ def test_a_conversation_is_deleted_with_a_reason_and_the_log_says_so(admin, door
 
 def test_every_access_is_in_the_audit_log(admin, door, superuser):
     memory_id = new_id()
-    door.infer(said(memory_id, "Hello!"))
+    door.infer(append_request(memory_id, "Hello!"))
     for path in ("", "1/", "1/1/", "export/openai/"):
         admin.get(transcript(memory_id) + path)
     admin.get(CONVERSATIONS)
@@ -272,7 +272,7 @@ def test_the_first_page_shows_each_database_and_one_that_is_down_does_not_hide_t
     admin, door
 ):
     memory_id = new_id()
-    door.infer(said(memory_id, "Hello!"))
+    door.infer(append_request(memory_id, "Hello!"))
     page = admin.get("/admin/")
     for name in ("memory", "versioned", "down"):
         assert f"<code>{name}</code>" in page

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from convstore.store import conversation_key
-from testing.bodies import new_id, recall, said
+from testing.bodies import append_request, new_id, read_request
 from testing.service import Service, write_memory
 from tests.doors import HttpDoor
 from tests.machine import DATABASES
@@ -65,7 +65,7 @@ def door(several: Service) -> HttpDoor:
 
 def test_each_database_shows_its_own_conversations(admin, memory, alias, door):
     memory_id, word = new_id(), new_id().replace("-", "")
-    assert door.infer(said(memory_id, f"Here is {word}."), memory).status == 200
+    assert door.infer(append_request(memory_id, f"Here is {word}."), memory).status == 200
     assert memory_id in ids(admin.get(CONVERSATIONS, database=alias))
     assert memory_id not in ids(admin.get(CONVERSATIONS))
     assert shown(admin.get(transcript(memory_id), database=alias)) == [1]
@@ -78,18 +78,18 @@ def test_each_database_shows_its_own_conversations(admin, memory, alias, door):
 
 def test_a_conversation_can_be_deleted_in_each_database(admin, memory, alias, door):
     memory_id = new_id()
-    door.infer(said(memory_id, "Hello!"), memory)
+    door.infer(append_request(memory_id, "Hello!"), memory)
     key = str(conversation_key(memory_id))
     path = f"{CONVERSATIONS}delete/?database={alias}&id={key}"
     page = admin.post(path, id=key, reason="a test")
     assert f"Deleted <bdi>{memory_id}</bdi> (1 message)." in page
-    assert door.infer(recall(memory_id), memory).history == []
+    assert door.infer(read_request(memory_id), memory).history == []
     assert "a test" in admin.get("/admin/inspection/auditentry/", q=memory_id)
 
 
 def test_links_and_forms_stay_in_the_database(admin, memory, alias, door):
     memory_id = new_id()
-    door.infer(said(memory_id, "Hello!"), memory)
+    door.infer(append_request(memory_id, "Hello!"), memory)
     page = admin.get(transcript(memory_id), database=alias)
     own = [link for link in re.findall(r'href="([^"#]+)"', page) if CONVERSATIONS in link]
     assert len(own) > 5

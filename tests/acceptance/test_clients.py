@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import requests
 
-from testing.bodies import document, new_id, recall, said, tensor
+from testing.bodies import append_request, document, new_id, read_request, tensor
 from testing.processes import ROOT
 from testing.service import Service
 
@@ -94,7 +94,7 @@ def test_mlserver_infer(service, tmp_path, options):
         tensor("content", TEXTS, shape=[2]),
         tensor("type", ["text", "text"], shape=[2]),
     )
-    replies = mlserver_infer(service, tmp_path, [message, recall(memory_id)], *options)
+    replies = mlserver_infer(service, tmp_path, [message, read_request(memory_id)], *options)
     assert [reply["parameters"]["batch_index"] for reply in replies] == [0, 1]
     assert_stored_and_read(memory_id, replies)
 
@@ -102,13 +102,13 @@ def test_mlserver_infer(service, tmp_path, options):
 @pytest.mark.needs("mlserver")
 def test_mlserver_infer_in_batches_is_refused_and_mixes_no_conversations(service, tmp_path):
     ids = [new_id(), new_id(), new_id()]
-    asked = [said(memory_id, "Hi") for memory_id in ids]
+    asked = [append_request(memory_id, "Hi") for memory_id in ids]
     replies = mlserver_infer(service, tmp_path, asked, "--batch-size", "3")
     assert len(replies) == 3
     for reply in replies:
         assert "'memory_id' has 3 elements" in reply["error"]["msg"]
     for memory_id in ids:
-        read = requests.post(endpoint(service), json=recall(memory_id), timeout=30).json()
+        read = requests.post(endpoint(service), json=read_request(memory_id), timeout=30).json()
         assert read["outputs"][1]["data"] == []
 
 
@@ -140,7 +140,7 @@ GZIP = ("-H", "Content-Encoding: gzip")
 def test_curl(service, options):
     memory_id = new_id()
     replies = []
-    for body in (said(memory_id, *TEXTS), recall(memory_id)):
+    for body in (append_request(memory_id, *TEXTS), read_request(memory_id)):
         given = json.dumps(body).encode()
         given = gzip.compress(given) if "Content-Encoding: gzip" in options else given
         command = ("curl", "-sS", "--fail-with-body", *options, "--data-binary", "@-")
@@ -151,7 +151,7 @@ def test_curl(service, options):
 def test_curl_sends_a_long_body_in_many_chunks(service):
     memory_id = new_id()
     text = "A long line 🙂\n" * 200_000
-    given = json.dumps(said(memory_id, text)).encode()
+    given = json.dumps(append_request(memory_id, text)).encode()
     reply = json.loads(run("curl", "-sS", *CHUNKED, "-d", "@-", endpoint(service), given=given))
     (element,) = reply["outputs"][1]["data"]
     assert json.loads(element)["content"] == [{"type": "text", "value": text}]
@@ -172,7 +172,7 @@ def test_requests(service, way, ascii_only):
     memory_id = new_id()
     replies = []
     with requests.Session() as session:
-        for asked in (said(memory_id, *TEXTS), recall(memory_id)):
+        for asked in (append_request(memory_id, *TEXTS), read_request(memory_id)):
             body = json.dumps(asked, ensure_ascii=ascii_only).encode()
             ways: dict[str, dict[str, Any]] = {
                 "json": {"json": asked},

@@ -28,7 +28,7 @@ from convstore.exchange.portable_orm import PortableOrm
 from convstore.exchange.variants import statements_for
 from convstore.messages import Message, Part
 from convstore.store import ConversationStore
-from testing.bodies import new_id, recall, said
+from testing.bodies import append_request, new_id, read_request
 from testing.mariadb import MariaDb
 from testing.postgres import Postgres
 from testing.service import Service, write_memory
@@ -250,20 +250,20 @@ def test_a_frozen_database_is_503_in_time_while_another_memory_answers(own_serve
         door = HttpDoor(service)
         memory_id = new_id()
         for memory in ("server", "file"):
-            assert door.infer(said(memory_id, "0"), memory).texts == ["0"]
+            assert door.infer(append_request(memory_id, "0"), memory).texts == ["0"]
         with frozen(own_server):
-            for document in (said(memory_id, "1"), recall(memory_id)):
+            for document in (append_request(memory_id, "1"), read_request(memory_id)):
                 assert_refused_while_the_file_answers(service, document)
             with in_time():
                 assert status_of(service, "/v2/models/server/ready") == 503
             # The first one may ask the server before the file, and later ones ask the file.
             with in_time():
                 assert status_of(service, "/v2/health/ready") == 200
-            with refused_meanwhile(service, recall(memory_id)) as refused:
+            with refused_meanwhile(service, read_request(memory_id)) as refused:
                 assert status_of(service, "/v2/health/ready") == 200
                 assert not refused.done()
         with in_time():
-            while (reply := door.infer(said(memory_id, "2"), "server")).status == 503:
+            while (reply := door.infer(append_request(memory_id, "2"), "server")).status == 503:
                 pass
         # What was refused may have been done when the server went on.
         assert reply.texts in (["0", "2"], ["0", "1", "2"])
@@ -287,7 +287,7 @@ def assert_refused_while_the_file_answers(service: Service, document: object) ->
     answered = 0
     with refused_meanwhile(service, document) as refused:
         while not refused.done():
-            assert door.infer(said(new_id(), "hello"), "file").texts == ["hello"]
+            assert door.infer(append_request(new_id(), "hello"), "file").texts == ["hello"]
             answered += 1
     assert answered > 1
 

@@ -16,7 +16,7 @@ from shutil import disk_usage
 import psutil
 import pytest
 
-from testing.bodies import recall, said
+from testing.bodies import append_request, read_request
 from testing.service import Service, write_memory
 from tests.doors import HttpDoor
 
@@ -113,7 +113,7 @@ class Client:
         """Whether the next message was acknowledged; if not, it was refused clearly."""
         self.said += 1
         text = TEXT.format(self.said)
-        reply = self.door.infer(said(self.memory_id, text))
+        reply = self.door.infer(append_request(self.memory_id, text))
         if reply.status == 200:
             assert reply.texts == [text]
             self.acknowledged.append(text)
@@ -135,8 +135,8 @@ class Client:
         raise AssertionError(f"refused {refused} times")
 
     def reads(self) -> None:
-        assert self.door.infer(recall(self.memory_id)).texts == self.acknowledged[-1:]
+        assert self.door.infer(read_request(self.memory_id)).texts == self.acknowledged[-1:]
 
     def history(self) -> list[str]:
         everything = {"window_size": 2**31 - 1}
-        return self.door.infer(recall(self.memory_id, parameters=everything)).texts
+        return self.door.infer(read_request(self.memory_id, parameters=everything)).texts

@@ -22,7 +22,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from testing.bodies import new_id, recall, said
+from testing.bodies import append_request, new_id, read_request
 from testing.service import MEMORIES, Service
 
 pytestmark = pytest.mark.one_database
@@ -118,7 +118,7 @@ CHUNKED_HEAD = head("POST", INFER, transfer_encoding="chunked")
 
 def history(service: Service, memory_id: str, path: str = INFER) -> list[str]:
     """The texts of a conversation."""
-    response = requests.post(f"{service.url}{path}", json=recall(memory_id), timeout=30)
+    response = requests.post(f"{service.url}{path}", json=read_request(memory_id), timeout=30)
     assert response.status_code == 200, response.text
     messages = map(json.loads, response.json()["outputs"][1]["data"])
     return [part["value"] for message in messages for part in message["content"]]
@@ -186,7 +186,7 @@ def test_metrics_and_docs_are_there_with_and_without_a_trailing_slash(
 def test_a_trailing_slash_makes_no_difference_to_an_inference(wire, path):
     memory_id = new_id()
     for n, route in enumerate((path, f"{path}/"), start=1):
-        reply = wire.infer(said(memory_id, "Hi"), route)
+        reply = wire.infer(append_request(memory_id, "Hi"), route)
         assert reply.status == 200
         assert len(reply.document["outputs"][1]["data"]) == n
 
@@ -270,7 +270,7 @@ def test_an_unknown_route_is_a_json_error(wire, method, path):
     ],
 )
 def test_an_unknown_memory_is_named(wire, method, path):
-    reply = wire.ask(method, path, json.dumps(recall("a")).encode())
+    reply = wire.ask(method, path, json.dumps(read_request("a")).encode())
     assert reply.status == 404
     assert reply.document == {"error": "Model nope not found"}
 
@@ -301,11 +301,11 @@ def test_a_memory_whose_database_is_down_is_not_ready_and_takes_no_other_along(w
 
 
 def test_a_memory_whose_database_is_down_asks_to_try_later(wire):
-    reply = wire.infer(said(new_id(), "Hi"), "/v2/models/down/infer")
+    reply = wire.infer(append_request(new_id(), "Hi"), "/v2/models/down/infer")
     assert reply.status == 503
     assert int(reply.headers["Retry-After"]) > 0
     assert "secret" not in reply.document["error"]
-    assert wire.infer(said(new_id(), "Hi")).status == 200
+    assert wire.infer(append_request(new_id(), "Hi")).status == 200
 
 
 # --- Metrics -----------------------------------------------------------------------------
@@ -333,10 +333,10 @@ def test_inferences_are_counted_by_memory_and_version(wire):
 
     memory, versioned = counts("memory", ""), counts("versioned", "3")
     for _ in range(3):
-        assert wire.infer(said(new_id(), "Hi")).status == 200
+        assert wire.infer(append_request(new_id(), "Hi")).status == 200
     for _ in range(2):
         assert wire.infer({}).status == 400
-    assert wire.infer(said(new_id(), "Hi"), "/v2/models/versioned/infer").status == 200
+    assert wire.infer(append_request(new_id(), "Hi"), "/v2/models/versioned/infer").status == 200
     assert counts("memory", "") == (memory[0] + 3, memory[1] + 2)
     assert counts("versioned", "3") == (versioned[0] + 1, versioned[1])
 
@@ -363,14 +363,14 @@ def test_requests_are_counted_by_the_template_of_their_route(wire):
 def long_history(wire) -> str:
     memory_id = new_id()
     for n in range(5):
-        assert wire.infer(said(memory_id, f"{n} 🙂\n" * 500)).status == 200
+        assert wire.infer(append_request(memory_id, f"{n} 🙂\n" * 500)).status == 200
     return memory_id
 
 
 @pytest.mark.parametrize("accepted", ["gzip", "gzip, deflate", "br, gzip;q=0.5"])
 def test_a_long_reply_is_gzipped_when_that_is_asked_for(wire, long_history, accepted):
-    plain = wire.infer(recall(long_history, id="mine"))
-    reply = wire.infer(recall(long_history, id="mine"), accept_encoding=accepted)
+    plain = wire.infer(read_request(long_history, id="mine"))
+    reply = wire.infer(read_request(long_history, id="mine"), accept_encoding=accepted)
     assert reply.headers["Content-Encoding"] == "gzip"
     assert "Accept-Encoding" in reply.headers["Vary"]
     assert len(reply.body) < len(plain.body) / 10
@@ -379,7 +379,7 @@ def test_a_long_reply_is_gzipped_when_that_is_asked_for(wire, long_history, acce
 
 @pytest.mark.parametrize("accepted", [{}, {"accept_encoding": "identity"}, {"accept_encoding": ""}])
 def test_a_reply_is_as_it_is_when_nothing_else_was_asked_for(wire, long_history, accepted):
-    reply = wire.infer(recall(long_history), **accepted)
+    reply = wire.infer(read_request(long_history), **accepted)
     assert reply.headers["Content-Encoding"] is None
     assert len(reply.document["outputs"][1]["data"]) == 5
 
@@ -390,7 +390,7 @@ def test_a_reply_is_as_it_is_when_nothing_else_was_asked_for(wire, long_history,
 @pytest.mark.parametrize("chunked", [False, True], ids=["sized", "chunked"])
 def test_a_body_may_be_compressed(service, wire, coding, encode, chunked):
     memory_id = new_id()
-    body = encode(json.dumps(said(memory_id, "🙂\n" * 1000)).encode())
+    body = encode(json.dumps(append_request(memory_id, "🙂\n" * 1000)).encode())
     if chunked:
         start = head("POST", INFER, transfer_encoding="chunked", content_encoding=coding)
         wire.send(start, chunk(body[:10]), chunk(body[10:]), END)
@@ -410,7 +410,7 @@ def test_a_body_may_be_compressed(service, wire, coding, encode, chunked):
 def test_a_body_in_chunks_of_any_size(service, wire, size):
     """Through the middle of characters, one packet a chunk."""
     memory_id = new_id()
-    body = json.dumps(said(memory_id, "naïve 🙂\n"), ensure_ascii=False).encode()
+    body = json.dumps(append_request(memory_id, "naïve 🙂\n"), ensure_ascii=False).encode()
     chunks = [chunk(body[n : n + size]) for n in range(0, len(body), size)]
     wire.send(CHUNKED_HEAD, *chunks, END)
     reply = wire.reply()
@@ -423,7 +423,7 @@ def test_a_chunked_body_from_pythons_own_client(service):
     memory_id = new_id()
     with closing(http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)) as connection:
         for text in ("one", "two"):
-            body = json.dumps(said(memory_id, text)).encode()
+            body = json.dumps(append_request(memory_id, text)).encode()
             connection.request("POST", INFER, iter([body[:9], body[9:]]), encode_chunked=True)
             response = connection.getresponse()
             assert response.status == 200, response.read()
@@ -433,7 +433,7 @@ def test_a_chunked_body_from_pythons_own_client(service):
 
 def test_chunks_may_have_extensions_and_trailers(service, wire):
     memory_id = new_id()
-    body = json.dumps(said(memory_id, "Hi")).encode()
+    body = json.dumps(append_request(memory_id, "Hi")).encode()
     wire.send(CHUNKED_HEAD, b'%x;name="value"\r\n%b\r\n' % (len(body), body))
     wire.send(b"0\r\nX-Checksum: none\r\n\r\n")
     reply = wire.reply()
@@ -445,7 +445,7 @@ def test_chunks_may_have_extensions_and_trailers(service, wire):
 def test_several_chunked_requests_are_answered_in_order_on_one_connection(service, wire):
     memory_id = new_id()
     texts = [str(n) for n in range(5)]
-    bodies = [json.dumps(said(memory_id, text, id=text)).encode() for text in texts]
+    bodies = [json.dumps(append_request(memory_id, text, id=text)).encode() for text in texts]
     wire.send(b"".join(CHUNKED_HEAD + chunk(body) + END for body in bodies))
     for text in texts:
         reply = wire.reply()
@@ -477,14 +477,14 @@ def test_an_empty_chunked_body_is_refused(wire):
 def test_malformed_chunks_are_refused_with_all_that_follows_them(service, tail):
     """Nobody knows where the next request would begin."""
     memory_id = new_id()
-    body = json.dumps(said(memory_id, "Hi")).encode()
+    body = json.dumps(append_request(memory_id, "Hi")).encode()
     with Wire(service) as wire:
         wire.send(CHUNKED_HEAD, chunk(body), tail)
         reply = wire.reply()
         assert reply
         assert reply.status == 400, reply
         assert reply.document.keys() == {"error"}
-        assert wire.reply_after(json.dumps(said(memory_id, "there")).encode()) is None
+        assert wire.reply_after(json.dumps(append_request(memory_id, "there")).encode()) is None
     assert history(service, memory_id) == []
 
 
@@ -496,23 +496,33 @@ def test_a_connection_serves_on_after_each_kind_of_refusal(service, wire):
     refusals: list[tuple[str, str, bytes, int]] = [
         ("POST", INFER, b"{]", 400),
         ("POST", INFER, b"", 400),
-        ("POST", INFER, json.dumps(said("", "Hi")).encode(), 400),
-        ("POST", "/v2/models/nope/infer", json.dumps(said(memory_id, "Hi")).encode(), 404),
+        ("POST", INFER, json.dumps(append_request("", "Hi")).encode(), 400),
+        (
+            "POST",
+            "/v2/models/nope/infer",
+            json.dumps(append_request(memory_id, "Hi")).encode(),
+            404,
+        ),
         ("POST", "/nope", b"x" * 50_000, 404),
         ("GET", INFER, b"a body where none is due", 405),
         ("POST", "/v2/health/live", b"x" * 50_000, 405),
-        ("POST", "/v2/models/down/infer", json.dumps(said(memory_id, "Hi")).encode(), 503),
+        (
+            "POST",
+            "/v2/models/down/infer",
+            json.dumps(append_request(memory_id, "Hi")).encode(),
+            503,
+        ),
     ]
     for n, (method, path, body, status) in enumerate(refusals):
         assert wire.ask(method, path, body).status == status, (path, body[:20])
-        reply = wire.infer(said(memory_id, str(n), id=f"id {n}"))
+        reply = wire.infer(append_request(memory_id, str(n), id=f"id {n}"))
         assert reply.status == 200
         assert reply.document["id"] == f"id {n}"
     assert history(service, memory_id) == [str(n) for n in range(len(refusals))]
 
 
 def test_requests_that_were_sent_at_once_are_answered_in_order(wire):
-    good = json.dumps(recall(new_id(), id="mine")).encode()
+    good = json.dumps(read_request(new_id(), id="mine")).encode()
     bad = b"{]}"
     for body in (bad, good) * 3:
         wire.send(head("POST", INFER, content_length=str(len(body))), body)
@@ -531,7 +541,7 @@ FILESYS = "/v2/models/filesys-memory/infer"
 @pytest.mark.parametrize("chunked", [False, True], ids=["sized", "chunked"])
 def test_after_a_body_over_the_limit_a_connection_serves_on_or_is_closed(limited, size, chunked):
     memory_id = new_id()
-    body = json.dumps(said(memory_id, "Hi")).encode().ljust(size)
+    body = json.dumps(append_request(memory_id, "Hi")).encode().ljust(size)
     with Wire(limited) as wire:
         try:
             if chunked:
@@ -545,14 +555,14 @@ def test_after_a_body_over_the_limit_a_connection_serves_on_or_is_closed(limited
         assert reply
         assert reply.status == 413
         assert str(LIMIT) in reply.document["error"]
-        after = wire.reply_after(json.dumps(recall(memory_id, id="after")).encode(), FILESYS)
+        after = wire.reply_after(json.dumps(read_request(memory_id, id="after")).encode(), FILESYS)
         assert after is None or after.document["id"] == "after"
     assert history(limited, memory_id, FILESYS) == []
 
 
 def test_a_body_at_the_limit_is_taken(limited):
     memory_id = new_id()
-    body = json.dumps(said(memory_id, "Hi")).encode().ljust(LIMIT)
+    body = json.dumps(append_request(memory_id, "Hi")).encode().ljust(LIMIT)
     with Wire(limited) as wire:
         assert wire.ask("POST", FILESYS, body).status == 200
         wire.send(head("POST", FILESYS, transfer_encoding="chunked"), chunk(body), END)
@@ -569,12 +579,12 @@ def test_a_body_that_inflates_over_the_limit_is_refused_and_the_connection_serve
     limited, coding, encode
 ):
     memory_id = new_id()
-    body = json.dumps(said(memory_id, "Hi")).encode().ljust(LIMIT * 100)
+    body = json.dumps(append_request(memory_id, "Hi")).encode().ljust(LIMIT * 100)
     with Wire(limited) as wire:
         reply = wire.ask("POST", FILESYS, encode(body), content_encoding=coding)
         assert reply.status == 413
         assert str(LIMIT) in reply.document["error"]
-        assert wire.infer(said(memory_id, "there"), FILESYS).status == 200
+        assert wire.infer(append_request(memory_id, "there"), FILESYS).status == 200
     assert history(limited, memory_id, FILESYS) == ["there"]
 
 
@@ -587,7 +597,7 @@ def test_a_client_that_announces_too_much_is_answered_before_it_sends_it(limited
 
 
 def test_a_connection_is_closed_where_the_client_says_so(wire):
-    reply = wire.infer(recall(new_id()), connection="close")
+    reply = wire.infer(read_request(new_id()), connection="close")
     assert reply.status == 200
     assert reply.headers["Connection"] == "close"
     assert wire.is_closed()
@@ -599,7 +609,7 @@ def test_a_connection_is_closed_where_the_client_says_so(wire):
 @pytest.mark.parametrize("chunked", [False, True], ids=["sized", "chunked"])
 def test_a_slow_body_is_waited_for_while_others_are_served(service, wire, chunked):
     memory_id, other = new_id(), new_id()
-    body = json.dumps(said(memory_id, "Hi")).encode()
+    body = json.dumps(append_request(memory_id, "Hi")).encode()
     fifth = len(body) // 5 + 1
     pieces = [body[n : n + fifth] for n in range(0, len(body), fifth)]
     assert len(pieces) == 5
@@ -609,7 +619,7 @@ def test_a_slow_body_is_waited_for_while_others_are_served(service, wire, chunke
         for n, piece in enumerate(pieces):
             time.sleep(0.3)
             wire.send(chunk(piece) if chunked else piece)
-            assert neighbour.infer(said(other, str(n))).status == 200
+            assert neighbour.infer(append_request(other, str(n))).status == 200
     if chunked:
         wire.send(END)
     reply = wire.reply()
@@ -621,7 +631,7 @@ def test_a_slow_body_is_waited_for_while_others_are_served(service, wire, chunke
 
 def cut_bodies(memory_id: str) -> dict[str, bytes]:
     """Requests that end before their end, of which each has said what is to be stored."""
-    body = json.dumps(said(memory_id, "Hi")).encode()
+    body = json.dumps(append_request(memory_id, "Hi")).encode()
     zipped = gzip.compress(body)
     sized = head("POST", INFER, content_length=str(len(body) + 10))
     zipped_head = head("POST", INFER, content_length=str(len(zipped)), content_encoding="gzip")
@@ -660,5 +670,5 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_writes_nothing(service, 
     time.sleep(0.3)
     assert history(service, memory_id) == []
     with Wire(service) as wire:
-        assert wire.infer(said(memory_id, "again")).status == 200
+        assert wire.infer(append_request(memory_id, "again")).status == 200
     assert history(service, memory_id) == ["again"]

@@ -22,7 +22,7 @@ from jsonschema.validators import extend
 from referencing import Registry
 from referencing.jsonschema import DRAFT4
 
-from testing.bodies import document, new_id, recall, said, tensor
+from testing.bodies import append_request, document, new_id, read_request, tensor
 from testing.processes import ROOT
 from testing.service import MEMORIES
 
@@ -122,7 +122,7 @@ def spoiled(document: Any, path: str, value: object) -> Any:
     ],
 )
 def test_the_schema_refuses_a_reply_that_is_wrong(infer, path, value):
-    reply = answered(infer(said(new_id(), "Hi")))
+    reply = answered(infer(append_request(new_id(), "Hi")))
     validate(reply, RESPONSE)
     with pytest.raises(ValidationError):
         validate(spoiled(reply, path, value), RESPONSE)
@@ -132,21 +132,21 @@ def test_the_schema_refuses_a_reply_that_is_wrong(infer, path, value):
 
 
 def test_a_reply_without_a_version(infer):
-    reply = answered(infer(said(new_id(), "Hi", "there")))
+    reply = answered(infer(append_request(new_id(), "Hi", "there")))
     assert "model_version" not in reply
     validate(reply, RESPONSE)
 
 
 @pytest.mark.parametrize("path", ["versioned", "versioned/versions/3"])
 def test_a_reply_with_a_version(infer, path):
-    reply = answered(infer(said(new_id(), "Hi"), path))
+    reply = answered(infer(append_request(new_id(), "Hi"), path))
     assert reply["model_version"] == "3"
     validate(reply, RESPONSE)
 
 
 @pytest.mark.parametrize("request_id", ["mine", "", None])
 def test_a_reply_to_a_request_with_an_id(infer, request_id):
-    reply = answered(infer(recall(new_id(), id=request_id)))
+    reply = answered(infer(read_request(new_id(), id=request_id)))
     if request_id is None:
         assert uuid.UUID(reply["id"]).version == 4
     else:
@@ -155,7 +155,7 @@ def test_a_reply_to_a_request_with_an_id(infer, request_id):
 
 
 def test_a_reply_with_an_empty_history(infer):
-    reply = answered(infer(recall(new_id())))
+    reply = answered(infer(read_request(new_id())))
     assert reply["outputs"][1]["data"] == []
     validate(reply, RESPONSE)
 
@@ -165,15 +165,15 @@ def test_a_reply_with_an_empty_history(infer):
 )
 def test_a_reply_with_the_outputs_that_were_asked_for(infer, names):
     outputs = [{"name": name} for name in names]
-    reply = answered(infer(said(new_id(), "Hi", outputs=outputs)))
+    reply = answered(infer(append_request(new_id(), "Hi", outputs=outputs)))
     assert [output["name"] for output in reply["outputs"]] == names
     validate(reply, RESPONSE)
 
 
 def test_the_shape_of_every_output_is_the_shape_of_its_data(infer):
     memory_id = new_id()
-    infer(said(memory_id, "Hi"))
-    reply = answered(infer(said(memory_id, "there")))
+    infer(append_request(memory_id, "Hi"))
+    reply = answered(infer(append_request(memory_id, "there")))
     assert [(output["shape"], len(output["data"])) for output in reply["outputs"]] == [
         ([1, 1], 1),
         ([2, 1], 2),
@@ -213,7 +213,7 @@ def test_the_seeds_requests_and_their_replies(service, function):
     ],
 )
 def test_a_request_that_the_schema_refuses_is_refused(infer, path, value):
-    request = spoiled(recall(new_id()), path, value)
+    request = spoiled(read_request(new_id()), path, value)
     with pytest.raises(ValidationError):
         validate(request, REQUEST)
     assert_error(infer(request), 400)
@@ -229,8 +229,8 @@ def test_a_request_that_the_schema_refuses_is_refused(infer, path, value):
         document(tensor("role", ["user"])),
         document(tensor("memory_id", ["a", "b"])),
         document(tensor("memory_id", ["a"]), tensor("role", ["user"])),
-        recall("a", outputs=[{"name": "nope"}]),
-        recall("a", parameters={"window_size": "many"}),
+        read_request("a", outputs=[{"name": "nope"}]),
+        read_request("a", parameters={"window_size": "many"}),
     ],
     ids=["a list", "no memory_id", "two memory_ids", "no content", "unknown output", "no number"],
 )
@@ -239,12 +239,12 @@ def test_a_request_that_is_refused(infer, body):
 
 
 def test_a_request_to_an_unknown_memory_or_version(infer):
-    assert_error(infer(recall("a"), "nope"), 404)
-    assert_error(infer(recall("a"), "versioned/versions/4"), 404)
+    assert_error(infer(read_request("a"), "nope"), 404)
+    assert_error(infer(read_request("a"), "versioned/versions/4"), 404)
 
 
 def test_a_request_to_a_memory_whose_database_is_down(infer):
-    response = infer(recall("a"), "down")
+    response = infer(read_request("a"), "down")
     assert_error(response, 503)
     assert int(response.headers["Retry-After"]) > 0
 

@@ -54,6 +54,7 @@ def assert_exact(url: str, **how: Any) -> None:
     assert summary.messages == sum(map(len, conversations)) > 25 * CONVERSATIONS
 
 
+@pytest.mark.slow
 def test_all_of_the_conversations_are_there():
     conversations = chitchat()
     assert len(conversations) == 7168

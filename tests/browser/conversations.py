@@ -17,7 +17,7 @@ from convstore.database.url import database_alias
 from convstore.messages import Message, Part
 from convstore.models import Conversation
 from convstore.store import conversation_key
-from testing.bodies import document, new_id, several, tensor
+from testing.bodies import append_several_request, document, new_id, tensor
 from testing.processes import SHIPPED_MODELS
 from testing.service import TOOLS, Service, write_memory
 from tests.browser.media import media
@@ -70,7 +70,7 @@ def say_at_once(service: Service, talk: Talk, memory: str = WITH_TOOLS) -> Talk:
     """Send messages, each with one text, in one request."""
     roles = [message.role for message in talk.messages]
     contents = [[message.parts[0].value] for message in talk.messages]
-    infer(service, several(talk.memory_id, roles, content=contents), memory)
+    infer(service, append_several_request(talk.memory_id, roles, content=contents), memory)
     return talk
 
 

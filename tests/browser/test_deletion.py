@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from convstore.messages import Message
-from testing.bodies import recall
+from testing.bodies import read_request
 from testing.service import Service
 from tests.browser.browser import (
     DARK,
@@ -36,7 +36,7 @@ REASON = "asked for by its author, ticket 17"
 
 def said(service: Service, talk: Talk) -> list[Message]:
     """The messages of the conversation, read through the API."""
-    reply = HttpDoor(service).infer(recall(talk.memory_id), WITH_TOOLS)
+    reply = HttpDoor(service).infer(read_request(talk.memory_id), WITH_TOOLS)
     return [Message.from_json(element) for element in reply.history]
 
 

@@ -18,7 +18,7 @@ from playwright.sync_api import Page, Request, expect
 
 from convstore.archive.history import MessageRow
 from convstore.models import Conversation
-from testing.bodies import recall
+from testing.bodies import read_request
 from testing.service import Service
 from tests.browser.browser import DARK_PHONE, LIGHT, serious_faults
 from tests.browser.conversations import (
@@ -49,7 +49,7 @@ SOME_ARE_GONE = re.compile(r"^Deleted [1-9][\d,]* of 12,000 messages\. Still to 
 
 def history(service: Service, talk: Talk, memory: str = WITH_TOOLS) -> list[str]:
     """The messages that a client of the V2 API gets."""
-    return HttpDoor(service).infer(recall(talk.memory_id), memory).history
+    return HttpDoor(service).infer(read_request(talk.memory_id), memory).history
 
 
 def sent(talk: Talk) -> list[str]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from testing.bodies import new_id, recall
+from testing.bodies import new_id, read_request
 from testing.service import Service
 from tests.browser.browser import (
     LIGHT,
@@ -141,7 +141,7 @@ def test_permission_to_delete_does_not_allow_reading(sign, talk, admin_service):
     follow(deleter.page.get_by_role("button", name="Delete permanently"))
     success = f"Deleted {talk.memory_id} (1 message)."
     expect(deleter.page.get_by_text(success)).to_be_visible()
-    assert HttpDoor(admin_service).infer(recall(talk.memory_id), WITH_TOOLS).history == []
+    assert HttpDoor(admin_service).infer(read_request(talk.memory_id), WITH_TOOLS).history == []
 
 
 def test_permission_for_the_audit_log_shows_nothing_else(sign, talk, admin_service):

@@ -12,7 +12,7 @@ from convstore.database.url import database_alias
 from testing.mlserver import MLServer
 from testing.processes import Process
 from testing.service import Service, write_memories
-from tests.doors import DOORS, Door, opened, stored
+from tests.doors import DOORS, Door, open_door, stored_counts
 from tests.refusals import MAX_BODY_BYTES, MAX_PARTS
 
 Rows = Callable[[], tuple[int, int]]
@@ -25,7 +25,7 @@ def rows(service: Service) -> Iterator[Rows]:
 
 
 def counted(service: Process) -> Iterator[Rows]:
-    yield lambda: stored(service)
+    yield lambda: stored_counts(service)
     connections[database_alias(service.environment["DATABASE_URL"])].close()
 
 
@@ -63,7 +63,7 @@ def limited_mlserver(
 
 @pytest.fixture(params=DOORS)
 def limited_door(request: pytest.FixtureRequest, limited: Service) -> Door:
-    return opened(request.param, limited, lambda: request.getfixturevalue("limited_mlserver"))
+    return open_door(request.param, limited, lambda: request.getfixturevalue("limited_mlserver"))
 
 
 @pytest.fixture

@@ -11,7 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from testing.bodies import document, new_id, recall, said, several, tensor
+from testing.bodies import (
+    append_request,
+    append_several_request,
+    document,
+    new_id,
+    read_request,
+    tensor,
+)
 from tests.doors import GRPC_DOORS, JSON_DOORS, MLSERVER_DOORS, HttpDoor, Reply, at
 
 CALL = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
@@ -28,7 +35,7 @@ def talk(door, *roles: str, memory_id: str | None = None) -> str:
     """A conversation of one message per role, their texts being 0, 1, 2, ...; its id."""
     memory_id = memory_id or new_id()
     for n, role in enumerate(roles):
-        assert door.infer(said(memory_id, str(n), role=role)).status == 200
+        assert door.infer(append_request(memory_id, str(n), role=role)).status == 200
     return memory_id
 
 
@@ -44,7 +51,7 @@ def output(reply: Reply, name: str) -> dict[str, Any]:
 def test_a_read_of_an_unknown_id_answers_an_empty_history(door):
     memory_id = new_id()
 
-    reply = door.infer(recall(memory_id))
+    reply = door.infer(read_request(memory_id))
 
     assert reply.status == 200
     assert output(reply, "memory_id")["data"] == [memory_id]
@@ -60,7 +67,7 @@ def test_a_read_of_an_unknown_id_answers_an_empty_history(door):
 def test_a_read_of_an_unknown_id_does_not_make_a_conversation(door, rows):
     before = rows()
 
-    door.infer(recall(new_id()))
+    door.infer(read_request(new_id()))
 
     assert rows() == before
 
@@ -69,7 +76,7 @@ def test_a_read_changes_nothing(door, rows):
     memory_id = talk(door, "user", "assistant")
     before = rows()
 
-    replies = [door.infer(recall(memory_id)) for _ in range(3)]
+    replies = [door.infer(read_request(memory_id)) for _ in range(3)]
 
     assert [reply.texts for reply in replies] == [["0", "1"]] * 3
     assert rows() == before
@@ -78,9 +85,9 @@ def test_a_read_changes_nothing(door, rows):
 def test_a_read_sees_what_another_client_added(door):
     memory_id = talk(door, "user")
 
-    door.infer(said(memory_id, "later"))
+    door.infer(append_request(memory_id, "later"))
 
-    assert door.infer(recall(memory_id)).texts == ["0", "later"]
+    assert door.infer(read_request(memory_id)).texts == ["0", "later"]
 
 
 def test_tensors_that_make_no_message_leave_a_read_a_read(door, rows):
@@ -99,7 +106,7 @@ def test_tensors_that_make_no_message_leave_a_read_a_read(door, rows):
 def test_a_message_is_last_in_the_reply_that_added_it(door):
     memory_id = talk(door, "user", "assistant")
 
-    reply = door.infer(said(memory_id, "2"))
+    reply = door.infer(append_request(memory_id, "2"))
 
     assert reply.texts == ["0", "1", "2"]
 
@@ -108,8 +115,8 @@ def test_a_message_adds_one_row_and_its_conversation_once(door, rows):
     memory_id = new_id()
     conversations, messages = rows()
 
-    door.infer(said(memory_id, "a"))
-    door.infer(said(memory_id, "b"))
+    door.infer(append_request(memory_id, "a"))
+    door.infer(append_request(memory_id, "b"))
 
     assert rows() == (conversations + 1, messages + 2)
 
@@ -117,20 +124,20 @@ def test_a_message_adds_one_row_and_its_conversation_once(door, rows):
 def test_the_same_message_twice_is_two_messages(door):
     memory_id = new_id()
 
-    replies = [door.infer(said(memory_id, "again", id="same")) for _ in range(2)]
+    replies = [door.infer(append_request(memory_id, "again", id="same")) for _ in range(2)]
 
     assert replies[-1].texts == ["again", "again"]
 
 
 def test_one_role_is_one_message_of_several_parts(door):
-    reply = door.infer(said(new_id(), "first", "second", "third"))
+    reply = door.infer(append_request(new_id(), "first", "second", "third"))
 
     assert reply.history == [element("user", "first", "second", "third")]
 
 
 def test_the_seeds_message_of_two_parts_declares_a_shape_of_one(door):
     parts = ["This is the first input", "This is the second input"]
-    request = said(new_id(), *parts)
+    request = append_request(new_id(), *parts)
     assert [sent["shape"] for sent in request["inputs"]] == [[1]] * 4
 
     reply = door.infer(request)
@@ -175,20 +182,20 @@ def test_without_types_all_parts_are_text(door):
 
 @pytest.mark.parametrize("role", ["user", "assistant", "system", "tool", "", "Людмила", "x" * 999])
 def test_a_role_is_any_text(door, role):
-    reply = door.infer(said(new_id(), "hello", role=role))
+    reply = door.infer(append_request(new_id(), "hello", role=role))
 
     assert reply.history == [element(role, "hello")]
 
 
 def test_the_order_of_the_tensors_does_not_matter(door):
-    request = said(new_id(), "a", "b")
+    request = append_request(new_id(), "a", "b")
     request["inputs"].reverse()
 
     assert door.infer(request).history == [element("user", "a", "b")]
 
 
 def test_a_tensor_needs_no_parameters(door):
-    request = said(new_id(), "hello")
+    request = append_request(new_id(), "hello")
     for sent in request["inputs"]:
         del sent["parameters"]
 
@@ -283,7 +290,7 @@ def test_nested_data_means_the_same_as_flat_data(door, data):
 
 
 def test_several_roles_are_several_messages_in_order(door):
-    request = several(
+    request = append_several_request(
         new_id(),
         ["system", "user", "assistant"],
         content=[["Be brief."], ["Hello!"], ["Hi."]],
@@ -300,13 +307,15 @@ def test_several_roles_are_several_messages_in_order(door):
 def test_several_messages_follow_what_was_there(door):
     memory_id = talk(door, "user", "assistant")
 
-    reply = door.infer(several(memory_id, ["user", "assistant"], content=[["2"], ["3"]]))
+    reply = door.infer(
+        append_several_request(memory_id, ["user", "assistant"], content=[["2"], ["3"]])
+    )
 
     assert reply.texts == ["0", "1", "2", "3"]
 
 
 def test_each_of_several_messages_has_parts_and_types_of_its_own(door):
-    request = several(
+    request = append_several_request(
         new_id(),
         ["user", "user"],
         content=[["look", "https://x/y.png"], ["well?"]],
@@ -324,13 +333,15 @@ def test_each_of_several_messages_has_parts_and_types_of_its_own(door):
 
 @pytest.mark.parametrize("types", [{}, {"type": [[], []]}], ids=["absent", "empty strings"])
 def test_several_messages_without_types_are_text(door, types):
-    request = several(new_id(), ["user", "user"], content=[["a", "b"], ["c"]], **types)
+    request = append_several_request(
+        new_id(), ["user", "user"], content=[["a", "b"], ["c"]], **types
+    )
 
     assert door.infer(request).history == [element("user", "a", "b"), element("user", "c")]
 
 
 def test_an_empty_text_in_a_list_is_a_part(door):
-    request = several(new_id(), ["assistant", "user"], content=[[""], ["a"]])
+    request = append_several_request(new_id(), ["assistant", "user"], content=[[""], ["a"]])
 
     assert door.infer(request).history == [element("assistant", ""), element("user", "a")]
 
@@ -349,7 +360,9 @@ def test_several_messages_may_be_nested_and_declare_any_shape(door):
 def test_of_several_messages_the_reply_holds_the_window(door):
     roles = ["system"] + ["user"] * 9
 
-    reply = door.infer(several(new_id(), roles, content=[[str(n)] for n in range(10)]), "four")
+    reply = door.infer(
+        append_several_request(new_id(), roles, content=[[str(n)] for n in range(10)]), "four"
+    )
 
     assert reply.texts == ["0", "7", "8", "9"]
 
@@ -359,21 +372,21 @@ def test_of_several_messages_all_are_added_or_none(door, rows, bad):
     memory_id = talk(door, "user")
     before = rows()
 
-    reply = door.infer(several(memory_id, ["user"] * 3, content=[["1"], ["2"], bad]))
+    reply = door.infer(append_several_request(memory_id, ["user"] * 3, content=[["1"], ["2"], bad]))
 
     assert reply.status == door.bad_request
     assert rows() == before
-    assert door.infer(recall(memory_id)).texts == ["0"]
+    assert door.infer(read_request(memory_id)).texts == ["0"]
 
 
 def test_while_thousands_of_messages_are_added_at_once_others_are_served(door):
-    thousands = several(new_id(), ["user"] * 6000, content=[["a"]] * 6000)
+    thousands = append_several_request(new_id(), ["user"] * 6000, content=[["a"]] * 6000)
     neighbour, statuses = new_id(), []
 
     with ThreadPoolExecutor(1) as thread:
         adding = thread.submit(door.infer, thousands)
         while not adding.done():
-            statuses.append(door.infer(said(neighbour, "hello")).status)
+            statuses.append(door.infer(append_request(neighbour, "hello")).status)
 
     assert adding.result().texts == ["a"] * 50
     assert set(statuses) == {200}
@@ -428,14 +441,14 @@ def test_a_tool_call_may_come_without_content(door):
     ids=["empty strings", "no elements"],
 )
 def test_tool_tensors_that_hold_nothing_leave_a_plain_message(door, tensors):
-    request = said(new_id(), "hello")
+    request = append_request(new_id(), "hello")
     request["inputs"] += [tensor(name, data) for name, data in tensors.items()]
 
     assert door.infer(request, "tools").history == [element("user", "hello")]
 
 
 def test_a_whole_tool_conversation_as_seldons_translator_sends_it(door):
-    request = several(
+    request = append_several_request(
         new_id(),
         ["system", "user", "assistant", "tool", "assistant"],
         content=[["Be brief."], ["Weather in Paris?"], [""], ["12 degrees"], ["Mild."]],
@@ -456,7 +469,7 @@ def test_a_whole_tool_conversation_as_seldons_translator_sends_it(door):
 
 
 def test_tool_calls_may_be_objects_inside_the_list(door):
-    request = several(
+    request = append_several_request(
         new_id(), ["user", "assistant"], content=[["a"], [""]], tool_calls=[[], [CALL]]
     )
 
@@ -467,14 +480,16 @@ def test_a_tool_call_id_in_a_list_is_the_same_as_plain(door):
     memory_id = new_id()
 
     for ids in (["", "call_1"], [[], ["call_1"]]):
-        request = several(memory_id, ["user", "tool"], content=[["a"], ["b"]], tool_call_id=ids)
+        request = append_several_request(
+            memory_id, ["user", "tool"], content=[["a"], ["b"]], tool_call_id=ids
+        )
         history = door.infer(request, "tools").history
 
     assert history[1] == history[3] == element("tool", "b", tool_call_id="call_1")
 
 
 def test_of_several_messages_some_may_have_calls_and_no_content(door):
-    request = several(
+    request = append_several_request(
         new_id(), ["user", "assistant"], content=[["a"], []], tool_calls=[[], [json.dumps(CALL)]]
     )
 
@@ -487,7 +502,7 @@ def test_of_several_messages_some_may_have_calls_and_no_content(door):
 
 def test_a_tool_call_keeps_its_keys_values_and_their_order(door):
     call = {"z": 1, "a": [True, None, 1.5, {"é": "\u2028"}], "m": {}, "big": 10**30}
-    request = said(new_id(), "", role="assistant")
+    request = append_request(new_id(), "", role="assistant")
     request["inputs"].append(tensor("tool_calls", [json.dumps(call)]))
 
     (history,) = door.infer(request, "tools").history
@@ -499,7 +514,7 @@ def test_a_tool_call_keeps_its_keys_values_and_their_order(door):
 
 
 def test_another_stored_tensor_comes_back_as_a_list_after_the_content(door):
-    request = said(new_id(), "hello")
+    request = append_request(new_id(), "hello")
     request["inputs"].insert(0, tensor("name", ["Ann", "Björn"]))
 
     (history,) = door.infer(request, "tools").history
@@ -508,7 +523,7 @@ def test_another_stored_tensor_comes_back_as_a_list_after_the_content(door):
 
 
 def test_another_stored_tensor_belongs_to_its_message_among_several(door):
-    request = several(
+    request = append_several_request(
         new_id(), ["user", "user"], content=[["a"], ["b"]], name=[[], ["Ann", "Björn"]]
     )
 
@@ -519,7 +534,7 @@ def test_another_stored_tensor_belongs_to_its_message_among_several(door):
 
 
 def test_what_is_kept_beside_the_content_has_the_order_of_the_settings(door):
-    request = said(new_id(), "hello")
+    request = append_request(new_id(), "hello")
     request["inputs"] += [
         tensor("name", ["Ann"]),
         tensor("tool_call_id", ["call_1"]),
@@ -547,7 +562,7 @@ IGNORED = {
 
 @pytest.mark.parametrize("tensors", IGNORED.values(), ids=IGNORED)
 def test_tensors_that_are_not_the_memorys_are_ignored(door, tensors):
-    request = said(new_id(), "hello")
+    request = append_request(new_id(), "hello")
     request["inputs"] = [*tensors, *request["inputs"]]
 
     assert door.infer(request).history == [element("user", "hello")]
@@ -555,7 +570,7 @@ def test_tensors_that_are_not_the_memorys_are_ignored(door, tensors):
 
 @at("http", "grpc")
 def test_a_tensor_of_an_unknown_datatype_is_ignored(door):
-    request = said(new_id(), "hello")
+    request = append_request(new_id(), "hello")
     request["inputs"] += [tensor("odd", [1], datatype="COMPLEX64")]
 
     assert door.infer(request).history == [element("user", "hello")]
@@ -563,7 +578,7 @@ def test_a_tensor_of_an_unknown_datatype_is_ignored(door):
 
 @at("rest")
 def test_an_unknown_datatype_is_not_of_mlservers_grammar(door, rows):
-    request = said(new_id(), "hello")
+    request = append_request(new_id(), "hello")
     request["inputs"] += [tensor("odd", [1], datatype="COMPLEX64")]
     before = rows()
 
@@ -576,7 +591,7 @@ def test_an_unknown_datatype_is_not_of_mlservers_grammar(door, rows):
 
 @at("grpc-raw")
 def test_an_unknown_datatype_is_not_unpacked_by_mlserver(door, rows):
-    request = said(new_id(), "hello")
+    request = append_request(new_id(), "hello")
     request["inputs"] += [tensor("odd", [1], datatype="COMPLEX64")]
     before = rows()
 
@@ -588,14 +603,16 @@ def test_an_unknown_datatype_is_not_unpacked_by_mlserver(door, rows):
 
 @at(*JSON_DOORS)
 def test_objects_and_nulls_in_another_tensor_are_ignored(door):
-    request = said(new_id(), "hello")
+    request = append_request(new_id(), "hello")
     request["inputs"] += [tensor("odd", [{"a": None}, None, True])]
 
     assert door.infer(request).history == [element("user", "hello")]
 
 
 def test_parameters_that_a_memory_does_not_know_are_ignored(door):
-    request = said(new_id(), "hello", parameters={"temperature": "0.5", "priority": 1, "n": True})
+    request = append_request(
+        new_id(), "hello", parameters={"temperature": "0.5", "priority": 1, "n": True}
+    )
     request["inputs"][2]["parameters"] = {"content_type": "str", "extra": 1}
 
     assert door.infer(request).history == [element("user", "hello")]
@@ -603,7 +620,7 @@ def test_parameters_that_a_memory_does_not_know_are_ignored(door):
 
 @at(*JSON_DOORS)
 def test_fields_and_nested_parameters_that_a_memory_does_not_know_are_ignored(door):
-    request = said(
+    request = append_request(
         new_id(),
         "hello",
         extra={"a": [1]},
@@ -616,14 +633,14 @@ def test_fields_and_nested_parameters_that_a_memory_does_not_know_are_ignored(do
 
 @at(*JSON_DOORS)
 def test_nulls_stand_for_what_is_absent(door):
-    request = said(new_id(), "hello", id=None, parameters=None, outputs=None)
+    request = append_request(new_id(), "hello", id=None, parameters=None, outputs=None)
     request["inputs"][2]["parameters"] = None
 
     assert door.infer(request).history == [element("user", "hello")]
 
 
 def test_base64_content_is_kept_as_the_base64_that_it_is(door):
-    request = said(new_id(), "aGVsbG8=")
+    request = append_request(new_id(), "aGVsbG8=")
     request["inputs"][2]["parameters"] = {"content_type": "base64"}
 
     assert door.infer(request).history == [element("user", "aGVsbG8=")]
@@ -642,24 +659,24 @@ def test_the_seeds_postgresql_conversation_comes_back_as_printed(door):
         ("assistant", "Sure, what's your question?"),
     ]
     for role, text in conversation:
-        door.infer(said(memory_id, text, role=role))
+        door.infer(append_request(memory_id, text, role=role))
     every = [element(role, text) for role, text in conversation]
 
-    assert door.infer(recall(memory_id), "four").history == [every[0], *every[2:]]
-    assert door.infer(recall(memory_id), "memory").history == every
+    assert door.infer(read_request(memory_id), "four").history == [every[0], *every[2:]]
+    assert door.infer(read_request(memory_id), "memory").history == every
 
 
 def test_the_window_is_ten_messages_unless_the_settings_say_otherwise(door):
     memory_id = talk(door, *["user"] * 12)
 
-    assert door.infer(recall(memory_id), "default").texts == [str(n) for n in range(2, 12)]
+    assert door.infer(read_request(memory_id), "default").texts == [str(n) for n in range(2, 12)]
 
 
 def test_a_window_of_one_is_the_newest_message(door):
     memory_id = talk(door, "system", "user")
 
-    assert door.infer(recall(memory_id), "one").texts == ["1"]
-    assert door.infer(said(memory_id, "2"), "one").texts == ["2"]
+    assert door.infer(read_request(memory_id), "one").texts == ["1"]
+    assert door.infer(append_request(memory_id, "2"), "one").texts == ["2"]
 
 
 @pytest.mark.parametrize("first", ["system", "developer"])
@@ -678,35 +695,35 @@ def test_a_first_system_message_is_pinned_and_counts(door, first, size, expected
     memory_id = talk(door, first, "user", "assistant", "user", "assistant")
     parameters = {"window_size": size}
 
-    assert door.infer(said(memory_id, "5", parameters=parameters)).texts == expected
-    assert door.infer(recall(memory_id, parameters=parameters)).texts == expected
+    assert door.infer(append_request(memory_id, "5", parameters=parameters)).texts == expected
+    assert door.infer(read_request(memory_id, parameters=parameters)).texts == expected
 
 
 @pytest.mark.parametrize("first", ["user", "assistant", "System", "system ", "sys\0tem", ""])
 def test_a_first_message_of_another_role_is_not_pinned(door, first):
     memory_id = talk(door, first, "user", "user", "user", "user")
 
-    assert door.infer(recall(memory_id), "four").texts == ["1", "2", "3", "4"]
+    assert door.infer(read_request(memory_id), "four").texts == ["1", "2", "3", "4"]
 
 
 def test_a_later_system_message_is_not_pinned(door):
     memory_id = talk(door, "user", "system", "user", "user", "user", "user")
 
-    assert door.infer(recall(memory_id), "four").texts == ["2", "3", "4", "5"]
+    assert door.infer(read_request(memory_id), "four").texts == ["2", "3", "4", "5"]
 
 
 def test_of_two_system_messages_the_first_is_pinned(door):
     memory_id = talk(door, "system", "system", "user", "user", "user")
 
-    assert door.infer(recall(memory_id), "four").texts == ["0", "2", "3", "4"]
+    assert door.infer(read_request(memory_id), "four").texts == ["0", "2", "3", "4"]
 
 
 def test_a_request_may_ask_for_a_window_of_its_own(door):
     memory_id = talk(door, *["user"] * 6)
 
-    smaller = door.infer(recall(memory_id, parameters={"window_size": 2}), "four")
-    larger = door.infer(recall(memory_id, parameters={"window_size": 5}), "four")
-    after = door.infer(recall(memory_id), "four")
+    smaller = door.infer(read_request(memory_id, parameters={"window_size": 2}), "four")
+    larger = door.infer(read_request(memory_id, parameters={"window_size": 5}), "four")
+    after = door.infer(read_request(memory_id), "four")
 
     assert smaller.texts == ["4", "5"]
     assert larger.texts == ["1", "2", "3", "4", "5"]
@@ -718,7 +735,7 @@ def test_the_older_form_of_the_window_size_is_accepted(door):
     memory_id = talk(door, *["user"] * 6)
     parameters = {"memory_parameters": {"window_size": 2}}
 
-    assert door.infer(recall(memory_id, parameters=parameters)).texts == ["4", "5"]
+    assert door.infer(read_request(memory_id, parameters=parameters)).texts == ["4", "5"]
 
 
 @at(*JSON_DOORS)
@@ -726,14 +743,14 @@ def test_of_both_forms_of_the_window_size_the_newer_counts(door):
     memory_id = talk(door, *["user"] * 6)
     parameters = {"window_size": 3, "memory_parameters": {"window_size": 2}}
 
-    assert door.infer(recall(memory_id, parameters=parameters)).texts == ["3", "4", "5"]
+    assert door.infer(read_request(memory_id, parameters=parameters)).texts == ["3", "4", "5"]
 
 
 @pytest.mark.parametrize("name", ["window_size", "memory_parameters"])
 def test_a_null_window_size_is_none_at_all(door, name):
     memory_id = talk(door, *["user"] * 6)
 
-    reply = door.infer(recall(memory_id, parameters={name: None}), "two")
+    reply = door.infer(read_request(memory_id, parameters={name: None}), "two")
 
     assert reply.texts == ["4", "5"]
 
@@ -743,13 +760,15 @@ def test_a_null_window_size_in_the_older_form_is_none_at_all(door):
     memory_id = talk(door, *["user"] * 6)
     parameters = {"memory_parameters": {"window_size": None}}
 
-    assert door.infer(recall(memory_id, parameters=parameters), "two").texts == ["4", "5"]
+    assert door.infer(read_request(memory_id, parameters=parameters), "two").texts == ["4", "5"]
 
 
 @at(*JSON_DOORS)
 def test_a_null_flag_for_binary_data_is_none_at_all(door):
     memory_id = talk(door, "user")
-    assert door.infer(recall(memory_id, parameters={"binary_data_output": None})).texts == ["0"]
+    assert door.infer(read_request(memory_id, parameters={"binary_data_output": None})).texts == [
+        "0"
+    ]
 
 
 def test_a_tool_call_without_content_has_an_empty_text(door):
@@ -763,7 +782,7 @@ def test_a_tool_call_without_content_has_an_empty_text(door):
         tensor("type", ["text"]),
         tensor("tool_calls", [call]),
     )
-    two = several(
+    two = append_several_request(
         memory_id, ["assistant", "tool"], tool_calls=[[call], ""], tool_call_id=["", "c1"]
     )
     assert door.infer(one, "tools").status == 200
@@ -778,7 +797,7 @@ def test_a_tool_call_without_content_has_an_empty_text(door):
 def test_the_largest_window_size_holds_every_message(door):
     memory_id = talk(door, "system", "user", "user")
 
-    reply = door.infer(recall(memory_id, parameters={"window_size": 2**31 - 1}), "one")
+    reply = door.infer(read_request(memory_id, parameters={"window_size": 2**31 - 1}), "one")
 
     assert reply.texts == ["0", "1", "2"]
 
@@ -789,7 +808,7 @@ def test_the_largest_window_size_holds_every_message(door):
 def test_a_reply_has_the_fields_of_the_seeds_and_in_this_order(door):
     memory_id = new_id()
 
-    reply = door.infer(said(memory_id, "Hi", id="42"))
+    reply = door.infer(append_request(memory_id, "Hi", id="42"))
 
     expected = {
         "model_name": "memory",
@@ -818,7 +837,7 @@ def test_a_reply_has_the_fields_of_the_seeds_and_in_this_order(door):
 
 @pytest.mark.parametrize("route", ["versioned", "versioned/versions/3"])
 def test_a_memory_with_a_version_says_it_after_its_name(door, route):
-    reply = door.infer(said(new_id(), "Hi"), route)
+    reply = door.infer(append_request(new_id(), "Hi"), route)
 
     assert reply.document["model_name"] == "versioned"
     assert reply.document["model_version"] == "3"
@@ -828,14 +847,14 @@ def test_a_memory_with_a_version_says_it_after_its_name(door, route):
 def test_a_history_element_is_spaced_as_json_dumps_does(door):
     text = 'a "quoted" \\ line\n\tand é 日本 😀 \x00\x7f\u2028 </script>'
 
-    (history,) = door.infer(said(new_id(), text, "", role="us\u00e9r")).history
+    (history,) = door.infer(append_request(new_id(), text, "", role="us\u00e9r")).history
 
     assert history == element("us\u00e9r", text, "")
 
 
 @at(*JSON_DOORS)
 def test_text_travels_as_utf8_and_not_as_escapes(door):
-    reply = door.infer(said("é-" + new_id(), "é 日本 😀", role="Людмила"))
+    reply = door.infer(append_request("é-" + new_id(), "é 日本 😀", role="Людмила"))
 
     for text in ("é 日本 😀", "Людмила", "é-"):
         assert text.encode() in reply.body
@@ -845,9 +864,9 @@ def test_text_travels_as_utf8_and_not_as_escapes(door):
 @at("http")
 def test_a_message_that_is_not_utf8_is_escaped_whole(door):
     memory_id = new_id()
-    door.infer(said(memory_id, "before: é"))
+    door.infer(append_request(memory_id, "before: é"))
 
-    before, after = door.infer(said(memory_id, "é \ud800", role="ü")).history
+    before, after = door.infer(append_request(memory_id, "é \ud800", role="ü")).history
 
     assert before == element("user", "before: é")
     assert after == json.dumps(
@@ -858,16 +877,16 @@ def test_a_message_that_is_not_utf8_is_escaped_whole(door):
 @at(*MLSERVER_DOORS)
 def test_a_message_that_is_not_utf8_is_read_through_mlserver_as_it_was_stored(door, service):
     memory_id = new_id()
-    history = HttpDoor(service).infer(said(memory_id, "é \ud800", role="ü")).history
+    history = HttpDoor(service).infer(append_request(memory_id, "é \ud800", role="ü")).history
 
-    assert door.infer(recall(memory_id)).history == history
+    assert door.infer(read_request(memory_id)).history == history
 
 
 @at("rest")
 def test_a_lone_surrogate_is_no_json_to_mlserver(door, rows):
     before = rows()
 
-    reply = door.infer(said(new_id(), "\ud800"))
+    reply = door.infer(append_request(new_id(), "\ud800"))
 
     assert reply.status == 422
     assert [detail["type"] for detail in reply.document["detail"]] == ["json_invalid"]
@@ -878,7 +897,7 @@ def test_a_lone_surrogate_is_no_json_to_mlserver(door, rows):
 @pytest.mark.parametrize("name", ["memory_id", "role", "content", "type"])
 @pytest.mark.parametrize("text", [b"\xff\xfe", b"\xed\xa0\x80", b"half \xf0\x9f"], ids=str)
 def test_bytes_that_are_not_utf8_are_refused(door, rows, name, text):
-    request = said(new_id(), "hello")
+    request = append_request(new_id(), "hello")
     (changed,) = [sent for sent in request["inputs"] if sent["name"] == name]
     changed["data"] = [text]
     before = rows()
@@ -892,18 +911,18 @@ def test_bytes_that_are_not_utf8_are_refused(door, rows, name, text):
 
 @pytest.mark.parametrize("sent", ["42", "not a UUID", " ", "~!@", "x" * 1000])
 def test_an_id_is_echoed_as_it_was_sent(door, sent):
-    assert door.infer(recall("x", id=sent)).document["id"] == sent
+    assert door.infer(read_request("x", id=sent)).document["id"] == sent
 
 
 @at(*JSON_DOORS)
 def test_an_empty_id_is_echoed(door):
-    assert door.infer(recall("x", id="")).document["id"] == ""
+    assert door.infer(read_request("x", id="")).document["id"] == ""
 
 
 @at("http")
 @pytest.mark.parametrize("sent", ["é 😀", "a\0\ud800", "\r\n"])
 def test_an_id_may_be_any_text_in_http(door, sent):
-    reply = door.infer(recall("x", id=sent))
+    reply = door.infer(read_request("x", id=sent))
 
     assert reply.document["id"] == sent
 
@@ -913,7 +932,7 @@ def test_an_id_may_be_any_text_in_http(door, sent):
 def test_an_id_that_mlserver_cannot_send_back_in_a_header_is_refused(door, rows, sent):
     before = rows()
 
-    for request in (said(new_id(), "hello", id=sent), recall("x", id=sent)):
+    for request in (append_request(new_id(), "hello", id=sent), read_request("x", id=sent)):
         reply = door.infer(request)
         assert reply.status == door.bad_request
         assert reply.document == {
@@ -926,7 +945,7 @@ def test_an_id_that_mlserver_cannot_send_back_in_a_header_is_refused(door, rows,
 @at(*JSON_DOORS)
 @pytest.mark.parametrize("fields", [{}, {"id": None}], ids=["absent", "null"])
 def test_without_an_id_each_reply_has_a_new_uuid4(door, fields):
-    ids = [door.infer(recall("x", **fields)).document["id"] for _ in range(2)]
+    ids = [door.infer(read_request("x", **fields)).document["id"] for _ in range(2)]
 
     assert [uuid.UUID(each).version for each in ids] == [4, 4]
     assert [str(uuid.UUID(each)) for each in ids] == ids
@@ -935,7 +954,7 @@ def test_without_an_id_each_reply_has_a_new_uuid4(door, fields):
 
 @at(*GRPC_DOORS)
 def test_without_an_id_a_reply_has_none_in_grpc(door):
-    assert door.infer(recall("x")).document["id"] == ""
+    assert door.infer(read_request("x")).document["id"] == ""
 
 
 @pytest.mark.parametrize(
@@ -944,7 +963,7 @@ def test_without_an_id_a_reply_has_none_in_grpc(door):
     ids=" ".join,
 )
 def test_only_the_outputs_that_are_asked_for_come_in_that_order(door, names):
-    request = said(new_id(), "hello", outputs=[{"name": name} for name in names])
+    request = append_request(new_id(), "hello", outputs=[{"name": name} for name in names])
 
     reply = door.infer(request)
 
@@ -954,13 +973,13 @@ def test_only_the_outputs_that_are_asked_for_come_in_that_order(door, names):
 def test_a_message_is_stored_even_when_its_history_is_not_asked_for(door):
     memory_id = new_id()
 
-    door.infer(said(memory_id, "hello", outputs=[{"name": "memory_id"}]))
+    door.infer(append_request(memory_id, "hello", outputs=[{"name": "memory_id"}]))
 
-    assert door.infer(recall(memory_id)).texts == ["hello"]
+    assert door.infer(read_request(memory_id)).texts == ["hello"]
 
 
 def test_outputs_that_are_an_empty_list_are_all_outputs(door):
-    reply = door.infer(recall("x", outputs=[]))
+    reply = door.infer(read_request("x", outputs=[]))
 
     assert [out["name"] for out in reply.document["outputs"]] == ["memory_id", "history"]
 
@@ -990,11 +1009,11 @@ def test_ids_that_only_look_alike_are_two_conversations(door, pair):
     unique = new_id()
     first, second = (f"{memory_id}{unique}{memory_id}" for memory_id in pair)
 
-    door.infer(said(first, "first"))
-    door.infer(said(second, "second"))
+    door.infer(append_request(first, "first"))
+    door.infer(append_request(second, "second"))
 
-    assert door.infer(recall(first)).texts == ["first"]
-    assert door.infer(recall(second)).texts == ["second"]
+    assert door.infer(read_request(first)).texts == ["first"]
+    assert door.infer(read_request(second)).texts == ["second"]
 
 
 IDS = {
@@ -1018,15 +1037,15 @@ IDS = {
 
 @pytest.mark.parametrize("memory_id", IDS.values(), ids=IDS)
 def test_an_id_is_any_text_of_1_to_255_characters(door, memory_id):
-    reply = door.infer(said(memory_id, "hello"))
+    reply = door.infer(append_request(memory_id, "hello"))
 
     assert output(reply, "memory_id")["data"] == [memory_id]
-    assert door.infer(recall(memory_id)).texts[-1] == "hello"
+    assert door.infer(read_request(memory_id)).texts[-1] == "hello"
 
 
 def test_memories_of_one_database_share_its_conversations(door):
     memory_id = talk(door, "user")
 
-    door.infer(said(memory_id, "1"), "default")
+    door.infer(append_request(memory_id, "1"), "default")
 
-    assert door.infer(recall(memory_id), "versioned").texts == ["0", "1"]
+    assert door.infer(read_request(memory_id), "versioned").texts == ["0", "1"]

@@ -13,9 +13,17 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from testing.bodies import binary, binary_tensor, document, new_id, packed, said, tensor
+from testing.bodies import (
+    append_request,
+    binary_body,
+    binary_tensor,
+    document,
+    new_id,
+    pack_elements,
+    tensor,
+)
 from tests.doors import HttpDoor, RestDoor
-from tests.refusals import MAX_BODY_BYTES, PRIVATE, sentence
+from tests.refusals import MAX_BODY_BYTES, PRIVATE, refusal_sentence
 
 pytestmark = pytest.mark.one_database
 
@@ -37,7 +45,7 @@ def limited_door(limited) -> HttpDoor:
 
 # --- Bodies ------------------------------------------------------------------------------
 
-GOOD = json.dumps(said("malformed", PRIVATE)).encode()
+GOOD = json.dumps(append_request("malformed", PRIVATE)).encode()
 
 
 def within(field: str, value: bytes) -> bytes:
@@ -83,10 +91,12 @@ BODIES = {
     "a megabyte of nested lists in data": GOOD.replace(
         b'"data": ["the', b'"data": [' + b"[" * 2**19 + b"]" * 2**19 + b', "the'
     ),
-    "UTF-16": json.dumps(said("malformed", PRIVATE)).encode("utf-16"),
-    "UTF-16 without a BOM": json.dumps(said("malformed", PRIVATE)).encode("utf-16-le"),
-    "UTF-32": json.dumps(said("malformed", PRIVATE)).encode("utf-32"),
-    "Latin-1": json.dumps(said("malformed", "naïve"), ensure_ascii=False).encode("latin-1"),
+    "UTF-16": json.dumps(append_request("malformed", PRIVATE)).encode("utf-16"),
+    "UTF-16 without a BOM": json.dumps(append_request("malformed", PRIVATE)).encode("utf-16-le"),
+    "UTF-32": json.dumps(append_request("malformed", PRIVATE)).encode("utf-32"),
+    "Latin-1": json.dumps(append_request("malformed", "naïve"), ensure_ascii=False).encode(
+        "latin-1"
+    ),
     "a surrogate in UTF-8": within("x", b'"\xed\xa0\x80"'),
     "an overlong NUL": within("x", b'"\xc0\x80"'),
     "half a character": within("x", b'"\xf0\x9f\x98"'),
@@ -130,7 +140,7 @@ HEADER_LENGTHS = {
 }
 
 # The size that is declared, and the bytes that follow.
-TWO_WORDS = packed(b"one", b"two")
+TWO_WORDS = pack_elements(b"one", b"two")
 BINARY: dict[str, tuple[Any, bytes]] = {
     "size a string": (str(len(TWO_WORDS)), TWO_WORDS),
     "size a boolean": (True, TWO_WORDS),
@@ -141,15 +151,15 @@ BINARY: dict[str, tuple[Any, bytes]] = {
     "size one too large": (len(TWO_WORDS) + 1, TWO_WORDS),
     "size 2**70": (2**70, TWO_WORDS),
     "size one too small": (len(TWO_WORDS) - 1, TWO_WORDS),
-    "size of one element of two": (len(packed(b"one")), TWO_WORDS),
+    "size of one element of two": (len(pack_elements(b"one")), TWO_WORDS),
     "size 0 with bytes behind": (0, TWO_WORDS),
     "size 0": (0, b""),
     "a length that is cut off": (2, b"\1\0"),
     "an element that is cut off": (len(TWO_WORDS) - 1, TWO_WORDS[:-1]),
     "a length beyond the end": (8, b"\xff\xff\xff\xffword"),
     "a length in the other byte order": (8, b"\0\0\0\4word"),
-    "an element that is not UTF-8": (6, packed(b"\xff\xfe")),
-    "an element that is a surrogate": (7, packed(b"\xed\xa0\x80")),
+    "an element that is not UTF-8": (6, pack_elements(b"\xff\xfe")),
+    "an element that is a surrogate": (7, pack_elements(b"\xed\xa0\x80")),
 }
 
 
@@ -162,7 +172,7 @@ def with_binary(name: str, size: Any, blob: bytes) -> Malformed:
     """A request that adds a message, one tensor of which is binary."""
     plain = {"memory_id": ["malformed"], "role": ["user"], "content": [PRIVATE]}
     tensors = [tensor(other, data) for other, data in plain.items() if other != name]
-    return Malformed(*binary(document(*tensors, binary_tensor(name, size)), blob))
+    return Malformed(*binary_body(document(*tensors, binary_tensor(name, size)), blob))
 
 
 MALFORMED = {
@@ -177,8 +187,8 @@ MALFORMED = {
     },
     **{f"binary: {name}": with_binary("content", *case) for name, case in BINARY.items()},
     "binary: two ids": with_binary("memory_id", len(TWO_WORDS), TWO_WORDS),
-    "binary: an id with a NUL": with_binary("memory_id", 7, packed(b"a\0b")),
-    "binary: no header": Malformed(binary(document(binary_tensor("memory_id", 7)))[0], {}),
+    "binary: an id with a NUL": with_binary("memory_id", 7, pack_elements(b"a\0b")),
+    "binary: no header": Malformed(binary_body(document(binary_tensor("memory_id", 7)))[0], {}),
 }
 
 
@@ -190,7 +200,7 @@ def test_a_malformed_body_is_refused_with_a_sentence_and_writes_nothing(door, ro
     reply = door.send(case.body, **case.headers)
 
     assert reply.status == 400
-    assert sentence(reply)
+    assert refusal_sentence(reply)
     assert rows() == before
 
 
@@ -217,7 +227,7 @@ NAMED = {
 def test_a_refusal_names_what_came_and_what_is_wanted(door, name):
     case = MALFORMED[name]
 
-    text = sentence(door.send(case.body, **case.headers))
+    text = refusal_sentence(door.send(case.body, **case.headers))
 
     for word in NAMED[name]:
         assert word in text
@@ -227,7 +237,7 @@ def test_after_many_refusals_the_service_still_answers(door):
     for name in ("body: a megabyte of open lists", "encoding: gzip cut off"):
         door.send(MALFORMED[name].body, **MALFORMED[name].headers)
 
-    assert door.infer(said(new_id(), "hello")).texts == ["hello"]
+    assert door.infer(append_request(new_id(), "hello")).texts == ["hello"]
 
 
 def test_a_host_that_is_no_host_is_refused(door, rows):
@@ -236,7 +246,7 @@ def test_a_host_that_is_no_host_is_refused(door, rows):
     reply = door.send(GOOD, Host="no host!")
 
     assert reply.status == 400
-    assert sentence(reply)
+    assert refusal_sentence(reply)
     assert rows() == before
 
 
@@ -253,7 +263,7 @@ def test_a_body_that_is_no_json_is_refused_by_mlserver_and_writes_nothing(rest, 
             (fault,) = reply.document["detail"]
             assert fault["type"] == ("json_invalid" if body else "missing")
             assert rows() == before
-    assert rest.infer(said(new_id(), "hello")).texts == ["hello"]
+    assert rest.infer(append_request(new_id(), "hello")).texts == ["hello"]
 
 
 BROKEN_GZIP = [
@@ -276,7 +286,7 @@ def test_a_gzip_that_is_broken_is_400_at_mlserver_and_writes_nothing(rest, rows,
     assert reply.status == 400
     assert reply.document == {"detail": "There was an error parsing the body"}
     assert rows() == before
-    assert rest.infer(said(new_id(), "hello")).texts == ["hello"]
+    assert rest.infer(append_request(new_id(), "hello")).texts == ["hello"]
 
 
 @pytest.mark.parametrize("name", ["size of one element of two", "an id with a NUL", "two ids"])
@@ -312,7 +322,7 @@ COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
 
 def filled(size: int) -> bytes:
     """A good request of so many bytes."""
-    body = json.dumps(said(new_id(), PRIVATE)).encode()
+    body = json.dumps(append_request(new_id(), PRIVATE)).encode()
     return body + b" " * (size - len(body))
 
 
@@ -327,7 +337,7 @@ def test_a_body_over_the_limit_is_too_large(limited_door, limited_rows, size):
     reply = limited_door.send(filled(size))
 
     assert reply.status == 413
-    assert str(MAX_BODY_BYTES) in sentence(reply)
+    assert str(MAX_BODY_BYTES) in refusal_sentence(reply)
     assert limited_rows() == before
 
 
@@ -348,7 +358,7 @@ def test_an_inflated_body_over_the_limit_is_too_large(limited_door, limited_rows
     reply = limited_door.send(body, **{"Content-Encoding": coding})
 
     assert reply.status == 413
-    assert str(MAX_BODY_BYTES) in sentence(reply)
+    assert str(MAX_BODY_BYTES) in refusal_sentence(reply)
     assert limited_rows() == before
 
 
@@ -359,7 +369,7 @@ def test_a_chunked_body_is_too_large_only_over_the_limit(limited_door, limited_r
     over_it = limited_door.send(iter([filled(1000)] + [b" " * 1000] * 20))
 
     assert over_it.status == 413
-    assert sentence(over_it)
+    assert refusal_sentence(over_it)
     assert within_it.status == 200
     assert limited_rows() == (before[0] + 1, before[1] + 1)
 
@@ -406,7 +416,7 @@ def test_a_long_unknown_name_is_not_echoed_whole(door, path):
     reply = door.send(GOOD, path)
 
     assert reply.status == 404
-    assert sentence(reply)
+    assert refusal_sentence(reply)
 
 
 @pytest.mark.parametrize("path", ["%00", "%0A", "%FF", "a%2Fb", "%22%27", "..%2F..%2Fetc", "%s"])

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from testing.bodies import document, new_id, recall, said, several
+from testing.bodies import append_request, append_several_request, document, new_id, read_request
 
 
 @pytest.fixture
@@ -17,13 +17,13 @@ def rid() -> dict[str, str]:
 
 def test_a_request_that_comes_again_adds_nothing_and_is_answered_as_before(door, rid):
     memory_id = new_id()
-    first = door.infer(said(memory_id, "hello"), "once", **rid)
-    door.infer(said(memory_id, "hi", role="assistant"), "once")
+    first = door.infer(append_request(memory_id, "hello"), "once", **rid)
+    door.infer(append_request(memory_id, "hi", role="assistant"), "once")
 
-    again = door.infer(said(memory_id, "hello"), "once", **rid)
+    again = door.infer(append_request(memory_id, "hello"), "once", **rid)
 
     assert again.history == first.history
-    assert door.infer(recall(memory_id), "once").texts == ["hello", "hi"]
+    assert door.infer(read_request(memory_id), "once").texts == ["hello", "hi"]
 
 
 def test_two_deliveries_at_once_add_one_message(door, rid):
@@ -31,14 +31,14 @@ def test_two_deliveries_at_once_add_one_message(door, rid):
         memory_id = new_id()
         with ThreadPoolExecutor(4) as threads:
             deliveries = [
-                threads.submit(door.infer, said(memory_id, "hello"), "once", **rid)
+                threads.submit(door.infer, append_request(memory_id, "hello"), "once", **rid)
                 for _ in range(4)
             ]
         assert [delivery.result().texts for delivery in deliveries] == [["hello"]] * 4
 
 
 def test_several_messages_that_come_again_are_stored_once(door, rid):
-    request = several(new_id(), ["user", "assistant"], content=[["a"], ["b"]])
+    request = append_several_request(new_id(), ["user", "assistant"], content=[["a"], ["b"]])
     assert door.infer(request, "once", **rid).texts == ["a", "b"]
     assert door.infer(request, "once", **rid).texts == ["a", "b"]
 
@@ -46,38 +46,38 @@ def test_several_messages_that_come_again_are_stored_once(door, rid):
 def test_under_one_request_id_other_words_are_another_message(door, rid):
     memory_id = new_id()
     for text in ("one", "two", "one", "two"):
-        reply = door.infer(said(memory_id, text), "once", **rid)
+        reply = door.infer(append_request(memory_id, text), "once", **rid)
     assert reply.texts == ["one", "two"]
 
 
 def test_under_one_request_id_another_role_type_or_conversation_is_another_message(door, rid):
     memory_id = new_id()
-    door.infer(said(memory_id, "x"), "once", **rid)
-    door.infer(said(memory_id, "x", role="assistant"), "once", **rid)
-    typed = said(memory_id, "x")
+    door.infer(append_request(memory_id, "x"), "once", **rid)
+    door.infer(append_request(memory_id, "x", role="assistant"), "once", **rid)
+    typed = append_request(memory_id, "x")
     typed["inputs"][3]["data"] = ["image_url"]
     assert len(door.infer(typed, "once", **rid).messages) == 3
-    assert len(door.infer(said(new_id(), "x"), "once", **rid).messages) == 1
+    assert len(door.infer(append_request(new_id(), "x"), "once", **rid).messages) == 1
 
 
 def test_each_step_of_a_pipeline_stores_for_itself(door, rid):
     memory_id = new_id()
-    door.infer(said(memory_id, "x"), "once", **rid)
-    assert door.infer(said(memory_id, "x"), "other", **rid).texts == ["x", "x"]
+    door.infer(append_request(memory_id, "x"), "once", **rid)
+    assert door.infer(append_request(memory_id, "x"), "other", **rid).texts == ["x", "x"]
 
 
 def test_a_step_in_its_next_version_knows_what_the_one_before_stored(door, rid):
     memory_id = new_id()
-    door.infer(said(memory_id, "x"), "once", **rid)
-    assert door.infer(said(memory_id, "x"), "once_1", **rid).texts == ["x"]
+    door.infer(append_request(memory_id, "x"), "once", **rid)
+    assert door.infer(append_request(memory_id, "x"), "once_1", **rid).texts == ["x"]
 
 
 def test_the_v2_id_counts_where_there_is_no_header(door):
     memory_id, request_id = new_id(), new_id()
     for request in (
-        said(memory_id, "x", id=request_id),
-        said(memory_id, "x", id=request_id),
-        said(memory_id, "x", id=new_id()),
+        append_request(memory_id, "x", id=request_id),
+        append_request(memory_id, "x", id=request_id),
+        append_request(memory_id, "x", id=new_id()),
     ):
         reply = door.infer(request, "once")
     assert reply.texts == ["x", "x"]
@@ -86,19 +86,19 @@ def test_the_v2_id_counts_where_there_is_no_header(door):
 def test_without_any_id_each_request_adds(door):
     memory_id = new_id()
     for _ in range(2):
-        reply = door.infer(said(memory_id, "x"), "once")
+        reply = door.infer(append_request(memory_id, "x"), "once")
     assert reply.texts == ["x", "x"]
 
 
 def test_by_default_each_request_adds_whatever_its_id(door, rid):
     memory_id, request_id = new_id(), new_id()
     for _ in range(2):
-        reply = door.infer(said(memory_id, "x", id=request_id), **rid)
+        reply = door.infer(append_request(memory_id, "x", id=request_id), **rid)
     assert reply.texts == ["x", "x"]
 
 
 def test_what_was_refused_may_be_sent_again_in_its_right_form(door, rid):
     memory_id = new_id()
-    wrong = said(memory_id, "x")
+    wrong = append_request(memory_id, "x")
     assert door.infer(document(*wrong["inputs"][:2]), "once", **rid).status == door.bad_request
     assert door.infer(wrong, "once", **rid).texts == ["x"]

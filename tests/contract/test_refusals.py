@@ -11,21 +11,28 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2 as pb
 
-from testing.bodies import document, new_id, packed, said, several, tensor
+from testing.bodies import (
+    append_request,
+    append_several_request,
+    document,
+    new_id,
+    pack_elements,
+    tensor,
+)
 from tests.doors import GRPC_DOORS, JSON_DOORS, MLSERVER_DOORS, HttpDoor, at, infer_request
 from tests.refusals import (
     CALL,
     MAX_BODY_BYTES,
     MAX_PARTS,
     PRIVATE,
-    also,
-    asking,
-    calling,
-    nested,
-    saying,
-    sentence,
-    two,
-    without,
+    changed_request,
+    nested_list,
+    refusal_sentence,
+    request_with,
+    request_with_parameters,
+    request_with_tensors,
+    request_without,
+    two_message_request,
 )
 
 pytestmark = pytest.mark.one_database
@@ -39,123 +46,131 @@ ANYWHERE: Cases = {
     # The document
     "inputs empty": {"inputs": []},
     # Tensors
-    "shape negative": saying(content={"shape": [-1]}),
-    "datatype FP32 for content": saying(content={"datatype": "FP32"}),
-    "datatype INT64 for role": saying(role={"datatype": "INT64"}),
-    "datatype BOOL for type": saying(type={"datatype": "BOOL"}),
-    "datatype UINT8 for memory_id": saying(memory_id={"datatype": "UINT8"}),
-    "datatype in small letters": saying(content={"datatype": "bytes"}),
-    "datatype empty": saying(content={"datatype": ""}),
-    "datatype long": saying(content={"datatype": "é😀" * 5_000}),
+    "shape negative": changed_request(content={"shape": [-1]}),
+    "datatype FP32 for content": changed_request(content={"datatype": "FP32"}),
+    "datatype INT64 for role": changed_request(role={"datatype": "INT64"}),
+    "datatype BOOL for type": changed_request(type={"datatype": "BOOL"}),
+    "datatype UINT8 for memory_id": changed_request(memory_id={"datatype": "UINT8"}),
+    "datatype in small letters": changed_request(content={"datatype": "bytes"}),
+    "datatype empty": changed_request(content={"datatype": ""}),
+    "datatype long": changed_request(content={"datatype": "é😀" * 5_000}),
     # Which tensors, and how long
-    "memory_id missing": saying(memory_id=None),
-    "memory_id twice": also(tensor("memory_id", ["malformed"])),
-    "memory_id without elements": saying(memory_id={"data": []}),
-    "memory_id of two elements": saying(memory_id={"data": ["malformed", "other"]}),
-    "memory_id the same twice": saying(memory_id={"data": ["malformed", "malformed"]}),
-    "memory_id empty": saying(memory_id={"data": [""]}),
-    "memory_id of 256 characters": saying(memory_id={"data": ["x" * 256]}),
-    "memory_id of 256 emoji": saying(memory_id={"data": ["😀" * 256]}),
-    "memory_id of a million characters": saying(memory_id={"data": ["x" * 1_000_000]}),
-    "memory_id with a NUL": saying(memory_id={"data": ["a\0b"]}),
-    "role missing": saying(role=None),
-    "role twice": also(tensor("role", ["user"])),
-    "role without elements": saying(role={"data": []}),
-    "content missing": saying(content=None),
-    "content twice": also(tensor("content", [PRIVATE])),
-    "content without elements": saying(content={"data": []}, type={"data": []}),
-    "content and type missing": saying(content=None, type=None),
-    "type alone": saying(role=None, content=None),
-    "type twice": also(tensor("type", ["text"])),
-    "type too short": saying(type={"data": ["text"]}),
-    "type too long": saying(type={"data": ["text"] * 3}),
-    "type without elements": saying(type={"data": []}),
+    "memory_id missing": changed_request(memory_id=None),
+    "memory_id twice": request_with(tensor("memory_id", ["malformed"])),
+    "memory_id without elements": changed_request(memory_id={"data": []}),
+    "memory_id of two elements": changed_request(memory_id={"data": ["malformed", "other"]}),
+    "memory_id the same twice": changed_request(memory_id={"data": ["malformed", "malformed"]}),
+    "memory_id empty": changed_request(memory_id={"data": [""]}),
+    "memory_id of 256 characters": changed_request(memory_id={"data": ["x" * 256]}),
+    "memory_id of 256 emoji": changed_request(memory_id={"data": ["😀" * 256]}),
+    "memory_id of a million characters": changed_request(memory_id={"data": ["x" * 1_000_000]}),
+    "memory_id with a NUL": changed_request(memory_id={"data": ["a\0b"]}),
+    "role missing": changed_request(role=None),
+    "role twice": request_with(tensor("role", ["user"])),
+    "role without elements": changed_request(role={"data": []}),
+    "content missing": changed_request(content=None),
+    "content twice": request_with(tensor("content", [PRIVATE])),
+    "content without elements": changed_request(content={"data": []}, type={"data": []}),
+    "content and type missing": changed_request(content=None, type=None),
+    "type alone": changed_request(role=None, content=None),
+    "type twice": request_with(tensor("type", ["text"])),
+    "type too short": changed_request(type={"data": ["text"]}),
+    "type too long": changed_request(type={"data": ["text"] * 3}),
+    "type without elements": changed_request(type={"data": []}),
     # Several messages
-    "several: content too short": two(content=[[PRIVATE]]),
-    "several: content too long": two(content=[[PRIVATE], ["b"], ["c"]]),
-    "several: type too short": two(type=[["text"]]),
-    "several: content not JSON": two(content=[PRIVATE, ["b"]]),
-    "several: content cut off": two(content=[[PRIVATE], '["b"']),
-    "several: content a JSON string": two(content=[[PRIVATE], '"b"']),
-    "several: content a JSON object": two(content=[[PRIVATE], '{"text": "b"}']),
-    "several: content JSON null": two(content=[[PRIVATE], "null"]),
-    "several: content a list of numbers": two(content=[[PRIVATE], [1]]),
-    "several: content a list of nulls": two(content=[[PRIVATE], [None]]),
-    "several: content a list of lists": two(content=[[PRIVATE], [["b"]]]),
-    "several: content a list of objects": two(content=[[PRIVATE], [{"text": "b"}]]),
-    "several: content nested deeply": two(content=[[PRIVATE], "[" * 100_000]),
-    "several: content with a NaN": two(content=[[PRIVATE], "[NaN]"]),
-    "several: content a blank": two(content=[[PRIVATE], " "]),
-    "several: a message without content": two(content=[[PRIVATE], []]),
-    "several: a message with an empty list": two(content=[[PRIVATE], "[]"]),
-    "several: type not JSON": two(type=["text", "text"]),
-    "several: type a list of numbers": two(type=[["text"], [1]]),
-    "several: type of one message too long": two(type=[["text"], ["text", "text"]]),
-    "several: type of one message too short": two(
+    "several: content too short": two_message_request(content=[[PRIVATE]]),
+    "several: content too long": two_message_request(content=[[PRIVATE], ["b"], ["c"]]),
+    "several: type too short": two_message_request(type=[["text"]]),
+    "several: content not JSON": two_message_request(content=[PRIVATE, ["b"]]),
+    "several: content cut off": two_message_request(content=[[PRIVATE], '["b"']),
+    "several: content a JSON string": two_message_request(content=[[PRIVATE], '"b"']),
+    "several: content a JSON object": two_message_request(content=[[PRIVATE], '{"text": "b"}']),
+    "several: content JSON null": two_message_request(content=[[PRIVATE], "null"]),
+    "several: content a list of numbers": two_message_request(content=[[PRIVATE], [1]]),
+    "several: content a list of nulls": two_message_request(content=[[PRIVATE], [None]]),
+    "several: content a list of lists": two_message_request(content=[[PRIVATE], [["b"]]]),
+    "several: content a list of objects": two_message_request(content=[[PRIVATE], [{"text": "b"}]]),
+    "several: content nested deeply": two_message_request(content=[[PRIVATE], "[" * 100_000]),
+    "several: content with a NaN": two_message_request(content=[[PRIVATE], "[NaN]"]),
+    "several: content a blank": two_message_request(content=[[PRIVATE], " "]),
+    "several: a message without content": two_message_request(content=[[PRIVATE], []]),
+    "several: a message with an empty list": two_message_request(content=[[PRIVATE], "[]"]),
+    "several: type not JSON": two_message_request(type=["text", "text"]),
+    "several: type a list of numbers": two_message_request(type=[["text"], [1]]),
+    "several: type of one message too long": two_message_request(type=[["text"], ["text", "text"]]),
+    "several: type of one message too short": two_message_request(
         content=[[PRIVATE], ["b", "c"]], type=[["text"], ["text"]]
     ),
     "several: content missing": document(
         tensor("memory_id", ["malformed"]), tensor("role", ["user", "user"])
     ),
     # Parameters
-    "window_size 0": asking(window_size=0),
-    "window_size -1": asking(window_size=-1),
-    "window_size a string": asking(window_size="5"),
-    "window_size an empty string": asking(window_size=""),
-    "window_size true": asking(window_size=True),
-    "window_size false": asking(window_size=False),
-    "window_size 2**31": asking(window_size=2**31),
-    "memory_parameters a number": asking(memory_parameters=5),
-    "memory_parameters wrong beside a window_size": asking(window_size=5, memory_parameters="5"),
-    "binary_data_output a string": asking(binary_data_output="true"),
-    "binary_data_output a number": asking(binary_data_output=1),
+    "window_size 0": request_with_parameters(window_size=0),
+    "window_size -1": request_with_parameters(window_size=-1),
+    "window_size a string": request_with_parameters(window_size="5"),
+    "window_size an empty string": request_with_parameters(window_size=""),
+    "window_size true": request_with_parameters(window_size=True),
+    "window_size false": request_with_parameters(window_size=False),
+    "window_size 2**31": request_with_parameters(window_size=2**31),
+    "memory_parameters a number": request_with_parameters(memory_parameters=5),
+    "memory_parameters wrong beside a window_size": request_with_parameters(
+        window_size=5, memory_parameters="5"
+    ),
+    "binary_data_output a string": request_with_parameters(binary_data_output="true"),
+    "binary_data_output a number": request_with_parameters(binary_data_output=1),
     # Outputs
-    "an unknown output": also(outputs=[{"name": "history"}, {"name": "embedding"}]),
-    "an unknown output in other letters": also(outputs=[{"name": "History"}]),
-    "an unknown output with a long name": also(outputs=[{"name": "x" * 100_000}]),
-    "an unknown output named in emoji": also(outputs=[{"name": "😀" * 60}]),
-    "an unknown output with controls in its name": also(outputs=[{"name": "\x1b[2J\0\n" * 20}]),
-    "an output twice": also(outputs=[{"name": "history"}, {"name": "history"}]),
-    "an input asked for as an output": also(outputs=[{"name": "role"}]),
-    "binary_data a string": also(
+    "an unknown output": request_with(outputs=[{"name": "history"}, {"name": "embedding"}]),
+    "an unknown output in other letters": request_with(outputs=[{"name": "History"}]),
+    "an unknown output with a long name": request_with(outputs=[{"name": "x" * 100_000}]),
+    "an unknown output named in emoji": request_with(outputs=[{"name": "😀" * 60}]),
+    "an unknown output with controls in its name": request_with(
+        outputs=[{"name": "\x1b[2J\0\n" * 20}]
+    ),
+    "an output twice": request_with(outputs=[{"name": "history"}, {"name": "history"}]),
+    "an input asked for as an output": request_with(outputs=[{"name": "role"}]),
+    "binary_data a string": request_with(
         outputs=[{"name": "history", "parameters": {"binary_data": "yes"}}]
     ),
 }
 ANYWHERE_TOOLS: Cases = {
-    "tool_calls not JSON": calling(tool_calls=[CALL, PRIVATE]),
-    "tool_calls cut off": calling(tool_calls=[CALL, CALL[:-1]]),
-    "tool_calls a JSON number": calling(tool_calls=["7"]),
-    "tool_calls a JSON null": calling(tool_calls=["null"]),
-    "tool_calls a JSON string": calling(tool_calls=[json.dumps(CALL)]),
-    "tool_calls a JSON list": calling(tool_calls=[json.dumps([CALL])]),
-    "tool_calls with a NaN": calling(tool_calls=['{"temperature": NaN}']),
-    "tool_calls with a number too large": calling(tool_calls=['{"temperature": 1e999}']),
-    "tool_calls nested deeply": calling(tool_calls=[json.dumps({"a": nested(101, 1)})]),
-    "tool_calls nested very deeply": calling(tool_calls=['{"a":' * 200_000]),
-    "tool_calls of another datatype": also(tensor("tool_calls", [CALL], datatype="JSON")),
-    "tool_calls twice": also(tensor("tool_calls", [CALL]), tensor("tool_calls", [CALL])),
-    "tool_call_id of two elements": calling(tool_call_id=["call_1", "call_2"]),
+    "tool_calls not JSON": request_with_tensors(tool_calls=[CALL, PRIVATE]),
+    "tool_calls cut off": request_with_tensors(tool_calls=[CALL, CALL[:-1]]),
+    "tool_calls a JSON number": request_with_tensors(tool_calls=["7"]),
+    "tool_calls a JSON null": request_with_tensors(tool_calls=["null"]),
+    "tool_calls a JSON string": request_with_tensors(tool_calls=[json.dumps(CALL)]),
+    "tool_calls a JSON list": request_with_tensors(tool_calls=[json.dumps([CALL])]),
+    "tool_calls with a NaN": request_with_tensors(tool_calls=['{"temperature": NaN}']),
+    "tool_calls with a number too large": request_with_tensors(
+        tool_calls=['{"temperature": 1e999}']
+    ),
+    "tool_calls nested deeply": request_with_tensors(
+        tool_calls=[json.dumps({"a": nested_list(101, 1)})]
+    ),
+    "tool_calls nested very deeply": request_with_tensors(tool_calls=['{"a":' * 200_000]),
+    "tool_calls of another datatype": request_with(tensor("tool_calls", [CALL], datatype="JSON")),
+    "tool_calls twice": request_with(tensor("tool_calls", [CALL]), tensor("tool_calls", [CALL])),
+    "tool_call_id of two elements": request_with_tensors(tool_call_id=["call_1", "call_2"]),
     "tool_calls alone": document(tensor("memory_id", ["malformed"]), tensor("tool_calls", [CALL])),
-    "several: tool_calls plain": two(tool_calls=[CALL, ""]),
-    "several: tool_calls too short": two(tool_calls=[""]),
-    "several: tool_calls a list of numbers": two(tool_calls=[[], [1]]),
-    "several: tool_calls a list of other JSON": two(tool_calls=[[], ["[]"]]),
-    "several: tool_calls a list of no JSON": two(tool_calls=[[], [PRIVATE]]),
-    "several: tool_call_id of two elements": two(tool_call_id=["", ["a", "b"]]),
-    "several: tool_call_id too long": two(tool_call_id=["", "", ""]),
-    "several: tool_call_id a list of numbers": two(tool_call_id=["", [1]]),
-    "several: name plain": two(name=["Ann", "Ben"]),
-    "several: name too short": two(name=[["Ann"]]),
+    "several: tool_calls plain": two_message_request(tool_calls=[CALL, ""]),
+    "several: tool_calls too short": two_message_request(tool_calls=[""]),
+    "several: tool_calls a list of numbers": two_message_request(tool_calls=[[], [1]]),
+    "several: tool_calls a list of other JSON": two_message_request(tool_calls=[[], ["[]"]]),
+    "several: tool_calls a list of no JSON": two_message_request(tool_calls=[[], [PRIVATE]]),
+    "several: tool_call_id of two elements": two_message_request(tool_call_id=["", ["a", "b"]]),
+    "several: tool_call_id too long": two_message_request(tool_call_id=["", "", ""]),
+    "several: tool_call_id a list of numbers": two_message_request(tool_call_id=["", [1]]),
+    "several: name plain": two_message_request(name=["Ann", "Ben"]),
+    "several: name too short": two_message_request(name=[["Ann"]]),
 }
 # A tensor of numbers in spite of its datatype: not among what follows gRPC's message.
 NUMBERS: Cases = {
     # Elements
-    "memory_id a number": saying(memory_id={"data": [1]}),
-    "a number in role": saying(role={"data": [7]}),
+    "memory_id a number": changed_request(memory_id={"data": [1]}),
+    "a number in role": changed_request(role={"data": [7]}),
 }
 NUMBERS_TOOLS: Cases = {
-    "tool_call_id a number": calling(tool_call_id=[1]),
-    "name a number": calling(name=[1]),
+    "tool_call_id a number": request_with_tensors(tool_call_id=[1]),
+    "name a number": request_with_tensors(name=[1]),
 }
 # What only JSON can say.
 JSON_ALONE: Cases = {
@@ -164,96 +179,98 @@ JSON_ALONE: Cases = {
     "the document is a boolean": True,
     "the document is a number": 7,
     "the document is a string": PRIVATE,
-    "the document is a list": [said("malformed", PRIVATE)],
+    "the document is a list": [append_request("malformed", PRIVATE)],
     "the document is empty": {},
     "inputs missing": {"id": "1", "parameters": {}},
     "inputs null": {"inputs": None},
     "inputs an object": {"inputs": {"memory_id": ["malformed"]}},
     "inputs a string": {"inputs": PRIVATE},
     "inputs a number": {"inputs": 0},
-    "inputs nested": {"inputs": [said("malformed", PRIVATE)["inputs"]]},
-    "id a number": also(id=7),
-    "id a float": also(id=0.5),
-    "id a boolean": also(id=False),
-    "id a list": also(id=["a"]),
-    "id an object": also(id={}),
-    "parameters a list": also(parameters=[]),
-    "parameters a string": also(parameters=PRIVATE),
-    "parameters a number": also(parameters=0),
-    "parameters false": also(parameters=False),
+    "inputs nested": {"inputs": [append_request("malformed", PRIVATE)["inputs"]]},
+    "id a number": request_with(id=7),
+    "id a float": request_with(id=0.5),
+    "id a boolean": request_with(id=False),
+    "id a list": request_with(id=["a"]),
+    "id an object": request_with(id={}),
+    "parameters a list": request_with(parameters=[]),
+    "parameters a string": request_with(parameters=PRIVATE),
+    "parameters a number": request_with(parameters=0),
+    "parameters false": request_with(parameters=False),
     # Tensors
-    "an input null": also(None),
-    "an input a string": also("memory_id"),
-    "an input a number": also(1),
-    "an input a list": also([]),
-    "an input empty": also({}),
-    "name missing": also({"shape": [1], "datatype": "BYTES", "data": ["a"]}),
-    "name null": also(tensor(None, ["a"])),  # type: ignore[arg-type]
-    "name a number": also(tensor(7, ["a"])),  # type: ignore[arg-type]
-    "name a list": also(tensor(["role"], ["a"])),  # type: ignore[arg-type]
-    "shape missing": without("content", "shape"),
-    "shape null": saying(content={"shape": None}),
-    "shape a number": saying(content={"shape": 1}),
-    "shape a string": saying(content={"shape": "1"}),
-    "shape an object": saying(content={"shape": {}}),
-    "shape of strings": saying(content={"shape": ["1"]}),
-    "shape of booleans": saying(content={"shape": [True]}),
-    "shape of floats": saying(content={"shape": [1.0]}),
-    "shape of lists": saying(content={"shape": [[1]]}),
-    "shape of nulls": saying(content={"shape": [None]}),
-    "shape of another tensor": also(tensor("other", [], shape="1")),
-    "datatype missing": without("role", "datatype"),
-    "datatype null": saying(role={"datatype": None}),
-    "datatype a number": saying(role={"datatype": 7}),
-    "datatype a list": saying(role={"datatype": ["BYTES"]}),
-    "tensor parameters a list": saying(content={"parameters": []}),
-    "tensor parameters a string": saying(content={"parameters": "str"}),
+    "an input null": request_with(None),
+    "an input a string": request_with("memory_id"),
+    "an input a number": request_with(1),
+    "an input a list": request_with([]),
+    "an input empty": request_with({}),
+    "name missing": request_with({"shape": [1], "datatype": "BYTES", "data": ["a"]}),
+    "name null": request_with(tensor(None, ["a"])),  # type: ignore[arg-type]
+    "name a number": request_with(tensor(7, ["a"])),  # type: ignore[arg-type]
+    "name a list": request_with(tensor(["role"], ["a"])),  # type: ignore[arg-type]
+    "shape missing": request_without("content", "shape"),
+    "shape null": changed_request(content={"shape": None}),
+    "shape a number": changed_request(content={"shape": 1}),
+    "shape a string": changed_request(content={"shape": "1"}),
+    "shape an object": changed_request(content={"shape": {}}),
+    "shape of strings": changed_request(content={"shape": ["1"]}),
+    "shape of booleans": changed_request(content={"shape": [True]}),
+    "shape of floats": changed_request(content={"shape": [1.0]}),
+    "shape of lists": changed_request(content={"shape": [[1]]}),
+    "shape of nulls": changed_request(content={"shape": [None]}),
+    "shape of another tensor": request_with(tensor("other", [], shape="1")),
+    "datatype missing": request_without("role", "datatype"),
+    "datatype null": changed_request(role={"datatype": None}),
+    "datatype a number": changed_request(role={"datatype": 7}),
+    "datatype a list": changed_request(role={"datatype": ["BYTES"]}),
+    "tensor parameters a list": changed_request(content={"parameters": []}),
+    "tensor parameters a string": changed_request(content={"parameters": "str"}),
     # Elements
-    "data missing": without("content", "data"),
-    "data null": saying(content={"data": None}),
-    "data a bare number": saying(content={"data": 7}),
-    "data a bare boolean": saying(content={"data": True}),
-    "data an object": saying(content={"data": {"0": PRIVATE}}),
-    "memory_id a bare number": saying(memory_id={"data": 1}),
-    "memory_id null": saying(memory_id={"data": [None]}),
-    "null in role": saying(role={"data": [None]}),
-    "a float in content": saying(content={"data": [PRIVATE, 0.5]}),
-    "a boolean in content": saying(content={"data": [PRIVATE, False]}),
-    "null in content": saying(content={"data": [PRIVATE, None]}),
-    "an object in content": saying(content={"data": [PRIVATE, {"text": "x"}]}),
-    "a number in nested content": saying(content={"data": [[[PRIVATE], [1]]]}),
-    "a number in type": saying(type={"data": ["text", 1]}),
-    "null in type": saying(type={"data": [None, None]}),
+    "data missing": request_without("content", "data"),
+    "data null": changed_request(content={"data": None}),
+    "data a bare number": changed_request(content={"data": 7}),
+    "data a bare boolean": changed_request(content={"data": True}),
+    "data an object": changed_request(content={"data": {"0": PRIVATE}}),
+    "memory_id a bare number": changed_request(memory_id={"data": 1}),
+    "memory_id null": changed_request(memory_id={"data": [None]}),
+    "null in role": changed_request(role={"data": [None]}),
+    "a float in content": changed_request(content={"data": [PRIVATE, 0.5]}),
+    "a boolean in content": changed_request(content={"data": [PRIVATE, False]}),
+    "null in content": changed_request(content={"data": [PRIVATE, None]}),
+    "an object in content": changed_request(content={"data": [PRIVATE, {"text": "x"}]}),
+    "a number in nested content": changed_request(content={"data": [[[PRIVATE], [1]]]}),
+    "a number in type": changed_request(type={"data": ["text", 1]}),
+    "null in type": changed_request(type={"data": [None, None]}),
     # Which tensors, and how long
-    "memory_id of two nested elements": saying(memory_id={"data": [["malformed"], ["other"]]}),
-    "memory_id with a high surrogate": saying(memory_id={"data": ["a\ud800"]}),
-    "memory_id with a low surrogate": saying(memory_id={"data": ["\udfffa"]}),
-    "role nested and without elements": saying(role={"data": [[], [[]]]}),
+    "memory_id of two nested elements": changed_request(
+        memory_id={"data": [["malformed"], ["other"]]}
+    ),
+    "memory_id with a high surrogate": changed_request(memory_id={"data": ["a\ud800"]}),
+    "memory_id with a low surrogate": changed_request(memory_id={"data": ["\udfffa"]}),
+    "role nested and without elements": changed_request(role={"data": [[], [[]]]}),
     # Parameters
-    "window_size 2.5": asking(window_size=2.5),
-    "window_size 5.0": asking(window_size=5.0),
-    "window_size 2**63": asking(window_size=2**63),
-    "window_size of a thousand digits": asking(window_size=10**1000),
-    "window_size a list": asking(window_size=[5]),
-    "window_size an object": asking(window_size={}),
-    "older window_size 0": asking(memory_parameters={"window_size": 0}),
-    "older window_size a string": asking(memory_parameters={"window_size": "5"}),
-    "memory_parameters a list": asking(memory_parameters=[{"window_size": 5}]),
+    "window_size 2.5": request_with_parameters(window_size=2.5),
+    "window_size 5.0": request_with_parameters(window_size=5.0),
+    "window_size 2**63": request_with_parameters(window_size=2**63),
+    "window_size of a thousand digits": request_with_parameters(window_size=10**1000),
+    "window_size a list": request_with_parameters(window_size=[5]),
+    "window_size an object": request_with_parameters(window_size={}),
+    "older window_size 0": request_with_parameters(memory_parameters={"window_size": 0}),
+    "older window_size a string": request_with_parameters(memory_parameters={"window_size": "5"}),
+    "memory_parameters a list": request_with_parameters(memory_parameters=[{"window_size": 5}]),
     # Outputs
-    "outputs an object": also(outputs={"name": "history"}),
-    "outputs a string": also(outputs="history"),
-    "outputs a number": also(outputs=2),
-    "outputs false": also(outputs=False),
-    "outputs of strings": also(outputs=["history"]),
-    "outputs of nulls": also(outputs=[None]),
-    "outputs of lists": also(outputs=[[]]),
-    "an output without a name": also(outputs=[{}]),
-    "an output whose name is a number": also(outputs=[{"name": 0}]),
-    "an output whose name is null": also(outputs=[{"name": None}]),
-    "output parameters a list": also(outputs=[{"name": "history", "parameters": []}]),
+    "outputs an object": request_with(outputs={"name": "history"}),
+    "outputs a string": request_with(outputs="history"),
+    "outputs a number": request_with(outputs=2),
+    "outputs false": request_with(outputs=False),
+    "outputs of strings": request_with(outputs=["history"]),
+    "outputs of nulls": request_with(outputs=[None]),
+    "outputs of lists": request_with(outputs=[[]]),
+    "an output without a name": request_with(outputs=[{}]),
+    "an output whose name is a number": request_with(outputs=[{"name": 0}]),
+    "an output whose name is null": request_with(outputs=[{"name": None}]),
+    "output parameters a list": request_with(outputs=[{"name": "history", "parameters": []}]),
 }
 JSON_ALONE_TOOLS: Cases = {
-    "tool_calls objects": calling(tool_calls=[{"id": "call_1"}]),
+    "tool_calls objects": request_with_tensors(tool_calls=[{"id": "call_1"}]),
 }
 
 
@@ -381,7 +398,7 @@ def test_a_malformed_request_is_refused_with_a_sentence_and_writes_nothing(door,
     reply = door.infer(*MALFORMED[name])
 
     assert reply.status == 400
-    assert sentence(reply)
+    assert refusal_sentence(reply)
     assert rows() == before
 
 
@@ -397,7 +414,7 @@ def test_mlserver_refuses_with_the_same_sentence_and_writes_nothing(
             reply = door.infer(*MALFORMED[name])
 
             assert reply.status == 422
-            assert sentence(reply) == sentence(http.infer(*MALFORMED[name]))
+            assert refusal_sentence(reply) == refusal_sentence(http.infer(*MALFORMED[name]))
             assert rows() == before
 
 
@@ -428,7 +445,7 @@ def test_what_mlserver_makes_right_is_stored(door, rows, name):
 
 @at(*GRPC_DOORS)
 def test_a_flag_without_a_value_is_none_at_all_in_grpc(door):
-    reply = door.infer(said(new_id(), "hello", parameters={"binary_data_output": None}))
+    reply = door.infer(append_request(new_id(), "hello", parameters={"binary_data_output": None}))
 
     assert reply.texts == ["hello"]
 
@@ -441,13 +458,13 @@ def test_what_mlserver_cannot_unpack_is_its_own_fault_and_writes_nothing(door, r
     assert door.infer(*SAID_ANYWHERE[name]).status == 500
 
     assert rows() == before
-    assert door.infer(said(new_id(), "hello")).texts == ["hello"]
+    assert door.infer(append_request(new_id(), "hello")).texts == ["hello"]
 
 
 def test_the_request_that_the_malformed_ones_are_made_of_is_a_good_one(door):
-    for request in (saying(), two(), said("malformed", PRIVATE)):
+    for request in (changed_request(), two_message_request(), append_request("malformed", PRIVATE)):
         assert door.infer(request).status == 200
-    assert door.infer(calling(tool_calls=[CALL]), "tools").status == 200
+    assert door.infer(request_with_tensors(tool_calls=[CALL]), "tools").status == 200
 
 
 NAMED = {
@@ -475,7 +492,7 @@ NAMED = {
 @at("http")
 @pytest.mark.parametrize("name", NAMED)
 def test_a_refusal_names_what_came_and_what_is_wanted(door, name):
-    text = sentence(door.infer(*MALFORMED[name]))
+    text = refusal_sentence(door.infer(*MALFORMED[name]))
 
     for word in NAMED[name]:
         assert word in text
@@ -517,7 +534,7 @@ def test_whatever_the_document_it_is_answered_or_refused_and_never_a_fault(door,
 
     assert reply.status in (200, door.bad_request)
     if reply.status != 200:
-        assert (door.bad_request == 422 and "detail" in reply.document) or sentence(reply)
+        assert (door.bad_request == 422 and "detail" in reply.document) or refusal_sentence(reply)
 
 
 UTF8 = st.text(st.characters(codec="utf-8"), max_size=5)
@@ -553,7 +570,7 @@ def test_whatever_the_message_it_is_answered_or_refused_and_never_a_fault(door, 
 
     assert reply.status in (200, 422)
     if reply.status == 422:
-        assert sentence(reply)
+        assert refusal_sentence(reply)
 
 
 def test_after_many_refusals_the_service_still_answers_and_its_log_keeps_them_private(door):
@@ -561,13 +578,13 @@ def test_after_many_refusals_the_service_still_answers_and_its_log_keeps_them_pr
         if name not in NOT_UNPACKED:
             assert door.infer(*case).status == door.bad_request
 
-    assert door.infer(said(new_id(), "hello")).texts == ["hello"]
+    assert door.infer(append_request(new_id(), "hello")).texts == ["hello"]
     assert PRIVATE not in door.service.log.read_text()
 
 
 # --- What gRPC can say beyond a document -------------------------------------------------
 
-WHOLE = [packed(word) for word in (b"malformed", b"user", b"hello", b"text")]
+WHOLE = [pack_elements(word) for word in (b"malformed", b"user", b"hello", b"text")]
 BLOBS = {
     "one too few": WHOLE[:3],
     "a length that is cut off": [*WHOLE[:2], b"\1\0", WHOLE[3]],
@@ -579,7 +596,7 @@ BLOBS = {
 
 def with_blobs(*blobs: bytes) -> pb.ModelInferRequest:
     """A request that adds a message, the data of its tensors being any bytes behind it."""
-    request = infer_request(said("malformed", "hello"), True, model_name="memory")
+    request = infer_request(append_request("malformed", "hello"), True, model_name="memory")
     del request.raw_input_contents[:]
     request.raw_input_contents.extend(blobs)
     return request
@@ -593,14 +610,14 @@ def test_malformed_raw_contents_are_mlservers_own_fault_and_write_nothing(door, 
     assert door.send(with_blobs(*blobs)).status == 500
 
     assert rows() == before
-    assert door.infer(said(new_id(), "hello")).texts == ["hello"]
+    assert door.infer(append_request(new_id(), "hello")).texts == ["hello"]
 
 
 @at("grpc-raw")
 def test_more_raw_contents_than_inputs_are_left_over(door, rows):
     _, messages = rows()
 
-    reply = door.send(with_blobs(*WHOLE, packed(b"more")))
+    reply = door.send(with_blobs(*WHOLE, pack_elements(b"more")))
 
     assert reply.texts[-1] == "hello"
     assert rows()[1] == messages + 1
@@ -609,8 +626,8 @@ def test_more_raw_contents_than_inputs_are_left_over(door, rows):
 @at("grpc-raw")
 def test_of_contents_and_raw_contents_the_former_count(door):
     memory_id = new_id()
-    request = infer_request(said(memory_id, "hello"), False, model_name="memory")
-    request.raw_input_contents.extend([packed(b"raw")] * 4)
+    request = infer_request(append_request(memory_id, "hello"), False, model_name="memory")
+    request.raw_input_contents.extend([pack_elements(b"raw")] * 4)
 
     assert door.send(request).texts == ["hello"]
 
@@ -620,16 +637,16 @@ def test_of_contents_and_raw_contents_the_former_count(door):
 def test_a_parameter_that_is_mlservers_own_and_of_another_type_writes_nothing(door, rows, name):
     before = rows()
 
-    assert door.infer(said(new_id(), "hello", parameters={name: 7})).status == 500
+    assert door.infer(append_request(new_id(), "hello", parameters={name: 7})).status == 500
 
     assert rows() == before
-    assert door.infer(said(new_id(), "hello")).texts == ["hello"]
+    assert door.infer(append_request(new_id(), "hello")).texts == ["hello"]
 
 
 @at("grpc")
 @pytest.mark.parametrize("change", [b"\xff\xff\xff", None], ids=["garbage", "a name not in UTF-8"])
 def test_bytes_that_are_no_message_are_mlservers_to_refuse_and_write_nothing(door, rows, change):
-    good = infer_request(said("malformed", "hello"), False, model_name="memory")
+    good = infer_request(append_request("malformed", "hello"), False, model_name="memory")
     body = change or good.SerializeToString().replace(b"memory_id", b"memory_i\xff")
     call = door.service.channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
     before = rows()
@@ -640,7 +657,7 @@ def test_bytes_that_are_no_message_are_mlservers_to_refuse_and_write_nothing(doo
     assert refusal.value.code() == grpc.StatusCode.UNKNOWN
     assert "Error parsing message" in refusal.value.details()
     assert rows() == before
-    assert door.infer(said(new_id(), "hello")).texts == ["hello"]
+    assert door.infer(append_request(new_id(), "hello")).texts == ["hello"]
 
 
 # --- Limits ------------------------------------------------------------------------------
@@ -649,17 +666,21 @@ def test_bytes_that_are_no_message_are_mlservers_to_refuse_and_write_nothing(doo
 def test_as_many_parts_as_the_limit_are_stored(limited_door):
     parts = [str(n) for n in range(MAX_PARTS)]
 
-    assert limited_door.infer(said(new_id(), *parts)).texts == parts
-    every = several(new_id(), ["user"] * MAX_PARTS, content=[[part] for part in parts])
+    assert limited_door.infer(append_request(new_id(), *parts)).texts == parts
+    every = append_several_request(
+        new_id(), ["user"] * MAX_PARTS, content=[[part] for part in parts]
+    )
     assert limited_door.infer(every).texts == parts
 
 
 MORE = MAX_PARTS + 1
 TOO_MANY = {
-    "parts of one message": said("limited", *["a"] * MORE),
-    "messages": several("limited", ["user"] * MORE, content=[["a"]] * MORE),
-    "parts of messages": several("limited", ["user", "user"], content=[["a"], ["b"] * MAX_PARTS]),
-    "messages without parts": several(
+    "parts of one message": append_request("limited", *["a"] * MORE),
+    "messages": append_several_request("limited", ["user"] * MORE, content=[["a"]] * MORE),
+    "parts of messages": append_several_request(
+        "limited", ["user", "user"], content=[["a"], ["b"] * MAX_PARTS]
+    ),
+    "messages without parts": append_several_request(
         "limited", ["tool"] * MORE, content=[[]] * MORE, tool_call_id=["call_1"] * MORE
     ),
 }
@@ -672,13 +693,13 @@ def test_more_parts_than_the_limit_are_too_large(limited_door, limited_rows, sen
     reply = limited_door.infer(sent, "tools")
 
     assert reply.status == limited_door.too_large
-    assert str(MAX_PARTS) in sentence(reply)
+    assert str(MAX_PARTS) in refusal_sentence(reply)
     assert limited_rows() == before
 
 
 def holding(characters: int) -> dict[str, Any]:
     """A good request whose tensors hold so many characters, all of ASCII."""
-    request = said(new_id(), "")
+    request = append_request(new_id(), "")
     rest = sum(len(text) for sent in request["inputs"] for text in sent["data"])
     request["inputs"][2]["data"] = ["x" * (characters - rest)]
     return request
@@ -697,7 +718,9 @@ def test_tensors_over_the_limit_are_too_large(limited_door, limited_rows, size):
     reply = limited_door.infer(holding(size))
 
     assert reply.status == 422
-    assert sentence(reply) == (f"the tensors have {size} bytes; the limit is {MAX_BODY_BYTES}")
+    assert refusal_sentence(reply) == (
+        f"the tensors have {size} bytes; the limit is {MAX_BODY_BYTES}"
+    )
     assert limited_rows() == before
 
 
@@ -717,9 +740,11 @@ UNKNOWN = {
 def test_an_unknown_memory_or_version_is_not_found(door, rows, memory):
     before = rows()
 
-    reply = door.infer(said("malformed", PRIVATE), memory)
+    reply = door.infer(append_request("malformed", PRIVATE), memory)
 
     assert reply.status == 404
-    found = sentence(reply).replace(" with version  not", " not")  # so MLServer says it in gRPC
+    found = refusal_sentence(reply).replace(
+        " with version  not", " not"
+    )  # so MLServer says it in gRPC
     assert found == UNKNOWN[memory]
     assert rows() == before

@@ -10,14 +10,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from testing.bodies import (
-    binary,
+    append_request,
+    append_several_request,
+    binary_body,
     binary_tensor,
     document,
     new_id,
-    packed,
-    recall,
-    said,
-    several,
+    pack_elements,
+    read_request,
     tensor,
 )
 from tests.doors import GRPC_DOORS, JSON_DOORS, MLSERVER_DOORS, HttpDoor, at
@@ -121,7 +121,7 @@ def check_everywhere(door, text: str) -> None:
     )
 
     added = door.infer(request)
-    read = door.infer(recall(memory_id))
+    read = door.infer(read_request(memory_id))
 
     text = spelled(text)
     assert added.history == [element(text, (text, text), ("text", "between"), (text, text))]
@@ -145,34 +145,34 @@ def test_a_surrogate_is_the_same_as_role_type_and_content(door, text):
 def test_a_surrogate_is_no_json_to_mlserver(door, text):
     memory_id = new_id()
 
-    reply = door.infer(said(memory_id, text))
+    reply = door.infer(append_request(memory_id, text))
 
     assert reply.status == 422
     assert [fault["type"] for fault in reply.document["detail"]] == ["json_invalid"]
-    assert door.infer(recall(memory_id)).texts == []
+    assert door.infer(read_request(memory_id)).texts == []
 
 
 @at(*GRPC_DOORS)
 @pytest.mark.parametrize("text", SURROGATES.values(), ids=SURROGATES)
 def test_a_surrogate_is_no_utf8_in_grpc(door, text):
     memory_id = new_id()
-    request = said(memory_id, "changed")
+    request = append_request(memory_id, "changed")
     request["inputs"][2]["data"] = ["before", text.encode(errors="surrogatepass")]
 
     reply = door.infer(request)
 
     assert reply.status == 422
     assert reply.document == {"error": "element 1 of tensor 'content' is not UTF-8"}
-    assert door.infer(recall(memory_id)).texts == []
+    assert door.infer(read_request(memory_id)).texts == []
 
 
 @at(*MLSERVER_DOORS)
 @pytest.mark.parametrize("text", SURROGATES.values(), ids=SURROGATES)
 def test_a_surrogate_that_came_through_http_is_the_same_when_it_is_read(door, service, text):
     memory_id = new_id()
-    added = HttpDoor(service).infer(said(memory_id, text, role=text))
+    added = HttpDoor(service).infer(append_request(memory_id, text, role=text))
 
-    assert door.infer(recall(memory_id)).history == added.history
+    assert door.infer(read_request(memory_id)).history == added.history
 
 
 @at(*JSON_DOORS)
@@ -190,8 +190,8 @@ def test_any_text_is_the_same_as_role_type_and_content(door, data):
 def test_a_long_text_is_the_same_when_it_is_read(door, text):
     memory_id = new_id()
 
-    added = door.infer(said(memory_id, text))
-    read = door.infer(recall(memory_id))
+    added = door.infer(append_request(memory_id, text))
+    read = door.infer(read_request(memory_id))
 
     assert added.texts == [text]
     assert read.history == added.history
@@ -201,8 +201,8 @@ def test_a_long_text_is_the_same_when_it_is_read(door, text):
 def test_a_megabyte_of_surrogates_is_the_same_when_it_is_read(door):
     memory_id, text = new_id(), "\udead" * 1_000_000
 
-    assert door.infer(said(memory_id, text)).texts == [text]
-    assert door.infer(recall(memory_id)).texts == [text]
+    assert door.infer(append_request(memory_id, text)).texts == [text]
+    assert door.infer(read_request(memory_id)).texts == [text]
 
 
 @modest
@@ -220,7 +220,7 @@ def test_any_message_of_any_parts_is_the_same_when_it_is_read(door, data):
     )
 
     added = door.infer(request)
-    read = door.infer(recall(memory_id))
+    read = door.infer(read_request(memory_id))
 
     parts = [(spelled(kind), spelled(value)) for kind, value in parts]
     assert added.history == [element(spelled(role), *parts)]
@@ -234,11 +234,11 @@ def test_any_texts_are_the_same_as_several_messages_at_once(door, data):
     memory_id = new_id()
     each = [[text] for text in texts]
 
-    reply = door.infer(several(memory_id, texts, content=each, type=each))
+    reply = door.infer(append_several_request(memory_id, texts, content=each, type=each))
 
     texts = [spelled(text) for text in texts]
     assert reply.history == [element(text, (text, text)) for text in texts]
-    assert door.infer(recall(memory_id)).history == reply.history
+    assert door.infer(read_request(memory_id)).history == reply.history
 
 
 @modest
@@ -246,7 +246,7 @@ def test_any_texts_are_the_same_as_several_messages_at_once(door, data):
 def test_any_text_is_the_same_beside_the_content(door, data):
     text = data.draw(sayable(door))
     names = data.draw(st.lists(sayable(door), min_size=1, max_size=3))
-    request = said(new_id(), text)
+    request = append_request(new_id(), text)
     request["inputs"] += [
         tensor("tool_calls", [json.dumps({text: names})]),
         tensor("tool_call_id", ["call " + text]),
@@ -265,7 +265,7 @@ def test_any_text_is_the_same_beside_the_content(door, data):
 @modest
 @given(request_id=TEXTS)
 def test_any_text_is_echoed_as_id(door, request_id):
-    reply = door.infer(recall("x", id=request_id))
+    reply = door.infer(read_request("x", id=request_id))
 
     assert reply.document["id"] == spelled(request_id)
 
@@ -274,7 +274,7 @@ def test_any_text_is_echoed_as_id(door, request_id):
 @modest
 @given(request_id=st.text(st.characters(codec="ascii", categories=["L", "N", "P", "S", "Zs"])))
 def test_any_printable_ascii_is_echoed_as_id(door, request_id):
-    assert door.infer(recall("x", id=request_id)).document["id"] == request_id
+    assert door.infer(read_request("x", id=request_id)).document["id"] == request_id
 
 
 @at(*MLSERVER_DOORS)
@@ -283,11 +283,11 @@ def test_any_printable_ascii_is_echoed_as_id(door, request_id):
 def test_any_other_id_is_refused_and_nothing_is_written(door, request_id):
     memory_id = new_id()
 
-    reply = door.infer(said(memory_id, "hello", id=request_id))
+    reply = door.infer(append_request(memory_id, "hello", id=request_id))
 
     assert reply.status == 422
     assert list(reply.document) == ["error"]
-    assert door.infer(recall(memory_id)).texts == []
+    assert door.infer(read_request(memory_id)).texts == []
 
 
 @modest
@@ -303,8 +303,8 @@ def test_any_text_that_may_be_an_id_is_echoed_and_found_again(door, memory_id):
     memory_id = memory_id[:255]
     text = new_id()  # an earlier run may have used this memory_id
 
-    added = door.infer(said(memory_id, text))
-    read = door.infer(recall(memory_id))
+    added = door.infer(append_request(memory_id, text))
+    read = door.infer(read_request(memory_id))
 
     assert added.texts[-1] == read.texts[-1] == text
     assert added.document["outputs"][0]["data"] == [memory_id]
@@ -337,8 +337,8 @@ def test_any_text_is_the_same_nested_as_flat(door, data, depth):
 @example(texts=["", "\0", "😀", "\ufeff", "x" * 70_000])
 def test_any_text_is_the_same_as_binary_data(door, texts):
     memory_id = new_id()
-    blob = packed(*map(str.encode, texts))
-    body, headers = binary(
+    blob = pack_elements(*map(str.encode, texts))
+    body, headers = binary_body(
         document(
             tensor("memory_id", [memory_id]),
             tensor("role", ["user"]),
@@ -350,7 +350,7 @@ def test_any_text_is_the_same_as_binary_data(door, texts):
     reply = door.send(body, **headers)
 
     assert reply.history == [element("user", *(("text", text) for text in texts))]
-    assert door.infer(recall(memory_id)).history == reply.history
+    assert door.infer(read_request(memory_id)).history == reply.history
 
 
 @at(*JSON_DOORS)
@@ -359,7 +359,7 @@ def test_any_text_is_the_same_as_binary_data(door, texts):
 @example(text="\u2028 é 😀 \x7f \ufeff")
 def test_a_body_of_utf8_means_the_same_as_one_of_escapes(door, text):
     memory_id = new_id()
-    request = said(memory_id, text)
+    request = append_request(memory_id, text)
 
     door.send(json.dumps(request, ensure_ascii=False).encode())
     first, second = door.send(json.dumps(request, ensure_ascii=True).encode()).history

@@ -67,6 +67,7 @@ def read(
             assert printed == block.text, block
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", runnable(), ids=name)
 def test_the_examples_of_a_page_run(page: Path, tmp_path: Path) -> None:
     with Reader(tmp_path) as reader:
@@ -74,6 +75,7 @@ def test_the_examples_of_a_page_run(page: Path, tmp_path: Path) -> None:
         read(page, reader)
 
 
+@pytest.mark.slow
 def test_the_chat_of_the_quickstart_remembers_also_when_it_is_started_again(
     tmp_path: Path,
 ) -> None:

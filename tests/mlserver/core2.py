@@ -16,7 +16,7 @@ import grpc
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
-from testing.bodies import packed, unpacked
+from testing.bodies import pack_elements, unpack_elements
 from testing.processes import ROOT, Process, free_port
 from tests.machine import DATABASES
 
@@ -190,7 +190,7 @@ def request(
         sent.parameters["content_type"].string_param = "str"
         elements = [value.encode() for value in values]
         if raw:
-            made.raw_input_contents.append(packed(*elements))
+            made.raw_input_contents.append(pack_elements(*elements))
         else:
             sent.contents.bytes_contents.extend(elements)
     if window_size:
@@ -209,7 +209,7 @@ def tensors_of(response: pb.ModelInferResponse) -> dict[str, list[str]]:
     for n, output in enumerate(response.outputs):
         elements = output.contents.bytes_contents
         if response.raw_output_contents:
-            elements = unpacked(response.raw_output_contents[n])
+            elements = unpack_elements(response.raw_output_contents[n])
         found[output.name] = [element.decode() for element in elements]
         assert list(output.shape) == [len(found[output.name]), 1]
         assert output.datatype == "BYTES"

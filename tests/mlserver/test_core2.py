@@ -21,7 +21,7 @@ import requests
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.grpc import service_pb2 as pb
 
-from testing.bodies import document, new_id, recall, said, tensor
+from testing.bodies import append_request, document, new_id, read_request, tensor
 from testing.processes import ROOT
 from testing.service import NOWHERE
 from tests.mlserver.core2 import (
@@ -419,7 +419,7 @@ def bad_messages(name: str, memory_id: str) -> dict[str, tuple[pb.ModelInferRequ
 def test_no_request_over_rest_makes_the_agent_reload_the_memory(core2, load, url):
     name = load(memory("strict", url))
     memory_id = new_id()
-    hi = said(memory_id, "Hi")
+    hi = append_request(memory_id, "Hi")
     bodies: dict[str, Any] = {
         what: document(*(tensor(key, values) for key, values in tensors.items()))
         for what, (tensors, _) in bad_tensors(memory_id).items()
@@ -443,7 +443,9 @@ def test_no_request_over_rest_makes_the_agent_reload_the_memory(core2, load, url
         "nothing": b"",
         "half a document": json.dumps(hi).encode()[:40],
         "bytes that are no text": b'{"inputs": "\xff"}',
-        "a lone surrogate": json.dumps(said(memory_id, "x")).replace('"x"', '"\\ud800"').encode(),
+        "a lone surrogate": json.dumps(append_request(memory_id, "x"))
+        .replace('"x"', '"\\ud800"')
+        .encode(),
     }
     for what, each in sent.items():
         reply = posted(core2, name, each, {"Content-Type": "application/json"})
@@ -466,7 +468,7 @@ def test_a_memory_whose_database_is_away_does_not_make_the_agent_reload_it(core2
     asked = request(name, saying(new_id(), "Hi"))
     code, details = refusal(lambda: core2.infer(asked))
     assert (code, details) == (grpc.StatusCode.UNKNOWN, "the database cannot be reached")
-    sent = json.dumps(said(new_id(), "Hi")).encode()
+    sent = json.dumps(append_request(new_id(), "Hi")).encode()
     reply = posted(core2, name, sent, {"Content-Type": "application/json"})
     assert (reply.status_code, reply.json()) == (503, {"error": "the database cannot be reached"})
 
@@ -474,7 +476,7 @@ def test_a_memory_whose_database_is_away_does_not_make_the_agent_reload_it(core2
 def test_a_request_that_was_zipped_is_read(core2, load, url):
     name = load(memory("zipped", url))
     memory_id = new_id()
-    sent = gzip.compress(json.dumps(said(memory_id, "Hi")).encode())
+    sent = gzip.compress(json.dumps(append_request(memory_id, "Hi")).encode())
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     assert posted(core2, name, sent, headers).status_code == 200
     assert history(core2, name, memory_id) == [body("Hi")]
@@ -496,7 +498,11 @@ def test_mlserver_infer(core2, load, url, tmp_path):
     name = load(memory("cli", url))
     memory_id = new_id()
     sent, received = tmp_path / "requests.jsonl", tmp_path / "replies.jsonl"
-    asked = [said(memory_id, "Hi"), said(memory_id, "Hello", role="assistant"), recall(memory_id)]
+    asked = [
+        append_request(memory_id, "Hi"),
+        append_request(memory_id, "Hello", role="assistant"),
+        read_request(memory_id),
+    ]
     sent.write_text("".join(json.dumps(each) + "\n" for each in asked))
     host = core2.url.removeprefix("http://")
     where = ("--url", host, "--model-name", name, "--workers", "1", "--retries", "1")

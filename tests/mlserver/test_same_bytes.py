@@ -6,7 +6,14 @@ import json
 
 import pytest
 
-from testing.bodies import document, new_id, recall, said, several, tensor
+from testing.bodies import (
+    append_request,
+    append_several_request,
+    document,
+    new_id,
+    read_request,
+    tensor,
+)
 from tests.doors import HttpDoor, RestDoor
 
 pytestmark = [pytest.mark.needs("mlserver"), pytest.mark.one_database]
@@ -50,19 +57,19 @@ def assert_same(http, rest, request, memory="memory", **headers: str) -> None:
 @pytest.mark.parametrize("fields", [{}, {"parameters": {"window_size": 1}}], ids=["all", "one"])
 def test_a_window_is_the_same_bytes_whoever_stored_it(http, rest, text, fields):
     memory_id = new_id() + text.replace("\0", "")[:100]
-    http.infer(said(memory_id, text, "second", role="system"))
-    rest.infer(said(memory_id, text, role=text))
+    http.infer(append_request(memory_id, text, "second", role="system"))
+    rest.infer(append_request(memory_id, text, role=text))
 
-    assert_same(http, rest, recall(memory_id, id="42", **fields))
+    assert_same(http, rest, read_request(memory_id, id="42", **fields))
 
 
 def test_the_window_of_a_conversation_that_nobody_began_is_the_same_bytes(http, rest):
-    assert_same(http, rest, recall(new_id(), id="42"))
+    assert_same(http, rest, read_request(new_id(), id="42"))
 
 
 @pytest.mark.parametrize("sent", ["", " ", 'a"b\\c', "x" * 1000])
 def test_an_id_is_echoed_in_the_same_bytes(http, rest, sent):
-    assert_same(http, rest, recall(new_id(), id=sent))
+    assert_same(http, rest, read_request(new_id(), id=sent))
 
 
 @pytest.mark.parametrize(
@@ -70,19 +77,21 @@ def test_an_id_is_echoed_in_the_same_bytes(http, rest, sent):
 )
 def test_the_outputs_that_are_asked_for_are_the_same_bytes(http, rest, names):
     memory_id = new_id()
-    http.infer(said(memory_id, "hello"))
+    http.infer(append_request(memory_id, "hello"))
 
-    assert_same(http, rest, recall(memory_id, id="42", outputs=[{"name": each} for each in names]))
+    assert_same(
+        http, rest, read_request(memory_id, id="42", outputs=[{"name": each} for each in names])
+    )
 
 
 @pytest.mark.parametrize("memory", ["versioned", "versioned/versions/3"])
 def test_a_memory_with_a_version_answers_in_the_same_bytes(http, rest, memory):
-    assert_same(http, rest, recall(new_id(), id="42"), memory)
+    assert_same(http, rest, read_request(new_id(), id="42"), memory)
 
 
 def test_messages_with_tools_are_the_same_bytes(http, rest):
     memory_id = new_id()
-    request = several(
+    request = append_several_request(
         memory_id,
         ["user", "assistant", "tool"],
         content=[["Weather?"], [""], ["12 degrees"]],
@@ -92,31 +101,31 @@ def test_messages_with_tools_are_the_same_bytes(http, rest):
     )
     rest.infer(request, "tools")
 
-    assert_same(http, rest, recall(memory_id, id="42"), "tools")
+    assert_same(http, rest, read_request(memory_id, id="42"), "tools")
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 def test_an_addition_that_is_delivered_to_both_is_answered_in_the_same_bytes(http, rest, text):
-    request = said(new_id(), text, "second", id="42")
+    request = append_request(new_id(), text, "second", id="42")
 
     assert_same(http, rest, request, "once", **{"X-Request-Id": new_id()})
 
 
 def test_a_message_that_is_not_utf8_is_the_same_bytes(http, rest):
     memory_id = new_id()
-    http.infer(said(memory_id, "é \ud800"))
+    http.infer(append_request(memory_id, "é \ud800"))
 
-    assert_same(http, rest, recall(memory_id, id="42"))
+    assert_same(http, rest, read_request(memory_id, id="42"))
 
 
 def test_what_one_door_stores_the_others_read_at_once(http, door):
     memory_id = new_id()
 
     for n in range(0, 10, 2):
-        door.infer(said(memory_id, str(n)))
-        assert http.infer(recall(memory_id)).texts == list(map(str, range(n + 1)))
-        http.infer(said(memory_id, str(n + 1)))
-        assert door.infer(recall(memory_id)).texts == list(map(str, range(n + 2)))
+        door.infer(append_request(memory_id, str(n)))
+        assert http.infer(read_request(memory_id)).texts == list(map(str, range(n + 1)))
+        http.infer(append_request(memory_id, str(n + 1)))
+        assert door.infer(read_request(memory_id)).texts == list(map(str, range(n + 2)))
 
 
 def test_a_refusal_is_the_same_bytes(http, rest):

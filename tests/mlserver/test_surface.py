@@ -12,7 +12,14 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 from tritonclient.grpc import service_pb2 as pb
 
-from testing.bodies import document, new_id, recall, said, several, tensor
+from testing.bodies import (
+    append_request,
+    append_several_request,
+    document,
+    new_id,
+    read_request,
+    tensor,
+)
 from testing.mlserver import MLServer
 from testing.service import MEMORIES, TENSORS, TOOLS
 from tests.doors import (
@@ -23,7 +30,7 @@ from tests.doors import (
     at,
     infer_request,
     infer_response,
-    stored,
+    stored_counts,
 )
 from tests.refusals import PRIVATE
 
@@ -162,8 +169,8 @@ def posted(mlserver: MLServer, route: str, request: object) -> requests.Response
 def test_generate_answers_as_infer_does(mlserver):
     memory_id = new_id()
 
-    added = posted(mlserver, "generate", said(memory_id, "hello", id="42"))
-    read = posted(mlserver, "infer", recall(memory_id, id="42"))
+    added = posted(mlserver, "generate", append_request(memory_id, "hello", id="42"))
+    read = posted(mlserver, "infer", read_request(memory_id, id="42"))
 
     assert added.status_code == 200
     assert added.content == read.content
@@ -173,10 +180,10 @@ def test_generate_answers_as_infer_does(mlserver):
 def test_a_stream_of_rest_is_the_one_reply_that_infer_has(mlserver, route):
     memory_id = new_id()
 
-    reply = posted(mlserver, route, said(memory_id, "hello", id="42"))
+    reply = posted(mlserver, route, append_request(memory_id, "hello", id="42"))
 
     (document,) = events(reply)
-    inferred = posted(mlserver, "infer", recall(memory_id, id="42")).json()
+    inferred = posted(mlserver, "infer", read_request(memory_id, id="42")).json()
     assert document["outputs"] == inferred["outputs"]
     assert document["id"] == "42"
 
@@ -200,26 +207,28 @@ def streamed(mlserver):
 def test_a_stream_of_grpc_is_the_one_reply_that_infer_has(mlserver, streamed, raw):
     memory_id = new_id()
 
-    (answer,) = streamed(infer_request(said(memory_id, "hello"), raw, model_name="memory"))
+    (answer,) = streamed(
+        infer_request(append_request(memory_id, "hello"), raw, model_name="memory")
+    )
 
-    read = GrpcDoor(mlserver).infer(recall(memory_id))
+    read = GrpcDoor(mlserver).infer(read_request(memory_id))
     assert infer_response(answer)["outputs"] == read.document["outputs"]
     assert read.texts == ["hello"]
 
 
 def test_each_request_of_a_stream_of_grpc_is_stored_and_answered(mlserver, streamed):
     memory_id = new_id()
-    requests = [said(memory_id, str(n)) for n in range(3)]
+    requests = [append_request(memory_id, str(n)) for n in range(3)]
 
     answers = streamed(*(infer_request(one, False, model_name="memory") for one in requests))
 
     assert [len(infer_response(answer)["outputs"][1]["data"]) for answer in answers] == [1, 2, 3]
-    assert GrpcDoor(mlserver).infer(recall(memory_id)).texts == ["0", "1", "2"]
+    assert GrpcDoor(mlserver).infer(read_request(memory_id)).texts == ["0", "1", "2"]
 
 
 def test_what_a_stream_refuses_is_not_written(mlserver, service, streamed):
     refused = document(tensor("memory_id", [new_id()]), tensor("role", [PRIVATE]))
-    before = stored(service)
+    before = stored_counts(service)
 
     in_rest = posted(mlserver, "infer_stream", refused)
     with pytest.raises(grpc.RpcError) as in_grpc:
@@ -228,7 +237,7 @@ def test_what_a_stream_refuses_is_not_written(mlserver, service, streamed):
     assert (in_rest.status_code, in_rest.text) == (500, "Internal Server Error")  # MLServer's
     assert in_grpc.value.code() == grpc.StatusCode.FAILED_PRECONDITION
     assert in_grpc.value.details() == "tensor 'content' is missing, but 'role' was sent"
-    assert stored(service) == before
+    assert stored_counts(service) == before
     assert PRIVATE not in mlserver.log.read_text()
 
 
@@ -262,9 +271,9 @@ def test_the_metrics_tell_what_was_stored_and_how_large_windows_are(door, mlserv
     asked = "None" if isinstance(door, RestDoor) else ""  # what MLServer calls no version
     before = samples(mlserver)
 
-    door.infer(said(memory_id, "a", "b"))
-    door.infer(several(memory_id, ["user"] * 3, content=[["c"], ["d"], ["e"]]))
-    door.infer(recall(memory_id))
+    door.infer(append_request(memory_id, "a", "b"))
+    door.infer(append_several_request(memory_id, ["user"] * 3, content=[["c"], ["d"], ["e"]]))
+    door.infer(read_request(memory_id))
 
     after = samples(mlserver)
     assert moved(before, after) == {
@@ -285,8 +294,8 @@ def test_the_metrics_have_a_memorys_own_version(door, mlserver):
     asked = "None" if isinstance(door, RestDoor) else ""
     before = samples(mlserver)
 
-    door.infer(said(new_id(), "a"), "versioned")
-    door.infer(said(new_id(), "a"), "versioned/versions/3")
+    door.infer(append_request(new_id(), "a"), "versioned")
+    door.infer(append_request(new_id(), "a"), "versioned/versions/3")
 
     assert moved(before, samples(mlserver)) == {
         ("model_infer_request_success_total", "versioned", asked): 1,
@@ -327,16 +336,16 @@ def records(mlserver) -> Callable[[], list[tuple[str, str, str]]]:
 
 @at("rest")
 def test_what_is_answered_or_refused_is_no_line_in_the_log(door, records):
-    door.infer(said(new_id(), PRIVATE))
+    door.infer(append_request(new_id(), PRIVATE))
     door.infer(document(tensor("memory_id", [new_id()]), tensor("role", [PRIVATE])))
-    door.infer(said(new_id(), PRIVATE), "nope")
+    door.infer(append_request(new_id(), PRIVATE), "nope")
 
     assert records() == []
 
 
 @at(*GRPC_DOORS)
 def test_what_is_refused_in_grpc_is_one_record_of_mlservers(door, records):
-    door.infer(said(new_id(), PRIVATE))
+    door.infer(append_request(new_id(), PRIVATE))
     door.infer(document(tensor("memory_id", [new_id()]), tensor("role", [PRIVATE])))
 
     sentence = "tensor 'content' is missing, but 'role' was sent"
@@ -345,7 +354,7 @@ def test_what_is_refused_in_grpc_is_one_record_of_mlservers(door, records):
 
 @at(*MLSERVER_DOORS)
 def test_a_database_that_is_down_is_one_record_of_ours(door, records):
-    door.infer(said(new_id(), PRIVATE), "down")
+    door.infer(append_request(new_id(), PRIVATE), "down")
 
     ours = [record for record in records() if record[0] != "mlserver.grpc"]
     ((who, level, what),) = ours

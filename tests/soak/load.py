@@ -13,7 +13,7 @@ from itertools import count
 from typing import Protocol, Self
 from urllib.parse import urlsplit
 
-from testing.bodies import said
+from testing.bodies import append_request
 from tests.soak.checker import Acknowledged, Failed, Text
 
 MEMORY = "memory"
@@ -120,7 +120,7 @@ class Client:
         return Failed(text, _status(response, answer), sent, time.monotonic())
 
     def _post(self, text: Text) -> tuple[HTTPResponse, bytes]:
-        body = json.dumps(said(text.memory_id, text.value)).encode()
+        body = json.dumps(append_request(text.memory_id, text.value)).encode()
         self._connection.request("POST", f"/v2/models/{MEMORY}/infer", body)
         response = self._connection.getresponse()
         return response, response.read()

@@ -11,7 +11,7 @@ from http.client import HTTPConnection, HTTPException
 import grpc
 from tritonclient.grpc import service_pb2_grpc
 
-from testing.bodies import said
+from testing.bodies import append_request
 from testing.processes import Process
 from tests.mlserver.core2 import called, request, saying, tensors_of
 from tests.soak.checker import Acknowledged, Failed, Text
@@ -76,7 +76,7 @@ class RestClient:
         return Failed(text, how, sent, time.monotonic())
 
     def _post(self, text: Text) -> tuple[int, bytes]:
-        sent = json.dumps(said(text.memory_id, text.value)).encode()
+        sent = json.dumps(append_request(text.memory_id, text.value)).encode()
         headers = {"Content-Type": "application/json"}
         self._connection.request("POST", f"/v2/models/{self._model()}/infer", sent, headers)
         response = self._connection.getresponse()

@@ -25,7 +25,7 @@ import requests
 from django.db import connections
 
 from convstore.database.url import database_alias
-from testing.bodies import new_id, said
+from testing.bodies import append_request, new_id
 from testing.postgres import is_alive
 from testing.processes import ROOT
 from tests.length import times
@@ -211,7 +211,7 @@ def test_a_memory_whose_database_is_away_is_loaded_and_makes_its_tables_once_it_
             assert code == grpc.StatusCode.UNKNOWN
             assert details == "the database cannot be reached"
             reply = requests.post(
-                f"{core2.url}/v2/models/{name}/infer", json=said("x", "lost"), timeout=30
+                f"{core2.url}/v2/models/{name}/infer", json=append_request("x", "lost"), timeout=30
             )
             assert reply.status_code == 503
             assert reply.json() == {"error": "the database cannot be reached"}

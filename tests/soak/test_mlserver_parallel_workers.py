@@ -10,10 +10,10 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from testing.bodies import document, new_id, recall, said, tensor
+from testing.bodies import append_request, document, new_id, read_request, tensor
 from testing.mlserver import MLServer
 from testing.service import write_memories
-from tests.doors import MLSERVER_DOORS, Door, opened
+from tests.doors import MLSERVER_DOORS, Door, open_door
 
 pytestmark = [pytest.mark.needs("mlserver"), pytest.mark.soak]
 
@@ -30,17 +30,17 @@ def parallel(database_kind, new_database, tmp_path_factory) -> Iterator[MLServer
 
 @pytest.fixture(params=MLSERVER_DOORS)
 def door(request, parallel) -> Door:
-    return opened(request.param, parallel, lambda: parallel)
+    return open_door(request.param, parallel, lambda: parallel)
 
 
 def test_messages_are_stored_and_read(door):
     memory_id = new_id()
 
-    door.infer(said(memory_id, "é 😀", role="system"))
-    reply = door.infer(said(memory_id, "second"))
+    door.infer(append_request(memory_id, "é 😀", role="system"))
+    reply = door.infer(append_request(memory_id, "second"))
 
     assert reply.texts == ["é 😀", "second"]
-    assert door.infer(recall(memory_id)).history == reply.history
+    assert door.infer(read_request(memory_id)).history == reply.history
 
 
 def test_a_bad_request_is_refused_with_our_sentence_at_the_end_of_mlservers(door):
@@ -52,22 +52,22 @@ def test_a_bad_request_is_refused_with_our_sentence_at_the_end_of_mlservers(door
     assert reply.document == {
         "error": "mlserver.errors.MLServerError: tensor 'content' is missing, but 'role' was sent"
     }
-    assert door.infer(recall(memory_id)).texts == []
+    assert door.infer(read_request(memory_id)).texts == []
 
 
 def test_a_memory_whose_database_is_down_is_unavailable(door):
-    reply = door.infer(recall("x"), "down")
+    reply = door.infer(read_request("x"), "down")
 
     assert reply.status == 503
     assert reply.document["error"].endswith("the database cannot be reached")
-    assert door.infer(said(new_id(), "hello")).texts == ["hello"]
+    assert door.infer(append_request(new_id(), "hello")).texts == ["hello"]
 
 
 def test_what_is_delivered_twice_is_stored_once(door):
     memory_id, request_id = new_id(), {"x-request-id": new_id()}
 
     for _ in range(2):
-        reply = door.infer(said(memory_id, "hello"), "once", **request_id)
+        reply = door.infer(append_request(memory_id, "hello"), "once", **request_id)
 
     assert reply.texts == ["hello"]
 
@@ -93,7 +93,7 @@ def stored_total(parallel: MLServer, **labels: str) -> float:
 def test_the_metrics_of_the_worker_are_on_the_metrics_port(door, parallel):
     before = stored_total(parallel, model="versioned", version="3")
 
-    door.infer(said(new_id(), "hello"), "versioned")
+    door.infer(append_request(new_id(), "hello"), "versioned")
 
     assert stored_total(parallel, model="versioned", version="3") == before + 1
 
@@ -103,7 +103,7 @@ def test_a_signal_ends_all_of_its_processes_within_seconds(new_database, tmp_pat
     settings = {"parallel_workers": 1}
     url = new_database("sqlite")
     with MLServer(tmp_path, tmp_path / "memories", settings, DATABASE_URL=url) as mlserver:
-        opened("rest", mlserver, lambda: mlserver).infer(said("x", "hello"))
+        open_door("rest", mlserver, lambda: mlserver).infer(append_request("x", "hello"))
         processes = psutil.Process(mlserver.process.pid).children(recursive=True)
         assert [each for each in processes if "spawn_main" in " ".join(each.cmdline())]
     _, alive = psutil.wait_procs(processes, timeout=15)

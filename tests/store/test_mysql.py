@@ -15,7 +15,7 @@ from convstore.exchange.portable_orm import PortableOrm
 from convstore.exchange.variants import statements_for
 from convstore.messages import Message, Part
 from convstore.store import ConversationStore
-from testing.bodies import recall, said
+from testing.bodies import append_request, read_request
 from testing.mariadb import MariaDb
 from testing.service import Service, write_memory
 from tests.doors import HttpDoor
@@ -105,10 +105,10 @@ def test_a_message_over_the_packets_limit_is_413_at_the_door(plain, database_nam
     url, models = plain.url(database_name), str(tmp_path / "models")
     with Service(tmp_path, DATABASE_URL=url, MODELS_DIR=models) as service:
         door = HttpDoor(service)
-        reply = door.infer(said("a", "x" * 17 * 2**20))
+        reply = door.infer(append_request("a", "x" * 17 * 2**20))
         assert reply.status == 413
         assert "max_allowed_packet" in reply.document["error"]
-        assert door.infer(recall("a")).history == []
+        assert door.infer(read_request("a")).history == []
 
 
 def test_an_error_in_the_middle_of_a_batch_leaves_no_transaction_open(plain, database_name, store):

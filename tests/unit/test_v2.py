@@ -16,7 +16,15 @@ from hypothesis import strategies as st
 from memory_api import documents, errors, v2
 from memory_api.errors import BadRequest, RequestError, TooLarge
 from memory_api.json_text import parse_json
-from testing.bodies import binary, binary_tensor, document, packed, recall, said, tensor
+from testing.bodies import (
+    append_request,
+    binary_body,
+    binary_tensor,
+    document,
+    pack_elements,
+    read_request,
+    tensor,
+)
 
 
 def refusal(action: Callable[..., object], *arguments: Any) -> str | None:
@@ -168,14 +176,14 @@ def test_numbers_at_their_ends_are_read():
 
 
 def test_binary_tensors_take_their_places_in_order():
-    first, second = packed(b"one", b""), packed("zwölf".encode())
+    first, second = pack_elements(b"one", b""), pack_elements("zwölf".encode())
     sent = document(
         binary_tensor("content", len(first)),
         tensor("role", ["user"]),
         binary_tensor("type", 0),
         binary_tensor("memory_id", len(second)),
     )
-    body, headers = binary(sent, first, second)
+    body, headers = binary_body(sent, first, second)
 
     request = v2.parse(documents.read(body, *headers.values()))
 
@@ -186,12 +194,12 @@ def test_binary_tensors_take_their_places_in_order():
 
 
 def test_binary_tensors_of_other_datatypes_are_passed_over():
-    numbers, words = b"\0\0\0\0\0\0\x80\x3f", packed(b"hello")
+    numbers, words = b"\0\0\0\0\0\0\x80\x3f", pack_elements(b"hello")
     sent = document(
         binary_tensor("logits", len(numbers), datatype="FP32", shape=[2]),
         binary_tensor("content", len(words)),
     )
-    body, headers = binary(sent, numbers, words)
+    body, headers = binary_body(sent, numbers, words)
 
     request = v2.parse(documents.read(body, *headers.values()))
 
@@ -199,9 +207,9 @@ def test_binary_tensors_of_other_datatypes_are_passed_over():
 
 
 def test_a_header_length_of_the_whole_body_is_json_alone():
-    body = json.dumps(recall("a")).encode()
+    body = json.dumps(read_request("a")).encode()
 
-    assert documents.read(body, str(len(body))) == recall("a")
+    assert documents.read(body, str(len(body))) == read_request("a")
 
 
 @given(texts=st.lists(st.lists(st.text(), max_size=4), max_size=3))
@@ -215,7 +223,7 @@ def test_what_is_written_as_binary_is_read_again(texts):
         body, length = documents.write_binary(response, chosen)
         written = json.loads(body[:length])
         # What comes out is what goes in, but for the name of the list.
-        turned, headers = binary({"inputs": written["outputs"]}, body[length:])
+        turned, headers = binary_body({"inputs": written["outputs"]}, body[length:])
         request = v2.parse(documents.read(turned, *headers.values()))
 
         assert [request.strings(name) for name in names] == texts
@@ -274,10 +282,11 @@ BINARY_DOCUMENTS = st.fixed_dictionaries(
 
 @given(
     sent=BINARY_DOCUMENTS,
-    blob=st.binary(max_size=40) | st.lists(st.binary(max_size=8)).map(lambda all_: packed(*all_)),
+    blob=st.binary(max_size=40)
+    | st.lists(st.binary(max_size=8)).map(lambda all_: pack_elements(*all_)),
 )
 def test_any_binary_tensors_are_read_or_refused(sent, blob):
-    body, headers = binary(sent, blob)
+    body, headers = binary_body(sent, blob)
 
     def strings() -> None:
         request = v2.parse(documents.read(body, *headers.values()))
@@ -292,7 +301,9 @@ def test_any_binary_tensors_are_read_or_refused(sent, blob):
 
 def test_a_request_has_its_id_parameters_inputs_and_outputs():
     request = v2.parse(
-        said("a", "x", id="1", parameters={"window_size": 5}, outputs=[{"name": "history"}])
+        append_request(
+            "a", "x", id="1", parameters={"window_size": 5}, outputs=[{"name": "history"}]
+        )
     )
 
     assert request.id == "1"
@@ -304,7 +315,7 @@ def test_a_request_has_its_id_parameters_inputs_and_outputs():
 
 @pytest.mark.parametrize("fields", [{}, {"id": None, "parameters": None, "outputs": None}])
 def test_what_is_absent_or_null_has_its_default(fields):
-    request = v2.parse(recall("a", **fields))
+    request = v2.parse(read_request("a", **fields))
 
     assert request.id is None
     assert request.parameters == {}
@@ -319,7 +330,9 @@ def test_an_output_is_binary_where_it_or_the_request_says_so(all_binary):
         {"name": "c", "parameters": {"binary_data": False}},
     ]
 
-    request = v2.parse(recall("a", outputs=outputs, parameters={"binary_data_output": all_binary}))
+    request = v2.parse(
+        read_request("a", outputs=outputs, parameters={"binary_data_output": all_binary})
+    )
 
     assert request.outputs
     assert [output.binary for output in request.outputs] == [all_binary, True, False]
@@ -350,7 +363,7 @@ def test_data_that_is_nested_as_deep_as_json_is_read_goes_in():
 
 
 def test_a_tensor_that_was_not_sent_has_no_strings():
-    assert v2.parse(recall("a")).strings("content") is None
+    assert v2.parse(read_request("a")).strings("content") is None
 
 
 @pytest.mark.parametrize("element", [None, True, 0, 1.5, {}, {"a": "b"}], ids=str)
