@@ -60,7 +60,7 @@ NEEDS = {
     "chromium": program("chromium"),
     "nginx": Need(
         lambda: which("nginx", path=SYSTEM_PATH) and which("openssl"),
-        "apt-get install nginx openssl",
+        "apt-get install nginx-light openssl",
     ),
     "axe": file("tests/browser/node_modules/installed"),
     "unixodbc": Need(lambda: loads("pyodbc"), "apt-get install unixodbc"),
