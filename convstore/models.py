@@ -54,6 +54,7 @@ class Message(models.Model):
     role = models.CharField(max_length=NAME_LENGTH)
     body = models.TextField()
     request_key = models.UUIDField()
+    # A digest of all messages of the request. Nothing in convstore reads it.
     fingerprint = models.UUIDField()
     created_at = models.DateTimeField()
 

@@ -36,8 +36,9 @@ from convstore.messages import MAX_NAME_CHARACTERS, Message, is_utf8
 
 Result = TypeVar("Result")
 
-# The first and the longest pause between two tries of a transaction, in seconds.
-MIN_PAUSE, MAX_PAUSE = 0.01, 0.5
+# The pause between two tries of a transaction is random. Its upper limit, in seconds, begins
+# with the first of these, doubles with each try, and ends at the second.
+FIRST_LIMIT, LAST_LIMIT = 0.01, 0.5
 
 
 def ignore_call(seconds: float, retries: int) -> None:
@@ -80,8 +81,8 @@ class ConversationStore:
     ) -> list[StoredMessage]:
         """Add messages (at least one), all or none; returns the window that ends in them.
 
-        A second call with the same `request_key` adds nothing and returns what the first one
-        returned; by default each call has a key of its own.
+        A second call with the same `request_key`, messages and size adds nothing and returns what
+        the first one returned. By default each call has a key of its own.
 
         Raises Unavailable, after which the messages may or may not be stored: call again
         with the same `request_key`, which is safe. Raises MessageTooLarge and IdentityClash,
@@ -129,14 +130,14 @@ class ConversationStore:
             raise Unavailable("the database's tables are not those of this version") from error
 
     def _run(self, work: Callable[[Statements], Result]) -> Result:
-        """The result of one transaction, retried within DATABASE_TIMEOUT while that may help."""
+        """The result of one transaction, tried again within DATABASE_TIMEOUT if that may help."""
         begun, retries = time.monotonic(), 0
         try:
             while True:
                 try:
                     return self._run_once(work)
                 except _Retry as retry:
-                    pause = min(MIN_PAUSE * 2**retries, MAX_PAUSE)
+                    pause = min(FIRST_LIMIT * 2**retries, LAST_LIMIT)
                     if time.monotonic() + pause > begun + database_timeout():
                         fault = retry.fault
                         raise fault.error_class(fault.sentence) from retry.__cause__

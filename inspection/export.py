@@ -115,9 +115,9 @@ def _openai_part(part: Part) -> dict[str, Any]:
 
 # Parses block structure only; it is used to find the lines inside fences.
 BLOCKS = MarkdownIt("commonmark").disable("inline")
-# The beginning of a tag, an entity or a link (outside of code), and its escaped form.
+# How an entity, a tag and both kinds of links begin, and the escaped form of each.
 ESCAPES = {"&": "&amp;", "<": "&lt;", "](": "]\\(", "]:": "]\\:"}
-ESCAPED = re.compile("|".join(map(re.escape, ESCAPES)))
+TO_ESCAPE = re.compile("|".join(map(re.escape, ESCAPES)))
 
 
 def markdown_chunks(conversation: ConversationRow, rows: Iterable[MessageRow]) -> Iterator[str]:
@@ -172,7 +172,7 @@ def _quote_markdown(text: str) -> str:
 
 
 def _escape_markdown(line: str) -> str:
-    return ESCAPED.sub(lambda match: ESCAPES[match[0]], line)
+    return TO_ESCAPE.sub(lambda match: ESCAPES[match[0]], line)
 
 
 FORMATS: Mapping[str, Format] = {

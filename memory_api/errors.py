@@ -26,9 +26,10 @@ MAX_QUOTED_CHARACTERS = 60
 
 
 class RequestError(Exception):
-    """Base of the reasons. The text is one sentence: what is wrong, what came, what is wanted.
+    """Base class of the reasons.
 
-    It never contains what a client sent as content.
+    The text is one sentence: what is wrong, what came, what is wanted. It never contains what a
+    client sent as content.
     """
 
 
@@ -37,7 +38,7 @@ class BadRequest(RequestError):
 
 
 class TooLarge(RequestError):
-    """The body, the decompressed body or the number of parts is over its limit."""
+    """The body, the decompressed body, the tensors or the number of parts are over a limit."""
 
 
 class UnknownMemory(RequestError):

@@ -13,7 +13,7 @@ from memory_api.errors import BadRequest
 
 
 def parse_json(text: str, what: str) -> object:
-    """The value of a JSON text. Raises BadRequest, whose sentence begins with `what` the text is.
+    """The value of a JSON text. `what` begins the sentence of a BadRequest.
 
     Python's own parser also reads NaN, Infinity and numbers that a float cannot hold.
     """

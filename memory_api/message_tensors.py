@@ -1,8 +1,8 @@
 """The tensors of a request to the messages that it adds.
 
 If `role` has one element, the request adds one message, and each element of `content` is a part
-of it. If `role` has N elements, it adds N messages: element n of each tensor is a JSON list, which
-holds what message n has, or "" if it has nothing. Seldon's chat translators send whole
+of it. If `role` has N elements, it adds N messages: element n of every other tensor is a JSON
+list with the elements of message n, or "" if it has none. Seldon's chat translators send whole
 conversations like this.
 
 A tensor beside `role`, `content` and `type` becomes a field in `Message.extra`: as EXTRA_TENSORS
@@ -35,7 +35,7 @@ def read_messages(request: v2.InferRequest, tensor_names: Sequence[str]) -> list
     roles = tensors.pop("role")
     if not roles:
         raise BadRequest("tensor 'role' has 0 elements; it must have 1 for each message")
-    messages = [_message(roles[0], tensors)] if len(roles) == 1 else _several(roles, tensors)
+    messages = [_message(roles[0], tensors)] if len(roles) == 1 else _messages(roles, tensors)
     parts = sum(map(_part_count, messages))
     if parts > settings.MAX_PARTS:
         raise TooLarge(f"the request has {parts} parts; the limit is {settings.MAX_PARTS}")
@@ -73,7 +73,7 @@ def _part_count(message: Message) -> int:
 # --- Several messages --------------------------------------------------------------------
 
 
-def _several(roles: list[str], tensors: Mapping[str, list[str]]) -> list[Message]:
+def _messages(roles: list[str], tensors: Mapping[str, list[str]]) -> list[Message]:
     count = len(roles)
     for name, elements in tensors.items():
         if len(elements) != count:
@@ -83,15 +83,15 @@ def _several(roles: list[str], tensors: Mapping[str, list[str]]) -> list[Message
             )
     messages = []
     for n, role in enumerate(roles):
-        lists = {name: _own_list(elements[n], name, n) for name, elements in tensors.items()}
+        lists = {name: _elements_of(elements[n], name, n) for name, elements in tensors.items()}
         if not lists.get("type"):
             lists.pop("type", None)
         messages.append(_message(role, lists, f"message {n}: "))
     return messages
 
 
-def _own_list(text: str, name: str, n: int) -> list[Any]:
-    """What message n has of a tensor: the JSON list in the text."""
+def _elements_of(text: str, name: str, n: int) -> list[Any]:
+    """The elements of message n in the tensor `name`: the JSON list that `text` spells."""
     rule = _rule_for(name)
     if text == "":
         return []
@@ -124,7 +124,7 @@ def _is_json_list(text: str) -> bool:
 
 
 def _message(role: str, tensors: Mapping[str, list[Any]], where: str = "") -> Message:
-    """The message of this role; `where` begins a sentence about one of several messages."""
+    """The message of this role; `where` begins an error sentence if there are several."""
     extra = dict(tensors)
     values = extra.pop("content")
     types = extra.pop("type", ["text"] * len(values))

@@ -51,7 +51,7 @@ def read_model_settings(path: Path) -> dict[str, Any]:
 
 
 def memory_from_settings(document: Mapping[str, Any], where: str, *, name: str = "") -> Memory:
-    """The memory that a model-settings.json describes; `name` is the default for its name.
+    """The memory that a model-settings.json describes; `name` is its name if the file has none.
 
     Raises SettingsError, whose text begins with `where` and the path of the field.
     """
@@ -84,7 +84,7 @@ def memory_from_settings(document: Mapping[str, Any], where: str, *, name: str =
 
 
 def _database_and_config(extra: Section) -> tuple[str, Section]:
-    """The kind of store and its configuration, from the file's current form or the older one."""
+    """'filesys' or 'sql', and its fields, from the file's current form or the older one."""
     config = extra.take_section("config")
     if "database_config" in extra.values:
         older = extra.take_section("database_config")

@@ -122,7 +122,7 @@ def _headers(payload: InferenceRequest) -> dict[str, str]:
 
 
 def _check_id(request_id: str | None) -> None:
-    """MLServer sends the id back in a header; if it cannot, the message is stored all the same."""
+    """Refuse an id that MLServer cannot send back in a header: it would fail after the COMMIT."""
     if not all(" " <= character <= "~" for character in request_id or ""):
         raise BadRequest("'id' must be printable ASCII, since MLServer sends it back in a header")
 

@@ -55,12 +55,12 @@ class History:
     def chunk_from(self, start: int, limit: int = CHUNK_MESSAGES) -> list[MessageRow]:
         """The chunk that begins at `start`, or at the next message if that one was deleted."""
         rows = self.rows().filter(position__gte=start).order_by("position")
-        return self._piece(_sizes(rows, limit))
+        return self._bounded_chunk(_sizes(rows, limit))
 
     def chunk_up_to(self, last: int, limit: int = CHUNK_MESSAGES) -> list[MessageRow]:
         """The chunk that ends at `last`, or at the last message if the conversation is shorter."""
         rows = self.rows().filter(position__lte=last).order_by("-position")
-        return self._piece(_sizes(rows, limit))
+        return self._bounded_chunk(_sizes(rows, limit))
 
     def chunks(self, last: int, limit: int) -> Iterator[list[MessageRow]]:
         """All messages up to the position `last`, oldest first, at most `limit` in a chunk."""
@@ -87,7 +87,7 @@ class History:
             first = max(known) + 1 if step > 1 else end
         return end
 
-    def _piece(self, sizes: Sequence[tuple[int, int]]) -> list[MessageRow]:
+    def _bounded_chunk(self, sizes: Sequence[tuple[int, int]]) -> list[MessageRow]:
         """The first messages of `sizes`, as many as CHUNK_BYTES allows."""
         sums = accumulate(size for _, size in sizes)
         fitting = [n for n, total in enumerate(sums) if n == 0 or total <= CHUNK_BYTES]

@@ -46,7 +46,8 @@ class Options(dict[str, Any]):
         # To Python a bool is an int; to people, "pool_size": true is a mistake.
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             names = " or ".join(kind.__name__ for kind in kinds)
-            raise DatabaseUrlError(f"{self.label}{name} must be of type {names}")
+            came = type(value).__name__
+            raise DatabaseUrlError(f"{self.label}{name} is of type {came}; it must be {names}")
         if isinstance(value, float) and not isfinite(value):
             raise DatabaseUrlError(f"{self.label}{name} must be a finite number")
         return value
@@ -60,12 +61,12 @@ class Options(dict[str, Any]):
         value = self.pop(name, allowed[0])
         if value not in allowed:
             choice = " or ".join(map(repr, dict.fromkeys(allowed)))
-            raise DatabaseUrlError(f"{self.label}{name} can only be {choice}")
+            raise DatabaseUrlError(f"{self.label}{name} must be {choice}, or be left out")
 
     def refuse_rest(self, vendor: str) -> None:
         """Raise DatabaseUrlError if an option is left that nobody has honoured."""
         for name in self:
-            raise DatabaseUrlError(f"{self.label}{name} cannot be honoured on {vendor}")
+            raise DatabaseUrlError(f"{self.label}{name} is not supported on {vendor}; remove it")
 
 
 def _parse(text: str, kinds: tuple[type, ...]) -> object:
@@ -103,7 +104,10 @@ def take_pool_limit(options: Options) -> int | None:
     size = options.take("pool_size", 5, int)
     overflow = options.take("max_overflow", 10, int)
     if size < 0 or overflow < -1:
-        raise DatabaseUrlError("connection_options.pool_size and max_overflow must not be negative")
+        raise DatabaseUrlError(
+            "connection_options.pool_size must be at least 0, and max_overflow at least -1, which"
+            " means no limit"
+        )
     return None if size == 0 or overflow == -1 else size + overflow
 
 

@@ -7,7 +7,7 @@ Each vendor's folder answers all of them, in files of the same names:
 - `server.py`: what is asked of the running server: checks, the migration lock, estimates
 - `base.py`: its Django backend, where Django's own lacks something
 
-A field without a default is a question that nobody may leave unanswered.
+No field has a default, so that no vendor can leave a question unanswered.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The exchange on MariaDB and MySQL: a transaction whose statements are one message."""
+"""The exchange on MariaDB and MySQL: a transaction that is sent in one round trip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exchange on PostgreSQL: all statements in one message, outside a transaction block."""
+"""The exchange on PostgreSQL: all statements in one round trip, without BEGIN and COMMIT."""
 
 from __future__ import annotations
 

@@ -26,12 +26,14 @@ ROLES = ", ".join(f"'{role}'" for role in PINNED_ROLES)
 # that the row of another id with the same hash is neither written to nor read.
 SAME_ID = f"""(SELECT memory_id FROM {CONVERSATION} WHERE id = %(key)s)
     = %(memory_id)s"""
+# The position of the conversation's last message.
 NEWEST = f"SELECT MAX(position) FROM {MESSAGE} WHERE conversation_id = %(key)s"
+# The position of the last message of this request, also if an earlier try has stored it.
 OWN = f"""SELECT position FROM {MESSAGE}
   WHERE conversation_id = %(key)s AND request_key = %(own)s"""
 
-# Lock or create. The row of an existing conversation is locked whether or not the WHERE lets
-# the update happen, so only one append an hour rewrites it.
+# Create the conversation's row, or lock it. An existing row is locked also where the WHERE
+# prevents the update. So every append locks the row, and only one append an hour rewrites it.
 LOCK = f"""
 INSERT INTO {CONVERSATION} (id, memory_id, created_at, active_at)
 VALUES (%(key)s, %(memory_id)s, %(now)s, %(now)s)
@@ -57,6 +59,7 @@ PINNED = f"""SELECT position, role, body FROM {MESSAGE}
   WHERE conversation_id = %(key)s AND position = 1 AND role IN ({ROLES})
     AND ({{bound}}) > %(size)s AND {{same_id}}"""
 BOTH = f"SELECT * FROM ({ROWS}) AS newest UNION ALL SELECT * FROM ({PINNED}) AS pinned"
+# The newest window, and the window that ends in the last message of this request.
 READ = BOTH.format(bound=NEWEST, same_id=SAME_ID)
 READ_OWN = BOTH.format(bound=OWN, same_id=SAME_ID)
 
@@ -79,14 +82,14 @@ class SharedSql:
         new: Sequence[NewMessage],
         size: int,
     ) -> list[StoredMessage]:
-        """Run the statements of an exchange in one message to the server."""
+        """Run the statements of an exchange in one round trip."""
         parameters = self.parameters(conversation, size) | self.own_key(new)
         for n, message in enumerate(new):
             parameters |= self.message_parameters(message, n)
         return self.fetch_all(";".join(statements), parameters)
 
     def fetch_all(self, statements: str, parameters: dict[str, Any]) -> list[StoredMessage]:
-        """Send several statements in one message; return the rows of all of them."""
+        """Send several statements as one query; return the rows of all of them."""
         rows: list[StoredMessage] = []
         with connections[self.using].cursor() as cursor:
             cursor.execute(statements, parameters)

@@ -1,6 +1,6 @@
-"""`Statements`: the seam between the store and the ways in which databases run an exchange.
+"""`Statements`: what the store asks of each variant, that is, of each way to run an exchange.
 
-Every variant takes the same four steps in one READ COMMITTED transaction:
+Every variant does the same four steps in one READ COMMITTED transaction:
 
 1. lock the conversation's row, creating it if it is new;
 2. find the highest position;

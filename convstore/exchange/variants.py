@@ -20,14 +20,14 @@ def statements_for(using: str) -> Statements:
         return SqliteInProcess(using)
     if connection.vendor == "postgresql" and _takes_batches(connection):
         return PostgresBatch(using)
-    # Only our own backend switches several statements per message on.
+    # Only our own backend lets one query hold several statements.
     if connection.vendor == "mysql" and connection.settings_dict["ENGINE"].startswith("convstore."):
         return MySqlBatch(using)
     return PortableOrm(using)
 
 
 def _takes_batches(connection: Any) -> bool:
-    """Whether several statements fit in one message: psycopg 3 with client-side binding."""
+    """Whether one query may hold several statements: psycopg 3 with client-side binding."""
     return (
         connection.Database.__name__ == "psycopg"
         and not connection.features.uses_server_side_binding

@@ -1,7 +1,7 @@
 """Django's MySQL backend over PyMySQL, independent of the defaults of MariaDB and MySQL.
 
-Tables are InnoDB and utf8mb4, and sessions are strict. One message to the server may hold
-several statements; a message that is too large for the server is refused before it is sent.
+Tables are InnoDB and utf8mb4, and sessions are strict. One query may hold several statements;
+a query that is too large for the server is refused before it is sent.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from django.db.backends.mysql import base, schema  # noqa: E402
 
 
 class Connection(pymysql.connections.Connection):
-    """Refuses messages to which the server would react by closing the connection."""
+    """Refuses queries that are too large: the server would close the connection."""
 
     packet_limit: int | None = None  # the server's max_allowed_packet, in bytes
 
     def query(self, sql: Any, unbuffered: bool = False) -> int:
-        """As PyMySQL's. Raises OperationalError 1153 for a message over `packet_limit`."""
-        message = sql.encode(self.encoding) if isinstance(sql, str) else sql
-        # The server also counts the first byte, which marks the message as a query.
-        if self.packet_limit and len(message) + 1 > self.packet_limit:
+        """As PyMySQL's. Raises OperationalError 1153 for a query over `packet_limit`."""
+        query = sql.encode(self.encoding) if isinstance(sql, str) else sql
+        # The server also counts the packet's first byte, which says that it is a query.
+        if self.packet_limit and len(query) + 1 > self.packet_limit:
             raise pymysql.OperationalError(
                 ER.NET_PACKET_TOO_LARGE, "Got a packet bigger than 'max_allowed_packet' bytes"
             )
-        return super().query(message, unbuffered)
+        return super().query(query, unbuffered)
 
 
 class SchemaEditor(schema.DatabaseSchemaEditor):

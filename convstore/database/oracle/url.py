@@ -81,7 +81,7 @@ def _oracle_address(url: URL, service: str | None, dsn: str | None) -> dict[str,
     alias = None if url.database or service else url.host
     if sum(map(bool, (url.database, service, dsn, alias))) != 1 or (alias and url.port):
         raise DatabaseUrlError(
-            "an Oracle URL names a SID, a service_name, a dsn or a TNS alias, one of them"
+            "an Oracle URL must name exactly one of a SID, a service_name, a dsn or a TNS alias"
         )
     if url.database:
         return {"HOST": url.host or "localhost", "PORT": str(url.port or 1521)}

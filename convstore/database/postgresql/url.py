@@ -85,27 +85,31 @@ def _libpq_arguments(url: URL, options: Options) -> dict[str, Any]:
     arguments = {name: given.take(name, None, str, int, bool) for name in list(given)}
     for name, value in arguments.items():
         if "\0" in str(value):
-            raise DatabaseUrlError(f"connection argument {name} has a NUL")
+            raise DatabaseUrlError(f"connection argument {name} contains a NUL; remove it")
     return arguments
 
 
 def _hosts(url: URL) -> dict[str, Any]:
     """The arguments of the URL; several `host=name:port` become libpq's lists."""
     arguments: dict[str, Any] = dict(url.query)
-    hosts, ports = (_several(arguments.pop(name, ())) for name in ("host", "port"))
+    hosts, ports = (_as_list(arguments.pop(name, ())) for name in ("host", "port"))
     if any(HOST_AND_PORT.fullmatch(host) for host in hosts):
         if ports:
-            raise DatabaseUrlError("connection argument port: the hosts have their own")
+            raise DatabaseUrlError(
+                "connection argument port must be left out if a host has a port, as in host=a:1"
+            )
         split = [HOST_AND_PORT.fullmatch(host) for host in hosts]
         ports = [found[2] if found else "" for found in split]
         hosts = [found[1] if found else host for found, host in zip(split, hosts, strict=True)]
     names, numbers = ",".join(hosts), ",".join(ports)
     if not all(re.fullmatch(r"[0-9]{0,5}", port) for port in numbers.split(",")):
-        raise DatabaseUrlError("connection argument port must be a number")
+        raise DatabaseUrlError("connection argument port must be a number of at most 5 digits")
     if any(HOST_AND_PORT.fullmatch(host) for host in names.split(",")):
-        raise DatabaseUrlError("connection argument host: write host=a:1&host=b:2")
+        raise DatabaseUrlError(
+            "connection argument host must not list hosts with ports: write host=a:1&host=b:2"
+        )
     if "," in numbers and numbers.count(",") != names.count(","):
-        raise DatabaseUrlError("connection argument port: there must be one for each host")
+        raise DatabaseUrlError("connection argument port must have one port, or one for each host")
     return {
         **arguments,
         **({"host": names} if hosts else {}),
@@ -113,7 +117,7 @@ def _hosts(url: URL) -> dict[str, Any]:
     }
 
 
-def _several(values: str | tuple[str, ...]) -> list[str]:
+def _as_list(values: str | tuple[str, ...]) -> list[str]:
     return [values] if isinstance(values, str) else list(values)
 
 
