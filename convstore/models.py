@@ -54,7 +54,7 @@ class Message(models.Model):
     role = models.CharField(max_length=NAME_LENGTH)
     body = models.TextField()
     request_key = models.UUIDField()
-    # A digest of all messages of the request. Nothing in convstore reads it.
+    # A digest of the messages of the request, stored to tell a retry from a reused key later.
     fingerprint = models.UUIDField()
     created_at = models.DateTimeField()
 
