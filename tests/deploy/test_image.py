@@ -37,7 +37,10 @@ from tests.deploy import base_image
 from tests.deploy.containers import Container, Image, data_folder
 from tests.deploy.manifests import documents
 
-pytestmark = pytest.mark.needs("buildah", "debootstrap", "containers", "postgresql")
+pytestmark = [
+    pytest.mark.soak_only,
+    pytest.mark.needs("buildah", "debootstrap", "containers", "postgresql"),
+]
 
 # What follows the image's name at `docker run`.
 DOORS: dict[str, list[str]] = {"http": [], "mlserver": ["mlserver", "start", "/memories"]}
