@@ -67,7 +67,7 @@ def _identity(alias: str) -> str:
     """A string that two connections to the same tables have in common."""
     entry: Mapping[str, Any] = connections[alias].settings_dict
     where = [entry[name] for name in ("ENGINE", "NAME", "USER", "HOST", "PORT")]
-    ignored = vendor_for(alias).connection_options
+    ignored = vendor_for(alias).non_identifying_options
     options = {name: value for name, value in entry["OPTIONS"].items() if name not in ignored}
     return json.dumps([*where, options], sort_keys=True, default=str)
 

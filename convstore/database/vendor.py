@@ -53,7 +53,7 @@ class Vendor:
     location: Callable[[Entry], str]
     """Where the database is, for people: no user and no password."""
 
-    connection_options: frozenset[str]
+    non_identifying_options: frozenset[str]
     """The names in OPTIONS that say how to connect, but not to which database."""
 
     without_time_limits: Callable[[Entry], dict[str, Any]]

@@ -81,7 +81,7 @@ def test_a_location_has_the_host_and_no_password(vendor):
 
 @each_vendor
 def test_options_that_do_not_say_which_database_it_is_are_real_options(vendor):
-    assert entry_of(vendor)["OPTIONS"].keys() & vendor.connection_options
+    assert entry_of(vendor)["OPTIONS"].keys() & vendor.non_identifying_options
 
 
 @each_vendor

@@ -53,7 +53,7 @@ PYMYSQL_SSL: Mapping[str, tuple[str, type]] = {
 
 
 # What says how to connect, but not to which database.
-CONNECTION_OPTIONS = frozenset(
+NON_IDENTIFYING_OPTIONS = frozenset(
     {"connect_timeout", "read_timeout", "write_timeout", "lock_wait_timeout"}
     | {"init_command", "isolation_level"}
 )

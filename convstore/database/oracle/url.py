@@ -47,7 +47,7 @@ ORACLEDB: Mapping[str, type] = {
 # A host, port or service in a connect descriptor.
 DESCRIPTOR_FIELD = re.compile(r"\((HOST|PORT|SERVICE_NAME)=([^()]*)\)")
 # What says how to connect, but not to which database.
-CONNECTION_OPTIONS = frozenset({"pool", "tcp_connect_timeout"})
+NON_IDENTIFYING_OPTIONS = frozenset({"pool", "tcp_connect_timeout"})
 prepare = do_nothing
 
 

@@ -31,7 +31,7 @@ HOST_AND_PORT = re.compile(r"([A-Za-z0-9.-]*):([0-9]*)")
 
 
 # What says how to connect, but not to which database.
-CONNECTION_OPTIONS = frozenset(
+NON_IDENTIFYING_OPTIONS = frozenset(
     {"pool", "connect_timeout", "read_timeout", "keepalives_idle", "tcp_user_timeout"}
     | {"application_name", "isolation_level"}
 )

@@ -20,7 +20,7 @@ from convstore.database.options import (
 from convstore.errors import DatabaseUrlError
 
 # What says how the file is opened, but not which file it is.
-CONNECTION_OPTIONS = frozenset({"timeout", "transaction_mode", "init_command"})
+NON_IDENTIFYING_OPTIONS = frozenset({"timeout", "transaction_mode", "init_command"})
 
 
 def database_settings(url: URL, options: Options, timeout: int) -> dict[str, Any]:

@@ -57,7 +57,7 @@ ODBC_PAIR = re.compile(
 
 
 # What says how to connect, but not to which database.
-CONNECTION_OPTIONS = frozenset(
+NON_IDENTIFYING_OPTIONS = frozenset(
     {"python_driver", "connection_timeout", "connection_retries", "query_timeout"}
     | {"isolation_level"}
 )
