@@ -28,5 +28,6 @@ FAULTS = {
 
 def error_code(cause: Any) -> str | None:
     """The SQLSTATE, all of class 08 being one."""
-    state: str | None = getattr(cause, "sqlstate", None)
+    # psycopg 3 says sqlstate; psycopg2, which a host project may use, says pgcode.
+    state: str | None = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
     return "08" if state and state.startswith("08") else state
