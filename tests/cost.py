@@ -11,9 +11,12 @@ ENOUGH_SECONDS = 0.1
 
 
 def cpu_seconds(act: Callable[[], object]) -> float:
-    """What `act` takes of this thread's CPU time; the best of some runs, if it is quick."""
+    """What `act` takes of this thread's CPU time: the best of three runs, or of ten if it is quick.
+
+    On a busy machine one run alone can take several times as long.
+    """
     runs: list[float] = []
-    while sum(runs) < ENOUGH_SECONDS and len(runs) < 10:
+    while len(runs) < 3 or (sum(runs) < ENOUGH_SECONDS and len(runs) < 10):
         begun = time.thread_time()
         act()
         runs.append(time.thread_time() - begun)

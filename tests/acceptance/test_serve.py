@@ -130,7 +130,7 @@ def test_a_second_start_does_nothing_but_serve(tmp_path):
     written = contents(service.folder / "data")
     assert "conversations.sqlite3" in written
     steps = subprocess.run(
-        ["make", "--dry-run", "serve"],
+        ["make", "--dry-run", "--no-print-directory", "serve"],
         cwd=service.folder,
         capture_output=True,
         text=True,
