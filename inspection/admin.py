@@ -29,7 +29,8 @@ from inspection.audit import Action, record
 from inspection.databases import database_with_alias, requested_database
 from inspection.escaping import escape_controls
 from inspection.export import FORMATS
-from inspection.lists import ActionFilter, DatabaseFilter, KeysetAdmin, OrderFilter, PeriodFilter
+from inspection.filters import ActionFilter, DatabaseFilter, OrderFilter, PeriodFilter
+from inspection.lists import KeysetAdmin
 from inspection.models import AuditEntry
 from inspection.transcript import first_line
 from inspection.views import deleting, exporting, reading, searching
