@@ -14,13 +14,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 
 from convstore.conf import database_timeout
+from convstore.database.connection import open_connection
 from convstore.database.fault import BUSY, Fault
 from convstore.database.faults import classify
 from convstore.errors import IdentityClash, Unavailable
@@ -148,11 +149,7 @@ class ConversationStore:
 
     def _run_once(self, work: Callable[[Statements], Result]) -> Result:
         """The result of one try. Raises _Retry if another try may succeed."""
-        connection: Any = connections[self.using]
-        try:
-            connection.ensure_connection()
-        except Error as error:
-            raise Unavailable("the database cannot be reached") from error
+        connection = open_connection(self.using)
         # Django would test the connection before its first use, which is one more round trip.
         # Without the test, a dead connection fails in use and the retry opens a new one.
         connection.health_check_done = True

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from django.core.management import call_command
-from django.db import Error, connections
+from django.db import Error
 from django.db.migrations.executor import MigrationExecutor
 
+from convstore.database.connection import open_connection
 from convstore.errors import Unavailable
 
 APP = "convstore"
@@ -22,7 +23,7 @@ def migrate_tables(using: str, *, every_app: bool = False) -> None:
     time does it; the others wait. Raises TablesNotReady, and Unavailable if the database cannot
     be reached.
     """
-    _connect(using)
+    open_connection(using)
     apps = () if every_app else (APP,)
     try:
         call_command("migrate", *apps, database=using, interactive=False, verbosity=0)
@@ -32,9 +33,9 @@ def migrate_tables(using: str, *, every_app: bool = False) -> None:
 
 def require_tables(using: str) -> None:
     """Raise TablesNotReady unless all migrations were run, and Unavailable as `migrate_tables`."""
-    _connect(using)
+    connection = open_connection(using)
     try:
-        executor = MigrationExecutor(connections[using])
+        executor = MigrationExecutor(connection)
         newest = [node for node in executor.loader.graph.leaf_nodes() if node[0] == APP]
         unapplied = executor.migration_plan(newest)
     except Error as error:
@@ -44,10 +45,3 @@ def require_tables(using: str) -> None:
             "the database's tables are not those of this version, and config.auto_migrate is"
             " false: run 'convstore migrate_memories' with the same MODELS_DIR and DATABASE_URL"
         )
-
-
-def _connect(using: str) -> None:
-    try:
-        connections[using].ensure_connection()
-    except Error as error:
-        raise Unavailable("the database cannot be reached") from error
