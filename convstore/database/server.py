@@ -23,8 +23,8 @@ def fetch_row(connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[An
 
 @contextmanager
 def session_lock(
-    connection: BaseDatabaseWrapper,
     try_lock: Callable[[BaseDatabaseWrapper], bool],
+    connection: BaseDatabaseWrapper,
     on_wait: Callable[[], None],
 ) -> Iterator[None]:
     """Hold a lock that the server releases when its holder's connection ends, however it ends.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from convstore.database.mysql import faults, server, url
+from convstore.database.server import session_lock
 from convstore.database.vendor import Vendor
 
 MYSQL = Vendor(
@@ -18,7 +21,7 @@ MYSQL = Vendor(
     faults=faults.FAULTS,
     check_settings=server.check_settings,
     check_server=server.check_server,
-    migration_lock=server.migration_lock,
+    migration_lock=partial(session_lock, server.try_migration_lock),
     row_estimates=server.ROW_ESTIMATES,
     like_ignores_case=False,
     has_word_index=server.has_word_index,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.core import checks
@@ -12,13 +11,7 @@ from django.core.checks import CheckMessage
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from convstore.conf import max_body_bytes
-from convstore.database.server import (
-    always_false,
-    durability_warning,
-    fetch_row,
-    isolation_errors,
-    session_lock,
-)
+from convstore.database.server import always_false, durability_warning, fetch_row, isolation_errors
 
 ROW_ESTIMATES = (
     "SELECT table_name, table_rows FROM information_schema.tables"
@@ -78,13 +71,7 @@ def _table_options(
         return list(cursor.fetchall())
 
 
-def migration_lock(
-    connection: BaseDatabaseWrapper, on_wait: Callable[[], None]
-) -> AbstractContextManager[None]:
-    return session_lock(connection, _try_lock, on_wait)
-
-
-def _try_lock(holder: BaseDatabaseWrapper) -> bool:
+def try_migration_lock(holder: BaseDatabaseWrapper) -> bool:
     # Lock names belong to the server, not to a database, and have at most 64 characters.
     database = hashlib.sha256(str(holder.settings_dict["NAME"]).encode()).hexdigest()[:32]
     name = f"convstore migrations {database}"

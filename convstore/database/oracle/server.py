@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from django.core.checks import CheckMessage
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from convstore.database.server import always_false, session_lock
+from convstore.database.server import always_false
 
 ROW_ESTIMATES = (
     "SELECT LOWER(table_name), num_rows FROM user_tables WHERE LOWER(table_name) IN ('{0}', '{1}')"
@@ -31,13 +31,7 @@ def check_server(
     return iter(())
 
 
-def migration_lock(
-    connection: BaseDatabaseWrapper, on_wait: Callable[[], None]
-) -> AbstractContextManager[None]:
-    return session_lock(connection, _try_lock, on_wait)
-
-
-def _try_lock(holder: BaseDatabaseWrapper) -> bool:
+def try_migration_lock(holder: BaseDatabaseWrapper) -> bool:
     """Lock a table of our own: Oracle's named locks need a privilege that few users have."""
     with holder.cursor() as cursor:
         with suppress(DatabaseError):  # the table exists

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.core import checks
 from django.core.checks import CheckMessage
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from convstore.database.server import (
-    durability_warning,
-    fetch_row,
-    isolation_errors,
-    session_lock,
-)
+from convstore.database.server import durability_warning, fetch_row, isolation_errors
 
 # The key of an advisory lock: any 64 bits that nobody else is likely to have chosen.
 LOCK_KEY = int.from_bytes(hashlib.sha256(b"convstore migrations").digest()[:8], signed=True)
@@ -58,13 +52,7 @@ def check_server(
         )
 
 
-def migration_lock(
-    connection: BaseDatabaseWrapper, on_wait: Callable[[], None]
-) -> AbstractContextManager[None]:
-    return session_lock(connection, _try_lock, on_wait)
-
-
-def _try_lock(holder: BaseDatabaseWrapper) -> bool:
+def try_migration_lock(holder: BaseDatabaseWrapper) -> bool:
     # Bound to the transaction, which pgbouncer also keeps on one connection.
     with holder.cursor() as cursor:
         cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")

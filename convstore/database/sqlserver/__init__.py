@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from convstore.database.server import session_lock
 from convstore.database.sqlserver import faults, server, url
 from convstore.database.vendor import Vendor
 
@@ -18,7 +21,7 @@ SQL_SERVER = Vendor(
     faults=faults.FAULTS,
     check_settings=server.check_settings,
     check_server=server.check_server,
-    migration_lock=server.migration_lock,
+    migration_lock=partial(session_lock, server.try_migration_lock),
     row_estimates=server.ROW_ESTIMATES,
     like_ignores_case=False,
     has_word_index=server.has_word_index,

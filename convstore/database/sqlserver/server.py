@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.core import checks
 from django.core.checks import CheckMessage
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from convstore.database.server import always_false, fetch_row, isolation_errors, session_lock
+from convstore.database.server import always_false, fetch_row, isolation_errors
 
 ROW_ESTIMATES = (
     "SELECT OBJECT_NAME(object_id), SUM(rows) FROM sys.partitions WHERE index_id < 2"
@@ -39,13 +38,7 @@ def check_server(
         )
 
 
-def migration_lock(
-    connection: BaseDatabaseWrapper, on_wait: Callable[[], None]
-) -> AbstractContextManager[None]:
-    return session_lock(connection, _try_lock, on_wait)
-
-
-def _try_lock(holder: BaseDatabaseWrapper) -> bool:
+def try_migration_lock(holder: BaseDatabaseWrapper) -> bool:
     (result,) = fetch_row(
         holder,
         "SET NOCOUNT ON; DECLARE @taken int; EXEC @taken = sp_getapplock"
