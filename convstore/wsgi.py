@@ -18,11 +18,16 @@ get_resolver().url_patterns  # noqa: B018
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Django's application, able to read chunked bodies.
+    """Django's application. It also reads chunked bodies, and sends none in reply to HEAD.
 
-    They come without a length, so Django would see them empty. Where the server marks
+    Chunked bodies come without a length, so Django would see them empty. Where the server marks
     their end itself (`wsgi.input_terminated`), any length that is long enough will do.
     """
     if environ.get("HTTP_TRANSFER_ENCODING") and environ.get("wsgi.input_terminated"):
         environ["CONTENT_LENGTH"] = str(sys.maxsize)
-    return django_application(environ, start_response)
+    response = django_application(environ, start_response)
+    if environ["REQUEST_METHOD"] != "HEAD":
+        return response
+    # Django leaves it to the server to drop the body, and gunicorn logs a warning when it does.
+    response.close()
+    return []

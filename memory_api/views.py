@@ -35,9 +35,6 @@ class V2View(APIView):
         response = super().finalize_response(request, *args, **kwargs)
         route = getattr(request.resolver_match, "url_name", None)
         http_metrics.count_request(request.method, route or "", response.status_code)
-        if request.method == "HEAD":  # the length of the reply to GET, without its body
-            response.headers["Content-Length"] = str(len(response.content))
-            response.content = b""
         return response
 
 

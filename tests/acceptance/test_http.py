@@ -210,6 +210,17 @@ def test_head_answers_as_get_does_without_the_body(wire, path):
     assert wire.ask("GET", path).body == expected.body
 
 
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+@pytest.mark.parametrize(
+    "path", ["/admin-static/admin/css/base.css", "/admin/login/", "/v2/docs", "/metrics", "/no"]
+)
+def test_head_logs_no_warning(wire, service, path, encoding):
+    before = len(service.log.read_text())
+    wire.ask("HEAD", path, accept_encoding=encoding)
+    wire.ask("GET", "/v2/health/live")  # by then, the first request is done
+    assert service.log.read_text()[before:] == ""
+
+
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
