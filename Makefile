@@ -65,7 +65,8 @@ bench: $(VENV)/dev
 bench-admin: $(VENV)/dev
 	@$(BIN)/python benchmarks/admin.py
 
-# The pictures of the admin in docs/images.
+# The pictures of the admin in docs/images. They need a font with Chinese letters, such as
+# fonts-noto-cjk of Debian.
 screenshots: $(VENV)/dev .venv-media/installed
 	@$(BIN)/python -m tests.browser.screenshots
 

@@ -1,8 +1,10 @@
-"""The settings that the store reads, and their defaults in somebody else's Django project."""
+"""What the store takes from the Django project that it is in: the service's, or somebody else's."""
 
 from __future__ import annotations
 
 from django.conf import settings
+from django.core.management import get_commands
+from django.db import DEFAULT_DB_ALIAS
 
 DEFAULT_DATABASE_TIMEOUT = 5
 DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -22,3 +24,12 @@ def max_body_bytes() -> int:
 def threads() -> int:
     """THREADS: how many threads of a process use the database at once."""
     return int(getattr(settings, "THREADS", DEFAULT_THREADS))
+
+
+def migrate_command(alias: str) -> str:
+    """The command that makes the tables of the database `alias`."""
+    if "migrate_memories" in get_commands():  # only the service has it
+        return "convstore migrate_memories"
+    if alias == DEFAULT_DB_ALIAS:
+        return "python manage.py migrate"
+    return f"python manage.py migrate convstore --database {alias}"

@@ -73,13 +73,13 @@ def _identity(alias: str) -> str:
 
 
 def requested_database(request: HttpRequest) -> Database:
-    """The database that the request names. Raises Http404 if no memory uses it."""
+    """The database that the request names. Raises Http404 if the admin does not show it."""
     return database_with_alias(request.GET.get(DATABASE_PARAMETER, databases()[0].alias))
 
 
 def database_with_alias(alias: str) -> Database:
-    """The database with that alias. Raises Http404 if no memory uses it."""
+    """The database with that alias. Raises Http404 if the admin does not show it."""
     for database in databases():
         if database.alias == alias:
             return database
-    raise Http404("No memory uses a database with this name.")
+    raise Http404("The admin shows no database with this name.")

@@ -16,7 +16,8 @@ class Fault:
     """One kind of database error.
 
     `retry`: the same transaction may succeed at once. `sentence`: what to tell a client; it
-    holds no detail of the server. `error_class`: what the store raises if it gives up.
+    holds no detail of the server, and `{migrate_command}` in it is filled in by `classify`.
+    `error_class`: what the store raises if it gives up.
     """
 
     retry: bool
@@ -28,9 +29,7 @@ class Fault:
 LOST = Fault(retry=True, sentence="the database closed the connection", connection_lost=True)
 BUSY = Fault(retry=True, sentence="the database is too busy")
 FULL = Fault(retry=False, sentence="the database has no room left or cannot be written")
-NO_TABLES = Fault(
-    retry=False, sentence="the database has no tables yet: run 'convstore migrate_memories'"
-)
+NO_TABLES = Fault(retry=False, sentence="the database has no tables yet: run '{migrate_command}'")
 TOO_LARGE = Fault(
     retry=False,
     sentence="the message is larger than the database takes (on MySQL, its max_allowed_packet)",

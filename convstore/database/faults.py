@@ -8,9 +8,11 @@ its two drivers and an OperationalError to the other.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from django.db import Error, InterfaceError, OperationalError
 
+from convstore.conf import migrate_command
 from convstore.database.fault import LOST, Fault
 from convstore.database.vendors import vendor_for
 
@@ -34,6 +36,12 @@ def classify(alias: str, error: Exception) -> Fault | None:
     vendor = vendor_for(alias)
     code = vendor.error_code(error.__cause__ if isinstance(error, Error) else error)
     if code is not None:
-        return vendor.faults.get(code)
+        fault = vendor.faults.get(code)
+        return fault and _with_command(fault, alias)
     # A broken connection has no code: the server did not answer any more.
     return LOST if isinstance(error, OperationalError | InterfaceError) else None
+
+
+def _with_command(fault: Fault, alias: str) -> Fault:
+    sentence = fault.sentence.format(migrate_command=migrate_command(alias))
+    return replace(fault, sentence=sentence)

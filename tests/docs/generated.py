@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from django.urls import resolve
@@ -27,6 +28,7 @@ from convstore.archive.search import (
     MAX_HITS,
     MAX_MESSAGES_READ,
 )
+from convstore.conf import migrate_command
 from convstore.store import ConversationStore
 from inspection.lists import ROWS_PER_PAGE
 from inspection.markdown import MAX_RENDERED
@@ -148,7 +150,8 @@ def raised(call: ast.Call, texts: Mapping[str, str]) -> Iterator[tuple[type[Exce
     if called == "Fault" and "sentence" in keywords:
         named = keywords.get("error_class")
         kind = KINDS[named.id] if isinstance(named, ast.Name) else store_errors.Unavailable
-        yield kind, spelled(keywords["sentence"], texts)
+        command = migrate_command(DEFAULT_DB_ALIAS)
+        yield kind, spelled(keywords["sentence"], texts).format(migrate_command=command)
     elif called in KINDS and call.args:
         yield KINDS[called], spelled(call.args[0], texts)
 

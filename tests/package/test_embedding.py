@@ -221,6 +221,27 @@ def test_another_database_than_the_default_holds_the_conversations(project):
     assert told == 1
 
 
+@pytest.mark.parametrize("alias", ["default", "conversations"])
+def test_the_error_about_missing_tables_names_the_command_that_makes_them(project, alias):
+    project.add(
+        settings("DATABASES['conversations'] = {**DATABASES['default'], 'NAME': 'c.sqlite3'}\n")
+    )
+    ask = (
+        "import json, os, django; os.environ['DJANGO_SETTINGS_MODULE'] = 'mysite.settings'\n"
+        "django.setup()\n"
+        "from convstore.errors import Unavailable\n"
+        "from convstore.store import ConversationStore\n"
+        "try:\n"
+        f"    print(json.dumps(ConversationStore({alias!r}).window('a', 1)))\n"
+        "except Unavailable as error:\n"
+        "    print(json.dumps(str(error)))\n"
+    )
+    sentence, command = project.run(ask).split(": run ")
+    assert sentence == "the database has no tables yet"
+    project.manage(command.strip("'").removeprefix("python manage.py "))
+    assert project.run(ask) == []
+
+
 def test_atomic_requests_are_warned_of(project):
     project.add(settings("DATABASES['default']['ATOMIC_REQUESTS'] = True\n"))
     assert "ATOMIC_REQUESTS is on" in project.manage("check")
