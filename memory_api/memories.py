@@ -29,7 +29,7 @@ def load_memories(folder: Path) -> tuple[Memory, ...]:
     A file with another implementation belongs to another runtime and is skipped.
     """
     if not folder.is_dir():
-        raise SettingsError(f"MODELS_DIR: there is no folder {folder}")
+        raise SettingsError(f"MODELS_DIR: there is no folder {folder}; make it, or name another")
     found: dict[tuple[str, str | None], Memory] = {}
     for path in sorted(folder.glob("*/model-settings.json")):
         document = read_model_settings(path)
@@ -40,7 +40,8 @@ def load_memories(folder: Path) -> tuple[Memory, ...]:
         key = (memory.name, memory.version)
         if key in found:
             raise SettingsError(
-                f"{path}: another file has the same name, {memory.name!r}, and the same version"
+                f"{path}: another file has the same name, {memory.name!r}, and the same version;"
+                " change one of them"
             )
         found[key] = memory
     return tuple(found.values())

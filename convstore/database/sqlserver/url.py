@@ -141,7 +141,7 @@ def _lower(arguments: Options) -> Options:
     given: dict[str, Any] = {}
     for name, value in arguments.items():
         if name.lower() in given:
-            raise DatabaseUrlError(f"{arguments.label}{name} is given twice")
+            raise DatabaseUrlError(f"{arguments.label}{name} is given twice; give it once")
         given[name.lower()] = value
     return Options(given, arguments.label, texts=True)
 
@@ -157,7 +157,7 @@ def _url_of_odbc(text: str, url: URL, arguments: Options) -> URL:
     while found := ODBC_PAIR.match(text, end):
         name, braced, plain = found.groups()
         if name.lower() in pairs:
-            raise DatabaseUrlError(f"{arguments.label}{name} is given twice")
+            raise DatabaseUrlError(f"{arguments.label}{name} is given twice; give it once")
         pairs[name.lower()] = plain if braced is None else braced.replace("}}", "}")
         end = found.end()
     if text[end:].strip("; \t"):
