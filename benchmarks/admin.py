@@ -62,7 +62,7 @@ MODELS = Path(__file__).parent.parent / "deploy" / "kubernetes" / "models"
 DAYS, STEP = 90, timedelta(minutes=1)
 IMAGE_BYTES = 1_000_000
 PNG = b"\x89PNG\r\n\x1a\n"
-# Said in the middle of the long conversation and in the newest one, and nowhere else.
+# Sent in the middle of the long conversation and in the newest one, and nowhere else.
 RARE = "zyxgrommet"
 
 LIST = "/admin/convstore/conversation/"
@@ -138,11 +138,18 @@ class Rows:
         chance = random.Random(1)
         for n in range(self.plan.conversations):
             key, (begun, step) = self.plan.key(n).hex, self.times(n)
-            for position, said in enumerate(self.said(n, chance), start=1):
+            for position, message in enumerate(self.conversation(n, chance), start=1):
                 keys = [chance.randbytes(16).hex() for _ in range(2)]
-                yield key, position, said.role, said.to_json(), *keys, str(begun + step * position)
+                yield (
+                    key,
+                    position,
+                    message.role,
+                    message.to_json(),
+                    *keys,
+                    str(begun + step * position),
+                )
 
-    def said(self, n: int, chance: random.Random) -> Iterator[Message]:
+    def conversation(self, n: int, chance: random.Random) -> Iterator[Message]:
         """The messages of a conversation: those of the user are its even ones."""
         length = self.plan.length(n)
         unpictured = length - 2 * self.plan.images if n == self.plan.pictured else length
@@ -173,8 +180,8 @@ def vocabulary(chance: random.Random) -> list[str]:
 def phrases(chance: random.Random, words: Sequence[str]) -> list[str]:
     """Halves of a text; the word of rank n is n times rarer than the first, as in languages."""
     weights = list(accumulate(1 / rank for rank in range(1, len(words) + 1)))
-    said = (chance.choices(words, cum_weights=weights, k=18) for _ in range(10_000))
-    return [" ".join(each) for each in said]
+    texts = (chance.choices(words, cum_weights=weights, k=18) for _ in range(10_000))
+    return [" ".join(each) for each in texts]
 
 
 WORDS = vocabulary(random.Random(1))
@@ -294,7 +301,7 @@ def found_page(client: Client, page: Page) -> str:
 
 
 def ask(client: Client, page: Page, path: str) -> Iterator[bytes]:
-    """The body of the answer, piece by piece. A page that fails ends the benchmark."""
+    """The body of the answer, chunk by chunk. A page that fails ends the benchmark."""
     response: Any = client.get(path)
     if response.status_code != page.status:
         to = f" to {response['Location']}" if "Location" in response else ""
@@ -359,11 +366,11 @@ def measure(client: Client, page: Page) -> Measured:
 
 
 def checked(client: Client, page: Page, path: str) -> int:
-    """The length of the body, of which no more than two pieces are held; it is the page's."""
+    """The length of the body, of which no more than two chunks are held; it is the page's."""
     wanted, found, size, before = page.shows.encode(), False, 0, b""
-    for piece in ask(client, page, path):
-        found = found or wanted in before + piece
-        size, before = size + len(piece), piece
+    for chunk in ask(client, page, path):
+        found = found or wanted in before + chunk
+        size, before = size + len(chunk), chunk
     if not found:
         sys.exit(f"{page.name}: {path} does not show {page.shows!r}.")
     return size
@@ -478,8 +485,8 @@ def tables(kind: str, pairs: Sequence[tuple[Measured, Measured]]) -> None:
     pages = ["page | queries | SMALL ms | LARGE ms | ratio | peak memory MB | limits"]
     exports = ["export | SMALL messages/s | LARGE messages/s | SMALL MB | LARGE MB | limits"]
     for small, large in pairs:
-        said = ", ".join(excesses(small, large)) or "within"
-        memory = f"{large.memory:.1f} | {said}"
+        verdict = ", ".join(excesses(small, large)) or "within"
+        memory = f"{large.memory:.1f} | {verdict}"
         if large.rows:
             speed = " | ".join(f"{each.rows / each.ms * 1000:,.0f}" for each in (small, large))
             exports.append(f"{large.name} | {speed} | {small.memory:.1f} | {memory}")

@@ -86,8 +86,8 @@ def message(role: str = "user") -> Message:
 def fill(using: str, memory_id: str, length: int) -> None:
     """Make a conversation of `length` messages, past the store, which takes them one by one."""
     ConversationStore(using).append(memory_id, [message()])
-    said = [message("assistant"), message()] * 500
-    rows = [(each.role, each.to_json()) for each in said]
+    messages = [message("assistant"), message()] * 500
+    rows = [(each.role, each.to_json()) for each in messages]
     with tqdm(total=length, desc=memory_id, unit=" messages", initial=1) as bar:
         for start in range(2, length + 1, BATCH):
             positions = range(start, min(start + BATCH, length + 1))
@@ -165,8 +165,8 @@ def window_of(store: ConversationStore, memory_id: str) -> Callable[[], object]:
 
 
 def exchange_with(store: ConversationStore, memory_id: str) -> Callable[[], object]:
-    said = [message()]
-    return lambda: store.exchange(memory_id, said, WINDOW)
+    messages = [message()]
+    return lambda: store.exchange(memory_id, messages, WINDOW)
 
 
 def compare(using: str, short: str, long: str, name: str) -> None:

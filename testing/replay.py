@@ -24,7 +24,7 @@ CLIENTS = 8
 ROLES = ("user", "assistant")
 
 
-class Said(NamedTuple):
+class ChatMessage(NamedTuple):
     """One message as it is sent."""
 
     role: str
@@ -36,7 +36,7 @@ class Said(NamedTuple):
         return json.dumps({"role": self.role, "content": content})
 
 
-Conversation = Sequence[Said]
+Conversation = Sequence[ChatMessage]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +84,17 @@ class Summary:
 # --- The conversations -------------------------------------------------------------------
 
 
-def chitchat(limit: int | None = None) -> list[list[Said]]:
+def chitchat(limit: int | None = None) -> list[list[ChatMessage]]:
     """The conversations of chitchat-dataset, or the first `limit`; who speaks first is the user."""
     text = files("chitchat_dataset").joinpath("dataset.json").read_text(encoding="utf-8")
     return [_conversation(each["messages"]) for each in islice(json.loads(text).values(), limit)]
 
 
-def _conversation(turns: Iterable[Iterable[dict[str, str]]]) -> list[Said]:
+def _conversation(turns: Iterable[Iterable[dict[str, str]]]) -> list[ChatMessage]:
     messages = [message for turn in turns for message in turn]
     senders = list(dict.fromkeys(message["sender"] for message in messages))
     roles = dict(zip(senders, ROLES, strict=False))
-    return [Said(roles[message["sender"]], message["text"]) for message in messages]
+    return [ChatMessage(roles[message["sender"]], message["text"]) for message in messages]
 
 
 # --- One client --------------------------------------------------------------------------
@@ -120,9 +120,9 @@ class Client:
     def close(self) -> None:
         self.connection.close()
 
-    def append(self, memory_id: str, said: Said) -> list[str]:
+    def append(self, memory_id: str, chat_message: ChatMessage) -> list[str]:
         """Add one message; the window that is answered."""
-        parts = {"role": said.role, "content": said.text, "type": "text"}
+        parts = {"role": chat_message.role, "content": chat_message.text, "type": "text"}
         tensors = [_tensor(name, value) for name, value in parts.items()]
         return self.infer({"inputs": [_tensor("memory_id", memory_id), *tensors]})
 
@@ -251,13 +251,13 @@ def _send(
 ) -> Findings:
     """Append one message after the other; the first failure ends the conversation."""
     found: Findings = Counter()
-    for said in conversation:
+    for chat_message in conversation:
         try:
-            window = client.append(memory_id, said)
+            window = client.append(memory_id, chat_message)
         except RequestFailed as error:
             found[str(error)] += 1
             break
-        if [plain(element) for element in window[-1:]] != [said.element()]:
+        if [plain(element) for element in window[-1:]] != [chat_message.element()]:
             found["wrong reply"] += 1
         advance(1)
     return found
@@ -272,7 +272,7 @@ def _read_back(
     except RequestFailed as error:
         return Counter([str(error)])
     advance(len(conversation))
-    sent = [said.element() for said in conversation]
+    sent = [chat_message.element() for chat_message in conversation]
     return differences(sent, [plain(element) for element in read])
 
 

@@ -73,9 +73,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    told = getattr(node, "workeroutput", {})
-    exercised.update(told.get("exercised", {}))
-    left_out.update(Counter(told.get("left_out", {})) - left_out)  # each collects the same
+    output = getattr(node, "workeroutput", {})
+    exercised.update(output.get("exercised", {}))
+    left_out.update(Counter(output.get("left_out", {})) - left_out)  # each collects the same
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

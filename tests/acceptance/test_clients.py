@@ -160,7 +160,7 @@ def test_curl_sends_a_long_body_in_many_chunks(service):
 # --- requests ----------------------------------------------------------------------------
 
 
-def pieces(body: bytes) -> Iterator[bytes]:
+def chunks(body: bytes) -> Iterator[bytes]:
     """A body of unknown length: requests sends it in chunks, here through every character."""
     for n in range(0, len(body), 7):
         yield body[n : n + 7]
@@ -177,7 +177,7 @@ def test_requests(service, way, ascii_only):
             ways: dict[str, dict[str, Any]] = {
                 "json": {"json": asked},
                 "bytes": {"data": body},
-                "chunked": {"data": pieces(body)},
+                "chunked": {"data": chunks(body)},
             }
             response = session.post(endpoint(service), timeout=30, **ways[way])
             assert response.status_code == 200, response.text

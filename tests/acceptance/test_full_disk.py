@@ -101,18 +101,18 @@ def fill_up(ballast: Path, room: int) -> None:
 
 
 class Client:
-    """One who speaks in a conversation of its own, and remembers what was acknowledged."""
+    """One who writes to a conversation of its own, and remembers what was acknowledged."""
 
     def __init__(self, service: Service, memory_id: str) -> None:
         self.door = HttpDoor(service)
         self.memory_id = memory_id
-        self.said = 0
+        self.sent = 0
         self.acknowledged: list[str] = []
 
     def says(self) -> bool:
         """Whether the next message was acknowledged; if not, it was refused clearly."""
-        self.said += 1
-        text = TEXT.format(self.said)
+        self.sent += 1
+        text = TEXT.format(self.sent)
         reply = self.door.infer(append_request(self.memory_id, text))
         if reply.status == 200:
             assert reply.texts == [text]

@@ -56,9 +56,9 @@ class Wire:
         self.file.close()
         self.socket.close()
 
-    def send(self, *pieces: bytes) -> None:
-        for piece in pieces:
-            self.socket.sendall(piece)
+    def send(self, *data: bytes) -> None:
+        for each in data:
+            self.socket.sendall(each)
 
     def reply(self, method: str = "POST") -> Reply | None:
         """The next reply; None when the connection was closed before it."""
@@ -556,8 +556,8 @@ def test_after_a_body_over_the_limit_a_connection_serves_on_or_is_closed(limited
     with Wire(limited) as wire:
         try:
             if chunked:
-                pieces = [chunk(body[n : n + 65_536]) for n in range(0, size, 65_536)]
-                wire.send(head("POST", FILESYS, transfer_encoding="chunked"), *pieces, END)
+                chunks = [chunk(body[n : n + 65_536]) for n in range(0, size, 65_536)]
+                wire.send(head("POST", FILESYS, transfer_encoding="chunked"), *chunks, END)
             else:
                 wire.send(head("POST", FILESYS, content_length=str(size)), body)
         except ConnectionError:
@@ -622,14 +622,14 @@ def test_a_slow_body_is_waited_for_while_others_are_served(service, wire, chunke
     memory_id, other = new_id(), new_id()
     body = json.dumps(append_request(memory_id, "Hi")).encode()
     fifth = len(body) // 5 + 1
-    pieces = [body[n : n + fifth] for n in range(0, len(body), fifth)]
-    assert len(pieces) == 5
+    fifths = [body[n : n + fifth] for n in range(0, len(body), fifth)]
+    assert len(fifths) == 5
     length = str(len(body))
     wire.send(CHUNKED_HEAD if chunked else head("POST", INFER, content_length=length))
     with Wire(service) as neighbour:
-        for n, piece in enumerate(pieces):
+        for n, part in enumerate(fifths):
             time.sleep(0.3)
-            wire.send(chunk(piece) if chunked else piece)
+            wire.send(chunk(part) if chunked else part)
             assert neighbour.infer(append_request(other, str(n))).status == 200
     if chunked:
         wire.send(END)
@@ -641,7 +641,7 @@ def test_a_slow_body_is_waited_for_while_others_are_served(service, wire, chunke
 
 
 def cut_bodies(memory_id: str) -> dict[str, bytes]:
-    """Requests that end before their end, of which each has said what is to be stored."""
+    """Requests that are cut off after the message that is to be stored."""
     body = json.dumps(append_request(memory_id, "Hi")).encode()
     zipped = gzip.compress(body)
     sized = head("POST", INFER, content_length=str(len(body) + 10))

@@ -28,7 +28,7 @@ from testing.service import MEMORIES
 
 pytestmark = [pytest.mark.one_database, pytest.mark.needs("mlserver")]
 
-SEED = runpy.run_path(str(Path(__file__).parent / "seed" / "functions.txt"))
+FUNCTIONS = runpy.run_path(str(Path(__file__).parent / "seldon_examples" / "functions.txt"))
 SCHEMAS = ".venv-mlserver/lib/python3*/site-packages/mlserver/rest/openapi"
 
 Validator = extend(
@@ -181,13 +181,13 @@ def test_the_shape_of_every_output_is_the_shape_of_its_data(infer):
 
 
 @pytest.mark.parametrize("function", ["send_inference_request", "get_inference_request"])
-def test_the_seeds_requests_and_their_replies(service, function):
+def test_seldons_requests_and_their_replies(service, function):
     arguments = {
         "send_inference_request": {"role": ["user"], "content": ["1", "2"], "type": ["text"] * 2},
         "get_inference_request": {},
     }
     endpoint = f"{service.url}/v2/models/memory/infer"
-    response = SEED[function](memory_id=new_id(), endpoint=endpoint, **arguments[function])
+    response = FUNCTIONS[function](memory_id=new_id(), endpoint=endpoint, **arguments[function])
     validate(json.loads(response.request.body), REQUEST)
     validate(answered(response), RESPONSE)
 

@@ -31,7 +31,7 @@ def element(role: str, *parts: object, **also: Any) -> str:
     return json.dumps({"role": role, "content": content, **also}, ensure_ascii=False)
 
 
-def talk(door, *roles: str, memory_id: str | None = None) -> str:
+def new_conversation(door, *roles: str, memory_id: str | None = None) -> str:
     """A conversation of one message per role, their texts being 0, 1, 2, ...; its id."""
     memory_id = memory_id or new_id()
     for n, role in enumerate(roles):
@@ -73,7 +73,7 @@ def test_a_read_of_an_unknown_id_does_not_make_a_conversation(door, rows):
 
 
 def test_a_read_changes_nothing(door, rows):
-    memory_id = talk(door, "user", "assistant")
+    memory_id = new_conversation(door, "user", "assistant")
     before = rows()
 
     replies = [door.infer(read_request(memory_id)) for _ in range(3)]
@@ -83,7 +83,7 @@ def test_a_read_changes_nothing(door, rows):
 
 
 def test_a_read_sees_what_another_client_added(door):
-    memory_id = talk(door, "user")
+    memory_id = new_conversation(door, "user")
 
     door.infer(append_request(memory_id, "later"))
 
@@ -91,7 +91,7 @@ def test_a_read_sees_what_another_client_added(door):
 
 
 def test_tensors_that_make_no_message_leave_a_read_a_read(door, rows):
-    memory_id = talk(door, "user")
+    memory_id = new_conversation(door, "user")
     before = rows()
 
     reply = door.infer(document(tensor("memory_id", [memory_id]), tensor("output_all", ["x"])))
@@ -104,7 +104,7 @@ def test_tensors_that_make_no_message_leave_a_read_a_read(door, rows):
 
 
 def test_a_message_is_last_in_the_reply_that_added_it(door):
-    memory_id = talk(door, "user", "assistant")
+    memory_id = new_conversation(door, "user", "assistant")
 
     reply = door.infer(append_request(memory_id, "2"))
 
@@ -135,7 +135,7 @@ def test_one_role_is_one_message_of_several_parts(door):
     assert reply.history == [element("user", "first", "second", "third")]
 
 
-def test_the_seeds_message_of_two_parts_declares_a_shape_of_one(door):
+def test_seldons_message_of_two_parts_declares_a_shape_of_one(door):
     parts = ["This is the first input", "This is the second input"]
     request = append_request(new_id(), *parts)
     assert [sent["shape"] for sent in request["inputs"]] == [[1]] * 4
@@ -305,7 +305,7 @@ def test_several_roles_are_several_messages_in_order(door):
 
 
 def test_several_messages_follow_what_was_there(door):
-    memory_id = talk(door, "user", "assistant")
+    memory_id = new_conversation(door, "user", "assistant")
 
     reply = door.infer(
         append_several_request(memory_id, ["user", "assistant"], content=[["2"], ["3"]])
@@ -369,7 +369,7 @@ def test_of_several_messages_the_reply_holds_the_window(door):
 
 @pytest.mark.parametrize("bad", ["", "not JSON", "[1]", '["a", null]', '{"a": 1}', '"a"'])
 def test_of_several_messages_all_are_added_or_none(door, rows, bad):
-    memory_id = talk(door, "user")
+    memory_id = new_conversation(door, "user")
     before = rows()
 
     reply = door.infer(append_several_request(memory_id, ["user"] * 3, content=[["1"], ["2"], bad]))
@@ -649,7 +649,7 @@ def test_base64_content_is_kept_as_the_base64_that_it_is(door):
 # --- The window --------------------------------------------------------------------------
 
 
-def test_the_seeds_postgresql_conversation_comes_back_as_printed(door):
+def test_seldons_postgresql_conversation_comes_back_as_printed(door):
     memory_id = new_id()
     conversation = [
         ("system", "You are a helpful assistant"),
@@ -667,13 +667,13 @@ def test_the_seeds_postgresql_conversation_comes_back_as_printed(door):
 
 
 def test_the_window_is_ten_messages_unless_the_settings_say_otherwise(door):
-    memory_id = talk(door, *["user"] * 12)
+    memory_id = new_conversation(door, *["user"] * 12)
 
     assert door.infer(read_request(memory_id), "default").texts == [str(n) for n in range(2, 12)]
 
 
 def test_a_window_of_one_is_the_newest_message(door):
-    memory_id = talk(door, "system", "user")
+    memory_id = new_conversation(door, "system", "user")
 
     assert door.infer(read_request(memory_id), "one").texts == ["1"]
     assert door.infer(append_request(memory_id, "2"), "one").texts == ["2"]
@@ -692,7 +692,7 @@ def test_a_window_of_one_is_the_newest_message(door):
     ],
 )
 def test_a_first_system_message_is_pinned_and_counts(door, first, size, expected):
-    memory_id = talk(door, first, "user", "assistant", "user", "assistant")
+    memory_id = new_conversation(door, first, "user", "assistant", "user", "assistant")
     parameters = {"window_size": size}
 
     assert door.infer(append_request(memory_id, "5", parameters=parameters)).texts == expected
@@ -701,25 +701,25 @@ def test_a_first_system_message_is_pinned_and_counts(door, first, size, expected
 
 @pytest.mark.parametrize("first", ["user", "assistant", "System", "system ", "sys\0tem", ""])
 def test_a_first_message_of_another_role_is_not_pinned(door, first):
-    memory_id = talk(door, first, "user", "user", "user", "user")
+    memory_id = new_conversation(door, first, "user", "user", "user", "user")
 
     assert door.infer(read_request(memory_id), "four").texts == ["1", "2", "3", "4"]
 
 
 def test_a_later_system_message_is_not_pinned(door):
-    memory_id = talk(door, "user", "system", "user", "user", "user", "user")
+    memory_id = new_conversation(door, "user", "system", "user", "user", "user", "user")
 
     assert door.infer(read_request(memory_id), "four").texts == ["2", "3", "4", "5"]
 
 
 def test_of_two_system_messages_the_first_is_pinned(door):
-    memory_id = talk(door, "system", "system", "user", "user", "user")
+    memory_id = new_conversation(door, "system", "system", "user", "user", "user")
 
     assert door.infer(read_request(memory_id), "four").texts == ["0", "2", "3", "4"]
 
 
 def test_a_request_may_ask_for_a_window_of_its_own(door):
-    memory_id = talk(door, *["user"] * 6)
+    memory_id = new_conversation(door, *["user"] * 6)
 
     smaller = door.infer(read_request(memory_id, parameters={"window_size": 2}), "four")
     larger = door.infer(read_request(memory_id, parameters={"window_size": 5}), "four")
@@ -732,7 +732,7 @@ def test_a_request_may_ask_for_a_window_of_its_own(door):
 
 @at(*JSON_DOORS)
 def test_the_older_form_of_the_window_size_is_accepted(door):
-    memory_id = talk(door, *["user"] * 6)
+    memory_id = new_conversation(door, *["user"] * 6)
     parameters = {"memory_parameters": {"window_size": 2}}
 
     assert door.infer(read_request(memory_id, parameters=parameters)).texts == ["4", "5"]
@@ -740,7 +740,7 @@ def test_the_older_form_of_the_window_size_is_accepted(door):
 
 @at(*JSON_DOORS)
 def test_of_both_forms_of_the_window_size_the_newer_counts(door):
-    memory_id = talk(door, *["user"] * 6)
+    memory_id = new_conversation(door, *["user"] * 6)
     parameters = {"window_size": 3, "memory_parameters": {"window_size": 2}}
 
     assert door.infer(read_request(memory_id, parameters=parameters)).texts == ["3", "4", "5"]
@@ -748,7 +748,7 @@ def test_of_both_forms_of_the_window_size_the_newer_counts(door):
 
 @pytest.mark.parametrize("name", ["window_size", "memory_parameters"])
 def test_a_null_window_size_is_none_at_all(door, name):
-    memory_id = talk(door, *["user"] * 6)
+    memory_id = new_conversation(door, *["user"] * 6)
 
     reply = door.infer(read_request(memory_id, parameters={name: None}), "two")
 
@@ -757,7 +757,7 @@ def test_a_null_window_size_is_none_at_all(door, name):
 
 @at(*JSON_DOORS)
 def test_a_null_window_size_in_the_older_form_is_none_at_all(door):
-    memory_id = talk(door, *["user"] * 6)
+    memory_id = new_conversation(door, *["user"] * 6)
     parameters = {"memory_parameters": {"window_size": None}}
 
     assert door.infer(read_request(memory_id, parameters=parameters), "two").texts == ["4", "5"]
@@ -765,7 +765,7 @@ def test_a_null_window_size_in_the_older_form_is_none_at_all(door):
 
 @at(*JSON_DOORS)
 def test_a_null_flag_for_binary_data_is_none_at_all(door):
-    memory_id = talk(door, "user")
+    memory_id = new_conversation(door, "user")
     assert door.infer(read_request(memory_id, parameters={"binary_data_output": None})).texts == [
         "0"
     ]
@@ -795,7 +795,7 @@ def test_a_tool_call_without_content_has_an_empty_text(door):
 
 
 def test_the_largest_window_size_holds_every_message(door):
-    memory_id = talk(door, "system", "user", "user")
+    memory_id = new_conversation(door, "system", "user", "user")
 
     reply = door.infer(read_request(memory_id, parameters={"window_size": 2**31 - 1}), "one")
 
@@ -805,7 +805,7 @@ def test_the_largest_window_size_holds_every_message(door):
 # --- The reply ---------------------------------------------------------------------------
 
 
-def test_a_reply_has_the_fields_of_the_seeds_and_in_this_order(door):
+def test_a_reply_has_the_fields_of_seldons_and_in_this_order(door):
     memory_id = new_id()
 
     reply = door.infer(append_request(memory_id, "Hi", id="42"))
@@ -1044,7 +1044,7 @@ def test_an_id_is_any_text_of_1_to_255_characters(door, memory_id):
 
 
 def test_memories_of_one_database_share_its_conversations(door):
-    memory_id = talk(door, "user")
+    memory_id = new_conversation(door, "user")
 
     door.infer(append_request(memory_id, "1"), "default")
 

@@ -27,7 +27,7 @@ modest = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
-# Lone surrogates are no UTF-8, and so are said by JSON's escapes alone; MLServer's JSON has none.
+# Lone surrogates are no UTF-8, so only JSON's escapes can write them; MLServer's JSON has none.
 SURROGATES = {
     "a high surrogate": "\ud800",
     "a low surrogate": "a\udfff",

@@ -20,7 +20,7 @@ import requests
 from sqlalchemy.engine import make_url
 
 from testing.processes import ROOT, SHIPPED_MODELS
-from tests.acceptance.test_seed_document import (
+from tests.acceptance.test_seldon_examples import (
     FIVE_MESSAGES,
     SYSTEM_FIRST,
     assert_as_printed,

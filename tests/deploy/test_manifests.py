@@ -25,7 +25,7 @@ from testing.processes import ROOT
 from tests.deploy.manifests import JUDGES, documents, name, seldon, validate
 
 BIN = Path(sys.executable).parent
-SEED = Path(__file__).parent / "seed"
+EXAMPLES = Path(__file__).parent / "seldon_examples"
 SETTINGS = sorted(
     path
     for folder in ("memory_api", "examples", "deploy")
@@ -105,7 +105,7 @@ def test_a_typo_in_a_manifest_for_seldon_is_found(field, judge):
 def test_the_documents_manifests_are_as_printed(file):
     """But for the first line, which says what the file is for, and the lost indentation."""
     ours = (ROOT / f"deploy/seldon/{file}.yaml").read_text().splitlines()[1:]
-    assert [line.strip() for line in ours] == (SEED / f"{file}.txt").read_text().splitlines()
+    assert [line.strip() for line in ours] == (EXAMPLES / f"{file}.txt").read_text().splitlines()
 
 
 def test_each_model_finds_a_server_and_each_memory_of_the_pipeline_a_model():
@@ -290,8 +290,8 @@ def test_every_container_of_the_compose_file_is_confined():
 
 
 def test_hadolint_has_nothing_to_say_of_the_dockerfile(tmp_path):
-    said = run("hadolint", str(ROOT / "Dockerfile"))
-    assert (said.returncode, said.stdout) == (0, "")
+    done = run("hadolint", str(ROOT / "Dockerfile"))
+    assert (done.returncode, done.stdout) == (0, "")
     worse = tmp_path / "Dockerfile"
     worse.write_text((ROOT / "Dockerfile").read_text().replace(":3.12-slim-bookworm", ""))
     assert "DL3006" in run("hadolint", str(worse)).stdout
@@ -305,7 +305,7 @@ def test_what_the_dockerfile_copies_is_let_through_and_nothing_else():
     assert {"requirements.txt", "requirements-mlserver.txt", "pyproject.toml"} <= let_through
 
 
-# --- What is told of them ----------------------------------------------------------------
+# --- What the docs say of them -----------------------------------------------------------
 
 
 def test_the_files_that_the_howto_names_are_there():

@@ -104,7 +104,7 @@ KINDS = {
     kind.__name__: kind
     for base in (request_errors.RequestError, store_errors.StoreError)
     for kind in subclasses(base)
-    if kind is not store_errors.DatabaseUrlError  # said at the start, to no client
+    if kind is not store_errors.DatabaseUrlError  # raised at the start, to no client
 }
 
 

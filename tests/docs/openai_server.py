@@ -13,8 +13,8 @@ class Echo(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         assert self.path == "/v1/chat/completions"
-        said = [message["content"] for message in asked["messages"]]
-        answer = {"role": "assistant", "content": f"{len(said)} messages, first: {said[0]}"}
+        contents = [message["content"] for message in asked["messages"]]
+        answer = {"role": "assistant", "content": f"{len(contents)} messages, first: {contents[0]}"}
         body = json.dumps(
             {
                 "id": "chatcmpl-1",

@@ -6,6 +6,6 @@ import hashlib
 
 
 def answer(history: list[str]) -> str:
-    """What is said to a history; to another one something else."""
+    """The answer to a history; another history gets another answer."""
     digest = hashlib.sha256("\n".join(history).encode()).hexdigest()
     return f"{len(history)} messages, the last of them {history[-1][-20:]} ({digest[:16]})"

@@ -562,8 +562,8 @@ def test_tritonclient_over_grpc(core2, load, url):
             result = client.infer(name, inputs, request_id="an id", headers={"x-request-id": "1"})
             assert result.get_response().id == "an id"
             assert result.as_numpy("memory_id").tolist() == [[memory_id.encode()]]
-            told = [element.decode() for element in result.as_numpy("history").reshape(-1)]
-            assert told == [body(text) for text in texts]
+            received = [element.decode() for element in result.as_numpy("history").reshape(-1)]
+            assert received == [body(text) for text in texts]
 
 
 # --- At once -----------------------------------------------------------------------------

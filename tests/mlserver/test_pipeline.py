@@ -87,9 +87,11 @@ class Player:
         request_id = new_id()
         history = self.played.expected.setdefault(memory_id, [])
         # People repeat themselves; each time is a message of its own.
-        said = self.choose.choice(("yes", text))
-        question = self.step(request(first, saying(memory_id, said), raw=self.raw), request_id)
-        history.append(body(said))
+        question_text = self.choose.choice(("yes", text))
+        question = self.step(
+            request(first, saying(memory_id, question_text), raw=self.raw), request_id
+        )
+        history.append(body(question_text))
         reply = self.step(request(llm, {"history": question["history"]}, raw=self.raw), request_id)
         if reply["content"] != [answer(history[-WINDOW:])]:
             self.played.misled.append(*reply["content"])

@@ -325,7 +325,7 @@ RECORD = re.compile(r"^\S+ \S+ \[(\S+)\] (\w+) - (.*)$", re.MULTILINE)
 
 @pytest.fixture
 def records(mlserver) -> Callable[[], list[tuple[str, str, str]]]:
-    """What came into the log since the test began: who said it, how loud, and what."""
+    """What came into the log since the test began: the logger, the level, and the text."""
     begin = mlserver.log.stat().st_size
 
     def read() -> list[tuple[str, str, str]]:

@@ -38,26 +38,26 @@ def roles(reply):
 
 async def asynchronous():
     client = AsyncClient()
-    said = await client.post("/async-say/a/", {"text": "two"})
-    return roles(said), roles(await client.get("/async-history/a/"))
+    reply = await client.post("/async-say/a/", {"text": "two"})
+    return roles(reply), roles(await client.get("/async-history/a/"))
 
-told = {"variant": type(statements_for("default")).__name__}
+found = {"variant": type(statements_for("default")).__name__}
 client = Client()
-told["said"] = roles(client.post("/say/a/", {"text": "one"}))
-told["async said"], told["async history"] = asyncio.run(asynchronous())
-told["history"] = roles(client.get("/history/a/"))
+found["say"] = roles(client.post("/say/a/", {"text": "one"}))
+found["async say"], found["async history"] = asyncio.run(asynchronous())
+found["history"] = roles(client.get("/history/a/"))
 store, key = ConversationStore(), uuid.uuid4()
 message = Message("assistant", [Part("text", "three")])
 for _ in range(2):
-    told["once"] = len(store.exchange("a", [message], 50, key))
-told["appended"] = asyncio.run(store.aappend("a", [message]))
+    found["once"] = len(store.exchange("a", [message], 50, key))
+found["appended"] = asyncio.run(store.aappend("a", [message]))
 try:
     with transaction.atomic():
         store.exchange("a", [message], 50)
 except RuntimeError as error:
-    told["inside atomic"] = str(error)
-told["rows"] = len(store.window("a", 50))
-print(json.dumps(told))
+    found["inside atomic"] = str(error)
+found["rows"] = len(store.window("a", 50))
+print(json.dumps(found))
 """
 VISIT_ADMIN = """
 import json, os
@@ -72,10 +72,10 @@ from convstore.store import conversation_key
 User.objects.create_superuser("admin", "a@example.org", "correct horse battery")
 client = Client()
 client.login(username="admin", password="correct horse battery")
-told = {}
+found = {}
 
 def tell(name, reply):
-    told[name] = [reply.status_code, b"".join(reply).decode()]
+    found[name] = [reply.status_code, b"".join(reply).decode()]
 
 key = conversation_key("a")
 conversations = "/admin/convstore/conversation/"
@@ -86,7 +86,7 @@ tell("search", client.get(f"{conversations}search/?q=two"))
 tell("export", client.get(f"{conversations}{key}/export/markdown/"))
 tell("deletion", client.post(f"{conversations}delete/", {"id": str(key), "reason": "asked"}))
 tell("log", client.get("/admin/inspection/auditentry/"))
-print(json.dumps(told))
+print(json.dumps(found))
 """
 OWN_POSTGRESQL = """
 DATABASES = {{"default": {{
@@ -155,21 +155,21 @@ def checked(project: Project, variant: str) -> str:
     first, _ = PAGE.split("\n## Add messages")
     migrate, check = re.findall(r"^python manage\.py (.*)$", first, re.MULTILINE)
     project.manage(migrate)
-    said = project.manage(check)
+    output = project.manage(check)
     one, two = ["user", "one"], ["user", "two"]
-    told = project.run(VISIT)
-    assert told.pop("inside atomic").startswith("an exchange inside transaction.atomic() would")
-    assert told == {
+    found = project.run(VISIT)
+    assert found.pop("inside atomic").startswith("an exchange inside transaction.atomic() would")
+    assert found == {
         "variant": variant,
-        "said": [one],
-        "async said": [one, two],
+        "say": [one],
+        "async say": [one, two],
         "async history": [one, two],
         "history": [one, two],
         "once": 3,
         "appended": 4,
         "rows": 4,
     }
-    return said
+    return output
 
 
 # --- Databases ---------------------------------------------------------------------------
@@ -210,7 +210,7 @@ def test_another_database_than_the_default_holds_the_conversations(project):
     )
     (command,) = re.findall(r"`python manage\.py (migrate convstore .*?)`", PAGE)
     project.manage(command)
-    told = project.run(
+    found = project.run(
         "import json, os, django; os.environ['DJANGO_SETTINGS_MODULE'] = 'mysite.settings';"
         " django.setup();"
         " from convstore.messages import Message, Part;"
@@ -218,7 +218,7 @@ def test_another_database_than_the_default_holds_the_conversations(project):
         " store = ConversationStore('conversations');"
         " print(json.dumps(store.append('a', [Message('user', [Part('text', 'Hi')])])))"
     )
-    assert told == 1
+    assert found == 1
 
 
 @pytest.mark.parametrize("alias", ["default", "conversations"])
@@ -253,11 +253,11 @@ def test_atomic_requests_are_warned_of(project):
 def test_the_admin_is_a_second_app_for_the_projects_own_site(project):
     project.add(ADMIN)
     checked(project, "SqliteInProcess")
-    told = project.run(VISIT_ADMIN)
-    statuses = {name: status for name, (status, _) in told.items()}
-    assert statuses == {**dict.fromkeys(told, 200), "deletion": 302}
-    assert "Django administration" in told["first page"][1]
+    found = project.run(VISIT_ADMIN)
+    statuses = {name: status for name, (status, _) in found.items()}
+    assert statuses == {**dict.fromkeys(found, 200), "deletion": 302}
+    assert "Django administration" in found["first page"][1]
     for name in ("transcript", "search", "export"):
-        assert "two" in told[name][1], name
+        assert "two" in found[name][1], name
     for action in ("read", "export", "deleted"):
-        assert f">{action}<" in told["log"][1]
+        assert f">{action}<" in found["log"][1]

@@ -19,7 +19,7 @@ import requests
 import convstore
 from testing.bodies import new_id
 from testing.processes import ROOT, START_SECONDS, free_port, in_group
-from tests.acceptance.test_seed_document import (
+from tests.acceptance.test_seldon_examples import (
     FIVE_MESSAGES,
     endpoint,
     get_inference_request,
@@ -76,22 +76,22 @@ def test_the_wheel_holds_every_file_that_serves_and_no_other(installation):
     assert packed == set(listed.split())
 
 
-def test_the_version_is_told_by_the_wheel_and_by_the_command(installation, tmp_path):
+def test_the_wheel_and_the_command_have_the_version(installation, tmp_path):
     assert installation.wheel.name.startswith(f"convstore-{convstore.__version__}-")
-    told = installation.run("--version", folder=tmp_path)
-    assert told.stdout == f"convstore {convstore.__version__}\n"
+    done = installation.run("--version", folder=tmp_path)
+    assert done.stdout == f"convstore {convstore.__version__}\n"
 
 
 # --- In an empty folder ------------------------------------------------------------------
 
 
-def test_the_address_that_is_told_is_the_one_that_is_listened_on_and_there_is_no_other(served):
+def test_the_printed_address_is_the_only_one_that_is_listened_on(served):
     assert announced(served) == f"http://127.0.0.1:{served.port}"
     assert listening(served) == {("127.0.0.1", served.port)}
     assert "Using worker: gthread" in served.log.read_text()
 
 
-def test_the_seeds_client_is_answered(served):
+def test_seldons_client_is_answered(served):
     memory_id = new_id()
     say(endpoint(served), memory_id, FIVE_MESSAGES)
     reply = get_inference_request(memory_id=memory_id, endpoint=endpoint(served))
@@ -168,18 +168,18 @@ def test_a_taken_port_gets_one_sentence_that_says_who_chose_it(installation, tmp
             ({"PORT": str(port)}, "for example PORT=8081."),
             ({"GUNICORN_CMD_ARGS": f"-b 127.0.0.1:{port}"}, "this one is in GUNICORN_CMD_ARGS."),
         ):
-            told = installation.run("serve", folder=tmp_path, **environment)
-            assert told.returncode == 1
-            assert told.stderr == (
+            done = installation.run("serve", folder=tmp_path, **environment)
+            assert done.returncode == 1
+            assert done.stderr == (
                 f"CommandError: Cannot listen on 127.0.0.1:{port} (Address already in use):"
                 f" choose another port, {hint}\n"
             )
 
 
-def test_an_argument_that_gunicorn_does_not_know_is_told(installation, tmp_path):
-    told = installation.run("serve", folder=tmp_path, GUNICORN_CMD_ARGS="--bidn 127.0.0.1:1")
-    assert told.returncode == 2
-    assert "GUNICORN_CMD_ARGS: error: unrecognized arguments: --bidn" in told.stderr
+def test_an_argument_that_gunicorn_does_not_know_is_named(installation, tmp_path):
+    done = installation.run("serve", folder=tmp_path, GUNICORN_CMD_ARGS="--bidn 127.0.0.1:1")
+    assert done.returncode == 2
+    assert "GUNICORN_CMD_ARGS: error: unrecognized arguments: --bidn" in done.stderr
 
 
 def test_one_folder_holds_all_that_is_kept_wherever_the_command_runs(installation, tmp_path):
@@ -221,10 +221,10 @@ def test_the_other_commands_are_there(installation, tmp_path):
 def test_what_is_wrong_is_a_sentence_and_not_a_traceback(
     installation, tmp_path, variable, value, sentence
 ):
-    told = installation.run("createsuperuser", folder=tmp_path, **{variable: value})
-    assert told.returncode == 1
-    assert told.stderr.startswith(sentence)
-    assert "Traceback" not in told.stderr
+    done = installation.run("createsuperuser", folder=tmp_path, **{variable: value})
+    assert done.returncode == 1
+    assert done.stderr.startswith(sentence)
+    assert "Traceback" not in done.stderr
 
 
 # --- Drivers -----------------------------------------------------------------------------
@@ -235,14 +235,14 @@ def test_the_drivers_of_these_databases_come_along(installation, tmp_path, url):
     assert "no issues" in installation.run("check", folder=tmp_path, DATABASE_URL=url).stdout
 
 
-def test_a_missing_driver_is_told_and_the_command_that_is_told_brings_it(installation, tmp_path):
+def test_the_error_about_a_missing_driver_names_the_command_that_brings_it(installation, tmp_path):
     def check() -> str:
         url = {"DATABASE_URL": "mssql://u:p@h/d"}
         done = installation.run("check", folder=tmp_path, **url)
         return f"{done.stdout}{done.stderr}"
 
-    told = check()
-    command = told.strip().rpartition("run ")[2]
+    output = check()
+    command = output.strip().rpartition("run ")[2]
     assert command == "pip install 'convstore[mssql]'"
     python = ["--python", str(installation.python)]
     arguments = [*python, *shlex.split(command)[1:], "--quiet"]

@@ -1,6 +1,6 @@
-"""Whether what clients were told is what is stored, and each failure of theirs had a reason.
+"""Whether what was acknowledged is what is stored, and each failure of a client had a reason.
 
-A client says numbered texts and never says one again: what failed may be stored or not,
+A client sends numbered texts and never sends one again: what failed may be stored or not,
 but only once, and what was answered with 200 must be there, once, and in order. Knows
 neither HTTP nor databases.
 """
@@ -76,9 +76,9 @@ class Report:
     acknowledged: int
     lost: Sequence[Text]  # acknowledged, and not there
     doubled: Sequence[str]  # there more than once
-    unknown: Sequence[str]  # there, and never said in these words to this conversation
-    out_of_order: Sequence[Text]  # acknowledged, and behind what its client said later
-    wrong_windows: Sequence[Text]  # whose reply was not the piece of history that ends in it
+    unknown: Sequence[str]  # there, and never sent in these words to this conversation
+    out_of_order: Sequence[Text]  # acknowledged, and behind what its client sent later
+    wrong_windows: Sequence[Text]  # whose reply was not the history up to it
 
     @property
     def wrong(self) -> dict[str, Sequence[object]]:
@@ -105,13 +105,13 @@ def check(
     """Compare what is there with what was acknowledged, and with what may be there too."""
     texts = [reply.text for reply in acknowledged]
     places = _places(histories)
-    said = {text: (text.memory_id, text.body) for text in (*texts, *failed)}
-    at = {text: places[place] for text, place in said.items() if place in places}
+    sent = {text: (text.memory_id, text.body) for text in (*texts, *failed)}
+    at = {text: places[place] for text, place in sent.items() if place in places}
     return Report(
         acknowledged=len(acknowledged),
         lost=[text for text in texts if text not in at],
         doubled=[body for bodies in histories.values() for body in _repeated(bodies)],
-        unknown=[body for _, body in places.keys() - said.values()],
+        unknown=[body for _, body in places.keys() - sent.values()],
         out_of_order=_out_of_order({text: at[text] for text in texts if text in at}),
         wrong_windows=[
             text
@@ -135,7 +135,7 @@ def _repeated(bodies: Iterable[str]) -> list[str]:
 
 
 def _out_of_order(at: Mapping[Text, int]) -> list[Text]:
-    """The texts that stand behind one which the same client said later in the conversation."""
+    """The texts that stand behind one which the same client sent later in the conversation."""
     latest: defaultdict[tuple[str, int], int] = defaultdict(lambda: -1)
     found = []
     for text in sorted(at, key=lambda text: at[text]):

@@ -1,4 +1,4 @@
-"""Clients that write without pause to a running service, and remember what they were told."""
+"""Clients that write without pause to a running service, and remember what was acknowledged."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def way(error: Exception) -> str:
 
 
 def _status(response: HTTPResponse, answer: bytes) -> str:
-    """UNAVAILABLE only in the form that the contract gives it; else all that was said."""
+    """UNAVAILABLE only in the form that the contract gives it; else the whole answer."""
     as_agreed = response.status == 503 and response.headers["Retry-After"]
     if as_agreed and isinstance(json.loads(answer)["error"], str):
         return UNAVAILABLE

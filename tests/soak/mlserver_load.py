@@ -71,7 +71,7 @@ class RestClient:
             return Failed(text, way(error), self._opened, time.monotonic())
         if status == 200:
             (history,) = [out for out in json.loads(answer)["outputs"] if out["name"] == "history"]
-            return told(text, history["data"])
+            return acknowledge(text, history["data"])
         how = str(status) if said_in_a_sentence(answer) else f"{status} {answer!r}"
         return Failed(text, how, sent, time.monotonic())
 
@@ -115,7 +115,7 @@ class GrpcClient:
             )
         except grpc.RpcError as error:
             return Failed(text, self._way(error), sent, time.monotonic())
-        return told(text, tensors_of(response)["history"])
+        return acknowledge(text, tensors_of(response)["history"])
 
     def _way(self, error: grpc.RpcError) -> str:
         if error.code() != grpc.StatusCode.UNAVAILABLE:
@@ -126,5 +126,5 @@ class GrpcClient:
         return CUT  # or refused: gRPC has one code for both
 
 
-def told(text: Text, history: list[str]) -> Acknowledged:
+def acknowledge(text: Text, history: list[str]) -> Acknowledged:
     return Acknowledged(text, tuple(map(sys.intern, history)), time.monotonic())

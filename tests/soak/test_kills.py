@@ -1,6 +1,6 @@
 """kill -9 of the server and of a worker, again and again, under load.
 
-Every acknowledged message is there exactly once and in order, and each reply was a piece
+Every acknowledged message is there exactly once and in order, and each reply was a slice
 of the history. A kill leaves what the system has in memory as it is: this shows what a
 crash of programs does, not what a power cut does to a disk.
 """

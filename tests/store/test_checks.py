@@ -1,4 +1,4 @@
-"""`manage.py check`: each way to lose, mangle or mix messages is told by its name."""
+"""`manage.py check`: each way to lose, mangle or mix messages is reported by its name."""
 
 from __future__ import annotations
 
@@ -69,11 +69,11 @@ def test_the_databases_of_urls_have_nothing_wrong(database):
         ("oracle://u@h/d", {}, []),
     ],
 )
-def test_a_setting_that_is_unsafe_is_told(altered, url, changes, expected):
+def test_a_setting_that_is_unsafe_is_reported(altered, url, changes, expected):
     assert ids(checks.settings_messages(altered(url, **changes))) == expected
 
 
-def test_debug_and_a_key_that_ends_with_the_process_are_told(settings):
+def test_debug_and_a_key_that_ends_with_the_process_are_reported(settings):
     settings.DEBUG = True
     settings.SECRET_KEY = "django-insecure-x"
     assert ids(service_checks.check_process()) == ["memory_api.W001", "memory_api.W002"]
@@ -90,7 +90,7 @@ def test_a_database_that_is_down_is_an_error():
 
 
 @pytest.mark.needs("postgresql")
-def test_a_postgresql_server_that_may_lose_messages_or_texts_is_told():
+def test_a_postgresql_server_that_may_lose_messages_or_texts_is_reported():
     with Postgres("synchronous_commit=off") as server:
         server.execute("CREATE DATABASE d ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
         alias = database_alias(server.url("d"))
@@ -99,7 +99,7 @@ def test_a_postgresql_server_that_may_lose_messages_or_texts_is_told():
 
 
 @pytest.mark.needs("mariadb")
-def test_a_mariadb_server_that_may_lose_messages_is_told():
+def test_a_mariadb_server_that_may_lose_messages_is_reported():
     with MariaDb("innodb-flush-log-at-trx-commit=0") as server:
         server.execute("CREATE DATABASE d")
         server.execute("CREATE TABLE d.convstore_message (a INT) CHARACTER SET latin1")
@@ -129,16 +129,16 @@ def test_a_memorys_wrong_settings_and_its_database_are_in_the_commands_report(tm
     settings.parent.mkdir()
     text = '{"implementation": "x.ConversationalMemory", "parameters": {"extra": %s}}'
     settings.write_text(text % '{"database": "sql", "config": {"window": 1}}')
-    told = check(MODELS_DIR=str(tmp_path))
-    assert told.returncode == 1
-    assert "memory_api.E001" in told.stderr
-    assert "config.window is not a field" in told.stderr
+    done = check(MODELS_DIR=str(tmp_path))
+    assert done.returncode == 1
+    assert "memory_api.E001" in done.stderr
+    assert "config.window is not a field" in done.stderr
     url = '{"database": "sql", "config": {"url": "postgresql://u@127.0.0.1:1/d"}}'
     settings.write_text(text % url)
     assert check(MODELS_DIR=str(tmp_path)).returncode == 0
-    told = check("--database", "default", MODELS_DIR=str(tmp_path))
-    assert told.returncode == 1
-    assert "convstore.E006" in told.stderr
+    done = check("--database", "default", MODELS_DIR=str(tmp_path))
+    assert done.returncode == 1
+    assert "convstore.E006" in done.stderr
 
 
 @pytest.mark.slow
@@ -161,7 +161,7 @@ def test_a_missing_driver_is_one_sentence_with_the_package_to_install(
         f"hidden = {modules!r}\n"
         "importlib.util.find_spec = lambda name, *a: None if name in hidden else there(name, *a)\n"
     )
-    told = check(DATABASE_URL=url, PYTHONPATH=str(tmp_path))
-    assert told.returncode == 1
-    assert f"pip install {package}" in told.stderr
-    assert len(told.stderr.strip().splitlines()) == 1
+    done = check(DATABASE_URL=url, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert f"pip install {package}" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

@@ -18,9 +18,9 @@ from convstore.store import ConversationStore, conversation_key
 KEY = conversation_key("a")
 
 
-def say(database: str, count: int, memory_id: str = "a") -> None:
-    said = [Message("user", [Part("text", str(n))]) for n in range(count)]
-    ConversationStore(database).append(memory_id, said)
+def add_messages(database: str, count: int, memory_id: str = "a") -> None:
+    messages = [Message("user", [Part("text", str(n))]) for n in range(count)]
+    ConversationStore(database).append(memory_id, messages)
 
 
 def positions(database: str) -> list[int]:
@@ -35,8 +35,8 @@ def count(database: str) -> int:
 
 
 def test_a_conversation_is_deleted_with_all_its_messages_and_no_other(database):
-    say(database, 3)
-    say(database, 2, "b")
+    add_messages(database, 3)
+    add_messages(database, 2, "b")
     assert erase(database, KEY, 60) == ErasureResult(3, gone=True)
     assert [row.memory_id for row in conversations(database)] == ["b"]
     assert MessageRow.objects.using(database).count() == 2
@@ -47,14 +47,14 @@ def test_an_unknown_conversation_is_reported_as_gone(database):
 
 
 def test_a_deleted_conversation_starts_again_at_position_1(database):
-    say(database, 3)
+    add_messages(database, 3)
     erase(database, KEY, 60)
-    say(database, 1)
+    add_messages(database, 1)
     assert positions(database) == [1]
 
 
 def test_no_transaction_deletes_more_than_a_batch(database):
-    say(database, 2 * BATCH + 1)
+    add_messages(database, 2 * BATCH + 1)
     with CaptureQueriesContext(connections[database]) as asked:
         assert erase(database, KEY, 60) == ErasureResult(2 * BATCH + 1, gone=True)
     deletions = [each["sql"] for each in asked if each["sql"].startswith("DELETE FROM")]
@@ -62,7 +62,7 @@ def test_no_transaction_deletes_more_than_a_batch(database):
 
 
 def test_the_next_call_deletes_what_the_first_had_no_time_for(database):
-    say(database, 2 * BATCH + 1)
+    add_messages(database, 2 * BATCH + 1)
     assert count(database) == 2 * BATCH + 1
     assert erase(database, KEY, 0) == ErasureResult(BATCH, gone=False)
     assert positions(database) == list(range(BATCH + 1, 2 * BATCH + 2))
@@ -72,9 +72,9 @@ def test_the_next_call_deletes_what_the_first_had_no_time_for(database):
 
 
 def test_appends_during_a_deletion_get_the_next_positions(database):
-    say(database, BATCH + 1)
+    add_messages(database, BATCH + 1)
     erase(database, KEY, 0)
-    say(database, 1)
+    add_messages(database, 1)
     assert positions(database) == [BATCH + 1, BATCH + 2]
 
 
@@ -97,7 +97,7 @@ def test_a_deletion_loses_no_message_that_arrives_after_it(database):
         message = Message("user", [Part("text", "Hello!")])
         acknowledged.append(ConversationStore(database).append("a", [message]))
 
-    say(database, 3 * erasure.BATCH)
+    add_messages(database, 3 * erasure.BATCH)
     writers = [threading.Thread(target=write) for _ in range(4)]
     for writer in writers:
         writer.start()

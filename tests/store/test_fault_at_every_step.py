@@ -57,17 +57,17 @@ class Exchange:
     """One request, and the conversation that it comes to."""
 
     there: int  # messages
-    said: int  # messages of the request
+    added: int  # messages of the request
     stale: bool = False  # nobody has spoken there for long
     again: bool = False  # the request was answered before
 
 
 EXCHANGES = {
-    "new conversation": Exchange(there=0, said=1),
-    "existing conversation": Exchange(there=2, said=1),
-    "stale conversation": Exchange(there=2, said=1, stale=True),
-    "several messages": Exchange(there=2, said=3),
-    "sent again": Exchange(there=2, said=1, again=True),
+    "new conversation": Exchange(there=0, added=1),
+    "existing conversation": Exchange(there=2, added=1),
+    "stale conversation": Exchange(there=2, added=1, stale=True),
+    "several messages": Exchange(there=2, added=3),
+    "sent again": Exchange(there=2, added=1, again=True),
 }
 each_exchange = pytest.mark.parametrize("exchange", EXCHANGES.values(), ids=EXCHANGES)
 
@@ -186,8 +186,8 @@ class Trial:
         self.direct = ConversationStore(database)
         self.memory_id = str(uuid.uuid4())
         self.key = uuid.uuid4()
-        self.request = [said(f"request {n}") for n in range(exchange.said)]
-        self.before = [said(f"before {n}") for n in range(exchange.there)]
+        self.request = [message_of(f"request {n}") for n in range(exchange.added)]
+        self.before = [message_of(f"before {n}") for n in range(exchange.there)]
         if self.before:
             self.direct.append(self.memory_id, self.before)
         if exchange.again:
@@ -213,7 +213,9 @@ class Trial:
         assert self._stored() == numbered(self.after), fault
         assert_idle(self.store.using, fault)
         # By another connection, which would wait for whoever held the conversation.
-        assert self.direct.append(self.memory_id, [said("next")]) == len(self.after) + 1, fault
+        assert self.direct.append(self.memory_id, [message_of("next")]) == len(self.after) + 1, (
+            fault
+        )
 
     def _send(self, store: ConversationStore) -> list[StoredMessage]:
         return store.exchange(self.memory_id, self.request, SIZE, self.key)
@@ -224,7 +226,7 @@ class Trial:
         return list(ours.order_by("position").values_list("position", "body"))
 
 
-def said(text: str) -> Message:
+def message_of(text: str) -> Message:
     return Message("user", (Part("text", text),))
 
 
@@ -559,7 +561,7 @@ class Wire:
         return [
             Fault(f"{harm} of {request}", end, harm)
             for n, request in enumerate(self._requests(call))
-            # After the last of several the transaction goes on, or its end is told.
+            # After the last of several the transaction goes on, or its end is reported.
             for place in range(len(request.statements) + (len(request.statements) > 1))
             for error, end in self._speech.errors.items()
             for harm in (Refused(n, place, error), Refused(n, place, error, twice=True))

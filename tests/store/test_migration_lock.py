@@ -79,17 +79,17 @@ def test_the_lock_ends_with_the_process_that_held_it(url):
 
 
 def test_threads_of_one_process_wait_for_each_other_too(url):
-    alias, told = database_alias(url), threading.Event()
+    alias, waits = database_alias(url), threading.Event()
 
     def migrate() -> None:
-        with migration_lock(alias, told.set):
+        with migration_lock(alias, waits.set):
             pass
         connections[alias].close()
 
     thread = threading.Thread(target=migrate)
     with migration_lock(alias, lambda: None):
         thread.start()
-        assert told.wait(60)
+        assert waits.wait(60)
         assert thread.is_alive()
     thread.join(60)
     assert not thread.is_alive()

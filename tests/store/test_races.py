@@ -17,11 +17,11 @@ from convstore.database.url import database_alias
 from convstore.messages import Message, Part
 from convstore.store import ConversationStore
 from tests.length import times
-from tests.store.writers import WINDOW, Acknowledged, let_loose, processes, text_of
+from tests.store.writers import WINDOW, Acknowledged, processes, run_writers, text_of
 
 CONVERSATIONS = [f"c{n}" for n in range(1000)]
-# How much is said in all, whatever the number of writers.
-SAID_TO_ONE, SAID_TO_MANY = times(400, soak=800), times(800, soak=2000)
+# How many messages are sent in all, whatever the number of writers.
+SENT_TO_ONE, SENT_TO_MANY = times(400, soak=800), times(800, soak=2000)
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +31,13 @@ def pool() -> Iterator[ProcessPoolExecutor]:
 
 
 def orders_to_one(writers: int) -> list[list[str]]:
-    return [["one"] * (SAID_TO_ONE // max(writers, 8))] * writers
+    return [["one"] * (SENT_TO_ONE // max(writers, 8))] * writers
 
 
 def orders_to_many(writers: int) -> list[list[str]]:
     """To each conversation once, in an order of one's own, as far as it is one's turn."""
-    said = min(len(CONVERSATIONS), SAID_TO_MANY // writers)
-    return [random.Random(writer).sample(CONVERSATIONS, said) for writer in range(writers)]
+    count = min(len(CONVERSATIONS), SENT_TO_MANY // writers)
+    return [random.Random(writer).sample(CONVERSATIONS, count) for writer in range(writers)]
 
 
 WRITERS = {
@@ -76,16 +76,16 @@ CASES = [
 def test_writers_lose_double_and_disorder_nothing(
     pool, database, database_url, writers, in_processes, orders, existing, portable
 ):
-    store, said = ConversationStore(database), orders(writers)
-    spoken_to = sorted({memory_id for order in said for memory_id in order})
+    store, written = ConversationStore(database), orders(writers)
+    memory_ids = sorted({memory_id for order in written for memory_id in order})
     before = ["before-0", "before-1"] if existing else []
-    for memory_id in spoken_to if existing else ():
+    for memory_id in memory_ids if existing else ():
         store.append(memory_id, [Message("user", (Part("text", text),)) for text in before])
 
-    replies = let_loose(pool, database_url, said, portable=portable, processes=in_processes)
+    replies = run_writers(pool, database_url, written, portable=portable, processes=in_processes)
 
-    assert len(replies) == sum(map(len, said))
-    assert_exact(store, replies, spoken_to, before)
+    assert len(replies) == sum(map(len, written))
+    assert_exact(store, replies, memory_ids, before)
 
 
 @pytest.mark.needs("postgresql")
@@ -101,7 +101,7 @@ def test_windows_are_exact_whatever_the_servers_default_isolation_is(pool, new_d
         )
     store = ConversationStore(database_alias(url))
     call_command("migrate", "convstore", database=store.using, verbosity=0)
-    replies = let_loose(pool, url, [["one"] * 20] * 8, portable=portable, processes=8)
+    replies = run_writers(pool, url, [["one"] * 20] * 8, portable=portable, processes=8)
     assert len(replies) == 160
     assert_exact(store, replies, ["one"], [])
 
@@ -109,12 +109,12 @@ def test_windows_are_exact_whatever_the_servers_default_isolation_is(pool, new_d
 def assert_exact(
     store: ConversationStore,
     replies: Sequence[Acknowledged],
-    spoken_to: Sequence[str],
+    memory_ids: Sequence[str],
     before: Sequence[str],
 ) -> None:
-    """The histories hold what was there before and what was said, and every reply fits them."""
-    histories = {memory_id: final_history(store, memory_id) for memory_id in spoken_to}
-    acknowledged = defaultdict(list, {memory_id: list(before) for memory_id in spoken_to})
+    """The histories hold what was there before and what was sent, and every reply fits them."""
+    histories = {memory_id: final_history(store, memory_id) for memory_id in memory_ids}
+    acknowledged = defaultdict(list, {memory_id: list(before) for memory_id in memory_ids})
     for reply in replies:
         assert_fits(reply, histories[reply.memory_id])
         acknowledged[reply.memory_id].append(reply.text)
@@ -133,7 +133,7 @@ def final_history(store: ConversationStore, memory_id: str) -> list[str]:
 
 
 def assert_fits(reply: Acknowledged, history: list[str]) -> None:
-    """The reply is the piece of the final history that ends in its own message."""
+    """The reply is the final history up to its own message, as far as the window reaches."""
     last = reply.positions[-1]
     first = max(1, last - WINDOW + 1)
     assert reply.positions == tuple(range(first, last + 1))
@@ -142,9 +142,9 @@ def assert_fits(reply: Acknowledged, history: list[str]) -> None:
 
 
 def assert_in_each_writers_order(texts: Sequence[str]) -> None:
-    said = defaultdict(list)
+    numbers_of = defaultdict(list)
     for text in texts:
         writer, _, n = text.partition("-")
-        said[writer].append(int(n))
-    for numbers in said.values():
+        numbers_of[writer].append(int(n))
+    for numbers in numbers_of.values():
         assert numbers == sorted(numbers)

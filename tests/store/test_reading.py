@@ -35,9 +35,9 @@ def text(value: str, role: str = "user") -> Message:
     return Message(role, [Part("text", value)])
 
 
-def conversation(database: str, memory_id: str, *said: Message) -> History:
-    if said:
-        ConversationStore(database).append(memory_id, said)
+def conversation(database: str, memory_id: str, *messages: Message) -> History:
+    if messages:
+        ConversationStore(database).append(memory_id, messages)
     return History(database, conversation_key(memory_id))
 
 
@@ -181,11 +181,11 @@ def test_an_unknown_conversation_has_no_messages(database):
 
 
 def test_one_message_is_read_as_it_is_stored(database):
-    said = Message("tool", [Part("text", "\0\ud800é🙂")], {"tool_call_id": "x"})
-    history = conversation(database, "a", text("Hello!"), said)
+    message = Message("tool", [Part("text", "\0\ud800é🙂")], {"tool_call_id": "x"})
+    history = conversation(database, "a", text("Hello!"), message)
     row = history.message(2)
     assert row
-    assert (row.position, row.role, row.body) == (2, "tool", said.to_json())
+    assert (row.position, row.role, row.body) == (2, "tool", message.to_json())
     assert history.message(3) is None
 
 
@@ -254,13 +254,13 @@ def test_deleted_messages_at_the_beginning_are_skipped(database):
 
 @given(st.text(), st.lists(st.tuples(st.text(max_size=9), st.text())), st.integers(0, 400))
 def test_parts_are_read_from_json_that_is_cut_off(role, parts, cut):
-    said = Message(role, [Part(*part) for part in parts])
-    found = list(parts_in(said.to_json()[:cut]))
+    message = Message(role, [Part(*part) for part in parts])
+    found = list(parts_in(message.to_json()[:cut]))
     assert len(found) <= len(parts)
-    for n, (part, whole) in enumerate(zip(found, said.parts, strict=False), 1):
+    for n, (part, whole) in enumerate(zip(found, message.parts, strict=False), 1):
         assert part.type == whole.type
         assert part == whole if n < len(found) else begins(whole.value, part.value)
-    assert list(parts_in(said.to_json())) == list(said.parts)
+    assert list(parts_in(message.to_json())) == list(message.parts)
 
 
 def begins(whole: str, cut: str) -> bool:
@@ -271,5 +271,5 @@ def begins(whole: str, cut: str) -> bool:
 
 @given(st.text(), st.lists(st.tuples(st.text(), st.text())))
 def test_a_message_is_restored_from_its_json(role, parts):
-    said = Message(role, [Part(*part) for part in parts], {"tool_call_id": "x"})
-    assert Message.from_json(said.to_json()) == said
+    message = Message(role, [Part(*part) for part in parts], {"tool_call_id": "x"})
+    assert Message.from_json(message.to_json()) == message

@@ -33,8 +33,8 @@ from testing.bodies import new_id
 from testing.postgres import Postgres
 
 
-def say(database: str, memory_id: str, *said: Message | str) -> ConversationRow:
-    messages = [each if isinstance(each, Message) else text(each) for each in said]
+def add_messages(database: str, memory_id: str, *contents: Message | str) -> ConversationRow:
+    messages = [each if isinstance(each, Message) else text(each) for each in contents]
     ConversationStore(database).append(memory_id, messages)
     return conversations(database).get(pk=conversation_key(memory_id))
 
@@ -58,7 +58,7 @@ def look(
 
 
 def test_a_message_must_contain_every_word_in_any_case(database):
-    conversation = say(database, "a", "The Quick brown fox", "a QUICK dog", "brown bread")
+    conversation = add_messages(database, "a", "The Quick brown fox", "a QUICK dog", "brown bread")
     assert positions(look(database, conversation, "quick")) == [2, 1]
     assert positions(look(database, conversation, "BROWN quick")) == [1]
     assert positions(look(database, conversation, "ick bro")) == [1]
@@ -66,7 +66,7 @@ def test_a_message_must_contain_every_word_in_any_case(database):
 
 
 @pytest.mark.parametrize(
-    ("said", "query"),
+    ("content", "query"),
     [
         ("ÉCOLE à Zürich", "école zürich"),
         ("ПРИВЕТ, мир", "привет"),
@@ -81,15 +81,15 @@ def test_a_message_must_contain_every_word_in_any_case(database):
         ("'; DROP TABLE convstore_message; --", "';"),
     ],
 )
-def test_words_in_any_script_are_found(database, said, query):
-    conversation = say(database, "a", "something else", said)
+def test_words_in_any_script_are_found(database, content, query):
+    conversation = add_messages(database, "a", "something else", content)
     assert positions(look(database, conversation, query)) == [2]
     assert positions(search_last_messages(database, query_words(query), None)) == [2]
 
 
 def test_base64_and_field_names_are_not_searched(database):
     image = Message("user", [Part("image", "iVBORw0KGgo" + "hidden" * 100), Part("text", "seen")])
-    conversation = say(database, "a", image, text("role content type value"))
+    conversation = add_messages(database, "a", image, text("role content type value"))
     assert positions(look(database, conversation, "hidden")) == []
     assert positions(look(database, conversation, "seen")) == [1]
     assert positions(look(database, conversation, "role")) == [2]
@@ -97,17 +97,17 @@ def test_base64_and_field_names_are_not_searched(database):
 
 def test_tool_calls_are_searched_in_one_conversation(database):
     call = Message("assistant", [], {"tool_calls": [{"function": {"name": "get_weather"}}]})
-    conversation = say(database, "a", "Hello!", call)
+    conversation = add_messages(database, "a", "Hello!", call)
     assert positions(look(database, conversation, "weather")) == [2]
 
 
 def test_text_after_a_large_image_is_found_in_one_conversation(database):
-    said = Message("user", [Part("image", "A" * 3_000_000), Part("text", "What is this?")])
-    assert positions(look(database, say(database, "a", said), "what this")) == [1]
+    message = Message("user", [Part("image", "A" * 3_000_000), Part("text", "What is this?")])
+    assert positions(look(database, add_messages(database, "a", message), "what this")) == [1]
 
 
 def test_the_excerpt_is_the_text_around_the_first_word(database):
-    conversation = say(database, "a", "x" * 500 + " the needle\n is  here " + "y" * 500)
+    conversation = add_messages(database, "a", "x" * 500 + " the needle\n is  here " + "y" * 500)
     (hit,) = look(database, conversation, "needle here").hits
     assert "x the needle is here y" in hit.excerpt
     assert len(hit.excerpt) < 200
@@ -115,7 +115,7 @@ def test_the_excerpt_is_the_text_around_the_first_word(database):
 
 
 def test_a_search_returns_where_the_next_one_continues(database):
-    conversation = say(database, "a", "needle", *["hay"] * MAX_MESSAGES_READ, "needle")
+    conversation = add_messages(database, "a", "needle", *["hay"] * MAX_MESSAGES_READ, "needle")
     first = look(database, conversation, "needle")
     assert (positions(first), first.messages, first.below) == (
         [MAX_MESSAGES_READ + 2],
@@ -127,7 +127,7 @@ def test_a_search_returns_where_the_next_one_continues(database):
 
 
 def test_a_result_has_at_most_one_page_of_hits(database):
-    conversation = say(database, "a", *["needle"] * (MAX_HITS + 10))
+    conversation = add_messages(database, "a", *["needle"] * (MAX_HITS + 10))
     first = look(database, conversation, "needle")
     assert (len(first.hits), first.below) == (MAX_HITS, 11)
     assert positions(look(database, conversation, "needle", 11)) == list(range(10, 0, -1))
@@ -149,7 +149,7 @@ def test_the_most_recently_active_conversations_are_searched_first(database):
     start = datetime(2026, 1, 1, tzinfo=UTC)
     keys = []
     for n in range(MAX_CONVERSATIONS + 5):
-        conversation = say(database, f"{n}", f"needle number {n}")
+        conversation = add_messages(database, f"{n}", f"needle number {n}")
         keys.append(conversation.pk)
         conversation.active_at = start + timedelta(minutes=n)
         conversation.save(using=database)
@@ -163,15 +163,15 @@ def test_the_most_recently_active_conversations_are_searched_first(database):
 
 
 def test_only_the_last_messages_of_a_long_conversation_are_searched(database):
-    say(database, "a", "needle", *["hay"] * LAST_MESSAGES)
+    add_messages(database, "a", "needle", *["hay"] * LAST_MESSAGES)
     assert positions(search_last_messages(database, ["needle"], None)) == []
-    say(database, "a", "needle")
+    add_messages(database, "a", "needle")
     assert positions(search_last_messages(database, ["needle"], None)) == [LAST_MESSAGES + 2]
 
 
 def test_a_search_in_all_conversations_has_a_limit_of_messages(database):
     for n in range(MAX_MESSAGES_READ // LAST_MESSAGES + 3):
-        say(database, f"{n}", *["hay"] * (LAST_MESSAGES + 1))
+        add_messages(database, f"{n}", *["hay"] * (LAST_MESSAGES + 1))
     found = search_last_messages(database, ["needle"], None)
     assert found.messages == MAX_MESSAGES_READ
     assert found.conversations == MAX_MESSAGES_READ // LAST_MESSAGES
@@ -180,7 +180,7 @@ def test_a_search_in_all_conversations_has_a_limit_of_messages(database):
 
 def test_hits_in_all_conversations_are_newest_first_in_a_few_queries(database):
     for n in range(5):
-        say(database, f"{n}", "hay", f"needle {n}", "hay")
+        add_messages(database, f"{n}", "hay", f"needle {n}", "hay")
     with CaptureQueriesContext(connections[database]) as asked:
         found = search_last_messages(database, ["needle"], None)
     assert [hit.memory_id for hit in found.hits] == ["4", "3", "2", "1", "0"]
@@ -212,8 +212,8 @@ def test_the_result_is_none_without_a_word_index(database):
 
 def test_the_index_finds_messages_of_all_conversations(indexed):
     word = new_id().replace("-", "")
-    say(indexed, "a", "hay", f"The {word} lies here", *["hay"] * 2 * LAST_MESSAGES)
-    say(indexed, "b", f"first line\n{word}\tlast", "hay")
+    add_messages(indexed, "a", "hay", f"The {word} lies here", *["hay"] * 2 * LAST_MESSAGES)
+    add_messages(indexed, "b", f"first line\n{word}\tlast", "hay")
     found = search_word_index(indexed, [word])
     assert found
     assert [(hit.memory_id, hit.position) for hit in found.hits] == [("b", 1), ("a", 2)]
@@ -223,7 +223,7 @@ def test_the_index_finds_messages_of_all_conversations(indexed):
 
 
 def test_the_query_uses_the_index(indexed):
-    say(indexed, "a", *["hay"] * 50)
+    add_messages(indexed, "a", *["hay"] * 50)
     with connections[indexed].cursor() as cursor:
         cursor.execute("SET enable_seqscan = off")
         match = POSTGRESQL.word_condition.format(characters=BEGINNING_CHARACTERS)
@@ -240,12 +240,12 @@ def test_words_that_are_in_every_message_do_not_use_the_index(indexed, query):
 
 
 def test_a_field_name_is_found_only_where_a_text_contains_it(indexed):
-    say(indexed, "a", "the needle of this user", "the needle")
+    add_messages(indexed, "a", "the needle of this user", "the needle")
     assert positions(search_word_index(indexed, ["user", "needle"])) == [1]
 
 
 def test_the_result_says_if_there_are_more_hits(indexed):
-    say(indexed, "a", *["needle"] * (MAX_HITS + 1))
+    add_messages(indexed, "a", *["needle"] * (MAX_HITS + 1))
     found = search_word_index(indexed, ["needle"])
     assert found
     assert (len(found.hits), found.more_hits) == (MAX_HITS, True)
@@ -256,14 +256,14 @@ def test_messages_of_any_size_and_kind_can_be_stored_with_the_index(indexed):
     word = new_id().replace("-", "")
     many = " ".join(f"word{n}" for n in range(400_000))
     image = Message("user", [Part("image", "aB+/" * 500_000)])
-    say(indexed, "a", many, image, "x" * 3_000_000, "\0\ud800", f"{word} {many}")
+    add_messages(indexed, "a", many, image, "x" * 3_000_000, "\0\ud800", f"{word} {many}")
     assert positions(search_word_index(indexed, [word])) == [5]
-    say(indexed, "a", " " * BEGINNING_CHARACTERS + "toolate")
+    add_messages(indexed, "a", " " * BEGINNING_CHARACTERS + "toolate")
     assert positions(search_word_index(indexed, ["toolate"])) == []
 
 
 def test_a_dropped_index_is_not_used(indexed):
-    say(indexed, "a", "the needle")
+    add_messages(indexed, "a", "the needle")
     with connections[indexed].cursor() as cursor:
         cursor.execute("ALTER INDEX message_words RENAME TO message_words_dropped")
         try:

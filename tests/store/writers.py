@@ -19,7 +19,7 @@ PROCESSES = 8
 
 @dataclass(frozen=True)
 class Acknowledged:
-    """One reply: what was said, to whom, and the window that came back."""
+    """One reply: what was sent, to which conversation, and the window that came back."""
 
     memory_id: str
     text: str
@@ -50,7 +50,7 @@ def processes() -> Iterator[ProcessPoolExecutor]:
         yield pool
 
 
-def let_loose(
+def run_writers(
     pool: ProcessPoolExecutor,
     url: str,
     orders: Sequence[Sequence[str]],
@@ -89,8 +89,8 @@ def _prepare(given: dict[int, Barrier]) -> None:
 
 def _write_all(task: Task) -> list[Acknowledged]:
     with ThreadPoolExecutor(len(task.orders)) as threads:
-        said = threads.map(lambda order: _write(task, *order), task.orders)
-        return [reply for replies in said for reply in replies]
+        batches = threads.map(lambda order: _write(task, *order), task.orders)
+        return [reply for batch in batches for reply in batch]
 
 
 def _write(task: Task, writer: str, order: Sequence[str]) -> list[Acknowledged]:

@@ -21,7 +21,7 @@ from tests.soak.checker import (
 )
 
 # Two clients speak to "a" in turns, then one of them to "b".
-SAID = [*(Text("a", n % 2, n // 2) for n in range(2 * WINDOW)), Text("b", 0, WINDOW)]
+SENT = [*(Text("a", n % 2, n // 2) for n in range(2 * WINDOW)), Text("b", 0, WINDOW)]
 FAILED = Text("a", 0, WINDOW + 1)
 
 
@@ -29,27 +29,27 @@ def bodies(*texts: Text) -> list[str]:
     return [text.body for text in texts]
 
 
-def told(text: Text) -> Acknowledged:
-    """The reply to a text of SAID, which was stored in this order."""
-    before = [other for other in SAID[: SAID.index(text)] if other.memory_id == text.memory_id]
+def reply_to(text: Text) -> Acknowledged:
+    """The reply to a text of SENT, which was stored in this order."""
+    before = [other for other in SENT[: SENT.index(text)] if other.memory_id == text.memory_id]
     return Acknowledged(text, tuple(bodies(*before, text)[-WINDOW:]), at=0)
 
 
 def history(*a: Text) -> Histories:
     """What is stored, when it is `a` in the conversation "a" and all as it was in "b"."""
-    return {"a": bodies(*a), "b": bodies(SAID[-1])}
+    return {"a": bodies(*a), "b": bodies(SENT[-1])}
 
 
 def found(histories: Histories) -> dict[str, list[object]]:
-    """What the checker finds wrong when all of SAID was acknowledged, and FAILED was not."""
-    return wrongs(check([told(text) for text in SAID], [FAILED], histories))
+    """What the checker finds wrong when all of SENT was acknowledged, and FAILED was not."""
+    return wrongs(check([reply_to(text) for text in SENT], [FAILED], histories))
 
 
 def wrongs(report: Report) -> dict[str, list[object]]:
     return {what: list(them) for what, them in report.wrong.items() if them}
 
 
-A = SAID[:-1]
+A = SENT[:-1]
 
 
 def test_nothing_is_wrong_with_what_was_acknowledged_and_is_there():
@@ -77,23 +77,23 @@ def test_a_text_missing_before_others_is_lost_and_their_windows_are_wrong():
 
 
 def test_a_conversation_that_is_gone_is_lost_whole():
-    assert found({"a": bodies(*A)}) == {"lost": [SAID[-1]]}
-    assert found({}) == {"lost": SAID}
+    assert found({"a": bodies(*A)}) == {"lost": [SENT[-1]]}
+    assert found({}) == {"lost": SENT}
 
 
 def test_a_text_in_another_conversation_is_lost_here_and_unknown_there():
-    elsewhere = {"a": bodies(*A), "b": bodies(A[-1], SAID[-1])}
+    elsewhere = {"a": bodies(*A), "b": bodies(A[-1], SENT[-1])}
     elsewhere["a"].pop()
     assert found(elsewhere) == {
         "lost": [A[-1]],
         "unknown": [A[-1].body],
-        "wrong windows": [SAID[-1]],
+        "wrong windows": [SENT[-1]],
     }
 
 
 def test_a_text_stored_in_other_words_is_lost_and_they_are_unknown():
     half = A[-1].body[:-5]
-    assert found({"a": [*bodies(*A[:-1]), half], "b": bodies(SAID[-1])}) == {
+    assert found({"a": [*bodies(*A[:-1]), half], "b": bodies(SENT[-1])}) == {
         "lost": [A[-1]],
         "unknown": [half],
     }
@@ -140,14 +140,14 @@ def test_texts_of_two_clients_may_stand_in_any_order_that_the_replies_had():
         "ending in another text",
     ],
 )
-def test_a_window_that_is_not_the_piece_that_ends_in_its_text_is_wrong(window):
-    replies = [told(text) for text in A[:-1]]
+def test_a_window_other_than_the_history_up_to_its_text_is_wrong(window):
+    replies = [reply_to(text) for text in A[:-1]]
     replies.append(Acknowledged(A[-1], tuple(bodies(*window)), at=0))
     assert wrongs(check(replies, [], {"a": bodies(*A)})) == {"wrong windows": [A[-1]]}
 
 
 def test_a_report_says_how_much_was_checked_and_what_is_wrong():
-    report = check([told(text) for text in SAID], [], history(*A[:-1]))
+    report = check([reply_to(text) for text in SENT], [], history(*A[:-1]))
     assert str(report) == "21 acknowledged messages were checked\n1 lost: 1-9 to a"
 
 
@@ -180,6 +180,6 @@ def test_an_outage_is_felt_when_something_failed_in_it():
 
 
 def test_the_slowest_healing_is_that_of_the_outage_after_which_nothing_came_for_longest():
-    at = [Acknowledged(SAID[0], (), at) for at in (23.5, 9, 12.25, 11, 30)]
+    at = [Acknowledged(SENT[0], (), at) for at in (23.5, 9, 12.25, 11, 30)]
     assert slowest_healing(OUTAGES, at) == 1.5
     assert slowest_healing(OUTAGES, at[1:4]) == math.inf

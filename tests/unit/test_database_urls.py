@@ -13,7 +13,7 @@ from convstore.errors import DatabaseUrlError
 from convstore.store import ConversationStore
 
 
-def test_the_seeds_url_becomes_a_connection_with_our_driver():
+def test_seldons_url_becomes_a_connection_with_our_driver():
     entry = database_settings("postgresql+pg8000://admin:admin@postgres:5432/db", {})
     assert entry["ENGINE"] == "convstore.database.postgresql"
     assert (entry["USER"], entry["PASSWORD"]) == ("admin", "admin")

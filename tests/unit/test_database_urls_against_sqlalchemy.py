@@ -1,7 +1,7 @@
-"""URLs beside SQLAlchemy's own reading of them: what it would tell a driver, ours is told.
+"""URLs beside SQLAlchemy's own reading of them: what it would give a driver, ours gets.
 
 SQLAlchemy's dialect turns a URL into what it hands to its driver; `convstore` and Django turn
-the same URL into what ours gets. Both are brought into one form, `Told`, and compared.
+the same URL into what ours gets. Both are brought into one form, `Target`, and compared.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ ODBC_DRIVERS = ("pyodbc", "aioodbc", "mssqlpython")
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a driver is told: where to, as whom, and the arguments beside."""
+class Target:
+    """What a driver gets: where to, as whom, and the arguments beside."""
 
     host: str = ""
     port: str = ""
@@ -76,7 +76,7 @@ class Told:
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
-def told(parameters: Mapping[str, Any]) -> Told:
+def target_of(parameters: Mapping[str, Any]) -> Target:
     """Out of a driver's keyword arguments."""
     named = {NAMES.get(name, name): text(value) for name, value in parameters.items()}
     if "unix_socket" in named:  # then no driver looks at the host
@@ -84,7 +84,7 @@ def told(parameters: Mapping[str, Any]) -> Told:
     if set(named.get("port", "")) == {","}:  # the default one, of each of several hosts
         del named["port"]
     places = ("host", "port", "user", "password", "database")
-    return Told(**{place: named.pop(place, "") for place in places}, arguments=named)
+    return Target(**{place: named.pop(place, "") for place in places}, arguments=named)
 
 
 def text(value: object) -> Any:
@@ -132,7 +132,7 @@ def out_of_dsn(text: str) -> dict[str, Any]:
     return {"host": where.host, "port": where.port, "database": name, **secure}
 
 
-def sqlalchemys(url: str, connect_args: Mapping[str, Any] | None = None) -> Told:
+def sqlalchemys(url: str, connect_args: Mapping[str, Any] | None = None) -> Target:
     """What SQLAlchemy would tell the driver that the URL names."""
     parsed = make_url(url)
     if parsed.drivername.endswith("+asyncmy"):  # its dialect cannot be asked without it
@@ -156,12 +156,12 @@ def sqlalchemys(url: str, connect_args: Mapping[str, Any] | None = None) -> Told
         parameters |= out_of_odbc(parameters.pop("dsn", None) or arguments[0], ours=False)
         if "timeout" in parameters:  # what pyodbc and Microsoft's driver call that to sign in
             parameters["login_timeout"] = parameters.pop("timeout")
-    result = told(parameters)
+    result = target_of(parameters)
     kept = {n: value for n, value in result.arguments.items() if n not in SO_ANYWAY}
     return replace(result, arguments=kept)
 
 
-def ours(url: str, connect_args: Mapping[str, Any] | None = None) -> Told:
+def ours(url: str, connect_args: Mapping[str, Any] | None = None) -> Target:
     """What our driver gets through Django, without what it gets with any URL."""
     reached = reaches(url, {"connect_args": connect_args} if connect_args else {})
     always = reaches(PLAIN[make_url(url).get_backend_name()]).arguments
@@ -169,7 +169,7 @@ def ours(url: str, connect_args: Mapping[str, Any] | None = None) -> Told:
     return replace(reached, arguments=arguments)
 
 
-def reaches(url: str, options: Mapping[str, Any] | None = None) -> Told:
+def reaches(url: str, options: Mapping[str, Any] | None = None) -> Target:
     connection = wrapper(url, options)
     parameters: dict[str, Any] = dict(connection.get_connection_params())
     match connection.vendor:
@@ -192,7 +192,7 @@ def reaches(url: str, options: Mapping[str, Any] | None = None) -> Told:
             parameters |= out_of_dsn(dsn(connection.settings_dict))
             parameters["user"] = connection.settings_dict["USER"]
             parameters["password"] = connection.settings_dict["PASSWORD"]
-    return told(parameters)
+    return target_of(parameters)
 
 
 def wrapper(url: str, options: Mapping[str, Any] | None = None) -> Any:
@@ -210,7 +210,7 @@ def _somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("url", [url for vendor in AGREED for url in AGREED[vendor]])
-def test_our_driver_is_told_what_sqlalchemy_would_tell_the_driver_of_the_url(url):
+def test_our_driver_gets_what_sqlalchemy_would_give_the_driver_of_the_url(url):
     assert ours(url) == sqlalchemys(url)
 
 
@@ -231,7 +231,7 @@ def drivers() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("driver", sorted(drivers()))
-def test_whichever_of_sqlalchemys_drivers_a_url_names_ours_is_told_the_same(driver):
+def test_whichever_of_sqlalchemys_drivers_a_url_names_ours_gets_the_same(driver):
     address = "/folder/a%20b.db" if driver.startswith("sqlite") else "u%40t:p%3Aw@h:1234/a%20b"
     url = f"{driver}://{'/' if driver.startswith('sqlite') else ''}{address}"
     assert ours(url) == sqlalchemys(url)
@@ -440,7 +440,7 @@ def test_the_password_of_a_key_is_kept_with_the_key():
 
 @pytest.mark.parametrize("password", ["pässwörd", "пароль"])
 def test_a_password_goes_to_mysql_in_utf_8(password):
-    # As the server has it, which was told it in UTF-8; PyMySQL alone would send Latin-1.
+    # As the server has it, which got it in UTF-8; PyMySQL alone would send Latin-1.
     assert mysql_connection(f"mysql://u:{password}@h/d").password == password.encode()
 
 
@@ -630,7 +630,7 @@ passwords = st.text(anything, min_size=4, max_size=20)
 
 
 def refusal(url: str, options: Any, password: str) -> str:
-    """What is said of `url` and `options`, refused, with a password in them."""
+    """The error about `url` and `options`, with a password in them."""
 
     def filled(value: Any) -> Any:
         if isinstance(value, Mapping):

@@ -35,7 +35,7 @@ CALLS = [
     {"id": "1", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}},
     {"id": "2", "function": {"name": "get_time", "arguments": {"zone": "UTC"}}},
 ]
-SAID = [
+CONVERSATION = [
     Message("system", [Part("text", "Be kind.")]),
     Message(
         "user",
@@ -58,8 +58,8 @@ SAID = [
 ]
 
 
-def rows(said: list[Message]) -> Iterator[MessageRow]:
-    for n, each in enumerate(said, 1):
+def rows(messages: list[Message]) -> Iterator[MessageRow]:
+    for n, each in enumerate(messages, 1):
         yield MessageRow(position=n, role=each.role, body=each.to_json(), created_at=NOW)
 
 
@@ -90,7 +90,7 @@ def walk(value: Any) -> None:
 
 @pytest.fixture
 def line() -> dict[str, Any]:
-    text = "".join(openai_line(conversation(), rows(SAID)))
+    text = "".join(openai_line(conversation(), rows(CONVERSATION)))
     assert text.count("\n") == 1
     found: dict[str, Any] = json.loads(text)
     return found
@@ -132,8 +132,8 @@ def test_parts_are_exported_in_openais_format_with_their_bytes(line):
 
 
 def test_texts_are_exported_unchanged_and_the_file_has_no_control_characters(line):
-    assert line["messages"][6]["content"] == SAID[6].parts[0].value
-    text = "".join(openai_line(conversation("\x9b\u202e"), rows(SAID)))
+    assert line["messages"][6]["content"] == CONVERSATION[6].parts[0].value
+    text = "".join(openai_line(conversation("\x9b\u202e"), rows(CONVERSATION)))
     assert not set(text) & set("\x1b\x9b\u202e\ud800")
 
 
@@ -141,10 +141,10 @@ def test_texts_are_exported_unchanged_and_the_file_has_no_control_characters(lin
 
 
 def test_as_stored_each_body_is_exactly_the_stored_json():
-    lines = "".join(stored_lines(conversation("\u202ea"), rows(SAID))).splitlines()
+    lines = "".join(stored_lines(conversation("\u202ea"), rows(CONVERSATION))).splitlines()
     found = [json.loads(each) for each in lines]
-    assert [each["body"] for each in found] == [message.to_json() for message in SAID]
-    assert [each["position"] for each in found] == list(range(1, len(SAID) + 1))
+    assert [each["body"] for each in found] == [message.to_json() for message in CONVERSATION]
+    assert [each["position"] for each in found] == list(range(1, len(CONVERSATION) + 1))
     assert {each["memory_id"] for each in found} == {"\u202ea"}
     assert {each["created_at"] for each in found} == {"2026-01-02T03:04:05.678901+00:00"}
     assert not set("".join(lines)) & set("\x1b\x9b\u202e")
@@ -154,7 +154,7 @@ def test_as_stored_each_body_is_exactly_the_stored_json():
 
 
 def test_markdown_has_a_heading_for_each_message_and_quotes_its_texts():
-    text = "".join(markdown_chunks(conversation("chat *1*"), rows(SAID)))
+    text = "".join(markdown_chunks(conversation("chat *1*"), rows(CONVERSATION)))
     assert text.startswith("# chat *1*\n\n## 1. system, 2026-01-02 03:04:05+00:00\n\n> Be kind.\n")
     assert "\n## 4. tool, " in text
     assert f"> image: image/png, {len(PNG)} bytes\n" in text
@@ -164,7 +164,7 @@ def test_markdown_has_a_heading_for_each_message_and_quotes_its_texts():
 
 
 @pytest.mark.parametrize(
-    ("said", "exported"),
+    ("source", "exported"),
     [
         ("## 9. user\nfake", "> ## 9. user\n> fake\n"),
         ("a\n```html\n<b>&amp;</b>\n```\n<b>", "> a\n> ```html\n> <b>&amp;</b>\n> ```\n> &lt;b>\n"),
@@ -177,12 +177,12 @@ def test_markdown_has_a_heading_for_each_message_and_quotes_its_texts():
         ("```\nnever closed\n<script>", "> ```\n> never closed\n> <script>\n"),
     ],
 )
-def test_markdown_in_texts_is_kept_but_html_and_links_are_escaped(said, exported):
-    text = "".join(markdown_chunks(conversation(), rows([Message("user", [Part("text", said)])])))
+def test_markdown_in_texts_is_kept_but_html_and_links_are_escaped(source, exported):
+    text = "".join(markdown_chunks(conversation(), rows([Message("user", [Part("text", source)])])))
     assert text.split("\n\n", 2)[2] == f"{exported}\n"
 
 
 def test_a_fence_is_longer_than_any_fence_in_the_code():
-    said = Message("user", [Part("code", "a\n````\nb")])
-    text = "".join(markdown_chunks(conversation(), rows([said])))
+    message = Message("user", [Part("code", "a\n````\nb")])
+    text = "".join(markdown_chunks(conversation(), rows([message])))
     assert "> `````\n> a\n> ````\n> b\n> `````\n" in text

@@ -61,24 +61,24 @@ def exported(memory_id: str, *messages: Message) -> str:
 
 
 @many
-@given(said=TEXTS)
-@example(said="```\n\t```\n<script>alert(1)</script>")
-@example(said="~~~\n    ~~~\n[x](javascript:alert(1))")
-@example(said="- ```\n  <script>alert(1)</script>\n<script>alert(1)</script>")
-@example(said="> ```\n<script>alert(1)</script>")
-@example(said="<pre>\n```\n</pre>\n<script>alert(1)</script>\n```")
-@example(said="[a]:\njavascript:alert(1)\n\n[a]")
-def test_no_text_is_active_in_a_markdown_export(said):
-    assert_nothing_acts(exported("x", Message("user", [Part("text", said)])))
+@given(text=TEXTS)
+@example(text="```\n\t```\n<script>alert(1)</script>")
+@example(text="~~~\n    ~~~\n[x](javascript:alert(1))")
+@example(text="- ```\n  <script>alert(1)</script>\n<script>alert(1)</script>")
+@example(text="> ```\n<script>alert(1)</script>")
+@example(text="<pre>\n```\n</pre>\n<script>alert(1)</script>\n```")
+@example(text="[a]:\njavascript:alert(1)\n\n[a]")
+def test_no_text_is_active_in_a_markdown_export(text):
+    assert_nothing_acts(exported("x", Message("user", [Part("text", text)])))
 
 
 @many
-@given(said=TEXTS)
-def test_no_other_field_is_active_in_a_markdown_export(said):
-    call = {"id": said, "function": {"name": said, "arguments": said}}
-    parts = [Part(said, said), Part("image", f"https://x{said}"), Part("image", said)]
-    message = Message(said, parts, {"tool_calls": [call], "tool_call_id": said})
-    assert_nothing_acts(exported(said, message, message))
+@given(text=TEXTS)
+def test_no_other_field_is_active_in_a_markdown_export(text):
+    call = {"id": text, "function": {"name": text, "arguments": text}}
+    parts = [Part(text, text), Part("image", f"https://x{text}"), Part("image", text)]
+    message = Message(text, parts, {"tool_calls": [call], "tool_call_id": text})
+    assert_nothing_acts(exported(text, message, message))
 
 
 @many
@@ -96,11 +96,11 @@ def test_no_text_can_imitate_a_message_in_a_markdown_export(first, second):
 
 
 @many
-@given(said=TEXTS)
-@example(said="\n".join(hostile.TRICKS))
-@example(said="\n\n".join(hostile.ADDRESSES))
-def test_rendered_markdown_has_only_allowed_html(said):
-    outline = Outline(render_markdown(said))
+@given(text=TEXTS)
+@example(text="\n".join(hostile.TRICKS))
+@example(text="\n\n".join(hostile.ADDRESSES))
+def test_rendered_markdown_has_only_allowed_html(text):
+    outline = Outline(render_markdown(text))
     assert outline.others == []
     for tag, attributes in outline.tags:
         assert tag in SHOWN_TAGS
@@ -119,7 +119,7 @@ def test_a_deeply_nested_call_is_not_indented_in_a_markdown_export():
 
 # --- Slow texts --------------------------------------------------------------------------
 
-# Found by trying all that up to three pieces of Markdown make when they are repeated.
+# Found by trying all that up to three patterns of Markdown make when they are repeated.
 SLOW = [
     "[", "*a", "`", "<", "> ", "- ", "|", "![[", "\\", "*_", "[a][", "|a|\n|-|\n", "\n[", "*[~",
     "[``a", "[]()", "&#", "1. ", "```\n", "[a]: x\n",
@@ -127,15 +127,15 @@ SLOW = [
 ORDINARY = "Some *words*, `code` and [a link](https://good.test).\n\n"
 
 
-def repeated(piece: str, length: int) -> str:
-    return (piece * length)[:length]
+def repeated(pattern: str, length: int) -> str:
+    return (pattern * length)[:length]
 
 
-@pytest.mark.parametrize("piece", SLOW)
-def test_slow_markdown_takes_time_in_proportion_to_its_length(piece):
-    """Some pieces take 15 times as long as ordinary Markdown, which MAX_RENDERED bounds."""
+@pytest.mark.parametrize("pattern", SLOW)
+def test_slow_markdown_takes_time_in_proportion_to_its_length(pattern):
+    """Some patterns take 15 times as long as ordinary Markdown, which MAX_RENDERED bounds."""
     short, long = (
-        cpu_seconds(partial(render_markdown, repeated(piece, length)))
+        cpu_seconds(partial(render_markdown, repeated(pattern, length)))
         for length in (MAX_RENDERED // 10, MAX_RENDERED)
     )
     assert long < 30 * short  # 100 times, if the time grew with the square
@@ -143,9 +143,9 @@ def test_slow_markdown_takes_time_in_proportion_to_its_length(piece):
 
 
 @pytest.mark.parametrize("markdown", [False, True])
-@pytest.mark.parametrize("piece", ["[", "*[~", "```a\n", "```\n", "|a|\n|-|\n"])
-def test_a_page_full_of_slow_texts_takes_time_in_proportion_to_their_number(piece, markdown):
-    part = Part("text", repeated(piece, MAX_RENDERED - 1))
+@pytest.mark.parametrize("pattern", ["[", "*[~", "```a\n", "```\n", "|a|\n|-|\n"])
+def test_a_page_full_of_slow_texts_takes_time_in_proportion_to_their_number(pattern, markdown):
+    part = Part("text", repeated(pattern, MAX_RENDERED - 1))
     quarter, full = (page_of([part] * number) for number in (40, 160))
     assert cpu_seconds(lambda: shown_messages(full, markdown=markdown)) < 12 * cpu_seconds(
         lambda: shown_messages(quarter, markdown=markdown)

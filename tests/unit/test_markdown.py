@@ -13,7 +13,7 @@ def test_markdown_that_models_write_is_rendered():
         "- one\n- two\n\n3. three\n\n> quoted\n\n```python\nprint(1 < 2)\n```\n\n"
         "| a | b |\n|---|---|\n| 1 | 2 |\n\n[a link](https://example.org 'title')\n"
     )
-    for piece in (
+    for fragment in (
         "<h1>Title</h1>",
         "<em>soft</em>",
         "<strong>strong</strong>",
@@ -27,7 +27,7 @@ def test_markdown_that_models_write_is_rendered():
         "<th>a</th>",
         '<a href="https://example.org" title="title" rel="noopener noreferrer nofollow">',
     ):
-        assert piece in html
+        assert fragment in html
 
 
 @pytest.mark.parametrize(

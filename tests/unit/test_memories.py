@@ -34,14 +34,14 @@ def refusal(extra: dict[str, Any]) -> str:
     return str(raised.value)
 
 
-def test_the_seeds_filesys_file_loads_unchanged(root):
+def test_seldons_filesys_file_loads_unchanged(root):
     (found,) = load_memories(root / "memory_api" / "default_models")
     assert (found.name, found.version, found.window_size) == ("filesys-memory", None, 50)
     assert found.tensor_names == ("role", "content", "type")
     assert found.store.using == "default"
 
 
-def test_the_seeds_postgresql_file_loads_unchanged(root):
+def test_seldons_postgresql_file_loads_unchanged(root):
     (found,) = load_memories(root / "examples" / "models")
     assert (found.name, found.window_size) == ("psql-memory", 50)
     assert found.store.using != "default"
@@ -214,7 +214,7 @@ def test_without_a_version_the_highest_answers(versions):
         ("plain", "1", "Model plain with version 1 not found"),
     ],
 )
-def test_an_unknown_memory_is_told_in_mlservers_words(versions, name, version, sentence):
+def test_an_unknown_memory_is_refused_in_mlservers_words(versions, name, version, sentence):
     with pytest.raises(UnknownMemory) as raised:
         memories.find_memory(name, version)
     assert str(raised.value) == sentence

@@ -82,7 +82,7 @@ def test_a_more_special_reason_is_answered_as_the_one_it_derives_from():
     assert answer(Standby(SENTENCE))[:2] == (503, SENTENCE)
 
 
-def test_what_a_database_said_is_in_the_log_on_one_line_and_not_in_the_answer(caplog):
+def test_a_databases_own_error_is_in_the_log_on_one_line_and_not_in_the_answer(caplog):
     error = Unavailable(SENTENCE)
     error.__cause__ = ValueError("could not connect\n\tto server")
 

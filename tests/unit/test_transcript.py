@@ -20,10 +20,10 @@ from inspection.transcript import (
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def shown(*said: Message, markdown: bool = False) -> list[ShownMessage]:
+def shown(*messages: Message, markdown: bool = False) -> list[ShownMessage]:
     rows = [
         MessageRow(position=n, role=each.role, body=each.to_json(), created_at=NOW)
-        for n, each in enumerate(said, 1)
+        for n, each in enumerate(messages, 1)
     ]
     return shown_messages(rows, markdown=markdown)
 

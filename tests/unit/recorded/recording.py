@@ -71,7 +71,7 @@ class Statement:
 
 @dataclass
 class Tape:
-    """The connections to one database: what was said over them, and what is answered.
+    """The connections to one database: what was sent over them, and what is answered.
 
     Each statement of ours takes the next answer of `script`.
     """
@@ -79,7 +79,7 @@ class Tape:
     kind: str
     alias: str
     script: Iterator[Answer] = field(default_factory=lambda: iter(()))
-    said: list[Statement] = field(default_factory=list)
+    sent: list[Statement] = field(default_factory=list)
     refusals: list[Exception] = field(default_factory=list)  # of the next connections
     commits: Iterator[Exception | None] = field(default_factory=lambda: iter(()))
     opened: list[Connection] = field(default_factory=list)
@@ -91,12 +91,12 @@ class Tape:
         return self.opened[-1]
 
     def play(self, *script: Answer) -> None:
-        """Forget what was said, and answer so from now on."""
-        self.said.clear()
+        """Forget what was sent, and give these answers from now on."""
+        self.sent.clear()
         self.script = iter(script)
 
     def say(self, statement: Statement) -> Answer:
-        self.said.append(statement)
+        self.sent.append(statement)
         for part, answer in HOUSEKEEPING.items():
             if part in statement.sql:
                 return answer
@@ -106,10 +106,10 @@ class Tape:
 
     @property
     def statements(self) -> list[Statement]:
-        """What was said by us, and BEGIN, COMMIT and ROLLBACK."""
+        """What we sent, and BEGIN, COMMIT and ROLLBACK."""
         return [
             statement
-            for statement in self.said
+            for statement in self.sent
             if not any(part in statement.sql for part in HOUSEKEEPING)
         ]
 
@@ -157,19 +157,19 @@ class Connection:
     @autocommit.setter
     def autocommit(self, wanted: bool) -> None:
         if self._autocommit and not wanted:
-            self._tape.said.append(Statement("BEGIN"))
+            self._tape.sent.append(Statement("BEGIN"))
         self._autocommit = wanted
 
     def cursor(self) -> Cursor:
         return Cursor(self._tape)
 
     def commit(self) -> None:
-        self._tape.said.append(Statement("COMMIT"))
+        self._tape.sent.append(Statement("COMMIT"))
         if error := next(self._tape.commits, None):
             raise error
 
     def rollback(self) -> None:
-        self._tape.said.append(Statement("ROLLBACK"))
+        self._tape.sent.append(Statement("ROLLBACK"))
 
     def close(self) -> None:
         pass

@@ -304,7 +304,7 @@ class Reader:
             data = self._take(self.number(4))
         elif limit < 0xFFFF:
             data = self._take(self.number(2))
-        else:  # nvarchar(max) comes in pieces, an empty one last
+        else:  # nvarchar(max) comes in chunks, an empty one last
             data, _ = b"", self.number(8)
             while size := self.number(4):
                 data += self._take(size)

@@ -211,7 +211,7 @@ def test_a_database_that_cannot_be_reached_is_unavailable_at_once(tape, store, f
     tape.refusals = [fault()]
     with pytest.raises(Unavailable, match="cannot be reached"):
         exchange(store)
-    assert tape.said == []
+    assert tape.sent == []
     assert tape.refusals == []
 
 

@@ -34,7 +34,7 @@ BRIEF, LONG_AGO = timedelta(minutes=1), timedelta(hours=2)
 
 
 class AtNow(PortableOrm):
-    """The portable variant at a fixed time, so that what is said can be kept."""
+    """The portable variant at a fixed time, so that its statements can be kept."""
 
     def exchange(
         self, to: ConversationRef, new: Sequence[NewMessage], size: int
@@ -152,20 +152,20 @@ def play(tape: Tape, store: ConversationStore, scene: Scene) -> list[StoredMessa
 
 
 @pytest.fixture
-def said(tape: Tape, store: ConversationStore) -> list[Statement]:
-    """All that is said in all scenes."""
-    said: list[Statement] = []
+def all_statements(tape: Tape, store: ConversationStore) -> list[Statement]:
+    """The statements of all scenes."""
+    all_statements: list[Statement] = []
     for scene in SCENES:
         play(tape, store, scene)
-        said += tape.statements
-    return said
+        all_statements += tape.statements
+    return all_statements
 
 
 # --- The tests ---------------------------------------------------------------------------
 
 
 def test_the_statements_are_as_they_were_kept(tape, store):
-    scenes = [("connecting", tape.said[:])]
+    scenes = [("connecting", tape.sent[:])]
     for scene in SCENES:
         play(tape, store, scene)
         scenes.append((scene.title, tape.statements))
@@ -180,25 +180,25 @@ def test_the_window_is_what_the_rows_say(tape, store, scene):
     assert [message.position for message in play(tape, store, scene)] == scene.positions
 
 
-def test_nothing_is_asked_that_one_of_the_two_cannot_do(said):
-    for statement in said:
+def test_nothing_is_asked_that_one_of_the_two_cannot_do(all_statements):
+    for statement in all_statements:
         assert not re.search(
             r"\b(RETURNING|OUTPUT|MERGE|LIMIT|OFFSET|ON CONFLICT|IGNORE)\b", statement.sql
         )
 
 
-def test_the_first_statement_locks_the_conversation_and_slices_nothing(said, tape):
-    locks = [statement.sql for statement in said if is_lock(statement)]
+def test_the_first_statement_locks_the_conversation_and_slices_nothing(all_statements, tape):
+    locks = [statement.sql for statement in all_statements if is_lock(statement)]
     assert len(set(locks)) == 1
     (lock,) = set(locks)
     assert "memory_id" in lock.lower()
     assert not re.search(r"\b(TOP|FETCH|ROWNUM|ORDER)\b", lock)
     # One in each exchange, and one more where the conversation was not there yet.
     assert len(locks) == 6 + 2
-    begun = [n for n, statement in enumerate(said) if statement.sql == "BEGIN"]
-    firsts = {said[n + 1].sql.split()[0] for n in begun}
+    begun = [n for n, statement in enumerate(all_statements) if statement.sql == "BEGIN"]
+    firsts = {all_statements[n + 1].sql.split()[0] for n in begun}
     assert firsts == {"SELECT", "INSERT"}
-    assert all(is_lock(said[n + 1]) or creates(said[n + 1]) for n in begun)
+    assert all(is_lock(all_statements[n + 1]) or creates(all_statements[n + 1]) for n in begun)
 
 
 def test_every_exchange_ends_with_its_window_and_a_commit(tape, store):

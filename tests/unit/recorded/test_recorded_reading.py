@@ -55,13 +55,13 @@ SCENES: list[tuple[str, Callable[[str], object], Callable[[Tape], list[Answer]]]
         lambda _: [],
     ),
     (
-        "a piece of a transcript",
+        "a chunk of a transcript",
         lambda using: History(using, KEY).chunk_up_to(9),
         lambda _: [[(9, 2)]],
     ),
     ("a time", lambda using: History(using, KEY).position_at(NOW, 9), lambda tape: []),
     (
-        "a piece to search",
+        "a chunk to search",
         lambda using: search_conversation(using, ConversationRow(pk=KEY), [], 9),
         lambda _: [],
     ),
@@ -80,13 +80,13 @@ SCENES: list[tuple[str, Callable[[str], object], Callable[[Tape], list[Answer]]]
 
 
 def test_what_is_asked_is_what_was_kept(tape: Tape) -> None:
-    said = []
+    snapshot = []
     for title, act, script in SCENES:
-        tape.said.clear()
+        tape.sent.clear()
         tape.script = chain(script(tape), repeat(NO_ROWS))
         act(tape.alias)
-        said.append("\n".join([f"-- {title}", *map(str, tape.statements), ""]))
-    agrees(SNAPSHOTS / tape.kind / "reading.sql", "\n".join(said))
+        snapshot.append("\n".join([f"-- {title}", *map(str, tape.statements), ""]))
+    agrees(SNAPSHOTS / tape.kind / "reading.sql", "\n".join(snapshot))
 
 
 def test_estimates_that_a_database_does_not_have_are_0(tape: Tape) -> None:

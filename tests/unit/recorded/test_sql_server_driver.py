@@ -218,11 +218,11 @@ def test_a_statement_that_is_never_answered_ends_with_the_time_limit(server, ali
 def test_an_error_has_its_class_and_the_name_of_its_sqlstate(
     server, alias, number, severity, kind, state
 ):
-    server.answer = answering({"REFUSED": Refusal(number, "said in the server's words", severity)})
+    server.answer = answering({"REFUSED": Refusal(number, "in the server's words", severity)})
     error = refusal(alias, "SELECT REFUSED")
     assert type(error).__name__ == kind
     assert driver_error(error) == state
-    assert "said in the server's words" in str(error)
+    assert "in the server's words" in str(error)
     assert str(number) not in str(error)
 
 
@@ -262,10 +262,12 @@ def test_connections_that_the_server_ended_are_replaced_unnoticed(server, alias)
 def test_a_message_whose_commit_was_not_answered_is_sent_again_with_its_key(server, alias):
     answers = iter([Cut()])
     rest = answering(conversation())
-    server.answer = lambda said: next(answers, DONE) if said == "COMMIT" else rest(said)
+    server.answer = lambda statement: (
+        next(answers, DONE) if statement == "COMMIT" else rest(statement)
+    )
     key = uuid.uuid4()
     assert ConversationStore(alias, PortableOrm).exchange("a", HELLO, 1, key)
-    looks = [said for said in server.heard if "[request_key] = " in said]
+    looks = [statement for statement in server.heard if "[request_key] = " in statement]
     assert len(looks) == 2
     assert len(server.logins) == 2
 

@@ -47,7 +47,7 @@ SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [con
     -- 1 = 1
     -- 2 = 0
 
--- a piece of a transcript
+-- a chunk of a transcript
 SELECT TOP 50 [convstore_message].[position] AS [position], LEN([convstore_message].[body]) AS [octets]
     FROM [convstore_message]
     WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] <= ?)
@@ -77,7 +77,7 @@ SELECT [convstore_message].[position] AS [position], [convstore_message].[create
     -- 9 = 8
     -- 10 = 9
 
--- a piece to search
+-- a chunk to search
 SELECT TOP 1000 [convstore_message].[position] AS [position], LEN([convstore_message].[body]) AS [octets]
     FROM [convstore_message]
     WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] <= ?)

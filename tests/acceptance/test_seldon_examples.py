@@ -1,6 +1,8 @@
-"""The seed document replayed, against both services, each started the way the README says.
+"""The examples of Seldon's documentation, replayed against both services.
 
-What the document prints is in the folder `seed`, line for line: its two functions (their
+Each service is started the way the README says.
+
+What that page prints is in the folder `seldon_examples`, line for line: its two functions (their
 indentation put back), its settings files, and the replies as `pprint` wrote them.
 """
 
@@ -28,8 +30,8 @@ from testing.postgres import Postgres
 from testing.processes import ROOT, SHIPPED_MODELS, Process, checkout
 from testing.service import Service
 
-SEED = Path(__file__).parent / "seed"
-FUNCTIONS = runpy.run_path(str(SEED / "functions.txt"))
+EXAMPLES = Path(__file__).parent / "seldon_examples"
+FUNCTIONS = runpy.run_path(str(EXAMPLES / "functions.txt"))
 send_inference_request = FUNCTIONS["send_inference_request"]
 get_inference_request = FUNCTIONS["get_inference_request"]
 
@@ -50,11 +52,11 @@ SYSTEM_FIRST = [
 
 
 def printed(name: str) -> str:
-    return (SEED / f"{name}.txt").read_text()
+    return (EXAMPLES / f"{name}.txt").read_text()
 
 
 def memory_id_of(reply: str) -> str:
-    """The memory_id that the document drew at random, out of a reply that it prints."""
+    """The memory_id that Seldon's page drew at random, out of a reply that it prints."""
     memory_id: str = ast.literal_eval(reply)["outputs"][0]["data"][0]
     return memory_id
 
@@ -220,7 +222,7 @@ def test_two_parts_in_a_tensor_that_declares_one_come_back_as_printed(shipped):
     assert_as_printed(again, reply)
 
 
-def test_each_reply_holds_what_was_said_so_far_its_own_message_last(shipped):
+def test_each_reply_holds_all_messages_so_far_its_own_last(shipped):
     responses = say(endpoint(shipped), str(uuid.uuid4()), FIVE_MESSAGES)
     expected = [element(*message) for message in FIVE_MESSAGES]
     assert [history(response) for response in responses] == [
@@ -305,11 +307,11 @@ def test_a_second_start_in_the_same_folder_keeps_the_conversation(tmp_path, star
 @pytest.mark.slow
 @both
 def test_what_was_acknowledged_survives_kill_9(tmp_path, started):
-    """Four clients talk, each to its own conversation, when all processes are killed."""
+    """Four clients write, each to its own conversation, when all processes are killed."""
     acknowledged: dict[str, list[str]] = {str(uuid.uuid4()): [] for _ in range(4)}
     under_way = threading.Semaphore(0)
 
-    def talk(url: str, memory_id: str) -> None:
+    def send_messages(url: str, memory_id: str) -> None:
         for n in range(10_000):
             try:
                 (response,) = say(url, memory_id, [("user", f"message {n}")])
@@ -321,7 +323,9 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path, started):
     # Its own TMPDIR, since it has no chance to tidy up.
     with crashing(started(tmp_path, TMPDIR=str(tmp_path))) as service:
         url = endpoint(service)
-        clients = [threading.Thread(target=talk, args=(url, each)) for each in acknowledged]
+        clients = [
+            threading.Thread(target=send_messages, args=(url, each)) for each in acknowledged
+        ]
         for client in clients:
             client.start()
         for _ in range(40):
@@ -334,6 +338,6 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path, started):
             assert last
             stored = history(get_inference_request(memory_id=memory_id, endpoint=endpoint(service)))
             # One more may be there: stored, but killed before the answer was out.
-            said = [element("user", f"message {n}") for n in range(10_000)]
-            end = said.index(last[-1]) + 1
-            assert stored in (said[:end][-50:], said[: end + 1][-50:])
+            elements = [element("user", f"message {n}") for n in range(10_000)]
+            end = elements.index(last[-1]) + 1
+            assert stored in (elements[:end][-50:], elements[: end + 1][-50:])
