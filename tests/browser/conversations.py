@@ -44,7 +44,7 @@ def write_memories_to_inspect(folder: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Talk:
+class SentConversation:
     """A conversation as it was sent, message by message."""
 
     memory_id: str
@@ -59,14 +59,16 @@ def text(role: str, *values: str) -> Message:
     return Message(role, [Part("text", value) for value in values])
 
 
-def say(service: Service, talk: Talk, memory: str = WITH_TOOLS) -> Talk:
+def say(service: Service, talk: SentConversation, memory: str = WITH_TOOLS) -> SentConversation:
     """Send the messages one by one, as a chat does."""
     for message in talk.messages:
         infer(service, _spoken(talk.memory_id, message), memory)
     return talk
 
 
-def say_at_once(service: Service, talk: Talk, memory: str = WITH_TOOLS) -> Talk:
+def say_at_once(
+    service: Service, talk: SentConversation, memory: str = WITH_TOOLS
+) -> SentConversation:
     """Send messages, each with one text, in one request."""
     roles = [message.role for message in talk.messages]
     contents = [[message.parts[0].value] for message in talk.messages]
@@ -103,7 +105,11 @@ def database_of(service: Service, file: str = SHIPPED_FILE) -> str:
 
 
 def date_back(
-    service: Service, talk: Talk, begun: datetime, step: timedelta, file: str = SHIPPED_FILE
+    service: Service,
+    talk: SentConversation,
+    begun: datetime,
+    step: timedelta,
+    file: str = SHIPPED_FILE,
 ) -> None:
     """Change the stored times: the first message at `begun`, and one message every `step`."""
     alias = database_of(service, file)
@@ -120,7 +126,7 @@ def list_of(service: Service) -> str:
     return f"{service.url}/admin/convstore/conversation/"
 
 
-def transcript_of(service: Service, talk: Talk) -> str:
+def transcript_of(service: Service, talk: SentConversation) -> str:
     return f"{list_of(service)}{talk.key}/"
 
 
@@ -157,10 +163,10 @@ def _pictures() -> Iterable[Part]:
     yield Part("image_url", json.dumps({"url": f"data:image/jpeg;base64,{tower}"}))
 
 
-def with_media() -> Talk:
+def with_media() -> SentConversation:
     """Images, audio, a document and a link, each with a question and an answer."""
     wav, mp3 = (in_base64(media(name)) for name in SOUNDS)
-    return Talk(
+    return SentConversation(
         f"with-media-{new_id()}",
         [
             text("system", "You describe pictures and write down what is said."),
@@ -188,10 +194,10 @@ def call(key: str, name: str, **arguments: str) -> dict[str, Any]:
     return {"id": key, "type": "function", "function": function}
 
 
-def with_tools() -> Talk:
+def with_tools() -> SentConversation:
     calls = [call("call_1", "weather", city="Bern"), call("call_2", "clock", zone="Asia/Tokyo")]
     answers = {"call_1": '{"celsius": 7}', "call_2": '{"time": "21:40"}'}
-    return Talk(
+    return SentConversation(
         f"with-tools-{new_id()}",
         [
             text("user", "How warm is it in Bern, and how late in Tokyo?"),
@@ -232,28 +238,30 @@ That is **all**."""
 CODE = "def wait(seconds: float) -> None:\n    time.sleep(seconds)"
 
 
-def with_texts() -> Talk:
+def with_texts() -> SentConversation:
     texts = {
         "user": [ARABIC, CHINESE, KOREAN, LINES],
         "assistant": [HEBREW, JAPANESE, "", MARKDOWN],
     }
     turns = zip(*(texts[role] for role in texts), strict=True)
-    return Talk(
+    return SentConversation(
         f"with-texts-{new_id()}",
         [text(role, said) for turn in turns for role, said in zip(texts, turn, strict=True)],
     )
 
 
-def with_a_long_text() -> Talk:
+def with_a_long_text() -> SentConversation:
     end = " and here it ends."
-    return Talk(f"with-a-long-text-{new_id()}", [text("user", "word " * 199_996 + "x" * 2 + end)])
+    return SentConversation(
+        f"with-a-long-text-{new_id()}", [text("user", "word " * 199_996 + "x" * 2 + end)]
+    )
 
 
-def of_many_messages(count: int) -> Talk:
+def of_many_messages(count: int) -> SentConversation:
     roles = ("user", "assistant")
     messages = [text(roles[n % 2], f"This is message number {n + 1}.") for n in range(count)]
-    return Talk(f"of-{count}-{new_id()}", messages)
+    return SentConversation(f"of-{count}-{new_id()}", messages)
 
 
-def small(memory_id: str, line: str = "Hello!") -> Talk:
-    return Talk(memory_id, [text("user", line)])
+def small(memory_id: str, line: str = "Hello!") -> SentConversation:
+    return SentConversation(memory_id, [text("user", line)])

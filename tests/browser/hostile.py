@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from convstore.messages import Message, Part
-from tests.browser.conversations import Talk, in_base64, text
+from tests.browser.conversations import SentConversation, in_base64, text
 from tests.browser.media import GIF, JPEG, MP3, PNG, WAV, media
 
 JS = "window.hacked=1;alert(1)"
@@ -81,8 +81,8 @@ def _everywhere(script: str) -> list[Message]:
     ]
 
 
-def scripted() -> list[Talk]:
-    return [Talk(script, _everywhere(script)) for script in SCRIPTS]
+def scripted() -> list[SentConversation]:
+    return [SentConversation(script, _everywhere(script)) for script in SCRIPTS]
 
 
 # --- Markdown ------------------------------------------------------------------------------
@@ -155,9 +155,9 @@ TRICKS = [
 GOOD_LINKS = "[web](https://good.test/a?b=c) [post](mailto:a@good.test) <http://good.test/>"
 
 
-def linking() -> Talk:
+def linking() -> SentConversation:
     said = [*_links(), *TRICKS, GOOD_LINKS]
-    return Talk("links", [text("assistant", each) for each in said])
+    return SentConversation("links", [text("assistant", each) for each in said])
 
 
 # --- What acts on terminals and on the order of letters ------------------------------------
@@ -200,12 +200,14 @@ def _of_controls(value: str) -> list[Message]:
     ]
 
 
-def controlling() -> list[Talk]:
+def controlling() -> list[SentConversation]:
     """Control characters: the allowed ones in ids, and all of them in messages."""
     values = {**CONTROLS, **ISOLATES}
     in_ids = "\0\ud800\udfff"
     return [
-        Talk(f"{name}: {value.translate(dict.fromkeys(map(ord, in_ids)))}", _of_controls(value))
+        SentConversation(
+            f"{name}: {value.translate(dict.fromkeys(map(ord, in_ids)))}", _of_controls(value)
+        )
         for name, value in values.items()
     ]
 
@@ -216,11 +218,11 @@ SIGNED, REFUSED, MORE = "I signed it.", "Do not send it.", "and pay at once"
 TWICE = '{"to": "mallory", "to": "alice"}'
 
 
-def deceiving() -> Talk:
+def deceiving() -> SentConversation:
     """A call that looks like a part, a duplicate argument, a user who answers like a tool."""
     send = {"id": "c1", "type": "function", "function": {"name": "send", "arguments": TWICE}}
     beside = json.dumps({"url": "https://good.test/", "text": MORE})
-    return Talk(
+    return SentConversation(
         "deceiving",
         [
             Message("assistant", [], {"tool_calls": [{"type": "text", "value": SIGNED}]}),
@@ -248,26 +250,30 @@ def _called(arguments: str) -> Message:
     return Message("assistant", [], {"tool_calls": [call]})
 
 
-def excessive() -> list[Talk]:
+def excessive() -> list[SentConversation]:
     """Excessive content: very long, very deep, very many."""
     long_call = {"id": LONG, "function": {"name": LONG, "arguments": LONG}, "also": LONG}
     many = [Part("text", f"part {n}") for n in range(1_000)]
     calls = [{"id": str(n), "function": {"name": f"f{n}"}} for n in range(1_000)]
     wide = "[" * 900 + ",".join("1" * 500_000) + "]" * 900
     return [
-        Talk("long text", [text("user", LONG), text("user", "W" * 9_999)]),
-        Talk("long role", [Message(LONG, [Part("text", "hello")])]),
-        Talk("long type", [Message("user", [Part(LONG, "hello")])]),
-        Talk("long call", [Message("assistant", [], {"tool_calls": [long_call]})]),
-        Talk("long answer", [Message("tool", [Part("text", "7")], {"tool_call_id": LONG})]),
-        Talk("x" * 255, [text("user", "The longest id.")]),
-        Talk("many parts", [Message("user", many)]),
-        Talk("many calls", [Message("assistant", [], {"tool_calls": calls})]),
-        Talk("deep call", [Message("assistant", [], {"tool_calls": [_nested(98)]})]),
-        Talk("deep arguments", [_called("[" * 100_000), _called("[" * 950 + "]" * 950)]),
-        Talk("deep part", [Message("user", [Part("image", '{"url":' * 50_000)])]),
-        Talk("wide arguments", [_called(wide)]),
-        Talk("many digits", [_called('{"n": ' + "9" * 10_000 + "}"), _called("1e999")]),
+        SentConversation("long text", [text("user", LONG), text("user", "W" * 9_999)]),
+        SentConversation("long role", [Message(LONG, [Part("text", "hello")])]),
+        SentConversation("long type", [Message("user", [Part(LONG, "hello")])]),
+        SentConversation("long call", [Message("assistant", [], {"tool_calls": [long_call]})]),
+        SentConversation(
+            "long answer", [Message("tool", [Part("text", "7")], {"tool_call_id": LONG})]
+        ),
+        SentConversation("x" * 255, [text("user", "The longest id.")]),
+        SentConversation("many parts", [Message("user", many)]),
+        SentConversation("many calls", [Message("assistant", [], {"tool_calls": calls})]),
+        SentConversation("deep call", [Message("assistant", [], {"tool_calls": [_nested(98)]})]),
+        SentConversation(
+            "deep arguments", [_called("[" * 100_000), _called("[" * 950 + "]" * 950)]
+        ),
+        SentConversation("deep part", [Message("user", [Part("image", '{"url":' * 50_000)])]),
+        SentConversation("wide arguments", [_called(wide)]),
+        SentConversation("many digits", [_called('{"n": ' + "9" * 10_000 + "}"), _called("1e999")]),
     ]
 
 
@@ -351,11 +357,11 @@ FILES = {
 }
 
 
-def with_files() -> Talk:
+def with_files() -> SentConversation:
     """A message with all files; part n is the n-th file."""
-    return Talk("files", [Message("user", [file.part() for file in FILES.values()])])
+    return SentConversation("files", [Message("user", [file.part() for file in FILES.values()])])
 
 
-def all_of_them() -> Sequence[Talk]:
+def all_of_them() -> Sequence[SentConversation]:
     several = (*scripted(), *controlling(), *excessive())
     return [*several, linking(), deceiving(), with_files()]

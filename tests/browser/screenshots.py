@@ -42,7 +42,7 @@ from tests.browser.browser import (
 )
 from tests.browser.conversations import (
     SHIPPED_FILE,
-    Talk,
+    SentConversation,
     call,
     date_back,
     list_of,
@@ -112,13 +112,13 @@ def small_photo() -> str:
     return smaller
 
 
-def the_cat(photo: str) -> Talk:
+def the_cat(photo: str) -> SentConversation:
     sound = base64.b64encode(tone()).decode()
     asks = call("call_1", "veterinarians", city="Bern", open="today")
     answer = json.dumps([{"name": "Tierklinik Aare", "until": "18:00"}])
     well = "She looks **well**: bright eyes, a clean nose, a calm face."
     aare = "A tone of `440 Hz`, and hardly a purr. **Tierklinik Aare** is open until 18:00."
-    return Talk(
+    return SentConversation(
         CAT,
         [
             Message("user", [Part("text", "Is my cat well?"), Part("image_url", photo)]),
@@ -133,7 +133,7 @@ def the_cat(photo: str) -> Talk:
     )
 
 
-def small_talks(days: int, seed: int) -> Iterator[tuple[Talk, datetime]]:
+def small_talks(days: int, seed: int) -> Iterator[tuple[SentConversation, datetime]]:
     """Conversations of the last days with their start times; more of them on working days."""
     now = datetime.now(UTC)
     for ago in range(days, 0, -1):
@@ -142,7 +142,9 @@ def small_talks(days: int, seed: int) -> Iterator[tuple[Talk, datetime]]:
             which = ago * 7 + n * 3 + seed
             question, answer = TALKS[which % len(TALKS)]
             said = [text("user", question), text("assistant", answer), text("user", "Thank you!")]
-            talk = Talk(f"user-{4000 + which * 37 % 900}/{ago:02}-{n}", said[: 2 + which % 2])
+            talk = SentConversation(
+                f"user-{4000 + which * 37 % 900}/{ago:02}-{n}", said[: 2 + which % 2]
+            )
             yield talk, day - timedelta(hours=n, minutes=which * 7 % 60)
 
 
@@ -158,7 +160,7 @@ def addresses(service: Service) -> dict[str, str]:
     return {
         "first page": f"{service.url}/admin/",
         "list": list_of(service),
-        "transcript": f"{transcript_of(service, Talk(CAT, []))}?markdown=1",
+        "transcript": f"{transcript_of(service, SentConversation(CAT, []))}?markdown=1",
         "search": f"{list_of(service)}search/?q=water",
     }
 

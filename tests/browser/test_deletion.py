@@ -20,7 +20,7 @@ from tests.browser.browser import (
 )
 from tests.browser.conversations import (
     WITH_TOOLS,
-    Talk,
+    SentConversation,
     list_of,
     of_many_messages,
     say_at_once,
@@ -34,13 +34,13 @@ LOOKS = pytest.mark.parametrize("look", [LIGHT, DARK, PHONE, DARK_PHONE], ids=st
 REASON = "asked for by its author, ticket 17"
 
 
-def said(service: Service, talk: Talk) -> list[Message]:
+def said(service: Service, talk: SentConversation) -> list[Message]:
     """The messages of the conversation, read through the API."""
     reply = HttpDoor(service).infer(read_request(talk.memory_id), WITH_TOOLS)
     return [Message.from_json(element) for element in reply.history]
 
 
-def ask_to_delete(page: Page, service: Service, talk: Talk) -> None:
+def ask_to_delete(page: Page, service: Service, talk: SentConversation) -> None:
     page.goto(transcript_of(service, talk))
     follow(page.get_by_role("link", name="Delete …"))
 
@@ -50,7 +50,7 @@ def delete(page: Page, reason: str = REASON) -> None:
     follow(page.get_by_role("button", name="Delete permanently"))
 
 
-def logged(page: Page, service: Service, talk: Talk) -> list[list[str]]:
+def logged(page: Page, service: Service, talk: SentConversation) -> list[list[str]]:
     """The log entries of the conversation (user, action, detail), newest first."""
     page.goto(f"{service.url}/admin/inspection/auditentry/?q={talk.memory_id}")
     rows = page.locator("#result_list tbody tr").all()

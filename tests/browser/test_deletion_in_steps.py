@@ -26,7 +26,7 @@ from tests.browser.conversations import (
     ELSEWHERE_FILE,
     SHIPPED_FILE,
     WITH_TOOLS,
-    Talk,
+    SentConversation,
     database_of,
     of_many_messages,
     say,
@@ -47,16 +47,16 @@ OUR_SCRIPT = re.compile(r"/inspection/inspection[.\w]*\.js$")
 SOME_ARE_GONE = re.compile(r"^Deleted [1-9][\d,]* of 12,000 messages\. Still to delete:$")
 
 
-def history(service: Service, talk: Talk, memory: str = WITH_TOOLS) -> list[str]:
+def history(service: Service, talk: SentConversation, memory: str = WITH_TOOLS) -> list[str]:
     """The messages that a client of the V2 API gets."""
     return HttpDoor(service).infer(read_request(talk.memory_id), memory).history
 
 
-def sent(talk: Talk) -> list[str]:
+def sent(talk: SentConversation) -> list[str]:
     return [message.to_json() for message in talk.messages]
 
 
-def many(service: Service) -> Talk:
+def many(service: Service) -> SentConversation:
     """A conversation with MANY messages, inserted directly into the database."""
     talk, now = of_many_messages(MANY), datetime.now(UTC)
     times: dict[str, Any] = {"created_at": now, "active_at": now}
@@ -67,7 +67,7 @@ def many(service: Service) -> Talk:
     return talk
 
 
-def row(talk: Talk, n: int, now: datetime) -> MessageRow:
+def row(talk: SentConversation, n: int, now: datetime) -> MessageRow:
     message = talk.messages[n]
     return MessageRow(
         conversation_id=talk.key,
@@ -81,7 +81,7 @@ def row(talk: Talk, n: int, now: datetime) -> MessageRow:
 
 
 @contextmanager
-def among_writes(service: Service, talk: Talk) -> Iterator[None]:
+def among_writes(service: Service, talk: SentConversation) -> Iterator[None]:
     """Somebody else writes for long, twice, each time once more of the messages are gone."""
     path = service.folder / "data" / SHIPPED_FILE
     with ThreadPoolExecutor(1) as threads:
@@ -90,7 +90,7 @@ def among_writes(service: Service, talk: Talk) -> Iterator[None]:
         writing.result()
 
 
-def write_twice(path: Path, talk: Talk) -> None:
+def write_twice(path: Path, talk: SentConversation) -> None:
     with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as database:
         first = 1
         for _ in range(2):
@@ -99,7 +99,7 @@ def write_twice(path: Path, talk: Talk) -> None:
             database.execute("COMMIT")
 
 
-def begin_after(database: sqlite3.Connection, talk: Talk, first: int) -> int:
+def begin_after(database: sqlite3.Connection, talk: SentConversation, first: int) -> int:
     """Take the lock of writers once the message `first` is gone; the first that is there then."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -116,7 +116,7 @@ def begin_after(database: sqlite3.Connection, talk: Talk, first: int) -> int:
 # --- What people do ----------------------------------------------------------------------
 
 
-def begin_deletion(page: Page, service: Service, talk: Talk) -> None:
+def begin_deletion(page: Page, service: Service, talk: SentConversation) -> None:
     """Open the page that asks for a reason, from the conversation's page."""
     page.goto(transcript_of(service, talk))
     page.get_by_role("link", name="Delete …").click()
@@ -135,7 +135,7 @@ def deleted(page: Page, messages: int) -> None:
     expect(told).to_have_text(success, timeout=60_000)
 
 
-def logged(page: Page, service: Service, talk: Talk) -> list[list[str]]:
+def logged(page: Page, service: Service, talk: SentConversation) -> list[list[str]]:
     """The log entries of the deletion (user, action, detail), newest first."""
     page.goto(f"{service.url}/admin/inspection/auditentry/?q={talk.memory_id}")
     columns = [".field-username", ".field-action", ".field-detail_text"]

@@ -23,7 +23,7 @@ from tests.browser.conversations import (
     PDF,
     PICTURES,
     SOUNDS,
-    Talk,
+    SentConversation,
     list_of,
     of_many_messages,
     say,
@@ -51,21 +51,21 @@ NAMED = (
     *(("audio", "audio/wav"), ("input_audio", "audio/mpeg")),
 )
 
-Exported = Callable[[Talk, str], str]
+Exported = Callable[[SentConversation, str], str]
 
 
 @pytest.fixture
 def exported(page: Page, admin_service: Service) -> Exported:
     """Export a conversation with the link on its page, check the file's name, return its text."""
 
-    def export(talk: Talk, form: str) -> str:
+    def export(talk: SentConversation, form: str) -> str:
         page.goto(transcript_of(admin_service, talk))
         return downloaded(page, talk, form)
 
     return export
 
 
-def downloaded(page: Page, talk: Talk, form: str) -> str:
+def downloaded(page: Page, talk: SentConversation, form: str) -> str:
     with page.expect_download() as download:
         page.get_by_role("link", name=f"Export: {form}").click()
     assert download.value.suggested_filename == f"{talk.memory_id}.{EXTENSIONS[form]}"
@@ -98,7 +98,7 @@ def test_an_export_has_more_messages_than_one_page(exported, admin_service):
 # --- OpenAI chat -------------------------------------------------------------------------
 
 
-def chat(shown: str, talk: Talk) -> list[Any]:
+def chat(shown: str, talk: SentConversation) -> list[Any]:
     """The messages in a file with one conversation."""
     (line,) = shown.splitlines()
     document = json.loads(line)
@@ -210,13 +210,13 @@ def quoted(value: str) -> str:
 # --- A selection -------------------------------------------------------------------------
 
 
-def listed(page: Page, talk: Talk) -> Locator:
+def listed(page: Page, talk: SentConversation) -> Locator:
     """The checkbox of a conversation in the list."""
     row = page.get_by_role("row").filter(has_text=talk.memory_id)
     return row.get_by_role("checkbox")
 
 
-def selection(watched: Watched, talks: list[Talk], form: str) -> tuple[str, str]:
+def selection(watched: Watched, talks: list[SentConversation], form: str) -> tuple[str, str]:
     """Export conversations from the list; return the file's name and text."""
     page = watched.page
     for talk in talks:
@@ -297,7 +297,7 @@ def test_a_selection_of_another_database_is_exported(form, page, watched, admin_
         say(admin_service, with_tools(), ELSEWHERE),
         say(admin_service, with_texts(), ELSEWHERE),
     ]
-    say(admin_service, Talk(there[0].memory_id, [text("user", "pomegranate")]))
+    say(admin_service, SentConversation(there[0].memory_id, [text("user", "pomegranate")]))
     elsewhere(page, admin_service)
     name, shown = selection(watched, there, form)
     assert name == f"conversations.{EXTENSIONS[form]}"
@@ -306,7 +306,7 @@ def test_a_selection_of_another_database_is_exported(form, page, watched, admin_
 
 
 def test_the_audit_log_says_who_exported_what(exported, page, admin_service, inspector):
-    talk = say(admin_service, Talk(f"logged-{new_id()}", with_tools().messages))
+    talk = say(admin_service, SentConversation(f"logged-{new_id()}", with_tools().messages))
     exported(talk, AS_MARKDOWN)
     page.goto(f"{admin_service.url}/admin/inspection/auditentry/?q={talk.memory_id}")
     row = page.get_by_role("row").filter(has_text="export")

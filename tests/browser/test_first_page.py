@@ -30,7 +30,7 @@ from tests.browser.conversations import (
     SHIPPED,
     SHIPPED_FILE,
     WITH_TOOLS,
-    Talk,
+    SentConversation,
     database_of,
     of_many_messages,
     say_at_once,
@@ -94,7 +94,7 @@ def figures(region: Locator) -> list[int]:
     return [int(figure(region, name).replace(",", "")) for name in FIGURES]
 
 
-def last_active(service: Service, memory: str, talks: Sequence[Talk]) -> None:
+def last_active(service: Service, memory: str, talks: Sequence[SentConversation]) -> None:
     """Store that they were, an hour after each other, the first one last; others long before."""
     rows = Conversation.objects.using(database_of(service, FILES[memory]))
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
@@ -225,7 +225,7 @@ def test_no_password_of_a_database_is_in_the_page(page, glanced):
 @LOOKS
 def test_no_element_is_wider_than_the_screen(look: Look, page, glanced):
     for memory in FILES:
-        wide = [Talk(letter * 255, small("").messages) for letter in "wm"]
+        wide = [SentConversation(letter * 255, small("").messages) for letter in "wm"]
         for talk in wide:
             say_at_once(glanced, talk, memory)
         last_active(glanced, memory, wide)

@@ -20,7 +20,13 @@ from inspection import export
 from testing.service import Service
 from tests.browser import hostile
 from tests.browser.browser import LIGHT, PHONE, Watched, make_user, sign_in, watching
-from tests.browser.conversations import Talk, database_of, say, text, write_memories_to_inspect
+from tests.browser.conversations import (
+    SentConversation,
+    database_of,
+    say,
+    text,
+    write_memories_to_inspect,
+)
 from tests.cost import cpu_seconds_of
 from tests.outline import assert_nothing_acts
 
@@ -35,7 +41,7 @@ ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]")
 # How many times the CPU time of an ordinary page one may take whose content is made to take long.
 MOST_TIMES = 100
 # A conversation that there is, of which this is enough to find it, and one that there is not.
-FILES = Talk("files", [])
+FILES = SentConversation("files", [])
 ONE, NONE = str(FILES.key), "00000000-0000-4000-8000-000000000000"
 
 # What of a page could run, fetch, send or lead somewhere; a line for each that should not.
@@ -153,7 +159,7 @@ def visit(watched: Watched, service: Service, cookies: Any) -> Iterator[Visit]:
     watched.faults[:] = [each for each in watched.faults if not left.fullmatch(each.text)]
 
 
-def transcript(talk: Talk) -> str:
+def transcript(talk: SentConversation) -> str:
     return f"{ADMIN}{talk.key}/"
 
 
@@ -257,7 +263,7 @@ def test_script_is_shown_as_text_where_a_deletion_is_confirmed(visit):
 
 
 def test_script_is_shown_as_text_in_the_audit_log(visit):
-    talk = Talk(f"<img src=x onerror='{hostile.JS}'>", [text("user", "gone soon")])
+    talk = SentConversation(f"<img src=x onerror='{hostile.JS}'>", [text("user", "gone soon")])
     say(visit.service, talk)
     reason = f"\"'><script>{hostile.JS}</script>\u202e"
     visit.open(f"{ADMIN}delete/?id={talk.key}")
@@ -368,7 +374,7 @@ def test_clicking_on_rendered_markdown_runs_nothing(visit):
 # --- What acts on terminals and on the order of letters --------------------------------------
 
 
-def pages_of(talk: Talk) -> list[str]:
+def pages_of(talk: SentConversation) -> list[str]:
     """Every URL at which content of the conversation can be read."""
     page = transcript(talk)
     found = [page + look for look in LOOKS]
@@ -656,7 +662,9 @@ def no_number(name: str) -> Any:
     raise AssertionError(f"{name} is no JSON")
 
 
-def exports(session: requests.Session, service: Service, kind: str) -> Iterator[tuple[Talk, str]]:
+def exports(
+    session: requests.Session, service: Service, kind: str
+) -> Iterator[tuple[SentConversation, str]]:
     for talk in hostile.all_of_them():
         answer = fetched(session, service, f"{transcript(talk)}export/{kind}/")
         assert answer.status_code == 200

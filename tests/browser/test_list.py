@@ -24,7 +24,7 @@ from tests.browser.conversations import (
     ELSEWHERE,
     ELSEWHERE_FILE,
     SHIPPED_FILE,
-    Talk,
+    SentConversation,
     database_of,
     date_back,
     list_of,
@@ -43,14 +43,14 @@ LEAP_DAY = datetime(2024, 2, 29, 23, 58, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def talks(admin_service) -> list[Talk]:
+def talks(admin_service) -> list[SentConversation]:
     """60 conversations, so that there are two pages of them, the last one the newest."""
     prefix = new_id()
     return [say(admin_service, small(f"{prefix}-{n:02}", f"Line {n}.")) for n in range(60)]
 
 
 @pytest.fixture
-def listed(page: Page, admin_service: Service, talks: list[Talk]) -> Page:
+def listed(page: Page, admin_service: Service, talks: list[SentConversation]) -> Page:
     page.goto(list_of(admin_service))
     return page
 
@@ -93,7 +93,7 @@ def test_a_row_shows_the_first_line_and_the_number_of_messages(listed, admin_ser
         text("user", "\n  What is a database?\nIn one line."),
         text("assistant", "A place for facts."),
     ]
-    talk = say(admin_service, Talk(f"row-{new_id()}", said))
+    talk = say(admin_service, SentConversation(f"row-{new_id()}", said))
     date_back(admin_service, talk, LEAP_DAY, timedelta(minutes=1))
     find(listed, talk.memory_id)
     assert listed.get_by_role("columnheader").all_text_contents() == COLUMNS

@@ -33,7 +33,7 @@ from tests.browser.browser import (
     watching,
 )
 from tests.browser.conversations import (
-    Talk,
+    SentConversation,
     database_of,
     say,
     text,
@@ -69,11 +69,13 @@ def made_of(users: Mapping[str, Sequence[str]]) -> Iterator[tuple[Any, ...]]:
 LISTED, LOGGED = "/admin/convstore/conversation/", "/admin/inspection/auditentry/"
 
 
-def secret(memory_id: str) -> Talk:
-    return Talk(memory_id, [text("user", f"The password is {SECRET}."), text("assistant", "Oh.")])
+def secret(memory_id: str) -> SentConversation:
+    return SentConversation(
+        memory_id, [text("user", f"The password is {SECRET}."), text("assistant", "Oh.")]
+    )
 
 
-TALK, IMAGE = secret("a secret"), Talk("an image", [])
+TALK, IMAGE = secret("a secret"), SentConversation("an image", [])
 PAGE = f"{LISTED}{TALK.key}/"
 
 
@@ -83,7 +85,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("permissions")
     with Service(folder, MODELS_DIR=str(write_memories_to_inspect(folder))) as service:
         say(service, TALK)
-        say(service, Talk(IMAGE.memory_id, [text("user", "Look!")]))
+        say(service, SentConversation(IMAGE.memory_id, [text("user", "Look!")]))
         with ThreadPoolExecutor(3) as pool:  # each is a process of its own
             made = [pool.submit(make_user, service, *user) for user in made_of(USERS)]
         for each in made:

@@ -21,7 +21,14 @@ from tests.browser.browser import (
     serious_faults,
     signed_in,
 )
-from tests.browser.conversations import WITH_TOOLS, Talk, list_of, say, text, transcript_of
+from tests.browser.conversations import (
+    WITH_TOOLS,
+    SentConversation,
+    list_of,
+    say,
+    text,
+    transcript_of,
+)
 from tests.doors import HttpDoor
 
 pytestmark = pytest.mark.needs("chromium", "axe", "media")
@@ -52,9 +59,9 @@ def sign(
 
 
 @pytest.fixture
-def talk(admin_service: Service) -> Talk:
+def talk(admin_service: Service) -> SentConversation:
     """The newest conversation."""
-    return say(admin_service, Talk(f"rights-{new_id()}", [text("user", SECRET)]))
+    return say(admin_service, SentConversation(f"rights-{new_id()}", [text("user", SECRET)]))
 
 
 def refused(watched: Watched, address: str, permission: str) -> None:
@@ -65,7 +72,7 @@ def refused(watched: Watched, address: str, permission: str) -> None:
     watched.take("console", "403 (Forbidden)")
 
 
-def contents(service: Service, talk: Talk) -> list[str]:
+def contents(service: Service, talk: SentConversation) -> list[str]:
     """Every URL at which content of the conversation can be read."""
     page = transcript_of(service, talk)
     exports = [f"{page}export/{kind}/" for kind in ("openai", "markdown", "stored")]
@@ -73,7 +80,9 @@ def contents(service: Service, talk: Talk) -> list[str]:
     return [page, f"{page}1/", f"{page}1/1/", *exports, search, f"{search}&conversation={talk.key}"]
 
 
-def logged(page: Page, service: Service, talk: Talk, name: str) -> list[tuple[str, str]]:
+def logged(
+    page: Page, service: Service, talk: SentConversation, name: str
+) -> list[tuple[str, str]]:
     """The log entries of a user and a conversation (action, detail), oldest first."""
     page.goto(f"{service.url}/admin/inspection/auditentry/?q={talk.memory_id}")
     rows = page.locator("#result_list tbody tr").all()

@@ -22,7 +22,7 @@ from tests.browser.browser import (
 from tests.browser.conversations import (
     ELSEWHERE,
     ELSEWHERE_FILE,
-    Talk,
+    SentConversation,
     date_back,
     list_of,
     of_many_messages,
@@ -45,13 +45,13 @@ def new_word() -> str:
     return "".join(chr(ord("a") + int(digit, 16)) for digit in new_id().replace("-", ""))
 
 
-def saying(word: str, length: int, *positions: int) -> Talk:
+def saying(word: str, length: int, *positions: int) -> SentConversation:
     """A conversation with the word in the messages at these positions only."""
     talk = of_many_messages(length)
     messages = list(talk.messages)
     for position in positions:
         messages[position - 1] = text("user", f"Here I say {word} once.")
-    return Talk(talk.memory_id, messages)
+    return SentConversation(talk.memory_id, messages)
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_message_is_found_and_its_words_are_marked(look, searching, admin_serv
         text("user", f"Not {one} alone."),
         text("assistant", f"First {two.title()},\nthen {one}."),
     ]
-    talk = say(admin_service, Talk(f"found-{new_id()}", said))
+    talk = say(admin_service, SentConversation(f"found-{new_id()}", said))
     search(searching, f"{one.upper()} {two}")
     expect(searching.get_by_role("status")).to_contain_text("1 hit.")
     expect(hits(searching).get_by_role("link")).to_have_text(f"{talk.memory_id}, 2")

@@ -23,7 +23,7 @@ from tests.browser.conversations import (
     PDF,
     PICTURES,
     SOUNDS,
-    Talk,
+    SentConversation,
     date_back,
     of_many_messages,
     say,
@@ -91,22 +91,22 @@ WIDE = f"""\
 
 
 @pytest.fixture(scope="module")
-def media(admin_service) -> Talk:
+def media(admin_service) -> SentConversation:
     return say(admin_service, with_media())
 
 
 @pytest.fixture(scope="module")
-def tools(admin_service) -> Talk:
+def tools(admin_service) -> SentConversation:
     return say(admin_service, with_tools())
 
 
 @pytest.fixture(scope="module")
-def texts(admin_service) -> Talk:
+def texts(admin_service) -> SentConversation:
     return say(admin_service, with_texts())
 
 
 @pytest.fixture(scope="module")
-def long(admin_service) -> Talk:
+def long(admin_service) -> SentConversation:
     """120 messages, one a minute."""
     talk = say_at_once(admin_service, of_many_messages(120))
     date_back(admin_service, talk, BEGUN, timedelta(minutes=1))
@@ -114,10 +114,10 @@ def long(admin_service) -> Talk:
 
 
 @pytest.fixture
-def opened(page: Page, admin_service: Service) -> Callable[[Talk], Page]:
+def opened(page: Page, admin_service: Service) -> Callable[[SentConversation], Page]:
     """Open a transcript, which shows the end of the conversation."""
 
-    def opened_page(talk: Talk) -> Page:
+    def opened_page(talk: SentConversation) -> Page:
         page.goto(transcript_of(admin_service, talk))
         return page
 
@@ -333,7 +333,7 @@ def test_a_message_shows_its_position_and_time(opened, long):
 @pytest.mark.parametrize("look", [LIGHT, DARK], ids=str)
 def test_roles_differ_in_their_name_and_their_bar(opened, admin_service):
     said = [Message(role, [Part("text", "Said.")]) for role in ROLES]
-    page = opened(say(admin_service, Talk(f"roles-{new_id()}", said)))
+    page = opened(say(admin_service, SentConversation(f"roles-{new_id()}", said)))
     bars = []
     for n, role in enumerate(ROLES, 1):
         message = page.get_by_role("article", name=f"Message {n}, {role}", exact=True)
@@ -414,7 +414,9 @@ def test_jumps_and_page_links_keep_markdown(opened, long):
 def test_every_kind_of_conversation_fits_the_screen(
     look, opened, admin_service, media, tools, texts, long
 ):
-    wide = say(admin_service, Talk("w" * 255, [text("user", "w" * 500), text("w" * 255, WIDE)]))
+    wide = say(
+        admin_service, SentConversation("w" * 255, [text("user", "w" * 500), text("w" * 255, WIDE)])
+    )
     for talk in (media, tools, texts, long, wide):
         page = opened(talk)
         for details in page.locator("main details").all():
