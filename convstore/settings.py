@@ -89,6 +89,15 @@ MODELS_DIR = models_folder()
 DATABASE_TIMEOUT = positive_integer("DATABASE_TIMEOUT", conf.DEFAULT_DATABASE_TIMEOUT)
 MAX_BODY_BYTES = positive_integer("MAX_BODY_BYTES", conf.DEFAULT_MAX_BODY_BYTES)
 MAX_PARTS = positive_integer("MAX_PARTS", 10_000)
+# What clients may take of each process.
+MAX_CONNECTIONS = positive_integer("MAX_CONNECTIONS", 10_000)
+MAX_BUFFERED_BYTES = positive_integer("MAX_BUFFERED_BYTES", 4 * MAX_BODY_BYTES)
+CLIENT_TIMEOUT = positive_integer("CLIENT_TIMEOUT", 10)
+BODY_TIMEOUT = positive_integer("BODY_TIMEOUT", 300)
+REPLY_TIMEOUT = positive_integer("REPLY_TIMEOUT", 300)
+MIN_BYTES_PER_SECOND = positive_integer("MIN_BYTES_PER_SECOND", 1000)
+KEEPALIVE_TIMEOUT = positive_integer("KEEPALIVE_TIMEOUT", 75)
+QUEUE_TIMEOUT = positive_integer("QUEUE_TIMEOUT", 2)
 
 # The default is also the file of a `filesys` memory without a path, so the admin shows it.
 DATABASE_URL = os.environ.get(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 from django.conf import settings
 from gunicorn.app.base import Application
 
+# Where it is possible: `is_buffering_possible`.
+WORKER_CLASS = "memory_api.server.worker.BufferingWorker"
 # The environment variable that names the folder in which the worker processes add up their
 # metrics. prometheus_client reads it at import.
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -37,6 +40,8 @@ class Server(Application):
         for name, value in vars(arguments).items():
             if name != "args" and value is not None:
                 self.cfg.set(name, value)
+        if self.cfg.worker_class_str == WORKER_CLASS and not is_buffering_possible(self.cfg):
+            self.cfg.set("worker_class", "gthread")
 
     def run(self) -> None:
         os.chdir(self.cfg.chdir)
@@ -48,17 +53,25 @@ class Server(Application):
         return application
 
 
+def is_buffering_possible(cfg: Any) -> bool:
+    """Whether our worker class can read this protocol: HTTP/1 without TLS, on Linux."""
+    is_plain = not cfg.is_ssl and cfg.protocol == "http" and list(cfg.http_protocols) == ["h1"]
+    return is_plain and hasattr(select, "epoll")
+
+
 def default_settings() -> dict[str, Any]:
     host = f"[{settings.HOST}]" if ":" in settings.HOST else settings.HOST  # IPv6
     return {
         "bind": f"{host}:{settings.PORT}",
         "workers": settings.WORKERS,
         "threads": settings.THREADS,
-        "worker_class": "gthread",
+        "worker_class": WORKER_CLASS,
+        "worker_connections": settings.MAX_CONNECTIONS,
         "preload_app": True,  # imported once for all workers
         # Longer than the idle timeout of common proxies, which might otherwise reuse a connection
         # that is being closed here. An idle connection occupies no thread.
-        "keepalive": 75,
+        "keepalive": settings.KEEPALIVE_TIMEOUT,
+        "sendfile": False,  # replies are collected
         "control_socket_disable": True,
         "when_ready": announce,
         "post_worker_init": read_memories,

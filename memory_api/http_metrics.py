@@ -25,6 +25,15 @@ http_requests = Counter(
     "HTTP requests by method, route and status",
     ["method", "path", "status_code"],
 )
+http_refusals = Counter(
+    "rest_server_refusals",
+    "HTTP requests that the server itself refused, before any route",
+    ["status_code"],
+)
+
+
+def count_refusal(status: int) -> None:
+    http_refusals.labels(status).inc()
 
 
 def count_request(method: str | None, route: str, status: int) -> None:

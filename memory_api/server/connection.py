@@ -1,0 +1,75 @@
+"""One client's connection: what it is waited for, until when, and what it has yet to read."""
+
+from __future__ import annotations
+
+import math
+import socket
+from collections.abc import Iterable
+from enum import Enum, auto
+from typing import Any
+
+from memory_api.server.incoming import IncomingRequest
+
+
+class State(Enum):
+    IDLE = auto()  # no byte of a request has come
+    RECEIVING = auto()  # some bytes of a request have come
+    SERVED = auto()  # a thread has it, or will have it; the loop leaves it alone
+    SENDING = auto()  # the client has not yet read its reply
+    CLOSING = auto()  # the client was told that nothing more comes
+
+
+class Connection:
+    """A socket and its state. The loop has it, or, while it is served, one thread."""
+
+    def __init__(self, sock: socket.socket, client: Any, server: Any) -> None:
+        self.sock, self.client, self.server = sock, client, server
+        self.number = sock.fileno()
+        self.requests = 0
+        self.incoming: IncomingRequest | None = None
+        self.left_over = b""  # what the client sent after the request that is served
+        self.unsent: list[memoryview] = []
+        self.closes_after_reply = False
+        self.held = 0  # bytes that are buffered for it
+        self.state = State.IDLE
+        self.since = self.deadline = self.end = 0.0
+        self.moved = 0  # bytes in either direction since the deadline was set
+
+    def enter(
+        self, state: State, now: float, seconds: float = math.inf, total: float | None = None
+    ) -> None:
+        """Begin a state that may last for `seconds`, or, with enough progress, for `total`."""
+        self.state = state
+        self.since = now
+        self.end = now + (seconds if total is None else total)
+        self.deadline = min(now + seconds, self.end)
+        self.moved = 0
+
+    def extend(self, now: float, seconds: float, least: int) -> bool:
+        """Set the deadline anew if at least so many bytes a second moved; whether it was."""
+        if now >= self.end or self.moved < least * seconds:
+            return False
+        self.deadline = min(now + seconds, self.end)
+        self.moved = 0
+        return True
+
+    def drop_request(self) -> None:
+        if self.incoming:
+            self.incoming.body.close()
+            self.incoming = None
+
+    def set_reply(self, pieces: Iterable[bytes]) -> None:
+        self.unsent = [memoryview(piece) for piece in pieces if piece]
+
+    def send(self) -> bool:
+        """Send as much as the socket takes; whether that was all. Raises OSError."""
+        try:
+            sent = self.sock.sendmsg(self.unsent) if self.unsent else 0
+        except BlockingIOError:
+            return False
+        self.moved += sent
+        while self.unsent and sent >= len(self.unsent[0]):
+            sent -= len(self.unsent.pop(0))
+        if self.unsent:
+            self.unsent[0] = self.unsent[0][sent:]
+        return not self.unsent

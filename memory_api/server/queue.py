@@ -1,0 +1,119 @@
+"""Whole requests that wait for a thread: first come, first served, with shares and an end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+
+from memory_api.server.connection import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Requests that may have only so many places in front: running, or next to run."""
+
+    name: str
+    places: int
+
+
+@dataclass(slots=True)
+class Job:
+    connection: Connection
+    group: Group | None = None
+    since: float = field(default_factory=time.monotonic)
+
+
+class RequestQueue:
+    """A queue in front of some threads.
+
+    A group's requests beyond its places are parked, and each moves to the queue when one
+    before it is done. So a group never has more threads than it has places, and does not fill
+    the queue either.
+
+    `put` refuses a request when the first one in its way has waited for half of `patience`
+    seconds: then more arrive than are served.
+    """
+
+    def __init__(self, threads: int, patience: float) -> None:
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._idle = threads
+        self._next: SimpleQueue[Job | None] = SimpleQueue()  # for idle threads
+        self._waiting: deque[Job] = deque()
+        self._places: dict[Group, int] = {}  # that are taken
+        self._parked: dict[Group, deque[Job]] = {}
+
+    def put(self, job: Job) -> bool:
+        """Take a request in; False if it would wait too long."""
+        with self._lock:
+            group = job.group
+            is_full = group is not None and self._places.get(group, 0) >= group.places
+            line = self._parked.get(group, ()) if is_full and group else self._waiting
+            if line and job.since - line[0].since > self._patience / 2:
+                return False
+            if group and is_full:
+                self._parked.setdefault(group, deque()).append(job)
+                return True
+            if group:
+                self._places[group] = self._places.get(group, 0) + 1
+            self._admit(job)
+            return True
+
+    def get(self) -> Job | None:
+        """For a thread: its next request; None at the end."""
+        return self._next.get()
+
+    def done(self, job: Job) -> Job | None:
+        """For a thread that served `job`: its next request if one waits, else it is to `get`."""
+        with self._lock:
+            self._leave(job)
+            if self._waiting:
+                return self._waiting.popleft()
+            self._idle += 1
+            return None
+
+    def expired(self, now: float) -> list[Job]:
+        """Take out the requests that have waited for `patience` seconds."""
+        with self._lock:
+            found = []
+            for group, line in list(self._parked.items()):
+                found += self._expired_in(line, now)
+                if not line:
+                    del self._parked[group]
+            waited = self._expired_in(self._waiting, now)
+            for job in waited:
+                self._leave(job)
+            return found + waited
+
+    def end(self, threads: int) -> None:
+        for _ in range(threads):
+            self._next.put(None)
+
+    def _admit(self, job: Job) -> None:
+        if self._idle:
+            self._idle -= 1
+            self._next.put(job)
+        else:
+            self._waiting.append(job)
+
+    def _leave(self, job: Job) -> None:
+        """Give the job's place to the next of its group."""
+        if not (group := job.group):
+            return
+        if line := self._parked.get(group):
+            self._admit(line.popleft())
+            if not line:
+                del self._parked[group]
+        else:
+            self._places[group] -= 1
+            if not self._places[group]:
+                del self._places[group]
+
+    def _expired_in(self, line: deque[Job], now: float) -> list[Job]:
+        found = []
+        while line and now - line[0].since > self._patience:
+            found.append(line.popleft())
+        return found

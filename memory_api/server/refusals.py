@@ -1,0 +1,55 @@
+"""What a client is told when its request reaches no view: status, sentence, and the bytes."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+
+from gunicorn import util
+from gunicorn.http import errors
+
+from memory_api.errors import TooLarge, quote
+
+RETRY_AFTER_SECONDS = 1
+
+STATUSES: dict[type[Exception], int] = {
+    TooLarge: 413,
+    errors.LimitRequestLine: 414,
+    errors.LimitRequestHeaders: 431,
+    errors.ExpectationFailed: 417,
+    errors.UnsupportedTransferCoding: 501,
+    errors.ForbiddenProxyRequest: 403,
+    errors.ParseException: 400,
+}
+
+HEAD_LATE = "the request's line and headers did not come within {} seconds"
+BODY_LATE = "the request's body came too slowly, or not within {} seconds"
+CUT_SHORT = "the connection ended before the request was complete"
+TOO_MANY_CONNECTIONS = "too many connections are open; try again"
+TOO_MANY_BYTES = "too many requests and replies are under way; try again with a shorter one"
+OVERLOADED = "more requests arrive than can be served; try again"
+TOO_MANY_STREAMS = "too many long replies are being sent; try again"
+FAILED = "the server failed; its log has the details"
+
+
+def refusal(error: Exception) -> tuple[int, str]:
+    """The status and the sentence for what was raised while a request came in."""
+    if isinstance(error, TooLarge):
+        return 413, str(error)
+    status = next(STATUSES[base] for base in type(error).__mro__ if base in STATUSES)
+    return status, f"the request is not valid HTTP: {quote(str(error))}"
+
+
+def error_reply(status: int, sentence: str, *, closes: bool = True) -> bytes:
+    """A whole reply, head and body."""
+    body = json.dumps({"error": sentence}).encode()
+    lines = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        f"Date: {util.http_date()}",
+        f"Connection: {'close' if closes else 'keep-alive'}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+    ]
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        lines.append(f"Retry-After: {RETRY_AFTER_SECONDS}")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body

@@ -1,0 +1,47 @@
+"""Which share of the threads a request may take, judged before anything is parsed.
+
+Health probes have a thread of their own. Sign-ins, the admin and each conversation may take a
+part of the threads only, so that none of them keeps the others out.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from memory_api.server.incoming import IncomingRequest
+from memory_api.server.queue import Group
+
+HEALTH = re.compile(r"/v2/health/(live|ready)/?")
+SIGN_IN = "/admin/login/"
+ADMIN = "/admin/"
+LOOK_AT = 64 * 1024
+MEMORY_ID = b'"memory_id"'
+# From there, in what most clients send, the id stands within a few fields.
+ID_AFTER_NAME = re.compile(rb'.{0,300}?"data"\s{0,8}:\s{0,8}\[{1,2}\s{0,8}"(.{1,300}?)"', re.DOTALL)
+
+
+def is_health(message: Any) -> bool:
+    return HEALTH.fullmatch(message.path) is not None
+
+
+def group_of(incoming: IncomingRequest, threads: int) -> Group | None:
+    path = incoming.message.path
+    half = max(1, threads // 2)
+    if path == SIGN_IN and incoming.message.method == "POST":
+        return Group(SIGN_IN, 1)
+    if path.startswith(ADMIN):
+        return Group(ADMIN, half)
+    conversation = conversation_hint(incoming)
+    return Group(f"{path} {conversation}", half) if conversation else None
+
+
+def conversation_hint(incoming: IncomingRequest) -> str:
+    """The memory_id, if it is found at a glance. A wrong guess costs turns, never exactness."""
+    start = incoming.body.read(LOOK_AT)
+    incoming.body.seek(0)
+    at = start.find(MEMORY_ID)
+    if at < 0:
+        return ""
+    found = ID_AFTER_NAME.match(start, at)
+    return found[1].decode("latin-1") if found else ""

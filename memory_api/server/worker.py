@@ -1,0 +1,207 @@
+"""gunicorn's worker: the loop accepts and reads, and threads serve whole requests."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from gunicorn.workers.base import Worker
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
+
+from memory_api.server import refusals
+from memory_api.server.connection import Connection, State
+from memory_api.server.connections import Connections, raise_file_limit
+from memory_api.server.loop import Loop
+from memory_api.server.queue import Job, RequestQueue
+from memory_api.server.replies import NoStreamLeft, Reply
+from memory_api.server.shares import group_of, is_health
+
+SWEEP_SECONDS = 0.5
+
+
+class Exchange(NamedTuple):
+    """What gunicorn's `handle_request` takes for a connection."""
+
+    sock: Reply
+    client: Any
+    server: Any
+
+
+class BufferingWorker(ThreadWorker):
+    """gunicorn's gthread with another loop; how a request is handled is gunicorn's."""
+
+    def init_process(self) -> None:
+        limit = raise_file_limit(self.worker_connections)
+        if limit < self.worker_connections:
+            self.log.warning("The limit on open files allows only %d connections.", limit)
+        self.connections = Connections(limit, settings.MAX_BUFFERED_BYTES)
+        self.queue = RequestQueue(self.cfg.threads, settings.QUEUE_TIMEOUT)
+        self.health_queue = RequestQueue(1, settings.QUEUE_TIMEOUT)
+        self.streams = threading.BoundedSemaphore(max(1, self.cfg.threads // 2))
+        self.next_sweep = 0.0
+        self.pipelined: deque[Connection] = deque()
+        self.loop = Loop(self.cfg, self.log, self.connections, self.serve_later, self.go_on_later)
+        super().init_process()
+
+    def get_thread_pool(self) -> None:
+        """gthread's own is not used."""
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        Worker.handle_quit(self, sig, frame)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        Worker.handle_exit(self, sig, frame)  # the signal itself wakes the loop
+
+    # --- The loop --------------------------------------------------------------------
+
+    def run(self) -> None:
+        epoll = self.connections.epoll
+        listeners = {listener.fileno(): listener for listener in self.sockets}
+        for listener in self.sockets:
+            listener.setblocking(False)
+            epoll.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+        epoll.register(self.PIPE[0], select.EPOLLIN)
+        self.start_threads()
+        while self.alive and self.is_parent_alive():
+            self.turn(listeners)
+        for listener in self.sockets:
+            epoll.unregister(listener)
+        self.finish()
+
+    def start_threads(self) -> None:
+        for queue, count in ((self.queue, self.cfg.threads), (self.health_queue, 1)):
+            for _ in range(count):
+                threading.Thread(target=self.serve_forever, args=(queue,), daemon=True).start()
+
+    def finish(self) -> None:
+        """Answer what has come, while nothing else is accepted."""
+        self.loop.keepalive = STOP_KEEPALIVE_LINGER
+        now = time.monotonic()
+        for connection in self.connections:
+            if connection.state is State.IDLE:
+                connection.deadline = min(connection.deadline, now + STOP_KEEPALIVE_LINGER)
+        while self.connections and time.monotonic() < now + self.cfg.graceful_timeout:
+            self.turn({})
+
+    def turn(self, listeners: dict[int, socket.socket]) -> None:
+        for number, _ in self.connections.epoll.poll(SWEEP_SECONDS):
+            if number in listeners:
+                self.accept(listeners[number])
+            elif number == self.PIPE[0]:
+                os.read(number, 4096)
+            elif connection := self.connections.get(number):
+                self.try_to(self.loop.go_on, connection)
+        while self.pipelined:
+            self.try_to(self.loop.feed_left_over, self.pipelined.popleft())
+        self.loop.shed()
+        self.sweep(time.monotonic())
+
+    def sweep(self, now: float) -> None:
+        if now < self.next_sweep:
+            return
+        self.next_sweep = now + SWEEP_SECONDS
+        self.notify()
+        self.loop.sweep(now)
+        for job in self.queue.expired(now) + self.health_queue.expired(now):
+            self.refuse(job.connection)
+
+    def try_to(self, go_on: Callable[[Connection], None], connection: Connection) -> None:
+        """One connection's bug must not end the others."""
+        try:
+            go_on(connection)
+        except Exception:
+            self.log.exception("A connection is closed after an unexpected error.")
+            self.connections.close(connection)
+
+    def accept(self, listener: socket.socket) -> None:
+        try:
+            sock, client = listener.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                self.log.warning("The limit on open files is reached.")
+                self.connections.evict_idle(time.monotonic())
+            elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
+                raise
+        else:
+            self.loop.add(sock, client, listener.getsockname())
+
+    def go_on_later(self, connection: Connection) -> None:
+        """Called in a thread: the loop is to go on with what the client sent already."""
+        self.pipelined.append(connection)
+        self.wake()
+
+    def wake(self) -> None:
+        with suppress(BlockingIOError):  # full of such bytes: it is awake
+            os.write(self.PIPE[1], b"\0")
+
+    # --- The threads -----------------------------------------------------------------
+
+    def serve_later(self, connection: Connection) -> None:
+        incoming = connection.incoming
+        if incoming is None:
+            return
+        if is_health(incoming.message):
+            is_taken = self.health_queue.put(Job(connection))
+        else:
+            is_taken = self.queue.put(Job(connection, group_of(incoming, self.cfg.threads)))
+        if not is_taken:
+            self.refuse(connection)
+
+    def serve_forever(self, queue: RequestQueue) -> None:
+        while True:
+            job: Job | None = queue.get()
+            while job:
+                self.try_to(self.serve, job.connection)
+                job = queue.done(job)
+
+    def serve(self, connection: Connection) -> None:
+        incoming = connection.incoming
+        if incoming is None:
+            return
+        reply = Reply(connection.sock, self.streams, settings.CLIENT_TIMEOUT)
+        # The loop has sent 100 Continue where it was due.
+        incoming.message._expected_100_continue = False
+        is_kept = self.handle(
+            incoming.message, Exchange(reply, connection.client, connection.server)
+        )
+        connection.left_over = incoming.rest()
+        connection.drop_request()
+        connection.set_reply(reply.collected())
+        connection.closes_after_reply = not is_kept
+        self.loop.send_reply(connection)
+        if not self.alive:
+            self.wake()  # this request was the last of `max_requests`
+
+    def handle(self, message: Any, exchange: Exchange) -> bool:
+        """Have the application make the reply; whether the connection is kept for another."""
+        reply = exchange.sock
+        try:
+            return bool(self.handle_request(message, exchange))
+        except NoStreamLeft:
+            reply.replace(refusals.error_reply(503, refusals.TOO_MANY_STREAMS))
+        except OSError as error:
+            self.log.debug("A client did not read its reply: %s", error)
+        except StopIteration:  # gunicorn has logged what failed after the head of the reply
+            reply.replace(refusals.error_reply(500, refusals.FAILED))
+        except Exception:
+            self.log.exception("Error handling request %s %s", message.method, message.uri)
+            reply.replace(refusals.error_reply(500, refusals.FAILED))
+        finally:
+            reply.end_stream()
+        return False
+
+    def refuse(self, connection: Connection) -> None:
+        """Refuse a whole request, so that the connection can go on after it."""
+        if incoming := connection.incoming:
+            connection.left_over = incoming.rest()
+            closes = incoming.message.should_close() or incoming.message.method == "HEAD"
+            self.loop.refuse(connection, 503, refusals.OVERLOADED, closes=closes)
