@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +24,7 @@ RECEIVED_AT_ONCE = 64 * 1024
 # unread input, the system may drop the reply, too.
 CLOSING_SECONDS = 2
 MAX_DISCARDED = 1024 * 1024
+RESET = struct.pack("ii", 1, 0)
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -186,6 +188,8 @@ class Loop:
 
     def _give_up(self, connection: Connection, status: int, sentence: str) -> None:
         if connection.state is State.SENDING:
+            # Otherwise the system would go on to offer what it has buffered.
+            connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             self._connections.close(connection)
         else:
             self.refuse(connection, status, sentence)
