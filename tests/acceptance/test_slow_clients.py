@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from testing.bodies import append_request, new_id, read_request
+from testing.mlserver import MLServer
 from testing.processes import Process
 from testing.service import Service, write_memories
 from tests.bad_clients import KINDS, BadClients, kinds, open_connections
@@ -60,9 +61,21 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield service
 
 
-@pytest.fixture(params=["http", pytest.param("mlserver", marks=pytest.mark.needs("mlserver"))])
-def service(request: pytest.FixtureRequest, patient: Service) -> Process:
-    return patient if request.param == "http" else request.getfixturevalue("mlserver")
+@pytest.fixture(scope="module")
+def inside_mlserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MLServer]:
+    folder = tmp_path_factory.mktemp("mlserver")
+    write_memories(folder / "memories")
+    with MLServer(folder, folder / "memories") as service:
+        yield service
+
+
+SERVERS = ["patient", pytest.param("inside_mlserver", marks=pytest.mark.needs("mlserver"))]
+
+
+@pytest.fixture(params=SERVERS)
+def service(request: pytest.FixtureRequest) -> Process:
+    service: Process = request.getfixturevalue(request.param)
+    return service
 
 
 @pytest.mark.parametrize("kind", KINDS)
