@@ -74,7 +74,7 @@ def default_settings() -> dict[str, Any]:
         "sendfile": False,  # replies are collected
         "control_socket_disable": True,
         "when_ready": announce,
-        "post_worker_init": read_memories,
+        "post_worker_init": begin_worker,
         "child_exit": forget_worker,
         "on_exit": remove_metrics_folder,
     }
@@ -90,11 +90,12 @@ def announce(server: Any) -> None:
     sys.stdout.flush()
 
 
-def read_memories(worker: Any) -> None:
-    """Read the memories' settings before the first request needs them."""
+def begin_worker(worker: Any) -> None:
+    """Read the memories' settings and ask their databases before the first request needs them."""
     from memory_api.memories import memories
+    from memory_api.views import readiness_probe
 
-    memories()
+    readiness_probe.start(memories())
 
 
 def forget_worker(server: Any, worker: Any) -> None:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterable
+
+from django.db import close_old_connections, connections
 
 from convstore.errors import Unavailable
 from memory_api.errors import log_failure
 from memory_api.memory import Memory
+
+PROBE_SECONDS = 1
+# What is older does not count: a database that gives no answer is not ready.
+MAX_AGE_SECONDS = 2
 
 
 def is_ready(memory: Memory) -> bool:
@@ -19,22 +27,76 @@ def is_ready(memory: Memory) -> bool:
     return True
 
 
-class ReadinessProbe:
-    """Whether the service is ready: whether at least one memory is.
+class DatabaseProbe:
+    """Asks the database of a memory every second, in a thread of its own.
 
-    One database that is down must not stop traffic to the memories of the others. It may take
-    seconds to find out that it is down, so the database that was ready last is asked first.
+    The log says when the answer changes, not each time.
+    """
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._is_ready: bool | None = None
+        self._at = 0.0
+        self._stopped = threading.Event()
+        self.has_answered = threading.Event()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    @property
+    def is_ready(self) -> bool:
+        return bool(self._is_ready) and time.monotonic() - self._at <= MAX_AGE_SECONDS
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self._ask()
+            self.has_answered.set()
+            self._stopped.wait(PROBE_SECONDS)
+        connections.close_all()
+
+    def _ask(self) -> None:
+        close_old_connections()
+        try:
+            self._memory.store.check()
+        except Unavailable as error:
+            if self._is_ready is not False:
+                log_failure(f"memory {self._memory.name} is not ready", error)
+            self._is_ready = False
+        else:
+            self._is_ready = True
+        self._at = time.monotonic()
+        close_old_connections()  # for others, where they come from a pool
+
+
+class ReadinessProbe:
+    """Whether the service is ready: whether at least one memory is. It answers at once.
+
+    One database that is down must not stop traffic to the memories of the others.
     """
 
     def __init__(self) -> None:
-        # Threads may overwrite each other's; that costs time, and the answer is still right.
-        self._last_ready = ""
+        self._probes: dict[str, DatabaseProbe] = {}
+        self._lock = threading.Lock()
+
+    def start(self, memories: Iterable[Memory]) -> list[DatabaseProbe]:
+        """The probes of these memories' databases, one each; they are started where needed."""
+        one_of_each = {memory.store.using: memory for memory in memories}
+        with self._lock:
+            for using, memory in one_of_each.items():
+                if using not in self._probes:
+                    self._probes[using] = DatabaseProbe(memory)
+            return [self._probes[using] for using in one_of_each]
 
     def is_ready(self, memories: Iterable[Memory]) -> bool:
-        """Ask one memory of each database, until one is ready. Without memories, it is ready."""
-        one_of_each = {memory.store.using: memory for memory in memories}
-        for using in sorted(one_of_each, key=lambda using: using != self._last_ready):
-            if is_ready(one_of_each[using]):
-                self._last_ready = using
+        """Without memories, it is ready."""
+        probes = self.start(memories)
+        until = time.monotonic() + MAX_AGE_SECONDS
+        for probe in probes:  # only the first time is there anything to wait for
+            if probe.has_answered.wait(until - time.monotonic()) and probe.is_ready:
                 return True
-        return not one_of_each
+        return not probes or any(probe.is_ready for probe in probes)
+
+    def stop(self) -> None:
+        for probe in self._probes.values():
+            probe.stop()

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
 from convstore.database.url import database_alias
 from convstore.store import ConversationStore
 from memory_api.memory import Memory
-from memory_api.readiness import ReadinessProbe
+from memory_api.readiness import PROBE_SECONDS, ReadinessProbe
 from testing.service import NOWHERE
 
 
-def test_the_service_is_ready_while_one_database_is(database, caplog):
-    up = Memory(name="up", store=ConversationStore(database))
-    down = Memory(name="down", store=ConversationStore(database_alias(NOWHERE)))
+@pytest.fixture
+def probe() -> Iterator[ReadinessProbe]:
     probe = ReadinessProbe()
+    yield probe
+    probe.stop()
+
+
+def memory(name: str, alias: str) -> Memory:
+    return Memory(name=name, store=ConversationStore(alias))
+
+
+def test_the_service_is_ready_while_one_database_is(database, probe, caplog):
+    up, down = memory("up", database), memory("down", database_alias(NOWHERE))
 
     assert probe.is_ready([down, up])
     assert not probe.is_ready([down])
@@ -20,12 +35,20 @@ def test_the_service_is_ready_while_one_database_is(database, caplog):
     assert "memory down is not ready: the database cannot be reached: " in caplog.text
 
 
-def test_the_database_that_was_ready_last_is_asked_first(database, caplog):
-    """One that is down may take seconds to say so, on each probe."""
-    up = Memory(name="up", store=ConversationStore(database))
-    down = Memory(name="down", store=ConversationStore(database_alias(NOWHERE)))
-    probe = ReadinessProbe()
+def test_a_database_that_stays_down_is_logged_once(probe, caplog):
+    down = [memory("down", database_alias(NOWHERE))]
 
-    assert [probe.is_ready([down, up]) for _ in range(3)] == [True] * 3
+    assert not probe.is_ready(down)
+    time.sleep(PROBE_SECONDS * 2.5)
+    assert not probe.is_ready(down)
 
     assert caplog.text.count("memory down is not ready") == 1
+
+
+def test_a_database_that_never_answers_delays_nobody(database, probe):
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"postgresql://nobody@127.0.0.1:{mute.getsockname()[1]}/nothing"
+        silent, up = memory("silent", database_alias(url)), memory("up", database)
+
+        assert probe.is_ready([up, silent])
+        assert not probe.is_ready([silent])
