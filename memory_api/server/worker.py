@@ -46,7 +46,7 @@ class BufferingWorker(ThreadWorker):
         self.connections = Connections(limit, settings.MAX_BUFFERED_BYTES)
         self.queue = RequestQueue(self.cfg.threads, settings.QUEUE_TIMEOUT)
         self.health_queue = RequestQueue(1, settings.QUEUE_TIMEOUT)
-        self.streams = threading.BoundedSemaphore(max(1, self.cfg.threads // 2))
+        self.streams = threading.BoundedSemaphore(max(1, self.cfg.threads // 4))
         self.next_sweep = 0.0
         self.pipelined: deque[Connection] = deque()
         self.loop = Loop(self.cfg, self.log, self.connections, self.serve_later, self.go_on_later)
@@ -74,7 +74,10 @@ class BufferingWorker(ThreadWorker):
         while self.alive and self.is_parent_alive():
             self.turn(listeners)
         for listener in self.sockets:
-            epoll.unregister(listener)
+            while self.accept(listener):
+                pass  # whoever connected in time
+            # Otherwise the system would go on to accept, and nobody would answer.
+            listener.close()
         self.finish()
 
     def start_threads(self) -> None:
@@ -122,7 +125,8 @@ class BufferingWorker(ThreadWorker):
             self.log.exception("A connection is closed after an unexpected error.")
             self.connections.close(connection)
 
-    def accept(self, listener: socket.socket) -> None:
+    def accept(self, listener: socket.socket) -> bool:
+        """Accept a connection; whether there was one."""
         try:
             sock, client = listener.accept()
         except OSError as error:
@@ -131,8 +135,9 @@ class BufferingWorker(ThreadWorker):
                 self.connections.evict_idle(time.monotonic())
             elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
                 raise
-        else:
-            self.loop.add(sock, client, listener.getsockname())
+            return False
+        self.loop.add(sock, client, listener.getsockname())
+        return True
 
     def go_on_later(self, connection: Connection) -> None:
         """Called in a thread: the loop is to go on with what the client sent already."""
