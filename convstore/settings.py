@@ -97,7 +97,7 @@ BODY_TIMEOUT = positive_integer("BODY_TIMEOUT", 300)
 REPLY_TIMEOUT = positive_integer("REPLY_TIMEOUT", 300)
 MIN_BYTES_PER_SECOND = positive_integer("MIN_BYTES_PER_SECOND", 1000)
 KEEPALIVE_TIMEOUT = positive_integer("KEEPALIVE_TIMEOUT", 75)
-QUEUE_TIMEOUT = positive_integer("QUEUE_TIMEOUT", 2)
+QUEUE_TIMEOUT = positive_integer("QUEUE_TIMEOUT", 5)
 
 # The default is also the file of a `filesys` memory without a path, so the admin shows it.
 DATABASE_URL = os.environ.get(

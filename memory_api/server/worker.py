@@ -26,6 +26,9 @@ from memory_api.server.replies import NoStreamLeft, Reply
 from memory_api.server.shares import group_of, is_health
 
 SWEEP_SECONDS = 0.5
+# How long a refusal for overload is held back: many clients come again as soon as they have it,
+# and refusing them without end would take the time of those that are served.
+REFUSAL_SECONDS = 0.05
 
 
 class Exchange(NamedTuple):
@@ -49,6 +52,7 @@ class BufferingWorker(ThreadWorker):
         self.streams = threading.BoundedSemaphore(max(1, self.cfg.threads // 4))
         self.next_sweep = 0.0
         self.pipelined: deque[Connection] = deque()
+        self.refused: deque[tuple[float, Connection]] = deque()
         self.loop = Loop(self.cfg, self.log, self.connections, self.serve_later, self.go_on_later)
         super().init_process()
 
@@ -74,6 +78,7 @@ class BufferingWorker(ThreadWorker):
         while self.alive and self.is_parent_alive():
             self.turn(listeners)
         for listener in self.sockets:
+            epoll.unregister(listener)  # other processes have the same socket
             while self.accept(listener):
                 pass  # whoever connected in time
             # Otherwise the system would go on to accept, and nobody would answer.
@@ -96,7 +101,8 @@ class BufferingWorker(ThreadWorker):
             self.turn({})
 
     def turn(self, listeners: dict[int, socket.socket]) -> None:
-        for number, _ in self.connections.epoll.poll(SWEEP_SECONDS):
+        pause = REFUSAL_SECONDS if self.refused else SWEEP_SECONDS
+        for number, _ in self.connections.epoll.poll(pause):
             if number in listeners:
                 self.accept(listeners[number])
             elif number == self.PIPE[0]:
@@ -106,11 +112,13 @@ class BufferingWorker(ThreadWorker):
         while self.pipelined:
             self.try_to(self.loop.feed_left_over, self.pipelined.popleft())
         self.loop.shed()
-        self.sweep(time.monotonic())
+        now = time.monotonic()
+        while self.refused and now >= self.refused[0][0] + REFUSAL_SECONDS:
+            self.try_to(self.refuse, self.refused.popleft()[1])
+        if now >= self.next_sweep:
+            self.sweep(now)
 
     def sweep(self, now: float) -> None:
-        if now < self.next_sweep:
-            return
         self.next_sweep = now + SWEEP_SECONDS
         self.notify()
         self.loop.sweep(now)
@@ -159,7 +167,7 @@ class BufferingWorker(ThreadWorker):
         else:
             is_taken = self.queue.put(Job(connection, group_of(incoming, self.cfg.threads)))
         if not is_taken:
-            self.refuse(connection)
+            self.refused.append((time.monotonic(), connection))
 
     def serve_forever(self, queue: RequestQueue) -> None:
         while True:
