@@ -5,9 +5,6 @@ It is Debian's Chromium, driven by Playwright, and has no way out of this machin
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +14,9 @@ from pathlib import Path
 from shutil import which
 from typing import Any, Literal
 
+from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import Permission
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -31,6 +31,7 @@ from playwright.sync_api import (
 )
 
 from testing.service import Service
+from tests.browser.conversations import database_of
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -224,19 +225,11 @@ def line(rule: dict[str, Any]) -> str:
 
 PASSWORD = "correct horse battery"
 
-MAKE_USER = """
-import json, os
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
 
-wanted = json.loads(os.environ["NEW_USER"])
-permissions = [
-    Permission.objects.get(content_type__app_label=app, codename=codename)
-    for app, codename in wanted.pop("permissions")
-]
-user = get_user_model().objects.create_user(**wanted, is_staff=True)
-user.user_permissions.set(permissions)
-"""
+@cache
+def hashed(password: str) -> str:
+    """The same hash for all users: to make one takes long."""
+    return make_password(password)
 
 
 def make_user(
@@ -247,21 +240,15 @@ def make_user(
     superuser: bool = False,
 ) -> None:
     """Create a staff user with permissions such as `convstore.view_conversation`."""
-    wanted = {
-        "username": name,
-        "password": password,
-        "is_superuser": superuser,
-        "permissions": [permission.split(".") for permission in permissions],
-    }
-    done = subprocess.run(
-        [".venv/bin/python", "manage.py", "shell", "--command", MAKE_USER],
-        cwd=service.folder,
-        env={**os.environ, **service.environment, "NEW_USER": json.dumps(wanted)},
-        capture_output=True,
-        text=True,
-        check=False,
+    alias = database_of(service)
+    user = get_user_model()(
+        username=name, password=hashed(password), is_staff=True, is_superuser=superuser
     )
-    assert done.returncode == 0, done.stderr
+    user.save(using=alias)
+    user.user_permissions.set(
+        Permission.objects.using(alias).get(content_type__app_label=app, codename=codename)
+        for app, codename in (permission.split(".") for permission in permissions)
+    )
 
 
 def sign_in(page: Page, url: str, username: str, password: str) -> None:
@@ -269,7 +256,7 @@ def sign_in(page: Page, url: str, username: str, password: str) -> None:
     page.goto(f"{url}/admin/login/?next=/admin/")
     page.get_by_label("Username").fill(username)
     page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Log in").click()
+    follow(page.get_by_role("button", name="Log in"))
     expect(page).to_have_url(f"{url}/admin/")
 
 

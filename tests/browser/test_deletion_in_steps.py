@@ -20,7 +20,7 @@ from convstore.archive.history import MessageRow
 from convstore.models import Conversation
 from testing.bodies import read_request
 from testing.service import Service
-from tests.browser.browser import DARK_PHONE, LIGHT, serious_faults
+from tests.browser.browser import DARK_PHONE, LIGHT, follow, serious_faults
 from tests.browser.conversations import (
     ELSEWHERE,
     ELSEWHERE_FILE,
@@ -119,13 +119,12 @@ def begin_after(database: sqlite3.Connection, talk: SentConversation, first: int
 def begin_deletion(page: Page, service: Service, talk: SentConversation) -> None:
     """Open the page that asks for a reason, from the conversation's page."""
     page.goto(transcript_of(service, talk))
-    page.get_by_role("link", name="Delete …").click()
-    page.wait_for_url("**/delete/?**")
+    follow(page.get_by_role("link", name="Delete …"))
 
 
 def confirm(page: Page) -> None:
     page.get_by_label("Reason (for the audit log)").fill(REASON)
-    page.get_by_role("button", name="Delete permanently").click()
+    follow(page.get_by_role("button", name="Delete permanently"))
 
 
 def deleted(page: Page, messages: int) -> None:
@@ -204,7 +203,7 @@ def test_without_our_script_a_button_continues_the_deletion(look, chromium, cook
         assert page.get_by_label("Reason (for the audit log)").input_value() == REASON
         assert page.evaluate("document.documentElement.scrollWidth") <= look.width
         assert serious_faults(page) == []
-        page.get_by_role("button", name="Continue deleting").click()
+        follow(page.get_by_role("button", name="Continue deleting"))
         deleted(page, MANY)
     assert history(admin_service, talk) == []
 
@@ -222,9 +221,9 @@ def test_a_conversation_is_deleted_only_in_its_own_database(page, admin_service)
     same_id = say(admin_service, small(talk.memory_id))
     page.goto(f"{admin_service.url}/admin/")
     region = page.get_by_role("region", name=f"SQLite, {ELSEWHERE_FILE}", exact=True)
-    region.get_by_role("link", name="All conversations").click()
-    page.get_by_role("link", name=talk.memory_id).click()
-    page.get_by_role("link", name="Delete …").click()
+    follow(region.get_by_role("link", name="All conversations"))
+    follow(page.get_by_role("link", name=talk.memory_id))
+    follow(page.get_by_role("link", name="Delete …"))
     expect(
         page.get_by_text("This permanently deletes 1 conversation with 5 messages in total")
     ).to_be_visible()

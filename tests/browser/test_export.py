@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from testing.bodies import new_id
 from testing.service import Service
-from tests.browser.browser import DARK, LIGHT, PHONE, Watched, serious_faults
+from tests.browser.browser import DARK, LIGHT, PHONE, Watched, follow, serious_faults
 from tests.browser.conversations import (
     ELSEWHERE,
     ELSEWHERE_FILE,
@@ -274,15 +274,14 @@ def elsewhere(page: Page, service: Service) -> None:
     """Open the list of the other database with the filter."""
     page.goto(f"{service.url}/admin/")
     region = page.get_by_role("region", name=f"SQLite, {ELSEWHERE_FILE}", exact=True)
-    region.get_by_role("link", name="All conversations").click()
-    page.wait_for_url("**/conversation/?database=*")
+    follow(region.get_by_role("link", name="All conversations"))
 
 
 @FORMATS
 def test_a_conversation_of_another_database_is_exported(form, page, admin_service):
     talk = say(admin_service, with_tools(), ELSEWHERE)
     elsewhere(page, admin_service)
-    page.get_by_role("link", name=talk.memory_id).click()
+    follow(page.get_by_role("link", name=talk.memory_id))
     expect(page.get_by_role("heading", level=1)).to_have_text(talk.memory_id)
     shown = downloaded(page, talk, form)
     assert ids(shown, form) == {talk.memory_id}

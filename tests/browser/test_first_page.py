@@ -20,7 +20,9 @@ from tests.browser.browser import (
     PASSWORD,
     PHONE,
     Look,
+    follow,
     make_user,
+    press,
     serious_faults,
     signed_in,
 )
@@ -171,8 +173,7 @@ def test_recently_active_conversations_link_to_their_transcripts(memory, page, g
     links = region.get_by_role("listitem").get_by_role("link")
     expect(links).to_have_text([talk.memory_id for talk in talks[:5]])
     for n in (0, 4):
-        links.nth(n).click()
-        page.wait_for_url(f"**/{talks[n].key}/**")
+        follow(links.nth(n))
         expect(page.get_by_role("heading", level=1)).to_have_text(talks[n].memory_id)
         expect(page.locator(".about")).to_contain_text(f"SQLite, {FILES[memory]}")
         expect(page.get_by_role("article")).to_contain_text("Hello!")
@@ -184,13 +185,14 @@ def test_a_database_links_to_its_list_and_its_search(memory, page, glanced):
     talk = say_at_once(glanced, small(f"there-{new_id()}", "A pomegranate."), memory)
     elsewhere = {WITH_TOOLS: ELSEWHERE, ELSEWHERE: WITH_TOOLS}[memory]
     other = say_at_once(glanced, small(f"not-there-{new_id()}", "A pomegranate."), elsewhere)
-    glance(first_page(page, glanced), memory).get_by_role("link", name="All conversations").click()
-    page.wait_for_url("**/admin/convstore/conversation/**")
+    region = glance(first_page(page, glanced), memory)
+    follow(region.get_by_role("link", name="All conversations"))
     expect(page.get_by_role("link", name=talk.memory_id, exact=True)).to_be_visible()
     expect(page.get_by_role("link", name=other.memory_id, exact=True)).to_have_count(0)
-    glance(first_page(page, glanced), memory).get_by_role("link", name=re.compile("Search")).click()
+    region = glance(first_page(page, glanced), memory)
+    follow(region.get_by_role("link", name=re.compile("Search")))
     page.get_by_label("Words").fill("pomegranate")
-    page.keyboard.press("Enter")
+    press(page, "Enter")
     expect(page.get_by_role("link", name=talk.memory_id)).to_be_visible()
     expect(page.get_by_role("link", name=other.memory_id)).to_have_count(0)
 

@@ -19,7 +19,7 @@ from convstore.models import Conversation
 from inspection import export
 from testing.service import Service
 from tests.browser import hostile
-from tests.browser.browser import LIGHT, PHONE, Watched, make_user, sign_in, watching
+from tests.browser.browser import LIGHT, PHONE, Watched, follow, make_user, sign_in, watching
 from tests.browser.conversations import (
     SentConversation,
     database_of,
@@ -211,7 +211,7 @@ def test_script_is_shown_as_text_on_the_first_page_and_in_the_lists(visit):
     for order in ("created", "active"):
         visit.open(f"{ADMIN}?by={order}")
         shown = set(visit.texts(".field-conversation bdi"))
-        visit.page.get_by_role("link", name="Older").click()
+        follow(visit.page.get_by_role("link", name="Older"))
         visit.assert_inert()
         shown |= set(visit.texts(".field-conversation bdi"))
         assert scripts - shown == set()
@@ -255,7 +255,7 @@ def test_script_is_shown_as_text_where_a_deletion_is_confirmed(visit):
     assert sorted(visit.texts("#content li bdi")) == sorted(scripts)
     field = visit.page.get_by_label("Reason")
     field.evaluate("(field, reason) => { field.maxLength = 600; field.value = reason; }", reason)
-    visit.page.get_by_role("button", name="Delete permanently").click()
+    follow(visit.page.get_by_role("button", name="Delete permanently"))
     expect(visit.page.get_by_text("at most 500 characters")).to_be_visible()
     visit.refused("status of 400")
     visit.assert_inert()
@@ -268,7 +268,7 @@ def test_script_is_shown_as_text_in_the_audit_log(visit):
     reason = f"\"'><script>{hostile.JS}</script>\u202e"
     visit.open(f"{ADMIN}delete/?id={talk.key}")
     visit.page.get_by_label("Reason").fill(reason)
-    visit.page.get_by_role("button", name="Delete permanently").click()
+    follow(visit.page.get_by_role("button", name="Delete permanently"))
     success = f"Deleted {talk.memory_id} (1 message)."
     expect(visit.page.get_by_text(success)).to_be_visible()
     visit.assert_inert()
@@ -327,7 +327,7 @@ def test_the_sign_in_page_does_not_redirect_to_another_site(watched, service):
         watched.page.goto(f"{service.url}/admin/login/?next={quote(place)}")
         watched.page.get_by_label("Username").fill("admin")
         watched.page.get_by_label("Password").fill(PASSWORD)
-        watched.page.get_by_role("button", name="Log in").click()
+        follow(watched.page.get_by_role("button", name="Log in"))
         expect(watched.page.get_by_role("button", name="Log out")).to_be_visible()
         assert watched.page.url.startswith(f"{service.url}/")
         watched.context.clear_cookies()

@@ -241,7 +241,7 @@ def test_an_action_without_a_selection_is_refused(listed):
 
 def act(page: Page, action: str) -> None:
     page.get_by_label("Action:").select_option(action)
-    page.get_by_role("button", name="Go").click()
+    follow(page.get_by_role("button", name="Go"))
 
 
 # --- Without a mouse ---------------------------------------------------------------------
@@ -252,7 +252,7 @@ def test_the_list_can_be_used_with_the_keyboard_alone(page, admin_service):
     page.goto(list_of(admin_service))
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to main content")).to_be_focused()
-    page.keyboard.press("Enter")
+    press(page, "Enter")  # within the page
     first = row(page, talk.memory_id)
     tab_to(page, first.get_by_role("checkbox"))
     page.keyboard.press("Space")

@@ -6,8 +6,7 @@ What three users see in a browser is in test_rights.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -59,13 +58,6 @@ USERS = {
 SECRET = "xyzzy"
 
 
-def made_of(users: Mapping[str, Sequence[str]]) -> Iterator[tuple[Any, ...]]:
-    """The arguments of `make_user` for each user and for a superuser."""
-    for name, permissions in users.items():
-        yield name, PASSWORD, permissions
-    yield "root", PASSWORD, (), True
-
-
 LISTED, LOGGED = "/admin/convstore/conversation/", "/admin/inspection/auditentry/"
 
 
@@ -86,10 +78,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with Service(folder, MODELS_DIR=str(write_memories_to_inspect(folder))) as service:
         say(service, TALK)
         say(service, SentConversation(IMAGE.memory_id, [text("user", "Look!")]))
-        with ThreadPoolExecutor(3) as pool:  # each is a process of its own
-            made = [pool.submit(make_user, service, *user) for user in made_of(USERS)]
-        for each in made:
-            each.result()
+        for name, permissions in USERS.items():
+            make_user(service, name, PASSWORD, permissions)
+        make_user(service, "root", PASSWORD, superuser=True)
         yield service
 
 
@@ -431,7 +422,7 @@ def test_going_back_after_signing_out_shows_nothing(watched, service, visitor, c
     cookies["left"] = watched.context.cookies()
     page.goto(f"{service.url}{PAGE}")
     expect(page.get_by_text(SECRET)).to_be_visible()
-    page.get_by_role("button", name="Log out").click()
+    follow(page.get_by_role("button", name="Log out"))
     expect(page.get_by_text("Logged out")).to_be_visible()
     page.go_back()
     expect(page.get_by_label("Password")).to_be_visible()
@@ -452,7 +443,7 @@ def attempt(watched: Watched, service: Service, name: str, password: str) -> Non
     watched.page.goto(f"{service.url}/admin/login/?next=/admin/")
     watched.page.get_by_label("Username").fill(name)
     watched.page.get_by_label("Password").fill(password)
-    watched.page.get_by_role("button", name="Log in").click()
+    follow(watched.page.get_by_role("button", name="Log in"))
 
 
 def test_after_five_wrong_passwords_even_the_right_one_is_refused(watched, service):

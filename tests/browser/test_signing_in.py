@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from testing.bodies import new_id
-from tests.browser.browser import DARK, LIGHT, PHONE, make_user, serious_faults, sign_in
+from tests.browser.browser import DARK, LIGHT, PHONE, follow, make_user, serious_faults, sign_in
 
 pytestmark = pytest.mark.needs("chromium", "axe", "media")
 
@@ -50,6 +50,6 @@ def test_the_error_page_for_a_wrong_password_is_accessible(watched, admin_servic
     page.goto(f"{admin_service.url}/admin/")
     page.get_by_label("Username").fill(superuser)
     page.get_by_label("Password").fill("wrong")
-    page.get_by_role("button", name="Log in").click()
+    follow(page.get_by_role("button", name="Log in"))
     expect(page.get_by_text("Please enter the correct username and password")).to_be_visible()
     assert serious_faults(page) == []

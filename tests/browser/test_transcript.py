@@ -326,7 +326,7 @@ def test_a_message_shows_its_position_and_time(opened, long):
     message = turn(page, 90)
     expect(message.locator("time")).to_have_text("29 Feb 2024, 23:59:00")
     expect(message.locator("time")).to_have_attribute("datetime", "2024-02-29T23:59:00+00:00")
-    message.get_by_role("link", name="90", exact=True).click()
+    follow(message.get_by_role("link", name="90", exact=True))  # within the page
     assert page.evaluate("document.querySelector(':target').id") == "message-90"
 
 
@@ -487,7 +487,7 @@ def test_the_keyboard_reaches_all_elements_in_order(opened, tools):
     skip = page.get_by_role("link", name="Skip to main content")
     expect(skip).to_be_focused()
     expect(skip).to_be_in_viewport()
-    page.keyboard.press("Enter")
+    press(page, "Enter")  # within the page
     reached = [focused(page) for _ in range(40) if not page.keyboard.press("Tab")]
     expected = [
         "Position",
