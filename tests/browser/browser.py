@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from shutil import which
 from typing import Any, Literal
 
 from django.contrib.auth import get_user_model
@@ -32,6 +31,7 @@ from playwright.sync_api import (
 
 from testing.service import Service
 from tests.browser.conversations import database_of
+from tests.machine import chromium
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -55,7 +55,7 @@ window.addEventListener("securitypolicyviolation", (violation) => window.reportV
 
 
 def launched(playwright: Playwright) -> Browser:
-    return playwright.chromium.launch(executable_path=which("chromium"), args=ARGUMENTS)
+    return playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
 
 
 # --- How a page is looked at --------------------------------------------------------------
