@@ -229,15 +229,15 @@ def selection(watched: Watched, talks: list[SentConversation], form: str) -> tup
 
 
 @pytest.mark.parametrize("look", [LIGHT, DARK, PHONE], ids=str)
-@FORMATS
-def test_a_selection_of_the_list_is_one_file(form, page, watched, admin_service):
+def test_a_selection_of_the_list_is_one_file(page, watched, admin_service):
     talks = [say(admin_service, made()) for made in (with_tools, with_texts, with_tools)]
     page.goto(list_of(admin_service))
     assert serious_faults(page) == []
-    name, shown = selection(watched, [talks[0], talks[1]], form)
-    assert name == f"conversations.{EXTENSIONS[form]}"
-    assert ids(shown, form) == {talks[0].memory_id, talks[1].memory_id}
-    assert talks[2].memory_id not in shown
+    for form in EXTENSIONS:
+        name, shown = selection(watched, [talks[0], talks[1]], form)
+        assert name == f"conversations.{EXTENSIONS[form]}"
+        assert ids(shown, form) == {talks[0].memory_id, talks[1].memory_id}
+        assert talks[2].memory_id not in shown
 
 
 def ids(shown: str, form: str) -> set[str]:

@@ -183,14 +183,14 @@ def test_permission_for_the_audit_log_shows_nothing_else(sign, talk, admin_servi
     refused(officer, transcript_of(admin_service, talk), READ)
 
 
-@pytest.mark.parametrize("path", ["1/change/", "1/delete/", "add/", "1/history/"])
-def test_nobody_can_change_the_audit_log(path, page, admin_service):
+def test_nobody_can_change_the_audit_log(page, admin_service):
     """Not even a superuser."""
     log = f"{admin_service.url}/admin/inspection/auditentry/"
     page.goto(log)
     expect(page.get_by_label("Action:")).to_have_count(0)
     expect(page.locator("#result_list a")).to_have_count(0)
-    assert page.request.get(f"{log}{path}").status == 404
+    for path in ("1/change/", "1/delete/", "add/", "1/history/"):
+        assert page.request.get(f"{log}{path}").status == 404, path
 
 
 def test_after_signing_out_pages_redirect_to_the_sign_in_page(sign, talk, admin_service):
