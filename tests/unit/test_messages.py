@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from convstore.messages import Message, Part
 
+FIELDS = ("role", "content")
 ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=[]))
 
 
@@ -45,6 +46,28 @@ def test_any_text_comes_back_from_the_json_form(role, kind, value):
     text.encode()
     expected = {"role": role, "content": [{"type": kind, "value": value}]}
     assert json.loads(text) == expected
+
+
+EXTRA = st.dictionaries(
+    st.sampled_from(["tool_calls", "name"]) | ANY_TEXT.filter(lambda name: name not in FIELDS),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | ANY_TEXT,
+        lambda inner: st.lists(inner) | st.dictionaries(ANY_TEXT, inner),
+        max_leaves=6,
+    ),
+)
+
+
+@given(role=ANY_TEXT, parts=st.lists(st.tuples(ANY_TEXT, ANY_TEXT), max_size=3), extra=EXTRA)
+def test_the_json_form_is_spelled_as_pythons_json_spells_it(role, parts, extra):
+    content = [{"type": kind, "value": value} for kind, value in parts]
+    element = {"role": role, "content": content, **extra}
+    expected = json.dumps(element, ensure_ascii=False)
+    try:
+        expected.encode()
+    except UnicodeEncodeError:
+        expected = json.dumps(element)
+    assert Message(role, [Part(*pair) for pair in parts], extra).to_json() == expected
 
 
 @pytest.mark.parametrize("other", [Message("user", ()), Message("user", (Part("text", "b"),))])
