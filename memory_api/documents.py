@@ -14,6 +14,8 @@ import zlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+import orjson
+
 from convstore.messages import dumps
 from memory_api.errors import BadRequest, TooLarge, quote
 from memory_api.json_text import is_integer, parse_json
@@ -126,23 +128,26 @@ def _split(blob: memoryview, what: str) -> Iterator[bytes]:
 
 def write(document: object) -> bytes:
     """A document as compact JSON."""
-    return dumps(document, separators=(",", ":")).encode()
+    try:
+        return orjson.dumps(document)
+    except orjson.JSONEncodeError:  # a lone surrogate, or an integer of more than 64 bits
+        return dumps(document, separators=(",", ":")).encode()
 
 
 def write_binary(response: Mapping[str, Any], names: Collection[str]) -> tuple[bytes, int]:
     """The response as JSON, then the outputs `names` as binary data; and the length of the JSON."""
     outputs: list[Mapping[str, Any]] = []
-    blobs = []
+    pieces = []
     for output in response["outputs"]:
         if output["name"] not in names:
             outputs.append(output)
             continue
-        blob = b"".join(
-            struct.pack("<I", len(data)) + data for data in map(str.encode, output["data"])
-        )
+        size = 0
+        for data in map(str.encode, output["data"]):
+            pieces += struct.pack("<I", len(data)), data
+            size += 4 + len(data)
         without_data = {key: value for key, value in output.items() if key != "data"}
-        size = {**output["parameters"], "binary_data_size": len(blob)}
-        outputs.append({**without_data, "parameters": size})
-        blobs.append(blob)
+        parameters = {**output["parameters"], "binary_data_size": size}
+        outputs.append({**without_data, "parameters": parameters})
     header = write({**response, "outputs": outputs})
-    return b"".join([header, *blobs]), len(header)
+    return b"".join([header, *pieces]), len(header)

@@ -18,7 +18,7 @@ def parse_json(text: str, what: str) -> object:
     Python's own parser also reads NaN, Infinity and numbers that a float cannot hold.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite_float)
+        return DECODER.decode(text)
     except BadRequest as reason:
         raise BadRequest(f"{what} {reason}") from None
     except RecursionError:
@@ -41,6 +41,10 @@ def _finite_float(text: str) -> float:
     if math.isinf(value):
         raise BadRequest("has a number that is too large")
     return value
+
+
+# json.loads would make a decoder for each text.
+DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite_float)
 
 
 def is_integer(value: object) -> TypeGuard[int]:

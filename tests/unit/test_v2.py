@@ -175,6 +175,30 @@ def test_numbers_at_their_ends_are_read():
         assert parse_json(text, "") == json.loads(text)
 
 
+ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=[]))
+WITHOUT_FLOATS = st.recursive(
+    st.none() | st.booleans() | st.integers() | ANY_TEXT,
+    lambda inner: st.lists(inner) | st.dictionaries(ANY_TEXT, inner),
+    max_leaves=12,
+)
+
+
+@given(value=WITHOUT_FLOATS)
+@example(value=['\0\x1f\x7f\u2028"\\/\b\f\n\r\t é 漢 😀'])
+@example(value=["é", "\ud800"])
+@example(value=[2**64, -(2**64)])
+@example(value=[{"\ud800": 1}])
+def test_what_is_written_is_spelled_as_pythons_json_spells_it(value):
+    def spelled(ensure_ascii: bool) -> str:
+        return json.dumps(value, ensure_ascii=ensure_ascii, separators=(",", ":"))
+
+    try:
+        expected = spelled(False).encode()
+    except UnicodeEncodeError:
+        expected = spelled(True).encode()
+    assert documents.write(value) == expected
+
+
 def test_binary_tensors_take_their_places_in_order():
     first, second = pack_elements(b"one", b""), pack_elements("zwölf".encode())
     sent = document(
