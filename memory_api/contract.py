@@ -16,12 +16,13 @@ from uuid import UUID
 from django.conf import settings
 
 from convstore.messages import Message, is_utf8
-from memory_api import metrics, v2
+from memory_api import v2
 from memory_api.errors import BadRequest, TooLarge, quote
 from memory_api.json_text import is_integer, json_type
 from memory_api.limits import MAX_MEMORY_ID_CHARACTERS, MAX_WINDOW_SIZE
 from memory_api.memory import Memory
 from memory_api.message_tensors import read_messages
+from memory_api.metrics import metrics_of
 
 OUTPUTS = ("memory_id", "history")
 
@@ -47,13 +48,14 @@ def infer(memory: Memory, document: object, request_id: str | None = None) -> An
     memory_id = _memory_id(request)
     size = _window_size(memory, request)
     messages = read_messages(request, memory.tensor_names)
+    measured = metrics_of(*memory.labels)
     if messages:
         key = _request_key(memory, request_id or request.id, messages)
         window = memory.store.exchange(memory_id, messages, size, key)
-        metrics.messages_stored.labels(*memory.labels).inc(len(messages))
+        measured.messages_stored.inc(len(messages))
     else:
         window = memory.store.window(memory_id, size)
-    metrics.window_messages.labels(*memory.labels).observe(len(window))
+    measured.window_messages.observe(len(window))
     tensors = {
         "memory_id": v2.text_tensor("memory_id", [memory_id]),
         "history": v2.text_tensor("history", [message.body for message in window]),

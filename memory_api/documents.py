@@ -137,7 +137,7 @@ def write(document: object) -> bytes:
 def write_binary(response: Mapping[str, Any], names: Collection[str]) -> tuple[bytes, int]:
     """The response as JSON, then the outputs `names` as binary data; and the length of the JSON."""
     outputs: list[Mapping[str, Any]] = []
-    pieces = []
+    pieces: list[bytes] = []
     for output in response["outputs"]:
         if output["name"] not in names:
             outputs.append(output)

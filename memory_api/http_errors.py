@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from rest_framework.exceptions import APIException
+from rest_framework.exceptions import APIException, MethodNotAllowed
 from rest_framework.request import Request
 
 from convstore.errors import IdentityClash, MessageTooLarge, Unavailable
@@ -34,7 +34,9 @@ RETRY_AFTER_SECONDS = 1
 def error_response(error: Exception, context: dict[str, Any]) -> HttpResponse:
     """The reply to a request for which a view raised `error`. Django REST framework calls this."""
     if isinstance(error, APIException):  # its own, such as 405
-        return json_response({"error": str(error.detail)}, error.status_code)
+        wrong_method = isinstance(error, MethodNotAllowed)
+        headers = {"Allow": ", ".join(context["view"].allowed_methods)} if wrong_method else None
+        return json_response({"error": str(error.detail)}, error.status_code, headers)
     request = context["request"]
     status, sentence = status_and_sentence(
         error, STATUSES, where=_where(request), request_id=_request_id(request)

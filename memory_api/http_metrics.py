@@ -7,9 +7,15 @@ add up.
 from __future__ import annotations
 
 import os
+from functools import cache
+from typing import NamedTuple
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Summary, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
+
+from memory_api.metric_files import FOLDER, share_metrics
+
+share_metrics()
 
 infer_success = Counter(
     "model_infer_request_success", "Inference requests answered", ["model", "version"]
@@ -36,15 +42,32 @@ def count_refusal(status: int) -> None:
     http_refusals.labels(status).inc()
 
 
-def count_request(method: str | None, route: str, status: int) -> None:
-    """Count a request under its route's template, such as /v2/models/<name>/infer."""
-    http_requests.labels(method, route, status).inc()
+class InferMetrics(NamedTuple):
+    """The metrics of one memory's inference requests."""
+
+    success: Counter
+    failure: Counter
+    duration: Summary
+
+
+@cache  # looking for the labels takes longer than counting
+def infer_metrics_of(model: str, version: str) -> InferMetrics:
+    labels = (model, version)
+    return InferMetrics(
+        infer_success.labels(*labels), infer_failure.labels(*labels), infer_duration.labels(*labels)
+    )
+
+
+@cache
+def requests_of(method: str | None, route: str, status: int) -> Counter:
+    """The counter of a route's requests; `route` is a template: /v2/models/<name>/infer."""
+    return http_requests.labels(method, route, status)
 
 
 def render() -> bytes:
     """The metrics of all worker processes, in Prometheus' text format."""
     registry = REGISTRY
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+    if os.environ.get(FOLDER):
         registry = CollectorRegistry()
         MultiProcessCollector(registry)
     return generate_latest(registry)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
 
 from prometheus_client import Counter, Histogram
 
@@ -26,11 +27,27 @@ database_retries = Counter(
 )
 
 
-def database_observer(*labels: str) -> Callable[[float, int], None]:
-    """What a memory's store calls after each call to its database."""
+class MemoryMetrics(NamedTuple):
+    """The metrics of one memory."""
 
-    def observe(seconds: float, retries: int) -> None:
-        database_seconds.labels(*labels).observe(seconds)
-        database_retries.labels(*labels).inc(retries)
+    messages_stored: Counter
+    window_messages: Histogram
+    database_seconds: Histogram
+    database_retries: Counter
 
-    return observe
+    def observe_database(self, seconds: float, retries: int) -> None:
+        """What a memory's store calls after each call to its database."""
+        self.database_seconds.observe(seconds)
+        if retries:
+            self.database_retries.inc(retries)
+
+
+@cache  # looking for the labels takes longer than counting
+def metrics_of(model: str, version: str) -> MemoryMetrics:
+    labels = (model, version)
+    return MemoryMetrics(
+        messages_stored.labels(*labels),
+        window_messages.labels(*labels),
+        database_seconds.labels(*labels),
+        database_retries.labels(*labels),
+    )

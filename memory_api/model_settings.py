@@ -16,10 +16,10 @@ from sqlalchemy.engine import URL
 from convstore.database.url import database_alias
 from convstore.errors import DatabaseUrlError
 from convstore.store import ConversationStore
-from memory_api import metrics
 from memory_api.errors import SettingsError
 from memory_api.json_text import json_type
 from memory_api.memory import DEFAULT_TENSOR_NAMES, DEFAULT_WINDOW_SIZE, Memory
+from memory_api.metrics import metrics_of
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def memory_from_settings(document: Mapping[str, Any], where: str, *, name: str =
         tensor_names=_tensor_names(config),
         auto_migrate=config.take("auto_migrate", True, bool),
         once_per_request_id=_once_per_request_id(config),
-        store=_store(database, config, metrics.database_observer(name, version or "")),
+        store=_store(database, config, metrics_of(name, version or "").observe_database),
     )
     model_type = config.take("model_type", MODEL_TYPE, str)
     if model_type != MODEL_TYPE:

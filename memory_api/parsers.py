@@ -17,6 +17,8 @@ from rest_framework.request import Request
 from memory_api import documents
 from memory_api.errors import BadRequest, TooLarge
 
+HEADER_LENGTH = f"HTTP_{documents.HEADER_LENGTH.replace('-', '_').upper()}"
+
 
 class V2Parser(BaseParser):
     """Reads a body, decompresses it, and parses it with its binary tensors."""
@@ -29,13 +31,14 @@ class V2Parser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        headers = (parser_context or {})["request"].headers
+        # Django's `headers` would look at every header to make a dictionary of them.
+        meta = (parser_context or {})["request"].META
         limit = settings.MAX_BODY_BYTES
-        chunked = "Transfer-Encoding" in headers
-        length = 0 if chunked else int(headers.get("Content-Length", 0))
+        chunked = "HTTP_TRANSFER_ENCODING" in meta
+        length = 0 if chunked else int(meta.get("CONTENT_LENGTH") or 0)
         body = _read_body(stream, length, limit)
-        body = documents.decompress(body, headers.get("Content-Encoding", ""), limit)
-        return documents.read(body, headers.get(documents.HEADER_LENGTH))
+        body = documents.decompress(body, meta.get("HTTP_CONTENT_ENCODING", ""), limit)
+        return documents.read(body, meta.get(HEADER_LENGTH))
 
 
 def _read_body(stream: IO[Any], length: int, limit: int) -> bytes:

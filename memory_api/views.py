@@ -23,7 +23,7 @@ readiness_probe = ReadinessProbe()
 
 
 class V2View(APIView):
-    """What all routes share. Authentication, permissions and negotiation are off."""
+    """What all routes share: the part of Django REST framework's view that V2 needs."""
 
     authentication_classes = ()
     permission_classes = ()
@@ -31,10 +31,17 @@ class V2View(APIView):
     content_negotiation_class = parsers.SingleFormat
     http_method_names = ("get", "post", "head")
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Nothing: there is one format, one version, and no authentication or throttle."""
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        return {}  # replies to a wrong method have Allow; none depends on Accept
+
     def finalize_response(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, *args, **kwargs)
         route = getattr(request.resolver_match, "url_name", None)
-        http_metrics.count_request(request.method, route or "", response.status_code)
+        http_metrics.requests_of(request.method, route or "", response.status_code).inc()
         return response
 
 
@@ -93,12 +100,10 @@ class Infer(V2View):
     @describe_inference
     def post(self, request: Request, name: str, version: str | None = None) -> HttpResponse:
         memory = find_memory(name, version)
-        with (
-            http_metrics.infer_duration.labels(*memory.labels).time(),
-            http_metrics.infer_failure.labels(*memory.labels).count_exceptions(),
-        ):
-            answer = contract.infer(memory, request.data, request.headers.get("X-Request-Id"))
-        http_metrics.infer_success.labels(*memory.labels).inc()
+        measured = http_metrics.infer_metrics_of(*memory.labels)
+        with measured.duration.time(), measured.failure.count_exceptions():
+            answer = contract.infer(memory, request.data, request.META.get("HTTP_X_REQUEST_ID"))
+        measured.success.inc()
         return inference_response(answer)
 
 
