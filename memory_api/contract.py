@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -150,7 +150,7 @@ def _memory_id(request: v2.InferRequest) -> str:
 
 def _window_size(memory: Memory, request: v2.InferRequest) -> int:
     older = request.parameters.get("memory_parameters")  # where clients of Seldon's memory send it
-    if not isinstance(older, Mapping | None):
+    if older is not None and not isinstance(older, dict):
         raise BadRequest(
             f"parameter 'memory_parameters' is {json_type(older)}; it must be an object"
         )

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 # A client's request id is logged only if it cannot be mistaken for other parts of a log line.
 SAFE_REQUEST_ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 MAX_QUOTED_CHARACTERS = 60
+SPELL = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class RequestError(Exception):
@@ -51,7 +52,7 @@ class SettingsError(Exception):
 
 def quote(word: str) -> str:
     """A name that a client sent, for use in a sentence: quoted, on one line, cut if it is long."""
-    text = json.dumps(word, ensure_ascii=False)
+    text = SPELL(word)
     return text if len(text) <= MAX_QUOTED_CHARACTERS else text[:MAX_QUOTED_CHARACTERS] + '..."'
 
 

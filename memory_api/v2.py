@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from memory_api.errors import BadRequest, quote
 from memory_api.json_text import is_integer, json_type
@@ -34,8 +34,7 @@ class InferResponse(TypedDict, total=False):
     outputs: list[Tensor]
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(NamedTuple):
     """A tensor that was sent. `elements` are flattened row-major, and may be of any type yet."""
 
     name: str
@@ -43,8 +42,7 @@ class Input:
     elements: Sequence[object]
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """A tensor that the client requests."""
 
     name: str
@@ -68,7 +66,7 @@ class InferRequest:
             return None
         if len(found) > 1:
             raise BadRequest(f"tensor '{name}' was sent {len(found)} times; send it once")
-        return list(_strings(found[0]))
+        return _strings(found[0])
 
 
 # --- Document to request -----------------------------------------------------------------
@@ -112,7 +110,7 @@ def _input(tensor: object, where: str) -> Input:
     if not isinstance(datatype, str):
         raise BadRequest(f"'datatype' of {what} is {json_type(datatype)}; it must be a string")
     _parameters(fields, what)
-    return Input(name, datatype, list(_flatten(fields["data"])))
+    return Input(name, datatype, _elements(fields["data"]))
 
 
 def _output(tensor: object, where: str, binary: bool) -> Output:
@@ -122,8 +120,14 @@ def _output(tensor: object, where: str, binary: bool) -> Output:
     return Output(name, _flag(parameters, "binary_data", binary))
 
 
-def _flatten(data: object) -> Iterator[object]:
+def _elements(data: object) -> list[object]:
     """The elements of nested lists, row-major. A value that is no list is one element."""
+    if isinstance(data, list) and list not in map(type, data):  # as nearly all are
+        return data
+    return list(_flatten(data))
+
+
+def _flatten(data: object) -> Iterator[object]:
     stack = [iter([data])]
     while stack:
         for value in stack[-1]:
@@ -135,24 +139,25 @@ def _flatten(data: object) -> Iterator[object]:
             stack.pop()
 
 
-def _strings(tensor: Input) -> Iterator[str]:
+def _strings(tensor: Input) -> list[str]:
     if tensor.datatype != "BYTES":
         raise BadRequest(
             f"tensor '{tensor.name}' has datatype {quote(tensor.datatype)}; it must be BYTES"
         )
-    for n, element in enumerate(tensor.elements):
-        if isinstance(element, bytes):
-            try:
-                yield element.decode()
-            except UnicodeDecodeError:
-                raise BadRequest(f"element {n} of tensor '{tensor.name}' is not UTF-8") from None
-        elif isinstance(element, str):
-            yield element
-        else:
-            raise BadRequest(
-                f"element {n} of tensor '{tensor.name}' is {json_type(element)};"
-                " it must be a string"
-            )
+    return [_string(element, n, tensor.name) for n, element in enumerate(tensor.elements)]
+
+
+def _string(element: object, n: int, name: str) -> str:
+    if isinstance(element, str):
+        return element
+    if not isinstance(element, bytes):
+        raise BadRequest(
+            f"element {n} of tensor '{name}' is {json_type(element)}; it must be a string"
+        )
+    try:
+        return element.decode()
+    except UnicodeDecodeError:
+        raise BadRequest(f"element {n} of tensor '{name}' is not UTF-8") from None
 
 
 def _object(value: object, what: str) -> dict[str, Any]:
