@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import path
 
 urlpatterns = [
-    path("", include("memory_api.urls")),
+    *import_module("memory_api.urls").urlpatterns,  # include() would be one more level to search
     path("admin/", admin.site.urls),
 ]
 handler400 = "memory_api.http_errors.bad_request"

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
+from django.middleware.gzip import GZipMiddleware
 
 from memory_api import documents
 from memory_api.contract import Answer
+
+# What Django's middleware adds for browsers; requests to memories do not go through it.
+SAFE = {"X-Content-Type-Options": "nosniff"}
+gzip_middleware = GZipMiddleware(lambda request: HttpResponse())
 
 
 def json_response(
     document: object, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> HttpResponse:
-    return HttpResponse(
-        documents.write(document), content_type="application/json", status=status, headers=headers
-    )
+    return _response(documents.write(document), "application/json", status, headers)
 
 
 def inference_response(answer: Answer) -> HttpResponse:
@@ -23,8 +26,19 @@ def inference_response(answer: Answer) -> HttpResponse:
     if not answer.binary:
         return json_response(answer.document)
     body, length = documents.write_binary(answer.document, answer.binary)
-    return HttpResponse(
-        body,
-        content_type="application/octet-stream",
-        headers={documents.HEADER_LENGTH: str(length)},
+    return _response(
+        body, "application/octet-stream", headers={documents.HEADER_LENGTH: str(length)}
     )
+
+
+def _response(
+    body: bytes, content_type: str, status: int = 200, headers: Mapping[str, str] | None = None
+) -> HttpResponse:
+    more = {"Content-Type": content_type, "Content-Length": str(len(body))}
+    return HttpResponse(body, status=status, headers={**(headers or {}), **more, **SAFE})
+
+
+def compress(request: HttpRequest, response: HttpResponse) -> None:
+    """Compress the content of a response, if the client accepts that and it gets shorter."""
+    if "HTTP_ACCEPT_ENCODING" in request.META:
+        gzip_middleware.process_response(request, response)

@@ -12,12 +12,13 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from convstore import __version__
-from memory_api import contract, http_metrics, parsers
+from memory_api import contract, http_metrics
 from memory_api.memories import find_memory, memories
 from memory_api.memory import Memory
 from memory_api.openapi import describe_inference, describe_metrics, describe_route
+from memory_api.parsers import read_document
 from memory_api.readiness import ReadinessProbe, is_ready
-from memory_api.responses import inference_response, json_response
+from memory_api.responses import compress, inference_response, json_response
 
 readiness_probe = ReadinessProbe()
 
@@ -27,8 +28,7 @@ class V2View(APIView):
 
     authentication_classes = ()
     permission_classes = ()
-    parser_classes = (parsers.V2Parser,)
-    content_negotiation_class = parsers.SingleFormat
+    parser_classes = ()
     http_method_names = ("get", "post", "head")
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -40,8 +40,10 @@ class V2View(APIView):
 
     def finalize_response(self, request: Request, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, *args, **kwargs)
-        route = getattr(request.resolver_match, "url_name", None)
-        http_metrics.requests_of(request.method, route or "", response.status_code).inc()
+        http = request._request  # reading it through DRF's request takes time
+        route = http.resolver_match.url_name if http.resolver_match else None
+        http_metrics.requests_of(http.method, route or "", response.status_code).inc()
+        compress(http, response)
         return response
 
 
@@ -102,7 +104,8 @@ class Infer(V2View):
         memory = find_memory(name, version)
         measured = http_metrics.infer_metrics_of(*memory.labels)
         with measured.duration.time(), measured.failure.count_exceptions():
-            answer = contract.infer(memory, request.data, request.META.get("HTTP_X_REQUEST_ID"))
+            document = read_document(request)
+            answer = contract.infer(memory, document, request.META.get("HTTP_X_REQUEST_ID"))
         measured.success.inc()
         return inference_response(answer)
 
