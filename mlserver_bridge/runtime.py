@@ -99,7 +99,7 @@ class ConversationalMemory(MLModel):
             self._prepare_tables()
         _check_id(payload.id)
         answer = contract.infer(self.memory, _document(payload), request_id)
-        return _response(answer.document)
+        return _response(answer.document, in_bytes=_is_in_bytes(payload))
 
     def _prepare_tables(self) -> None:
         prepare = migrate_tables if self.memory.auto_migrate else require_tables
@@ -152,10 +152,17 @@ def _document(payload: InferenceRequest) -> dict[str, Any]:
     }
 
 
-def _response(document: v2.InferResponse) -> InferenceResponse:
-    """MLServer's response. Its strings become bytes, which MLServer can send over REST and gRPC."""
-    outputs = [
-        {**output, "data": [text.encode() for text in output["data"]]}
-        for output in document["outputs"]
-    ]
+def _is_in_bytes(payload: InferenceRequest) -> bool:
+    """Whether texts came as bytes: over gRPC they do, over REST they are JSON's strings."""
+    elements = [tensor.data.root for tensor in payload.inputs]
+    return any(isinstance(each, list) and bytes in map(type, each) for each in elements)
+
+
+def _response(document: v2.InferResponse, *, in_bytes: bool) -> InferenceResponse:
+    """MLServer's response. It can send bytes over gRPC only, and writes strings as JSON faster."""
+    outputs: list[Any] = list(document["outputs"])
+    if in_bytes:
+        outputs = [
+            {**output, "data": [text.encode() for text in output["data"]]} for output in outputs
+        ]
     return InferenceResponse(**{**document, "outputs": outputs})
