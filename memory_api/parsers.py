@@ -1,4 +1,4 @@
-"""The HTTP door's bodies: from a request to a document.
+"""The HTTP door's bodies: from the stream of a request to a document.
 
 Every Content-Type is read as JSON, since tritonclient and kserve send none, and curl sends
 that of a form.
@@ -6,8 +6,12 @@ that of a form.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import IO, Any
+
 from django.conf import settings
-from django.http import HttpRequest
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
 from memory_api import documents
@@ -16,21 +20,28 @@ from memory_api.errors import BadRequest, TooLarge
 HEADER_LENGTH = f"HTTP_{documents.HEADER_LENGTH.replace('-', '_').upper()}"
 
 
-def read_document(request: Request) -> object:
-    """The document in a request's body, with its binary tensors. Raises BadRequest and TooLarge.
+class V2Parser(BaseParser):
+    """Reads a body, decompresses it, and parses it with its binary tensors."""
 
-    Django REST framework would first look for a parser that the Content-Type names.
-    """
-    headers = request.META  # `request.headers` would make a dictionary of all of them
-    limit = settings.MAX_BODY_BYTES
-    chunked = "HTTP_TRANSFER_ENCODING" in headers
-    length = 0 if chunked else int(headers.get("CONTENT_LENGTH") or 0)
-    body = _read_body(request._request, length, limit)
-    body = documents.decompress(body, headers.get("HTTP_CONTENT_ENCODING", ""), limit)
-    return documents.read(body, headers.get(HEADER_LENGTH))
+    media_type = "*/*"
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        # Django's `headers` would look at every header to make a dictionary of them.
+        meta = (parser_context or {})["request"].META
+        limit = settings.MAX_BODY_BYTES
+        chunked = "HTTP_TRANSFER_ENCODING" in meta
+        length = 0 if chunked else int(meta.get("CONTENT_LENGTH") or 0)
+        body = _read_body(stream, length, limit)
+        body = documents.decompress(body, meta.get("HTTP_CONTENT_ENCODING", ""), limit)
+        return documents.read(body, meta.get(HEADER_LENGTH))
 
 
-def _read_body(stream: HttpRequest, length: int, limit: int) -> bytes:
+def _read_body(stream: IO[Any], length: int, limit: int) -> bytes:
     """The whole body. `length` is its Content-Length, 0 if it has none."""
     too_large = TooLarge(f"the body is over the limit of {limit} bytes")
     if length > limit:
@@ -45,3 +56,15 @@ def _read_body(stream: HttpRequest, length: int, limit: int) -> bytes:
     if len(body) < length:
         raise BadRequest(f"the body has {len(body)} bytes, but Content-Length is {length}")
     return body
+
+
+class SingleFormat(BaseContentNegotiation):
+    """Ignores Content-Type and Accept: V2 has one format."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        return parsers[0]
+
+    def select_renderer(
+        self, request: Request, renderers: Any, format_suffix: str | None = None
+    ) -> Any:
+        return renderers[0], renderers[0].media_type

@@ -12,11 +12,10 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from convstore import __version__
-from memory_api import contract, http_metrics
+from memory_api import contract, http_metrics, parsers
 from memory_api.memories import find_memory, memories
 from memory_api.memory import Memory
 from memory_api.openapi import describe_inference, describe_metrics, describe_route
-from memory_api.parsers import read_document
 from memory_api.readiness import ReadinessProbe, is_ready
 from memory_api.responses import compress, inference_response, json_response
 
@@ -28,7 +27,8 @@ class V2View(APIView):
 
     authentication_classes = ()
     permission_classes = ()
-    parser_classes = ()
+    parser_classes = (parsers.V2Parser,)
+    content_negotiation_class = parsers.SingleFormat
     http_method_names = ("get", "post", "head")
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -104,8 +104,7 @@ class Infer(V2View):
         memory = find_memory(name, version)
         measured = http_metrics.infer_metrics_of(*memory.labels)
         with measured.duration.time(), measured.failure.count_exceptions():
-            document = read_document(request)
-            answer = contract.infer(memory, document, request.META.get("HTTP_X_REQUEST_ID"))
+            answer = contract.infer(memory, request.data, request.META.get("HTTP_X_REQUEST_ID"))
         measured.success.inc()
         return inference_response(answer)
 

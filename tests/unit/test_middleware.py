@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from django.utils.module_loading import import_string
 
+from convstore.wsgi import application
 from inspection.middleware import AdminCsrfMiddleware, AdminOnly
 
 INFER = "/v2/models/no-memory/infer"
@@ -79,3 +81,37 @@ def test_middleware_that_can_set_cookies_runs_for_the_admin_only():
     assert others == [
         *("SecurityMiddleware", "GZipMiddleware", "WhiteNoiseMiddleware", "CommonMiddleware")
     ]
+
+
+# --- Past the middleware -----------------------------------------------------------------
+
+
+def answer(path: str, host: str = "testserver") -> tuple[str, dict[str, str], bytes]:
+    """The status, headers and body with which the service's WSGI application answers."""
+    started: list[Any] = []
+    request = RequestFactory().post(
+        path, b"{}", content_type="application/json", headers={"Host": host}
+    )
+    body = b"".join(application(request.environ, lambda *start: started.extend(start)))
+    return started[0], dict(started[1]), body
+
+
+@pytest.mark.parametrize("path", [INFER, "/v2/models/nope", "/v2/models/nope/no/such/route"])
+def test_a_reply_of_a_memory_has_what_the_middleware_would_give_it(path):
+    status, headers, body = answer(path)
+    assert status.startswith(("404", "405"))
+    assert json.loads(body).keys() == {"error"}
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert int(headers["Content-Length"]) == len(body)
+
+
+@pytest.mark.parametrize("path", [INFER, LOGIN])
+def test_a_host_that_is_not_allowed_is_refused_at_memories_as_at_the_admin(settings, path):
+    settings.ALLOWED_HOSTS = ["memories.example"]
+    assert answer(path, host="evil.example")[0] == "400 Bad Request"
+    assert answer(path, host="memories.example")[0] != "400 Bad Request"
+
+
+def test_a_request_to_a_memory_goes_through_no_middleware_at_all(settings):
+    assert "Referrer-Policy" in answer(LOGIN)[1]
+    assert "Referrer-Policy" not in answer(INFER)[1]
