@@ -10,6 +10,20 @@ from convstore.messages import MAX_NAME_CHARACTERS
 NAME_LENGTH = 2 * MAX_NAME_CHARACTERS
 
 
+class Kind(models.IntegerChoices):
+    """What a row of Message is. An erased row keeps its position and its request_key."""
+
+    MESSAGE = 0
+    NOT_IN_WINDOWS = 1
+    ERASED = 2
+
+
+# Every reader of messages uses one of these conditions: one that people read for, and one that
+# a window is made of.
+NOT_ERASED = models.Q(kind__lt=Kind.ERASED)
+IN_WINDOWS = models.Q(kind=Kind.MESSAGE)
+
+
 class Conversation(models.Model):
     """Everything said under one memory_id. Its row is the lock that appends take."""
 
@@ -21,6 +35,11 @@ class Conversation(models.Model):
     # Updated at most once an hour: if every append rewrote this row, the writers of one
     # conversation would be slow.
     active_at = models.DateTimeField()
+    # How many rows of messages are erased, and how often something but an append changed the
+    # conversation. The lowest position above 1 that is not erased; None if nobody knows.
+    erased = models.BigIntegerField(default=0)
+    changes = models.BigIntegerField(default=0)
+    first_live = models.BigIntegerField(null=True)
 
     class Meta:
         indexes = (
@@ -40,7 +59,7 @@ class Conversation(models.Model):
 
 
 class Message(models.Model):
-    """One message at one position. It is written once and never changed."""
+    """One message at one position. It is written once, and only erasure changes it."""
 
     pk = models.CompositePrimaryKey("conversation_id", "position")
     conversation = models.ForeignKey(
@@ -57,6 +76,10 @@ class Message(models.Model):
     # A digest of the messages of the request, stored to tell a retry from a reused key later.
     fingerprint = models.UUIDField()
     created_at = models.DateTimeField()
+    # Bytes of the body in UTF-8; 0 if the row was written before there was this column.
+    size = models.IntegerField(default=0)
+    tokens = models.IntegerField(null=True)
+    kind = models.SmallIntegerField(default=Kind.MESSAGE)
 
     class Meta:
         constraints = (

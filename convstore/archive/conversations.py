@@ -16,7 +16,7 @@ from django.db.models.functions import Coalesce, Substr
 from convstore.archive.history import MessageRow
 from convstore.database.vendors import vendor_for
 from convstore.exchange.statements import PINNED_ROLES
-from convstore.models import Conversation
+from convstore.models import IN_WINDOWS, NOT_ERASED, Conversation
 
 # The model, under the name that callers of the archive use.
 ConversationRow = Conversation
@@ -31,8 +31,13 @@ def conversations(using: str) -> QuerySet[ConversationRow]:
 
 
 def conversation_with_key(using: str, key: UUID) -> ConversationRow | None:
-    """The conversation with its `length` and `message_count`, or None."""
-    return with_message_count(conversations(using)).filter(pk=key).first()
+    """The conversation with its `length` and `message_count`, or None.
+
+    It also has the positions of its `oldest` and `newest` message, None if it has no messages.
+    """
+    rows = with_message_count(conversations(using)).filter(pk=key)
+    ends = {"oldest": _end("position"), "newest": _end("-position")}
+    return rows.annotate(**ends).first()
 
 
 def conversations_with_keys(using: str, keys: Iterable[UUID]) -> list[ConversationRow]:
@@ -90,17 +95,17 @@ def with_prefix(rows: QuerySet[ConversationRow], prefix: str) -> QuerySet[Conver
 
 def with_length(rows: QuerySet[ConversationRow]) -> QuerySet[ConversationRow]:
     """Each row with its `length`: its highest position, read from the end of the primary key."""
-    return rows.annotate(length=_newest_message("position"))
+    return rows.annotate(length=_end("-position", Q()))
 
 
 def with_message_count(rows: QuerySet[ConversationRow]) -> QuerySet[ConversationRow]:
     """Each row with its `length` and its `message_count`.
 
-    An interrupted deletion removes the oldest messages, so the count may be less than the length.
+    The count may be less than the length: some messages may be erased, and an interrupted deletion
+    removes the oldest ones.
     """
-    oldest = MessageRow.objects.filter(conversation_id=OuterRef("pk")).order_by("position")
-    first = Subquery(oldest.values("position")[:1])
-    return with_length(rows).annotate(message_count=Coalesce(F("length") - first + 1, 0))
+    count = F("length") - _end("position", Q()) + 1 - F("erased")
+    return with_length(rows).annotate(message_count=Coalesce(count, 0))
 
 
 def with_summary(rows: QuerySet[ConversationRow], *, opening: bool) -> QuerySet[ConversationRow]:
@@ -110,23 +115,24 @@ def with_summary(rows: QuerySet[ConversationRow], *, opening: bool) -> QuerySet[
     characters of the JSON of its first message that is not pinned.
     """
     summary = {
-        "last_role": _newest_message("role"),
-        "last_message_at": _newest_message("created_at"),
+        "last_role": _end("-position", column="role"),
+        "last_message_at": _end("-position", column="created_at"),
     }
     if opening:
         summary["opening"] = _opening()
     return with_length(rows).annotate(**summary)
 
 
-def _newest_message(column: str) -> Subquery:
-    newest = MessageRow.objects.filter(conversation_id=OuterRef("pk")).order_by("-position")
-    return Subquery(newest.values(column)[:1])
+def _end(order: str, condition: Q = NOT_ERASED, column: str = "position") -> Subquery:
+    """A column of a conversation's first row in this order."""
+    rows = MessageRow.objects.filter(condition, conversation_id=OuterRef("pk"))
+    return Subquery(rows.order_by(order).values(column)[:1])
 
 
 def _opening() -> Subquery:
     # A pinned first message instructs the assistant; many conversations have the same one.
     pinned = When(position=1, role__in=PINNED_ROLES, then=Value(3))
-    first_two = MessageRow.objects.filter(conversation_id=OuterRef("pk"), position__lte=2)
+    first_two = MessageRow.objects.filter(IN_WINDOWS, conversation=OuterRef("pk"), position__lte=2)
     order = Case(pinned, default=F("position"), output_field=BigIntegerField())
     beginning = first_two.order_by(order).annotate(beginning=Substr("body", 1, OPENING_CHARACTERS))
     return Subquery(beginning.values("beginning")[:1])

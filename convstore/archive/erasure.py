@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import F
 
 from convstore.archive.conversations import conversations
 from convstore.archive.history import History
+from convstore.models import Kind
 
 # The most messages that one transaction deletes.
 BATCH = 500
@@ -51,11 +53,14 @@ def _erase_batch(using: str, key: UUID) -> ErasureResult:
         conversation = conversations(using).filter(pk=key).select_for_update()
         if not conversation:
             return ErasureResult(0, gone=True)
-        oldest = list(rows.order_by("position").values_list("position", flat=True)[: BATCH + 1])
-        if oldest:
-            end = oldest[:BATCH][-1]
-            rows.filter(position__lte=end).delete()
+        oldest = list(rows.order_by("position").values_list("position", "kind")[: BATCH + 1])
+        batch = oldest[:BATCH]
+        erased = sum(kind == Kind.ERASED for _, kind in batch)
+        if batch:
+            rows.filter(position__lte=batch[-1][0]).delete()
         if len(oldest) > BATCH:
-            return ErasureResult(BATCH, gone=False)
+            if erased:
+                conversation.update(erased=F("erased") - erased)
+            return ErasureResult(BATCH - erased, gone=False)
         conversation.delete()
-        return ErasureResult(len(oldest), gone=True)
+        return ErasureResult(len(batch) - erased, gone=True)

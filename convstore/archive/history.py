@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.db.models.functions import Length
 
-from convstore.models import Message
+from convstore.models import NOT_ERASED, Message
 
 # The model, under the name that callers of the archive use.
 MessageRow = Message
@@ -42,24 +42,28 @@ class History:
     key: UUID
 
     def rows(self) -> QuerySet[MessageRow]:
+        """All rows, those of erased messages among them."""
         return MessageRow.objects.using(self.using).filter(conversation_id=self.key)
 
+    def messages(self) -> QuerySet[MessageRow]:
+        return self.rows().filter(NOT_ERASED)
+
     def length(self) -> int:
-        """The highest position; 0 if there are no messages."""
+        """The highest position, also of an erased message; 0 if there are no rows."""
         newest = self.rows().order_by("-position").values_list("position", flat=True)
         return next(iter(newest[:1]), 0)
 
     def message(self, position: int) -> MessageRow | None:
-        return next(iter(self._messages(position, position)), None)
+        return next(iter(self._between(position, position)), None)
 
     def chunk_from(self, start: int, limit: int = CHUNK_MESSAGES) -> list[MessageRow]:
         """The chunk that begins at `start`, or at the next message if that one was deleted."""
-        rows = self.rows().filter(position__gte=start).order_by("position")
+        rows = self.messages().filter(position__gte=start).order_by("position")
         return self._bounded_chunk(_sizes(rows, limit))
 
     def chunk_up_to(self, last: int, limit: int = CHUNK_MESSAGES) -> list[MessageRow]:
-        """The chunk that ends at `last`, or at the last message if the conversation is shorter."""
-        rows = self.rows().filter(position__lte=last).order_by("-position")
+        """The chunk that ends at `last`, or at the message before if there is none at `last`."""
+        rows = self.messages().filter(position__lte=last).order_by("-position")
         return self._bounded_chunk(_sizes(rows, limit))
 
     def chunks(self, last: int, limit: int) -> Iterator[list[MessageRow]]:
@@ -94,10 +98,10 @@ class History:
         if not fitting:
             return []
         ends = sizes[0][0], sizes[fitting[-1]][0]
-        return self._messages(min(ends), max(ends))
+        return self._between(min(ends), max(ends))
 
-    def _messages(self, first: int, last: int) -> list[MessageRow]:
-        rows = self.rows().filter(position__range=(first, last)).order_by("position")
+    def _between(self, first: int, last: int) -> list[MessageRow]:
+        rows = self.messages().filter(position__range=(first, last)).order_by("position")
         return list(rows.only("position", "role", "body", "created_at"))
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from django.db import connections
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Sum
 
 from convstore.archive.conversations import ConversationRow, conversations
 from convstore.archive.history import MessageRow
@@ -53,10 +53,16 @@ def read_overview(using: str) -> Overview:
     counted = _count_rows(rows), _count_rows(MessageRow.objects.using(using).all())
     estimates = row_estimates(using) if max(counted) > COUNT_LIMIT else {}
     total = _total(counted[0], estimates.get(CONVERSATION_TABLE, 0))
+    messages = _total(counted[1], estimates.get(MESSAGE_TABLE, 0))
+    if not estimates:
+        # Conversations know how many of their rows are erased. The rows themselves are counted in
+        # an index, which does not know it.
+        erased = rows.aggregate(total=Sum("erased", default=0))["total"]
+        messages = Count(counted[1] - erased)
     new, new_by_day = _count_new_conversations(rows, total.value)
     return Overview(
         conversations=total,
-        messages=_total(counted[1], estimates.get(MESSAGE_TABLE, 0)),
+        messages=messages,
         new=new,
         new_by_day=new_by_day,
         last_active=list(rows.order_by("-active_at", "-id")[:LAST_ACTIVE]),

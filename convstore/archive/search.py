@@ -29,6 +29,7 @@ from convstore.archive.conversations import (
 from convstore.archive.history import History, MessageRow
 from convstore.database.vendors import vendor_for
 from convstore.messages import Message, Part, dumps, parts_in
+from convstore.models import NOT_ERASED
 
 MAX_QUERY_CHARACTERS = 200
 # The most hits that one search returns, and the most messages that it reads.
@@ -121,7 +122,8 @@ def search_word_index(using: str, words: Sequence[str]) -> SearchResult | None:
     match: Any = RawSQL(  # noqa: S611 - the words are a parameter
         condition, [" ".join(selective)], BooleanField()
     )
-    matches = _beginnings(MessageRow.objects.using(using).filter(match)[: MAX_INDEX_MATCHES + 1])
+    found_rows = MessageRow.objects.using(using).filter(match)
+    matches = _beginnings(found_rows, MAX_INDEX_MATCHES + 1)
     keys = {row.conversation_id for row in matches}
     found = conversations(using).in_bulk(keys) if keys else {}
     hits = _hits(matches[:MAX_INDEX_MATCHES], found, words)
@@ -150,9 +152,8 @@ def search_last_messages(
     if not selected:
         return SearchResult([], 0, 0)
     last = [Q(conversation_id=c.pk, position__gt=_length(c) - LAST_MESSAGES) for c in selected]
-    matches = _beginnings(
-        MessageRow.objects.using(using).filter(reduce(or_, last))[:MAX_MESSAGES_READ]
-    )
+    rows_to_read = MessageRow.objects.using(using).filter(reduce(or_, last))
+    matches = _beginnings(rows_to_read, MAX_MESSAGES_READ)
     hits = _hits(matches, {each.pk: each for each in selected}, words)
     return SearchResult(
         hits[:MAX_HITS],
@@ -167,10 +168,10 @@ def _length(conversation: Any) -> int:
     return conversation.length or 0
 
 
-def _beginnings(rows: QuerySet[MessageRow]) -> list[Any]:
-    """The rows, each with the `beginning` of its body instead of the whole body."""
-    annotated = rows.annotate(beginning=Substr("body", 1, BEGINNING_CHARACTERS))
-    return list(annotated.only("position", "role", "created_at"))
+def _beginnings(rows: QuerySet[MessageRow], limit: int) -> list[Any]:
+    """At most `limit` messages, each with the `beginning` of its body instead of the body."""
+    annotated = rows.filter(NOT_ERASED).annotate(beginning=Substr("body", 1, BEGINNING_CHARACTERS))
+    return list(annotated.only("position", "role", "created_at")[:limit])
 
 
 def _hits(

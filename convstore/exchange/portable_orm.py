@@ -16,7 +16,7 @@ from convstore.exchange.statements import (
     NewMessage,
     StoredMessage,
 )
-from convstore.models import Conversation, Message
+from convstore.models import IN_WINDOWS, Conversation, Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class PortableOrm:
     def _window(
         self, conversation: ConversationRef, size: int, last: int | None
     ) -> list[StoredMessage]:
-        rows = self._messages(conversation)
+        rows = self._messages(conversation).filter(IN_WINDOWS)
         if last is not None:
             rows = rows.filter(position__lte=last)
         newest = rows.order_by("-position").values_list("position", "role", "body")

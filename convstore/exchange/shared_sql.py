@@ -16,10 +16,12 @@ from convstore.exchange.statements import (
     NewMessage,
     StoredMessage,
 )
-from convstore.models import Conversation, Message
+from convstore.models import Conversation, Kind, Message
 
 CONVERSATION, MESSAGE = Conversation._meta.db_table, Message._meta.db_table
 ROLES = ", ".join(f"'{role}'" for role in PINNED_ROLES)
+# The condition IN_WINDOWS of models.py.
+IN_WINDOWS = f"kind = {Kind.MESSAGE.value}"
 
 # Every statement has the conversation's key as a value of its own, never from a join, so that
 # a planner sees which partition or shard it needs. Every statement also compares memory_id, so
@@ -53,10 +55,10 @@ ON CONFLICT (conversation_id, request_key) DO NOTHING"""
 # pinned row. They are two ranges of the primary key, because `position > n OR position = 1`
 # would scan the whole conversation on SQLite.
 ROWS = f"""SELECT position, role, body FROM {MESSAGE}
-  WHERE conversation_id = %(key)s AND position <= ({{bound}}) AND {{same_id}}
+  WHERE conversation_id = %(key)s AND position <= ({{bound}}) AND {IN_WINDOWS} AND {{same_id}}
   ORDER BY position DESC LIMIT %(size)s"""
 PINNED = f"""SELECT position, role, body FROM {MESSAGE}
-  WHERE conversation_id = %(key)s AND position = 1 AND role IN ({ROLES})
+  WHERE conversation_id = %(key)s AND position = 1 AND role IN ({ROLES}) AND {IN_WINDOWS}
     AND ({{bound}}) > %(size)s AND {{same_id}}"""
 BOTH = f"SELECT * FROM ({ROWS}) AS newest UNION ALL SELECT * FROM ({PINNED}) AS pinned"
 # The newest window, and the window that ends in the last message of this request.

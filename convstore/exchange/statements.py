@@ -75,7 +75,8 @@ class Statements(Protocol):
 def pinned_window(rows: Sequence[StoredMessage], size: int) -> list[StoredMessage]:
     """The window, oldest first: the last `size` messages, or, when the conversation begins
     with a system or developer message that is older, that one and the last `size` - 1."""
-    window = sorted(rows, key=lambda row: row.position)
+    # With erased messages in between, the first one may be among the last `size`, too.
+    window = sorted(dict.fromkeys(rows), key=lambda row: row.position)
     if len(window) <= size:
         return window
     first = window[0]

@@ -42,7 +42,7 @@ def page_url(database: Database, name: str, *args: object, **parameters: object)
 
 
 def conversation_or_404(database: Database, key: UUID) -> Any:
-    """The conversation with its `length` and its `message_count`. Raises Http404."""
+    """The conversation as `conversation_with_key` returns it. Raises Http404."""
     conversation = conversation_with_key(database.alias, key)
     if conversation is None:
         raise Http404("There is no such conversation in this database; it may have been deleted.")

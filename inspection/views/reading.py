@@ -81,16 +81,15 @@ def _page_urls(
     database: Database, conversation: Any, rows: Sequence[MessageRow], markdown: int | None
 ) -> dict[str, Any]:
     """The URLs of the other pages, and of this page with or without Markdown."""
-    length = conversation.length or 0
-    oldest = length - conversation.message_count + 1  # greater than 1 after an interrupted deletion
-    first, last = (rows[0].position, rows[-1].position) if rows else (oldest, length)
+    oldest, newest = conversation.oldest or 1, conversation.newest or 0
+    first, last = (rows[0].position, rows[-1].position) if rows else (oldest, newest)
     url = partial(page_url, database, "change", conversation.pk)
     return {
         "oldest": oldest,
         "first_url": url(position=oldest, markdown=markdown) if first > oldest else None,
         "earlier_url": url(before=first, markdown=markdown) if first > oldest else None,
-        "later_url": url(position=last + 1, markdown=markdown) if last < length else None,
-        "last_url": url(markdown=markdown) if last < length else None,
+        "later_url": url(position=last + 1, markdown=markdown) if last < newest else None,
+        "last_url": url(markdown=markdown) if last < newest else None,
         "markdown_url": url(position=first, markdown=None if markdown else 1),
     }
 

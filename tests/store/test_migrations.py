@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, connections, transaction
+from django.db.migrations.recorder import MigrationRecorder
 
 from convstore.database.url import database_alias
+from convstore.messages import Message as Said
+from convstore.messages import Part
 from convstore.models import Conversation, Message
 from convstore.store import ConversationStore, conversation_key
 
 NOW = datetime.now(UTC)
+SAID = Said("user", (Part("text", "hello"),))
 
 
 @pytest.fixture
@@ -47,9 +51,100 @@ def test_the_models_have_all_their_migrations():
 
 def test_migrations_run_forwards_and_back_and_forwards(new_database, database_kind):
     alias = database_alias(new_database(database_kind))
-    for target in ("0001", "zero", "0001"):
-        call_command("migrate", "convstore", target, database=alias, verbosity=0)
+    for target in (None, "0001", None, "zero", None):
+        migrate(alias, target)
     assert ConversationStore(alias).window("a", 1) == []
+
+
+# --- Columns of a later version ----------------------------------------------------------
+
+# What changes if a table is written anew.
+STORAGE = {
+    "sqlite": "SELECT rootpage FROM sqlite_schema WHERE name = 'convstore_{}'",
+    "postgresql": "SELECT pg_relation_filenode('convstore_{}')",
+    "mysql": "SELECT table_id, space FROM information_schema.innodb_sys_tables"
+    " WHERE name = CONCAT(DATABASE(), '/convstore_{}')",
+}
+# As the version before 0004 writes them.
+OLD_CONVERSATION = """
+INSERT INTO convstore_conversation (id, memory_id, created_at, active_at)
+VALUES (%(key)s, 'a', %(now)s, %(now)s)"""
+OLD_MESSAGE = """
+INSERT INTO convstore_message
+  (conversation_id, position, role, body, request_key, fingerprint, created_at)
+VALUES (%(key)s, %(position)s, 'user', %(body)s, %(request_key)s, %(request_key)s, %(now)s)"""
+
+
+def migrate(alias: str, target: str | None = None) -> None:
+    names = [target] if target else []
+    call_command("migrate", "convstore", *names, database=alias, verbosity=0)
+
+
+def write_as_before(alias: str, position: int) -> None:
+    connection = connections[alias]
+    native = connection.features.has_native_uuid_field
+    key, request_key = conversation_key("a"), uuid.uuid4()
+    values = {
+        "key": key if native else key.hex,
+        "request_key": request_key if native else request_key.hex,
+        "now": connection.ops.adapt_datetimefield_value(NOW),
+        "position": position,
+        "body": str(position),
+    }
+    with connection.cursor() as cursor:
+        if position == 1:
+            cursor.execute(OLD_CONVERSATION, values)
+        cursor.execute(OLD_MESSAGE, values)
+
+
+def storage(alias: str) -> list[Any]:
+    found = []
+    with connections[alias].cursor() as cursor:
+        for table in ("conversation", "message"):
+            cursor.execute(STORAGE[connections[alias].vendor].format(table))
+            found.append(cursor.fetchone())
+    return found
+
+
+@pytest.fixture
+def migrated_to_0003(new_database, database_kind):
+    alias = database_alias(new_database(database_kind))
+    migrate(alias, "0003")
+    yield alias
+    connections[alias].close()
+
+
+def test_columns_are_added_and_no_row_is_written_anew(migrated_to_0003):
+    alias = migrated_to_0003
+    write_as_before(alias, 1)
+    before = storage(alias)
+    migrate(alias, "0004")
+    assert storage(alias) == before
+
+
+def test_rows_of_the_version_before_are_valid_also_those_that_it_still_writes(migrated_to_0003):
+    alias = migrated_to_0003
+    write_as_before(alias, 1)
+    migrate(alias)
+    write_as_before(alias, 2)
+    assert [message.body for message in ConversationStore(alias).window("a", 9)] == ["1", "2"]
+    rows = Message.objects.using(alias).values_list("size", "tokens", "kind")
+    assert list(rows) == [(0, None, 0)] * 2
+    found = Conversation.objects.using(alias).get()
+    assert (found.erased, found.changes, found.first_live) == (0, 0, None)
+
+
+def test_a_migration_that_was_interrupted_between_two_columns_goes_on(migrated_to_0003):
+    alias = migrated_to_0003
+    migrate(alias, "0004")
+    with connections[alias].cursor() as cursor:
+        cursor.execute("ALTER TABLE convstore_message DROP COLUMN tokens")
+    MigrationRecorder(connections[alias]).record_unapplied("convstore", "0004_size_kind_and_erased")
+    migrate(alias)
+    assert ConversationStore(alias).append("a", [SAID]) == 1
+
+
+# --- Constraints -------------------------------------------------------------------------
 
 
 def test_a_position_is_taken_once(database, message):

@@ -30,7 +30,7 @@ def a_page(using: str) -> object:
 
 def held(tape: Tape, *length: int) -> Answer:
     """A conversation's row, with its length where that is asked for."""
-    return [(KEY.hex, "a", tape.moment(NOW), tape.moment(NOW), *length)]
+    return [(KEY.hex, "a", tape.moment(NOW), tape.moment(NOW), 0, 0, None, *length)]
 
 
 def prefixed(using: str) -> object:
@@ -70,7 +70,7 @@ SCENES: list[tuple[str, Callable[[str], object], Callable[[Tape], list[Answer]]]
         lambda using: search_last_messages(using, ["a"], None),
         lambda tape: [held(tape, 3)],
     ),
-    ("a deletion", lambda using: erase(using, KEY, 0), lambda tape: [held(tape), [(1,), (2,)]]),
+    ("a deletion", lambda using: erase(using, KEY, 0), lambda tape: [held(tape), [(1, 0), (2, 0)]]),
     (
         "estimates",
         lambda using: row_estimates(using),

@@ -13,12 +13,15 @@ SELECT [convstore_conversation].[memory_id] AS [memory_id], [convstore_conversat
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
 COMMIT;
 BEGIN;
-INSERT INTO [convstore_conversation] ([id], [memory_id], [created_at], [active_at])
-    VALUES (?, ?, ?, ?);
+INSERT INTO [convstore_conversation] ([id], [memory_id], [created_at], [active_at], [erased], [changes], [first_live])
+    VALUES (?, ?, ?, ?, ?, ?, ?);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 'a'
     -- 3 = 2026-01-02 03:04:05.678901+00:00
     -- 4 = 2026-01-02 03:04:05.678901+00:00
+    -- 5 = 0
+    -- 6 = 0
+    -- 7 = None
 COMMIT;
 BEGIN;
 SELECT [convstore_conversation].[memory_id] AS [memory_id], [convstore_conversation].[active_at] AS [active_at]
@@ -35,8 +38,8 @@ SELECT TOP 1 [convstore_message].[position] AS [position]
     WHERE [convstore_message].[conversation_id] = ?
     ORDER BY 1 DESC;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
-INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at])
-    VALUES (?, ?, ?, ?, ?, ?, ?);
+INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at], [size], [tokens], [kind])
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 1
     -- 3 = 'user'
@@ -44,13 +47,17 @@ INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], 
     -- 5 = '7e57ab1e000040008000000000000001'
     -- 6 = '215163c13bde4969ae4dd6a4271bef15'
     -- 7 = 2026-01-02 03:04:05.678901+00:00
+    -- 8 = 0
+    -- 9 = None
+    -- 10 = 0
 SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
     FROM [convstore_message]
     INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] <= ?)
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ?)
     ORDER BY 1 DESC;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
-    -- 2 = 1
+    -- 2 = 0
+    -- 3 = 1
 COMMIT;
 
 -- two first messages at once: the other one's conversation is there first
@@ -61,12 +68,15 @@ SELECT [convstore_conversation].[memory_id] AS [memory_id], [convstore_conversat
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
 COMMIT;
 BEGIN;
-INSERT INTO [convstore_conversation] ([id], [memory_id], [created_at], [active_at])
-    VALUES (?, ?, ?, ?);
+INSERT INTO [convstore_conversation] ([id], [memory_id], [created_at], [active_at], [erased], [changes], [first_live])
+    VALUES (?, ?, ?, ?, ?, ?, ?);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 'a'
     -- 3 = 2026-01-02 03:04:05.678901+00:00
     -- 4 = 2026-01-02 03:04:05.678901+00:00
+    -- 5 = 0
+    -- 6 = 0
+    -- 7 = None
 ROLLBACK;
 BEGIN;
 SELECT [convstore_conversation].[memory_id] AS [memory_id], [convstore_conversation].[active_at] AS [active_at]
@@ -83,8 +93,8 @@ SELECT TOP 1 [convstore_message].[position] AS [position]
     WHERE [convstore_message].[conversation_id] = ?
     ORDER BY 1 DESC;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
-INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at])
-    VALUES (?, ?, ?, ?, ?, ?, ?);
+INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at], [size], [tokens], [kind])
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 2
     -- 3 = 'user'
@@ -92,13 +102,17 @@ INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], 
     -- 5 = '7e57ab1e000040008000000000000001'
     -- 6 = '215163c13bde4969ae4dd6a4271bef15'
     -- 7 = 2026-01-02 03:04:05.678901+00:00
+    -- 8 = 0
+    -- 9 = None
+    -- 10 = 0
 SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
     FROM [convstore_message]
     INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] <= ?)
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ?)
     ORDER BY 1 DESC;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
-    -- 2 = 2
+    -- 2 = 0
+    -- 3 = 2
 COMMIT;
 
 -- a message to a conversation that is there
@@ -117,8 +131,8 @@ SELECT TOP 1 [convstore_message].[position] AS [position]
     WHERE [convstore_message].[conversation_id] = ?
     ORDER BY 1 DESC;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
-INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at])
-    VALUES (?, ?, ?, ?, ?, ?, ?);
+INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at], [size], [tokens], [kind])
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 2
     -- 3 = 'user'
@@ -126,13 +140,17 @@ INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], 
     -- 5 = '7e57ab1e000040008000000000000001'
     -- 6 = '215163c13bde4969ae4dd6a4271bef15'
     -- 7 = 2026-01-02 03:04:05.678901+00:00
+    -- 8 = 0
+    -- 9 = None
+    -- 10 = 0
 SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
     FROM [convstore_message]
     INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] <= ?)
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ?)
     ORDER BY 1 DESC;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
-    -- 2 = 2
+    -- 2 = 0
+    -- 3 = 2
 COMMIT;
 
 -- a message to a conversation that was silent for two hours
@@ -155,8 +173,8 @@ SELECT TOP 1 [convstore_message].[position] AS [position]
     WHERE [convstore_message].[conversation_id] = ?
     ORDER BY 1 DESC;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
-INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at])
-    VALUES (?, ?, ?, ?, ?, ?, ?);
+INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at], [size], [tokens], [kind])
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 2
     -- 3 = 'user'
@@ -164,13 +182,17 @@ INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], 
     -- 5 = '7e57ab1e000040008000000000000001'
     -- 6 = '215163c13bde4969ae4dd6a4271bef15'
     -- 7 = 2026-01-02 03:04:05.678901+00:00
+    -- 8 = 0
+    -- 9 = None
+    -- 10 = 0
 SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
     FROM [convstore_message]
     INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] <= ?)
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ?)
     ORDER BY 1 DESC;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
-    -- 2 = 2
+    -- 2 = 0
+    -- 3 = 2
 COMMIT;
 
 -- two messages at once, and the pinned first one
@@ -189,8 +211,8 @@ SELECT TOP 1 [convstore_message].[position] AS [position]
     WHERE [convstore_message].[conversation_id] = ?
     ORDER BY 1 DESC;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
-INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at])
-    VALUES (?, ?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?, ?);
+INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at], [size], [tokens], [kind])
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 7
     -- 3 = 'user'
@@ -198,28 +220,36 @@ INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], 
     -- 5 = '7e57ab1e000040008000000000000001'
     -- 6 = 'ca4e5008ba9b4f778c8814ca5e116d46'
     -- 7 = 2026-01-02 03:04:05.678901+00:00
-    -- 8 = 'ca978112ca1b8dcabac231b39a23dc4d'
-    -- 9 = 8
-    -- 10 = 'tool'
-    -- 11 = '{"role": "tool", "content": [{"type": "text", "value": ""}]}'
-    -- 12 = '465f05c124285a3689de179d3a841993'
-    -- 13 = 'ca4e5008ba9b4f778c8814ca5e116d46'
-    -- 14 = 2026-01-02 03:04:05.678901+00:00
+    -- 8 = 0
+    -- 9 = None
+    -- 10 = 0
+    -- 11 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 12 = 8
+    -- 13 = 'tool'
+    -- 14 = '{"role": "tool", "content": [{"type": "text", "value": ""}]}'
+    -- 15 = '465f05c124285a3689de179d3a841993'
+    -- 16 = 'ca4e5008ba9b4f778c8814ca5e116d46'
+    -- 17 = 2026-01-02 03:04:05.678901+00:00
+    -- 18 = 0
+    -- 19 = None
+    -- 20 = 0
 SELECT TOP 3 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
     FROM [convstore_message]
     INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] <= ?)
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ?)
     ORDER BY 1 DESC;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
-    -- 2 = 8
+    -- 2 = 0
+    -- 3 = 8
 SELECT [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body]
     FROM [convstore_message]
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] <= ? AND [convstore_message].[position] = ? AND [convstore_message].[role] IN (?, ?));
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ? AND [convstore_message].[position] = ? AND [convstore_message].[role] IN (?, ?));
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
-    -- 2 = 8
-    -- 3 = 1
-    -- 4 = 'system'
-    -- 5 = 'developer'
+    -- 2 = 0
+    -- 3 = 8
+    -- 4 = 1
+    -- 5 = 'system'
+    -- 6 = 'developer'
 COMMIT;
 
 -- the same request again
@@ -236,47 +266,53 @@ SELECT [convstore_message].[position] AS [position]
 SELECT TOP 2 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
     FROM [convstore_message]
     INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] <= ?)
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ?)
     ORDER BY 1 DESC;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
-    -- 2 = 8
+    -- 2 = 0
+    -- 3 = 8
 SELECT [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body]
     FROM [convstore_message]
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] <= ? AND [convstore_message].[position] = ? AND [convstore_message].[role] IN (?, ?));
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ? AND [convstore_message].[position] = ? AND [convstore_message].[role] IN (?, ?));
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
-    -- 2 = 8
-    -- 3 = 1
-    -- 4 = 'system'
-    -- 5 = 'developer'
+    -- 2 = 0
+    -- 3 = 8
+    -- 4 = 1
+    -- 5 = 'system'
+    -- 6 = 'developer'
 COMMIT;
 
 -- a window that is only read
 SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
     FROM [convstore_message]
     INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
-    WHERE [convstore_message].[conversation_id] = ?
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ?)
     ORDER BY 1 DESC;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 2 = 0
 
 -- a window that is only read, and the pinned first message
 SELECT TOP 2 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
     FROM [convstore_message]
     INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
-    WHERE [convstore_message].[conversation_id] = ?
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ?)
     ORDER BY 1 DESC;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 2 = 0
 SELECT [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body]
     FROM [convstore_message]
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] = ? AND [convstore_message].[role] IN (?, ?));
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] = ? AND [convstore_message].[role] IN (?, ?));
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
-    -- 2 = 1
-    -- 3 = 'system'
-    -- 4 = 'developer'
+    -- 2 = 0
+    -- 3 = 1
+    -- 4 = 'system'
+    -- 5 = 'developer'
 
 -- the window of an unknown conversation
 SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
     FROM [convstore_message]
     INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
-    WHERE [convstore_message].[conversation_id] = ?
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ?)
     ORDER BY 1 DESC;
     -- 1 = '6382b3cc881482b7bbfcaeed026001c0'
+    -- 2 = 0

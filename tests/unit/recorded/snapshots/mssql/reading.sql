@@ -1,48 +1,51 @@
 -- a page of the list
-SELECT TOP 51 [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], (SELECT TOP 1 U0.[position] AS [position]
+SELECT TOP 51 [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], [convstore_conversation].[erased], [convstore_conversation].[changes], [convstore_conversation].[first_live], (SELECT TOP 1 U0.[position] AS [position]
     FROM [convstore_message] U0
     WHERE U0.[conversation_id] = ([convstore_conversation].[id])
     ORDER BY 1 DESC) AS [length], (SELECT TOP 1 U0.[role] AS [role]
     FROM [convstore_message] U0
-    WHERE U0.[conversation_id] = ([convstore_conversation].[id])
+    WHERE (U0.[kind] < ? AND U0.[conversation_id] = ([convstore_conversation].[id]))
     ORDER BY U0.[position] DESC) AS [last_role], (SELECT TOP 1 U0.[created_at] AS [created_at]
     FROM [convstore_message] U0
-    WHERE U0.[conversation_id] = ([convstore_conversation].[id])
+    WHERE (U0.[kind] < ? AND U0.[conversation_id] = ([convstore_conversation].[id]))
     ORDER BY U0.[position] DESC) AS [last_message_at], (SELECT TOP 1 SUBSTRING(U0.[body], ?, ?) AS [beginning]
     FROM [convstore_message] U0
-    WHERE (U0.[conversation_id] = ([convstore_conversation].[id]) AND U0.[position] <= ?)
+    WHERE (U0.[kind] = ? AND U0.[conversation_id] = ([convstore_conversation].[id]) AND U0.[position] <= ?)
     ORDER BY CASE WHEN (U0.[position] = ? AND U0.[role] IN (?, ?)) THEN ? ELSE U0.[position] END ASC) AS [opening]
     FROM [convstore_conversation]
     WHERE ([convstore_conversation].[created_at] <= ? AND ([convstore_conversation].[created_at] < ? OR [convstore_conversation].[id] < ?))
     ORDER BY [convstore_conversation].[created_at] DESC, [convstore_conversation].[id] DESC;
-    -- 1 = 1
-    -- 2 = 600
-    -- 3 = 2
-    -- 4 = 1
-    -- 5 = 'system'
-    -- 6 = 'developer'
-    -- 7 = 3
-    -- 8 = 2026-01-02 03:04:05.678901+00:00
-    -- 9 = 2026-01-02 03:04:05.678901+00:00
-    -- 10 = '7e57ab1e000040008000000000000001'
+    -- 1 = 2
+    -- 2 = 2
+    -- 3 = 1
+    -- 4 = 600
+    -- 5 = 0
+    -- 6 = 2
+    -- 7 = 1
+    -- 8 = 'system'
+    -- 9 = 'developer'
+    -- 10 = 3
+    -- 11 = 2026-01-02 03:04:05.678901+00:00
+    -- 12 = 2026-01-02 03:04:05.678901+00:00
+    -- 13 = '7e57ab1e000040008000000000000001'
 
 -- ids that begin so
-SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at]
+SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], [convstore_conversation].[erased], [convstore_conversation].[changes], [convstore_conversation].[first_live]
     FROM [convstore_conversation]
     WHERE [convstore_conversation].[memory_id] LIKE ? ESCAPE '\';
     -- 1 = 'a[%][_]%'
 
 -- what a deletion would delete
-SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], (SELECT TOP 1 U0.[position] AS [position]
+SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], [convstore_conversation].[erased], [convstore_conversation].[changes], [convstore_conversation].[first_live], (SELECT TOP 1 U0.[position] AS [position]
     FROM [convstore_message] U0
     WHERE U0.[conversation_id] = ([convstore_conversation].[id])
-    ORDER BY 1 DESC) AS [length], COALESCE((((SELECT TOP 1 U0.[position] AS [position]
+    ORDER BY 1 DESC) AS [length], COALESCE(((((SELECT TOP 1 U0.[position] AS [position]
     FROM [convstore_message] U0
     WHERE U0.[conversation_id] = ([convstore_conversation].[id])
     ORDER BY 1 DESC) - (SELECT TOP 1 U0.[position] AS [position]
     FROM [convstore_message] U0
     WHERE U0.[conversation_id] = ([convstore_conversation].[id])
-    ORDER BY 1 ASC)) + ?), ?) AS [message_count]
+    ORDER BY 1 ASC)) + ?) - [convstore_conversation].[erased]), ?) AS [message_count]
     FROM [convstore_conversation];
     -- 1 = 1
     -- 2 = 0
@@ -50,17 +53,19 @@ SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [con
 -- a chunk of a transcript
 SELECT TOP 50 [convstore_message].[position] AS [position], LEN([convstore_message].[body]) AS [octets]
     FROM [convstore_message]
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] <= ?)
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] < ? AND [convstore_message].[position] <= ?)
     ORDER BY 1 DESC;
     -- 1 = '7e57ab1e000040008000000000000001'
-    -- 2 = 9
+    -- 2 = 2
+    -- 3 = 9
 SELECT [convstore_message].[conversation_id], [convstore_message].[position], [convstore_message].[role], [convstore_message].[body], [convstore_message].[created_at]
     FROM [convstore_message]
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] BETWEEN ? AND ?)
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] < ? AND [convstore_message].[position] BETWEEN ? AND ?)
     ORDER BY [convstore_message].[position] ASC OFFSET 0 ROWS;
     -- 1 = '7e57ab1e000040008000000000000001'
-    -- 2 = 9
+    -- 2 = 2
     -- 3 = 9
+    -- 4 = 9
 
 -- a time
 SELECT [convstore_message].[position] AS [position], [convstore_message].[created_at] AS [created_at]
@@ -80,13 +85,14 @@ SELECT [convstore_message].[position] AS [position], [convstore_message].[create
 -- a chunk to search
 SELECT TOP 1000 [convstore_message].[position] AS [position], LEN([convstore_message].[body]) AS [octets]
     FROM [convstore_message]
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] <= ?)
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] < ? AND [convstore_message].[position] <= ?)
     ORDER BY 1 DESC;
     -- 1 = '7e57ab1e000040008000000000000001'
-    -- 2 = 8
+    -- 2 = 2
+    -- 3 = 8
 
 -- the last messages to search
-SELECT TOP 51 [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], (SELECT TOP 1 U0.[position] AS [position]
+SELECT TOP 51 [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], [convstore_conversation].[erased], [convstore_conversation].[changes], [convstore_conversation].[first_live], (SELECT TOP 1 U0.[position] AS [position]
     FROM [convstore_message] U0
     WHERE U0.[conversation_id] = ([convstore_conversation].[id])
     ORDER BY 1 DESC) AS [length]
@@ -94,19 +100,20 @@ SELECT TOP 51 [convstore_conversation].[id], [convstore_conversation].[memory_id
     ORDER BY [convstore_conversation].[active_at] DESC, [convstore_conversation].[id] DESC;
 SELECT TOP 1000 [convstore_message].[conversation_id], [convstore_message].[position], [convstore_message].[role], [convstore_message].[created_at], SUBSTRING([convstore_message].[body], ?, ?) AS [beginning]
     FROM [convstore_message]
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] > ?);
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] > ? AND [convstore_message].[kind] < ?);
     -- 1 = 1
     -- 2 = 16384
     -- 3 = '7e57ab1e000040008000000000000001'
     -- 4 = -97
+    -- 5 = 2
 
 -- a deletion
 BEGIN;
-SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at]
+SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], [convstore_conversation].[erased], [convstore_conversation].[changes], [convstore_conversation].[first_live]
     FROM [convstore_conversation] WITH (ROWLOCK, UPDLOCK)
     WHERE [convstore_conversation].[id] = ?;
     -- 1 = '7e57ab1e000040008000000000000001'
-SELECT TOP 501 [convstore_message].[position] AS [position]
+SELECT TOP 501 [convstore_message].[position] AS [position], [convstore_message].[kind] AS [kind]
     FROM [convstore_message]
     WHERE [convstore_message].[conversation_id] = ?
     ORDER BY 1 ASC;
@@ -116,7 +123,7 @@ SET NOCOUNT OFF; DELETE
     WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] <= ?);
     -- 1 = '7e57ab1e000040008000000000000001'
     -- 2 = 2
-SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at]
+SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], [convstore_conversation].[erased], [convstore_conversation].[changes], [convstore_conversation].[first_live]
     FROM [convstore_conversation]
     WHERE [convstore_conversation].[id] = ?;
     -- 1 = '7e57ab1e000040008000000000000001'

@@ -306,6 +306,20 @@ CREATE INDEX [conversation_memory_id] ON [convstore_conversation] ([memory_id]);
 -- Raw Python operation
 -- THIS OPERATION CANNOT BE WRITTEN AS SQL
 
+-- convstore 0004_size_kind_and_erased
+-- Add field erased to conversation
+ALTER TABLE [convstore_conversation] ADD [erased] bigint DEFAULT 0 NOT NULL;
+-- Add field changes to conversation
+ALTER TABLE [convstore_conversation] ADD [changes] bigint DEFAULT 0 NOT NULL;
+-- Add field first_live to conversation
+ALTER TABLE [convstore_conversation] ADD [first_live] bigint NULL;
+-- Add field size to message
+ALTER TABLE [convstore_message] ADD [size] int DEFAULT 0 NOT NULL;
+-- Add field tokens to message
+ALTER TABLE [convstore_message] ADD [tokens] int NULL;
+-- Add field kind to message
+ALTER TABLE [convstore_message] ADD [kind] smallint DEFAULT 0 NOT NULL;
+
 -- inspection 0001_audit_log
 -- Create model AuditEntry
 CREATE TABLE [inspection_auditentry] ([id] bigint NOT NULL PRIMARY KEY IDENTITY (1, 1),
@@ -331,6 +345,20 @@ CREATE TABLE [django_session] ([session_key] nvarchar(40) NOT NULL PRIMARY KEY,
     [session_data] nvarchar(max) NOT NULL,
     [expire_date] datetimeoffset NOT NULL);
 CREATE INDEX [django_session_expire_date_a5c62663] ON [django_session] ([expire_date]);
+
+-- convstore 0004_size_kind_and_erased, backwards
+-- Add field kind to message
+ALTER TABLE [convstore_message] DROP COLUMN [kind];
+-- Add field tokens to message
+ALTER TABLE [convstore_message] DROP COLUMN [tokens];
+-- Add field size to message
+ALTER TABLE [convstore_message] DROP COLUMN [size];
+-- Add field first_live to conversation
+ALTER TABLE [convstore_conversation] DROP COLUMN [first_live];
+-- Add field changes to conversation
+ALTER TABLE [convstore_conversation] DROP COLUMN [changes];
+-- Add field erased to conversation
+ALTER TABLE [convstore_conversation] DROP COLUMN [erased];
 
 -- convstore 0003_words, backwards
 -- Raw Python operation

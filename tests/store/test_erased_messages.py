@@ -1,0 +1,126 @@
+"""An erased message keeps its row, and nobody sees it; one that is not in windows, people do."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.db.models import F
+
+from convstore.archive.conversations import (
+    ConversationRow,
+    conversation_with_key,
+    conversations,
+    conversations_with_keys,
+    with_summary,
+)
+from convstore.archive.erasure import ErasureResult, erase
+from convstore.archive.history import History, MessageRow
+from convstore.archive.overview import read_overview
+from convstore.archive.search import search_conversation, search_last_messages
+from convstore.exchange.statements import StoredMessage
+from convstore.messages import Message, Part
+from convstore.models import Kind
+from convstore.store import ConversationStore, conversation_key
+from inspection.export import FORMATS, file_chunks
+
+KEY = conversation_key("a")
+
+
+def say(text: str, role: str = "user") -> Message:
+    return Message(role, (Part("text", text),))
+
+
+def texts(window: list[StoredMessage]) -> list[str]:
+    return [json.loads(message.body)["content"][0]["value"] for message in window]
+
+
+def mark(using: str, kind: Kind, *positions: int) -> None:
+    """Make rows of this kind, as a later version does when it erases a message."""
+    rows = MessageRow.objects.using(using).filter(conversation_id=KEY, position__in=positions)
+    assert rows.update(kind=kind) == len(positions)
+    if kind == Kind.ERASED:
+        rows.update(role="", body="secret")
+        found = ConversationRow.objects.using(using).filter(pk=KEY)
+        found.update(erased=F("erased") + len(positions), changes=F("changes") + 1)
+
+
+@pytest.fixture
+def filled(store: ConversationStore) -> ConversationStore:
+    store.append("a", [say("1", "system"), *(say(str(n)) for n in range(2, 9))])
+    return store
+
+
+@pytest.mark.parametrize("kind", [Kind.ERASED, Kind.NOT_IN_WINDOWS])
+def test_a_window_leaves_it_out_and_is_as_long_as_ever(filled, kind):
+    mark(filled.using, kind, 4, 6, 8)
+    assert texts(filled.window("a", 2)) == ["1", "7"]
+    assert texts(filled.window("a", 4)) == ["1", "3", "5", "7"]
+    assert texts(filled.window("a", 5)) == ["1", "2", "3", "5", "7"]
+    assert texts(filled.window("a", 50)) == ["1", "2", "3", "5", "7"]
+    assert texts(filled.exchange("a", [say("9")], 3)) == ["1", "7", "9"]
+    assert [message.position for message in filled.window("a", 3)] == [1, 7, 9]
+
+
+@pytest.mark.parametrize("kind", [Kind.ERASED, Kind.NOT_IN_WINDOWS])
+def test_a_first_message_that_is_left_out_is_not_pinned_and_has_no_successor(store, kind):
+    store.append("a", [say("1", "system"), say("2", "system"), say("3"), say("4")])
+    mark(store.using, kind, 1)
+    assert texts(store.window("a", 2)) == ["3", "4"]
+    assert texts(store.exchange("a", [say("5")], 2)) == ["4", "5"]
+
+
+def test_a_window_of_erased_messages_only_is_empty_and_positions_go_on(filled):
+    mark(filled.using, Kind.ERASED, *range(1, 9))
+    assert filled.window("a", 3) == []
+    assert filled.append("a", [say("9")]) == 9
+
+
+def test_people_do_not_read_it_and_count_without_it(filled):
+    database = filled.using
+    mark(database, Kind.ERASED, 1, 2, 5, 8)
+    mark(database, Kind.NOT_IN_WINDOWS, 7)
+    history = History(database, KEY)
+    assert [row.position for row in history.chunk_from(1)] == [3, 4, 6, 7]
+    assert [row.position for row in history.chunk_up_to(8, 2)] == [6, 7]
+    assert [row.position for chunk in history.chunks(8, 2) for row in chunk] == [3, 4, 6, 7]
+    assert history.message(5) is None
+    found: Any = conversation_with_key(database, KEY)
+    assert (found.length, found.message_count) == (8, 4)
+    assert (found.oldest, found.newest) == (3, 7)
+    rows: list[Any] = conversations_with_keys(database, [KEY])
+    assert [row.message_count for row in rows] == [4]
+    assert read_overview(database).messages.value == 4
+    summary: Any = with_summary(conversations(database), opening=True).get()
+    assert (summary.length, summary.last_role, summary.opening) == (8, "user", None)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_export_has_it(filled, name):
+    conversation = ConversationRow.objects.using(filled.using).get()
+    before = "".join(file_chunks(filled.using, [conversation], FORMATS[name]))
+    mark(filled.using, Kind.ERASED, 4)
+    after = "".join(file_chunks(filled.using, [conversation], FORMATS[name]))
+    assert "secret" not in after
+    assert 0 < len(after) < len(before)
+
+
+def test_no_search_finds_it(filled):
+    mark(filled.using, Kind.ERASED, 4)
+    conversation = ConversationRow.objects.using(filled.using).get()
+    for word, hits in (("secret", []), ("3", [3])):
+        found = search_conversation(filled.using, conversation, [word], 9).hits
+        assert [hit.position for hit in found] == hits
+        found = search_last_messages(filled.using, [word], None).hits
+        assert [hit.position for hit in found] == hits
+
+
+def test_a_conversation_is_deleted_with_its_erased_messages(filled, monkeypatch):
+    monkeypatch.setattr("convstore.archive.erasure.BATCH", 3)
+    mark(filled.using, Kind.ERASED, 2, 5)
+    assert erase(filled.using, KEY, 0) == ErasureResult(2, gone=False)
+    found: Any = conversation_with_key(filled.using, KEY)
+    assert (found.erased, found.message_count) == (1, 4)
+    assert erase(filled.using, KEY, 60) == ErasureResult(4, gone=True)
+    assert not MessageRow.objects.using(filled.using).exists()
