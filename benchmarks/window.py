@@ -212,14 +212,15 @@ def print_plans(using: str, memory_id: str) -> None:
     on_postgresql = connection.vendor == "postgresql"
     explain = "EXPLAIN (ANALYZE, BUFFERS)" if on_postgresql else "EXPLAIN QUERY PLAN"
     to = ConversationRef(conversation_key(memory_id), memory_id, datetime.now(UTC))
-    new = NewMessage("user", message().to_json(), uuid.uuid4(), uuid.uuid4())
+    body = message().to_json()
+    new = NewMessage("user", body, uuid.uuid4(), uuid.uuid4(), len(body))
     sql = SharedSql(using)
-    values = sql.parameters(to, WINDOW) | sql.message_parameters(new, 0) | sql.own_key([new])
+    values = sql.parameters(to, WINDOW) | sql.message_parameters(new, 0) | sql.key_parameters([new])
     # In the order of an exchange: the last statement finds the message of the one before.
     statements = (
         ("the window", READ),
         ("an exchange: lock", LOCK),
-        ("an exchange: add", ADD.format(n=0)),
+        ("an exchange: add", ADD),
         ("an exchange: its window", READ_OWN),
     )
     with transaction.atomic(using), connection.cursor() as cursor:

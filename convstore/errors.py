@@ -4,6 +4,7 @@ StoreError
  ├── DatabaseUrlError    a URL or an option cannot be honoured; raised when it is read
  ├── Unavailable         the database cannot serve now; the same call may succeed later
  ├── MessageTooLarge     the database cannot store a message of that size
+ ├── RequestKeyReused    the request_key belongs to other messages
  └── IdentityClash       two memory_ids have the same hash; the second is never served
 """
 
@@ -24,6 +25,10 @@ class Unavailable(StoreError):
 
 class MessageTooLarge(StoreError):
     """The database cannot store a message of that size, now or later."""
+
+
+class RequestKeyReused(StoreError):
+    """The request_key belongs to other messages of the conversation: other, fewer or more."""
 
 
 class IdentityClash(StoreError):

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TypeVar
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -24,18 +23,18 @@ from convstore.conf import database_timeout
 from convstore.database.connection import open_connection
 from convstore.database.fault import BUSY, Fault
 from convstore.database.faults import classify
-from convstore.errors import IdentityClash, Unavailable
+from convstore.errors import IdentityClash, RequestKeyReused, Unavailable
 from convstore.exchange.statements import (
     ConversationRef,
     NewMessage,
+    Outcome,
+    Reply,
     Statements,
     StoredMessage,
     pinned_window,
 )
 from convstore.exchange.variants import statements_for
 from convstore.messages import MAX_NAME_CHARACTERS, Message, is_utf8
-
-Result = TypeVar("Result")
 
 # The pause between two tries of a transaction is random. Its upper limit, in seconds, begins
 # with the first of these, doubles with each try, and ends at the second.
@@ -60,7 +59,7 @@ class ConversationStore:
 
     def append(self, memory_id: str, messages: Sequence[Message]) -> int:
         """Add messages, all or none; returns the last one's position. Raises as `exchange`."""
-        return self.exchange(memory_id, messages, 1)[-1].position
+        return self._exchange(memory_id, messages, 1, None).last
 
     def window(self, memory_id: str, size: int) -> list[StoredMessage]:
         """The window of at most `size` (>= 1) messages, oldest first; [] for an unknown id.
@@ -70,8 +69,8 @@ class ConversationStore:
         that message and the last `size` - 1. Raises Unavailable.
         """
         conversation = _conversation_ref(memory_id)
-        rows = self._run(lambda statements: statements.window(conversation, size))
-        return pinned_window(rows, size)
+        reply = self._run(lambda statements: statements.window(conversation, size))
+        return pinned_window(reply.rows, size)
 
     def exchange(
         self,
@@ -83,12 +82,19 @@ class ConversationStore:
         """Add messages (at least one), all or none; returns the window that ends in them.
 
         A second call with the same `request_key`, messages and size adds nothing and returns what
-        the first one returned. By default each call has a key of its own.
+        the first one returned, without what was erased since. By default each call has a key of
+        its own.
 
         Raises Unavailable, after which the messages may or may not be stored: call again
-        with the same `request_key`, which is safe. Raises MessageTooLarge and IdentityClash,
-        after which nothing is stored. Raises RuntimeError inside `transaction.atomic()`.
+        with the same `request_key`, which is safe. Raises MessageTooLarge, RequestKeyReused and
+        IdentityClash, after which nothing is stored. Raises RuntimeError inside
+        `transaction.atomic()`.
         """
+        return pinned_window(self._exchange(memory_id, messages, size, request_key).rows, size)
+
+    def _exchange(
+        self, memory_id: str, messages: Sequence[Message], size: int, request_key: UUID | None
+    ) -> Reply:
         if not messages:
             raise ValueError("an exchange adds at least one message; use window() to read")
         if connections[self.using].in_atomic_block:
@@ -100,10 +106,7 @@ class ConversationStore:
         # The keys are made before the first try, so that a retry finds what an earlier try
         # stored, even if the answer to its COMMIT was lost.
         new = _new_messages(messages, request_key or uuid.uuid4())
-        rows = self._run(lambda statements: statements.exchange(conversation, new, size))
-        if not rows:
-            raise IdentityClash("another conversation has the key that this memory_id hashes to")
-        return pinned_window(rows, size)
+        return self._run(lambda statements: statements.exchange(conversation, new, size))
 
     async def aappend(self, memory_id: str, messages: Sequence[Message]) -> int:
         """`append` for asynchronous code; it runs in a thread, as Django's ORM does."""
@@ -130,8 +133,8 @@ class ConversationStore:
         except Error as error:
             raise Unavailable("the database's tables are not those of this version") from error
 
-    def _run(self, work: Callable[[Statements], Result]) -> Result:
-        """The result of one transaction, tried again within DATABASE_TIMEOUT if that may help."""
+    def _run(self, work: Callable[[Statements], Reply]) -> Reply:
+        """The reply of one transaction, tried again within DATABASE_TIMEOUT if that may help."""
         begun, retries = time.monotonic(), 0
         try:
             while True:
@@ -147,14 +150,14 @@ class ConversationStore:
         finally:
             self.observe(time.monotonic() - begun, retries)
 
-    def _run_once(self, work: Callable[[Statements], Result]) -> Result:
-        """The result of one try. Raises _Retry if another try may succeed."""
+    def _run_once(self, work: Callable[[Statements], Reply]) -> Reply:
+        """The reply of one try. Raises _Retry if another try may succeed."""
         connection = open_connection(self.using)
         # Django would test the connection before its first use, which is one more round trip.
         # Without the test, a dead connection fails in use and the retry opens a new one.
         connection.health_check_done = True
         try:
-            return work(self.variant(self.using))
+            return _done(work(self.variant(self.using)))
         except TimeoutError as error:
             raise Unavailable(BUSY.sentence) from error
         # Django passes a few errors on as the driver raised them.
@@ -176,6 +179,21 @@ class _Retry(Exception):
         self.fault = fault
 
 
+def _done(reply: Reply) -> Reply:
+    """The reply, if its outcome is DONE; any other outcome is raised."""
+    match reply.outcome:
+        case Outcome.KEY_REUSED:
+            raise RequestKeyReused(
+                "the request's key belongs to other messages of this conversation; send each"
+                " request with a key of its own"
+            )
+        case Outcome.ID_CLASH:
+            raise IdentityClash("another conversation has the key that this memory_id hashes to")
+        case Outcome.NOT_STORED:
+            raise _Retry(BUSY)
+    return reply
+
+
 def conversation_key(memory_id: str) -> UUID:
     """The primary key of a conversation: a UUID (version 8) from the id's SHA-256.
 
@@ -195,7 +213,8 @@ def _conversation_ref(memory_id: str) -> ConversationRef:
 def _new_messages(messages: Sequence[Message], request_key: UUID) -> list[NewMessage]:
     """The rows of one request, each with its own key and all with one fingerprint."""
     bodies = [message.to_json() for message in messages]
-    digest = hashlib.sha256("\n".join(bodies).encode()).digest()
+    encoded = [body.encode() for body in bodies]
+    digest = hashlib.sha256(b"\n".join(encoded)).digest()
     return [
         NewMessage(
             role=_role_column(message.role),
@@ -203,6 +222,7 @@ def _new_messages(messages: Sequence[Message], request_key: UUID) -> list[NewMes
             # The first message has the request's key; the others derive theirs from it.
             request_key=uuid.uuid5(request_key, str(n)) if n else request_key,
             fingerprint=UUID(bytes=digest[:16], version=4),
+            size=len(encoded[n]),
         )
         for n, (message, body) in enumerate(zip(messages, bodies, strict=True))
     ]

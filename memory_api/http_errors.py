@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from rest_framework.exceptions import APIException, MethodNotAllowed
 from rest_framework.request import Request
 
-from convstore.errors import IdentityClash, MessageTooLarge, Unavailable
+from convstore.errors import IdentityClash, MessageTooLarge, RequestKeyReused, Unavailable
 from memory_api.errors import (
     BadRequest,
     TooLarge,
@@ -24,6 +24,7 @@ STATUSES: Mapping[type[Exception], int] = {
     UnknownMemory: 404,
     TooLarge: 413,
     MessageTooLarge: 413,
+    RequestKeyReused: 422,
     # The request is right, and no retry helps: the fault is in the rows of the database.
     IdentityClash: 500,
     Unavailable: 503,

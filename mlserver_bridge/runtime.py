@@ -13,7 +13,7 @@ from mlserver import MLModel
 from mlserver.errors import MLServerError
 from mlserver.types import InferenceRequest, InferenceResponse, MetadataModelResponse
 
-from convstore.errors import IdentityClash, MessageTooLarge, Unavailable
+from convstore.errors import IdentityClash, MessageTooLarge, RequestKeyReused, Unavailable
 from memory_api import contract, v2
 from memory_api.errors import (
     BadRequest,
@@ -34,6 +34,7 @@ STATUSES: Mapping[type[Exception], int] = {
     RequestError: 422,
     SettingsError: 422,
     MessageTooLarge: 422,
+    RequestKeyReused: 422,
     IdentityClash: 500,
     Unavailable: 503,
 }

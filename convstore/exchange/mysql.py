@@ -8,15 +8,20 @@ from dataclasses import dataclass
 from django.db import Error, connections
 
 from convstore.exchange.shared_sql import (
+    COLUMNS,
     CONVERSATION,
     MESSAGE,
     NEWEST,
     OWN,
+    OWN_ROWS,
     PINNED,
     ROWS,
     SharedSql,
+    find,
+    placeholders,
 )
-from convstore.exchange.statements import ConversationRef, NewMessage, StoredMessage
+from convstore.exchange.statements import ConversationRef, NewMessage, Outcome, Reply, StoredMessage
+from convstore.models import Kind
 
 # `=` on text ignores trailing blanks, so the ids are compared as bytes.
 SAME_ID = f"""(SELECT CAST(memory_id AS BINARY) FROM {CONVERSATION} WHERE id = %(key)s)
@@ -26,15 +31,19 @@ LOCK = f"""
 INSERT INTO {CONVERSATION} (id, memory_id, created_at, active_at)
 VALUES (%(key)s, %(memory_id)s, %(now)s, %(now)s)
 ON DUPLICATE KEY UPDATE active_at = IF(active_at < %(stale)s, %(now)s, active_at)"""
-# Two statements that need no temporary table; with bodies in it, MariaDB would write one to
-# disk. Not INSERT IGNORE, which truncates values that are too long.
-ADD = f"""SET @convstore_last = COALESCE(({NEWEST}), 0);
+# What ADD needs to know; {keys} stands for the request's keys. An INSERT that reads the table
+# which it writes to needs a temporary table, as does one of several rows with a condition. With
+# bodies in it, MariaDB would write it to disk. So this is a statement of its own, and each
+# message has its own INSERT: on a server that runs them in one transaction.
+LOOK = f"""SET @convstore_last = COALESCE(({NEWEST}), 0),
+  @convstore_adds = {SAME_ID} AND NOT EXISTS (SELECT 1 FROM {OWN_ROWS})"""
+# One message; {n} is its number. Not INSERT IGNORE, which truncates values that are too long.
+ADD = f"""
 INSERT INTO {MESSAGE}
-  (conversation_id, position, role, body, request_key, fingerprint, created_at)
-SELECT %(key)s, @convstore_last + 1,
-  %(role_{{n}})s, %(body_{{n}})s, %(request_key_{{n}})s, %(fingerprint_{{n}})s, %(now)s
-FROM DUAL WHERE {SAME_ID}
-ON DUPLICATE KEY UPDATE {MESSAGE}.position = {MESSAGE}.position"""
+  {COLUMNS}
+SELECT %(key)s, @convstore_last + {{n}} + 1, %(role_{{n}})s, %(body_{{n}})s,
+  %(request_key_{{n}})s, %(fingerprint)s, %(now)s, %(size_{{n}})s, {Kind.MESSAGE.value}
+FROM DUAL WHERE @convstore_adds"""
 READ = f"{ROWS};{PINNED}".format(bound=NEWEST, same_id=SAME_ID)
 READ_OWN = f"{ROWS};{PINNED}".format(bound=OWN, same_id=SAME_ID)
 
@@ -43,16 +52,19 @@ READ_OWN = f"{ROWS};{PINNED}".format(bound=OWN, same_id=SAME_ID)
 class MySqlBatch(SharedSql):
     """One round trip, in a session whose isolation level is READ COMMITTED."""
 
-    def window(self, conversation: ConversationRef, size: int) -> list[StoredMessage]:
-        return self.fetch_all(READ, self.parameters(conversation, size))
+    def window(self, conversation: ConversationRef, size: int) -> Reply:
+        results = self.fetch_all(READ, self.parameters(conversation, size))
+        return Reply(Outcome.DONE, rows=[StoredMessage(*row) for rows in results for row in rows])
 
     def exchange(
         self, conversation: ConversationRef, new: Sequence[NewMessage], size: int
-    ) -> list[StoredMessage]:
-        adds = [ADD.format(n=n) for n in range(len(new))]
-        batch = ["START TRANSACTION", LOCK, *adds, READ_OWN, "COMMIT"]
+    ) -> Reply:
+        count = len(new)
+        look = LOOK.format(keys=placeholders(count))
+        adds = [ADD.format(n=n) for n in range(count)]
+        statements = ["START TRANSACTION", LOCK, look, *adds, find(count), READ_OWN, "COMMIT"]
         try:
-            return self.run_batch(batch, conversation, new, size)
+            return self.run_batch(statements, conversation, new, size)
         except Error:
             # The server stopped at the statement that failed, inside the transaction.
             try:

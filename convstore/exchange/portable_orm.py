@@ -4,24 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Value
 
 from convstore.exchange.statements import (
     ACTIVE_STEP,
     PINNED_ROLES,
     ConversationRef,
+    Found,
     NewMessage,
+    Outcome,
+    Reply,
     StoredMessage,
+    outcome_of,
 )
-from convstore.models import IN_WINDOWS, Conversation, Message
+from convstore.models import IN_WINDOWS, Conversation, Kind, Message
+
+# How many keys one statement looks for: SQL Server takes 2,100 parameters.
+KEYS_AT_ONCE = 1000
+# In the statement's text: for a parameter that is None, SQL Server's driver asks for its type.
+NULL: Any = Value(None)
 
 
 @dataclass(frozen=True, slots=True)
 class PortableOrm:
-    """The four steps with features that every vendor has.
+    """The five steps with features that every vendor has.
 
     It does without RETURNING, ignore_conflicts, upsert and a slice under FOR UPDATE: SQL
     Server or Oracle lack each of them.
@@ -31,20 +41,30 @@ class PortableOrm:
 
     def exchange(
         self, conversation: ConversationRef, new: Sequence[NewMessage], size: int
-    ) -> list[StoredMessage]:
+    ) -> Reply:
         while True:
             with transaction.atomic(self.using, durable=True):
                 memory_id = self._lock(conversation)
                 if memory_id == conversation.memory_id:
-                    stored = self._position_of(conversation, new[-1].request_key)
-                    last = stored or self._add(conversation, new)
-                    return self._window(conversation, size, last)
-            if memory_id is not None:  # a hash collision
-                return []
+                    return self._exchange(conversation, new, size)
+            if memory_id is not None:
+                return Reply(Outcome.ID_CLASH)
             self._create(conversation)
 
-    def window(self, conversation: ConversationRef, size: int) -> list[StoredMessage]:
-        return self._window(conversation, size, None)
+    def window(self, conversation: ConversationRef, size: int) -> Reply:
+        return Reply(Outcome.DONE, rows=self._window(conversation, size, None))
+
+    def _exchange(
+        self, conversation: ConversationRef, new: Sequence[NewMessage], size: int
+    ) -> Reply:
+        """The steps 2 to 5. In this transaction, what was added is known to be stored."""
+        found = self._find(conversation, new)
+        last = found.last or self._add(conversation, new)
+        if found.keys:
+            outcome = outcome_of(found, conversation.memory_id, len(new))
+            if outcome != Outcome.DONE:
+                return Reply(outcome)
+        return Reply(Outcome.DONE, last, self._window(conversation, size, last))
 
     def _lock(self, conversation: ConversationRef) -> str | None:
         """Lock the conversation's row; return its memory_id, or None if there is no row."""
@@ -65,6 +85,7 @@ class PortableOrm:
                     memory_id=conversation.memory_id,
                     created_at=conversation.now,
                     active_at=conversation.now,
+                    first_live=NULL,
                 )
         except IntegrityError:
             pass
@@ -72,9 +93,17 @@ class PortableOrm:
     def _messages(self, conversation: ConversationRef) -> QuerySet[Message]:
         return Message.objects.using(self.using).filter(conversation_id=conversation.key)
 
-    def _position_of(self, conversation: ConversationRef, request_key: UUID) -> int | None:
-        rows = self._messages(conversation).filter(request_key=request_key)
-        return next(iter(rows.values_list("position", flat=True)), None)
+    def _find(self, conversation: ConversationRef, new: Sequence[NewMessage]) -> Found:
+        keys = [message.request_key for message in new]
+        rows: list[tuple[int, UUID, int]] = []
+        for start in range(0, len(keys), KEYS_AT_ONCE):
+            some = self._messages(conversation).filter(
+                request_key__in=keys[start : start + KEYS_AT_ONCE]
+            )
+            rows += some.values_list("position", "fingerprint", "kind")
+        same = [kind == Kind.ERASED or mark == new[0].fingerprint for _, mark, kind in rows]
+        last = max((position for position, _, _ in rows), default=None)
+        return Found(conversation.memory_id, len(rows), sum(same), last)
 
     def _add(self, conversation: ConversationRef, new: Sequence[NewMessage]) -> int:
         newest = (
@@ -90,6 +119,8 @@ class PortableOrm:
                 request_key=message.request_key,
                 fingerprint=message.fingerprint,
                 created_at=conversation.now,
+                size=message.size,
+                tokens=NULL,
             )
             for position, message in enumerate(new, last + 1)
         )

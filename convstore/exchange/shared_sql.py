@@ -13,8 +13,12 @@ from convstore.exchange.statements import (
     ACTIVE_STEP,
     PINNED_ROLES,
     ConversationRef,
+    Found,
     NewMessage,
+    Outcome,
+    Reply,
     StoredMessage,
+    outcome_of,
 )
 from convstore.models import Conversation, Kind, Message
 
@@ -32,7 +36,9 @@ SAME_ID = f"""(SELECT memory_id FROM {CONVERSATION} WHERE id = %(key)s)
 NEWEST = f"SELECT MAX(position) FROM {MESSAGE} WHERE conversation_id = %(key)s"
 # The position of the last message of this request, also if an earlier try has stored it.
 OWN = f"""SELECT position FROM {MESSAGE}
-  WHERE conversation_id = %(key)s AND request_key = %(own)s"""
+  WHERE conversation_id = %(key)s AND request_key = %(last_key)s"""
+# All messages of this request; {keys} stands for its keys.
+OWN_ROWS = f"{MESSAGE} WHERE conversation_id = %(key)s AND request_key IN ({{keys}})"
 
 # Create the conversation's row, or lock it. An existing row is locked also where the WHERE
 # prevents the update. So every append locks the row, and only one append an hour rewrites it.
@@ -42,14 +48,23 @@ VALUES (%(key)s, %(memory_id)s, %(now)s, %(now)s)
 ON CONFLICT (id) DO UPDATE SET active_at = excluded.active_at
 WHERE {CONVERSATION}.active_at < %(stale)s"""
 
-# One message; {n} numbers the parameters of several.
+COLUMNS = """(conversation_id, position, role, body, request_key, fingerprint,
+   created_at, size, kind)"""
+# One message. It adds nothing if its key is stored.
 ADD = f"""
 INSERT INTO {MESSAGE}
-  (conversation_id, position, role, body, request_key, fingerprint, created_at)
-SELECT %(key)s, COALESCE(({NEWEST}), 0) + 1,
-  %(role_{{n}})s, %(body_{{n}})s, %(request_key_{{n}})s, %(fingerprint_{{n}})s, %(now)s
+  {COLUMNS}
+SELECT %(key)s, COALESCE(({NEWEST}), 0) + 1, %(role_0)s, %(body_0)s,
+  %(request_key_0)s, %(fingerprint)s, %(now)s, %(size_0)s, {Kind.MESSAGE.value}
 WHERE {SAME_ID}
 ON CONFLICT (conversation_id, request_key) DO NOTHING"""
+
+# `Found`.
+FIND = f"""
+SELECT (SELECT memory_id FROM {CONVERSATION} WHERE id = %(key)s), COUNT(*),
+  SUM(CASE WHEN fingerprint = %(fingerprint)s OR kind = {Kind.ERASED.value} THEN 1 ELSE 0 END),
+  MAX(position)
+FROM {OWN_ROWS}"""
 
 # The newest rows up to {bound}, which is the request's last message or the newest one, and the
 # pinned row. They are two ranges of the primary key, because `position > n OR position = 1`
@@ -66,16 +81,26 @@ READ = BOTH.format(bound=NEWEST, same_id=SAME_ID)
 READ_OWN = BOTH.format(bound=OWN, same_id=SAME_ID)
 
 
+def find(count: int) -> str:
+    """FIND for a request of so many messages."""
+    return FIND.format(keys=placeholders(count))
+
+
+def placeholders(count: int) -> str:
+    """The names of the parameters that hold the request's keys."""
+    return ", ".join(f"%(request_key_{n})s" for n in range(count))
+
+
 @dataclass(frozen=True, slots=True)
 class SharedSql:
     """What the variants in SQL have in common: reading a window, and the parameters."""
 
     using: str
 
-    def window(self, conversation: ConversationRef, size: int) -> list[StoredMessage]:
+    def window(self, conversation: ConversationRef, size: int) -> Reply:
         with connections[self.using].cursor() as cursor:
             cursor.execute(READ, self.parameters(conversation, size))
-            return [StoredMessage(*row) for row in cursor.fetchall()]
+            return Reply(Outcome.DONE, rows=[StoredMessage(*row) for row in cursor.fetchall()])
 
     def run_batch(
         self,
@@ -83,23 +108,24 @@ class SharedSql:
         conversation: ConversationRef,
         new: Sequence[NewMessage],
         size: int,
-    ) -> list[StoredMessage]:
-        """Run the statements of an exchange in one round trip."""
-        parameters = self.parameters(conversation, size) | self.own_key(new)
+    ) -> Reply:
+        """Run the statements of an exchange in one round trip: `find`, then the window."""
+        parameters = self.parameters(conversation, size) | self.key_parameters(new)
         for n, message in enumerate(new):
             parameters |= self.message_parameters(message, n)
-        return self.fetch_all(";".join(statements), parameters)
+        (found, *_), *windows = self.fetch_all(";".join(statements), parameters)
+        return reply(Found(*found), conversation, new, [row for rows in windows for row in rows])
 
-    def fetch_all(self, statements: str, parameters: dict[str, Any]) -> list[StoredMessage]:
-        """Send several statements as one query; return the rows of all of them."""
-        rows: list[StoredMessage] = []
+    def fetch_all(self, statements: str, parameters: dict[str, Any]) -> list[list[Any]]:
+        """Send several statements as one query; return the rows of each that has some."""
+        results: list[list[Any]] = []
         with connections[self.using].cursor() as cursor:
             cursor.execute(statements, parameters)
             while True:
                 if cursor.description:
-                    rows += [StoredMessage(*row) for row in cursor.fetchall()]
+                    results.append(cursor.fetchall())
                 if not cursor.nextset():
-                    return rows
+                    return results
 
     def parameters(self, conversation: ConversationRef, size: int) -> dict[str, Any]:
         """The parameters that every statement has."""
@@ -112,20 +138,31 @@ class SharedSql:
             "size": size,
         }
 
-    def message_parameters(self, message: NewMessage, n: int | str) -> dict[str, Any]:
+    def message_parameters(self, message: NewMessage, n: int) -> dict[str, Any]:
         """The parameters of ADD for one message, whose names end in `n`."""
-        return {
-            f"role_{n}": message.role,
-            f"body_{n}": message.body,
-            f"request_key_{n}": self.uuid(message.request_key),
-            f"fingerprint_{n}": self.uuid(message.fingerprint),
-        }
+        return {f"role_{n}": message.role, f"body_{n}": message.body, f"size_{n}": message.size}
 
-    def own_key(self, new: Sequence[NewMessage]) -> dict[str, Any]:
-        """The parameter of OWN: the key of the request's last message."""
-        return {"own": self.uuid(new[-1].request_key)}
+    def key_parameters(self, new: Sequence[NewMessage]) -> dict[str, Any]:
+        """The parameters that tell which messages are those of this request."""
+        keys = [self.uuid(message.request_key) for message in new]
+        return {
+            "fingerprint": self.uuid(new[0].fingerprint),
+            "last_key": keys[-1],
+            **{f"request_key_{n}": key for n, key in enumerate(keys)},
+        }
 
     def uuid(self, value: UUID) -> UUID | str:
         """The value as the database stores UUIDs."""
         native = connections[self.using].features.has_native_uuid_field
         return value if native else value.hex
+
+
+def reply(
+    found: Found, conversation: ConversationRef, new: Sequence[NewMessage], rows: Sequence[Any]
+) -> Reply:
+    """The reply to a request, of which `found` is stored."""
+    outcome = outcome_of(found, conversation.memory_id, len(new))
+    if outcome != Outcome.DONE:
+        return Reply(outcome)
+    window = [StoredMessage(*row) for row in rows]
+    return Reply(outcome, found.last or window[0].position, window)

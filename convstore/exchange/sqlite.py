@@ -13,8 +13,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from convstore.conf import database_timeout
 from convstore.exchange.fair_lock import FairLock
-from convstore.exchange.shared_sql import ADD, LOCK, READ_OWN, SharedSql
-from convstore.exchange.statements import ConversationRef, NewMessage, StoredMessage
+from convstore.exchange.shared_sql import ADD, LOCK, READ_OWN, SharedSql, find, reply
+from convstore.exchange.statements import ConversationRef, Found, NewMessage, Reply
 
 # One lock for each database file of this process.
 _locks: defaultdict[str, FairLock] = defaultdict(FairLock)
@@ -27,7 +27,7 @@ class SqliteInProcess(SharedSql):
 
     def exchange(
         self, conversation: ConversationRef, new: Sequence[NewMessage], size: int
-    ) -> list[StoredMessage]:
+    ) -> Reply:
         connection = connections[self.using]
         parameters = self.parameters(conversation, size)
         with (
@@ -36,11 +36,21 @@ class SqliteInProcess(SharedSql):
             connection.cursor() as cursor,
         ):
             cursor.execute(LOCK, parameters)
+            added = 0
             for message in new:
-                added = self.message_parameters(message, "")
-                cursor.execute(ADD.format(n=""), parameters | added)
-            cursor.execute(READ_OWN, parameters | self.own_key(new))
-            return [StoredMessage(*row) for row in cursor.fetchall()]
+                own = self.key_parameters([message]) | self.message_parameters(message, 0)
+                cursor.execute(ADD, parameters | own)
+                added += cursor.rowcount
+            parameters |= self.key_parameters(new)
+            found = Found(conversation.memory_id, added, added)
+            if not added:
+                cursor.execute(find(len(new)), parameters)
+                found = Found(*cursor.fetchone())
+            cursor.execute(READ_OWN, parameters)
+            rows = cursor.fetchall()
+            if 0 < added < len(new):
+                transaction.set_rollback(True, self.using)
+            return reply(found, conversation, new, rows)
 
 
 def _turn_to_write(connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:

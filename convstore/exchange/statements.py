@@ -1,14 +1,15 @@
 """`Statements`: what the store asks of each variant, that is, of each way to run an exchange.
 
-Every variant does the same four steps in one READ COMMITTED transaction:
+Every variant does the same five steps in one READ COMMITTED transaction:
 
 1. lock the conversation's row, creating it if it is new;
-2. find the highest position;
-3. add each message at the next position, unless its request_key exists;
-4. read the window that ends in the request's last message.
+2. look for all request_keys of the request;
+3. if none is stored, add the messages behind the highest position;
+4. look whether all of them are stored now, with this request's fingerprint;
+5. read the window that ends in the request's last message.
 
-Step 4 is a statement of its own. In a single statement the snapshot would be older than the
-lock, and the window would miss messages of other writers.
+Steps 4 and 5 are statements of their own. In a single statement the snapshot would be older
+than the lock, and the window would miss messages of other writers.
 
 Variants do not retry; the store repeats a failed transaction from its beginning.
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -36,12 +38,16 @@ class StoredMessage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """A message to be added, which has no position yet."""
+    """A message to be added, which has no position yet.
+
+    `size` is the length of its body in UTF-8. All messages of a request have one `fingerprint`.
+    """
 
     role: str
     body: str
     request_key: UUID
     fingerprint: UUID
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +59,72 @@ class ConversationRef:
     now: datetime
 
 
-class Statements(Protocol):
-    """One way to run an exchange.
+class Outcome(StrEnum):
+    """What became of a request. After any but DONE, it has stored nothing."""
 
-    Both methods return the rows that `pinned_window` needs, in any order: the last `size`
-    messages and perhaps the conversation's first one.
+    DONE = "done"
+    """All its messages are stored, by this try or by an earlier one; or the window was read."""
+
+    KEY_REUSED = "key reused"
+    """One of its keys belongs to other messages."""
+
+    ID_CLASH = "id clash"
+    """The conversation's row belongs to another memory_id (a hash collision)."""
+
+    NOT_STORED = "not stored"
+    """Its messages are not there; another try may store them."""
+
+
+class Reply(NamedTuple):
+    """What a variant found, and the rows that `pinned_window` needs, in any order.
+
+    They are the last `size` messages and perhaps the conversation's first one. `last` is the
+    position of the request's last message; 0 if it has none.
     """
+
+    outcome: Outcome
+    last: int = 0
+    rows: Sequence[StoredMessage] = ()
+
+
+class Statements(Protocol):
+    """One way to run an exchange."""
 
     def exchange(
         self, conversation: ConversationRef, new: Sequence[NewMessage], size: int
-    ) -> list[StoredMessage]:
-        """Add `new` (at least one), all or none; return the rows of the window that ends there.
+    ) -> Reply:
+        """Add `new` (at least one), all or none; read the window that ends there.
 
-        Returns [] and adds nothing if the key belongs to another memory_id (hash collision).
+        A request whose messages are all stored already adds nothing, and gets the window that
+        ends in them. One with a key that belongs to other messages is KEY_REUSED: messages that
+        differ in anything, are fewer or are more.
         """
 
-    def window(self, conversation: ConversationRef, size: int) -> list[StoredMessage]:
-        """The rows of the newest window; [] for an unknown conversation."""
+    def window(self, conversation: ConversationRef, size: int) -> Reply:
+        """Read the newest window; it has no rows if the conversation is unknown."""
+
+
+class Found(NamedTuple):
+    """What is stored of a request: see `outcome_of`.
+
+    `memory_id` is that of the conversation's row, None if there is none. `keys` is how many of
+    the request's keys are stored, `same` how many of those with its fingerprint; an erased
+    message counts as the same, since erasure overwrites the fingerprint.
+    """
+
+    memory_id: str | None
+    keys: int = 0
+    same: int = 0
+    last: int | None = None
+
+
+def outcome_of(found: Found, memory_id: str, wanted: int) -> Outcome:
+    """The outcome of a request of `wanted` messages, of which `found` is stored."""
+    if found.memory_id is not None and found.memory_id != memory_id:
+        return Outcome.ID_CLASH
+    if found.keys == 0:
+        return Outcome.NOT_STORED
+    return Outcome.DONE if found.keys == found.same == wanted else Outcome.KEY_REUSED
 
 
 def pinned_window(rows: Sequence[StoredMessage], size: int) -> list[StoredMessage]:

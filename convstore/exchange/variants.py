@@ -20,10 +20,21 @@ def statements_for(using: str) -> Statements:
         return SqliteInProcess(using)
     if connection.vendor == "postgresql" and _takes_batches(connection):
         return PostgresBatch(using)
-    # Only our own backend lets one query hold several statements.
-    if connection.vendor == "mysql" and connection.settings_dict["ENGINE"].startswith("convstore."):
+    if connection.vendor == "mysql" and _runs_batches_whole(connection):
         return MySqlBatch(using)
     return PortableOrm(using)
+
+
+def _runs_batches_whole(connection: Any) -> bool:
+    """Whether one query may hold several statements, which are run all or none.
+
+    Only our own backend sends such a query. A server that replicates optimistically may abort the
+    transaction between two of them; it would run the rest as transactions of their own.
+    """
+    if not connection.settings_dict["ENGINE"].startswith("convstore."):
+        return False
+    connection.ensure_connection()
+    return not connection.connection.replicates_optimistically
 
 
 def _takes_batches(connection: Any) -> bool:

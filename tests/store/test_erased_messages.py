@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db.models import F
@@ -19,6 +20,7 @@ from convstore.archive.erasure import ErasureResult, erase
 from convstore.archive.history import History, MessageRow
 from convstore.archive.overview import read_overview
 from convstore.archive.search import search_conversation, search_last_messages
+from convstore.errors import RequestKeyReused
 from convstore.exchange.statements import StoredMessage
 from convstore.messages import Message, Part
 from convstore.models import Kind
@@ -41,7 +43,7 @@ def mark(using: str, kind: Kind, *positions: int) -> None:
     rows = MessageRow.objects.using(using).filter(conversation_id=KEY, position__in=positions)
     assert rows.update(kind=kind) == len(positions)
     if kind == Kind.ERASED:
-        rows.update(role="", body="secret")
+        rows.update(role="", body="secret", fingerprint=UUID(int=0))
         found = ConversationRow.objects.using(using).filter(pk=KEY)
         found.update(erased=F("erased") + len(positions), changes=F("changes") + 1)
 
@@ -75,6 +77,19 @@ def test_a_window_of_erased_messages_only_is_empty_and_positions_go_on(filled):
     mark(filled.using, Kind.ERASED, *range(1, 9))
     assert filled.window("a", 3) == []
     assert filled.append("a", [say("9")]) == 9
+
+
+def test_a_request_sent_again_is_answered_although_its_messages_are_erased(store):
+    key = conversation_key("key")
+    store.exchange("a", [say("1"), say("2")], 3, key)
+    store.append("a", [say("3")])
+    mark(store.using, Kind.ERASED, 1, 2)
+    assert store.exchange("a", [say("1"), say("2")], 3, key) == []
+    # Erasure overwrites the fingerprint, so nobody can say that these are others.
+    assert store.exchange("a", [say("4"), say("5")], 3, key) == []
+    with pytest.raises(RequestKeyReused):
+        store.exchange("a", [say("1"), say("2"), say("6")], 3, key)
+    assert texts(store.window("a", 3)) == ["3"]
 
 
 def test_people_do_not_read_it_and_count_without_it(filled):

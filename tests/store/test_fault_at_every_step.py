@@ -306,17 +306,17 @@ class InProcess:
         self.connection = connections[store.using]
 
     def errors(self, call: Call) -> list[Fault]:
+        statements = self._statements(call)
         faults = [
             Fault(f"{name} at {statement}", end, Meeting(n, act))
-            for n, statement in enumerate(self._statements(call))
+            for n, statement in enumerate(statements)
             for name, (end, act) in FAILING.items()
         ]
         if self.connection.vendor == "sqlite":
-            faults += self._errors_of_sqlite(call)
+            faults += self._errors_of_sqlite(statements)
         return faults
 
-    def _errors_of_sqlite(self, call: Call) -> Iterator[Fault]:
-        statements = self._statements(call)
+    def _errors_of_sqlite(self, statements: Sequence[str]) -> Iterator[Fault]:
         for n, statement in enumerate(statements):
             for name, (end, act) in FAILING_ON_SQLITE.items():
                 yield Fault(f"{name} at {statement}", end, Meeting(n, act))

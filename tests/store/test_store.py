@@ -13,9 +13,15 @@ from django.core.management import call_command
 from django.db import IntegrityError, connections, transaction
 
 from convstore.database.url import database_alias
-from convstore.errors import IdentityClash
+from convstore.errors import IdentityClash, RequestKeyReused, Unavailable
 from convstore.exchange.portable_orm import PortableOrm
-from convstore.exchange.statements import ConversationRef, NewMessage, StoredMessage
+from convstore.exchange.statements import (
+    ConversationRef,
+    NewMessage,
+    Outcome,
+    Reply,
+    StoredMessage,
+)
 from convstore.exchange.variants import statements_for
 from convstore.messages import Message, Part
 from convstore.models import Conversation
@@ -111,7 +117,7 @@ def test_several_messages_are_added_in_their_order(store):
 def test_messages_of_which_one_fails_are_not_added_at_all(store):
     fill(store, "a", 1)
     to = ConversationRef(conversation_key("a"), "a", datetime.now(UTC))
-    good = NewMessage("user", "{}", uuid.uuid4(), uuid.uuid4())
+    good = NewMessage("user", "{}", uuid.uuid4(), uuid.uuid4(), 2)
     nobody: Any = None
     bad = replace(good, role=nobody, request_key=uuid.uuid4())
     with pytest.raises(IntegrityError):
@@ -126,6 +132,55 @@ def test_the_same_request_key_adds_once_and_answers_the_same(store):
     again = store.exchange("a", [say("1"), say("2")], 10, key)
     assert again == first
     assert texts(store.window("a", 10)) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [["other"], ["1", "other"], ["1", "2", "3"], ["1"], ["2", "1"], ["1", "2 "]],
+    ids=["other", "last differs", "more", "fewer", "another order", "a blank more"],
+)
+def test_a_request_key_of_other_messages_is_refused_and_adds_nothing(store, said):
+    key = uuid.uuid4()
+    store.exchange("a", [say("1"), say("2")], 10, key)
+    store.append("a", [say("between")])
+    with pytest.raises(RequestKeyReused):
+        store.exchange("a", [say(text) for text in said], 10, key)
+    assert texts(store.window("a", 10)) == ["1", "2", "between"]
+
+
+@pytest.mark.parametrize("gone", [1, 2, 3])
+def test_a_request_of_which_a_part_is_gone_is_refused_and_adds_nothing(store, gone):
+    """An interrupted deletion may have taken it: to add it anew would put it out of order."""
+    key = uuid.uuid4()
+    request = [say("1"), say("2"), say("3")]
+    store.exchange("a", request, 10, key)
+    Row.objects.using(store.using).filter(position=gone).delete()
+    with pytest.raises(RequestKeyReused):
+        store.exchange("a", request, 10, key)
+    assert Row.objects.using(store.using).count() == 2
+
+
+def test_rows_know_the_bytes_of_their_bodies(store):
+    store.append("a", [say("é😀"), say("\ud800")])
+    rows = Row.objects.using(store.using)
+    assert all(row.size == len(row.body.encode()) for row in rows)
+    assert set(rows.values_list("kind", "tokens")) == {(0, None)}
+
+
+def test_a_request_whose_messages_are_not_there_afterwards_is_tried_again(store, settings):
+    """A server that ran only a part of the statements, and told no error."""
+    settings.DATABASE_TIMEOUT = 1
+    tries = []
+
+    class Forgetful:
+        def exchange(self, *_: object) -> Reply:
+            tries.append(1)
+            return Reply(Outcome.NOT_STORED)
+
+    forgetful: Any = Forgetful()
+    with pytest.raises(Unavailable):
+        ConversationStore(store.using, lambda _: forgetful).append("a", [say("1")])
+    assert len(tries) > 1
 
 
 def test_a_request_key_belongs_to_one_conversation(store):

@@ -15,11 +15,19 @@ pymysql.install_as_MySQLdb()  # before Django's backend imports MySQLdb
 
 from django.db.backends.mysql import base, schema  # noqa: E402
 
+# Galera, and MySQL's Group Replication with several primaries.
+OPTIMISTIC = {("wsrep_on", "ON"), ("group_replication_single_primary_mode", "OFF")}
+CLUSTER_SETTINGS = (
+    "SHOW VARIABLES WHERE variable_name IN ('wsrep_on', 'group_replication_single_primary_mode')"
+)
+
 
 class Connection(pymysql.connections.Connection):
     """Refuses queries that are too large: the server would close the connection."""
 
     packet_limit: int | None = None  # the server's max_allowed_packet, in bytes
+    # Other nodes of the cluster take writes, too, and locks are local to each node.
+    replicates_optimistically = False
 
     def query(self, sql: Any, unbuffered: bool = False) -> int:
         """As PyMySQL's. Raises OperationalError 1153 for a query over `packet_limit`."""
@@ -64,4 +72,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
             )
             cursor.execute("SELECT @@max_allowed_packet")
             ((connection.packet_limit,),) = cursor.fetchall()
+            cursor.execute(CLUSTER_SETTINGS)
+            connection.replicates_optimistically = bool(set(cursor.fetchall()) & OPTIMISTIC)
         return connection

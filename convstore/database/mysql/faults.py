@@ -14,6 +14,7 @@ FAULTS = {
     1041: BUSY,  # out of memory
     1053: LOST,  # the server is shutting down
     1114: FULL,  # table or tablespace full
+    1062: BUSY,  # a unique key: under the lock, only another node of a cluster can have taken it
     1129: LOST,  # this host is blocked after too many errors
     1146: NO_TABLES,
     1153: TOO_LARGE,

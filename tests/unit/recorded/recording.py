@@ -17,14 +17,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
+from uuid import UUID
 
 import mssql_python
 from django.db import connections
 from oracledb import errors as oracledb_errors
 
 from convstore.database.url import database_alias
+from convstore.messages import Message
 
 Row = tuple[object, ...]
 Answer = Sequence[Row] | Exception
@@ -215,6 +218,13 @@ class Cursor:
 
     def fetchall(self) -> list[Row]:
         return self.fetchmany(len(self._rows))
+
+
+def stored_row(position: int, *request: Message) -> Row:
+    """A message that is found by its request_key: its fingerprint is that of its request."""
+    bodies = "\n".join(message.to_json() for message in request)
+    digest = sha256(bodies.encode()).digest()
+    return position, UUID(bytes=digest[:16], version=4).hex, 0
 
 
 # --- Errors, made as each driver makes them ----------------------------------------------

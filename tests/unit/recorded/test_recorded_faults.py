@@ -29,6 +29,7 @@ from tests.unit.recorded.recording import (
     oracle_error,
     oracledb_error,
     recording,
+    stored_row,
 )
 
 HELLO = [Message("user", (Part("text", "hello"),))]
@@ -166,7 +167,9 @@ def test_a_lost_connection_is_replaced_and_all_is_repeated(tape, store, fault, s
 
 @each(LOST)
 def test_a_message_whose_commit_was_not_heard_is_found_by_its_key(tape, store, fault):
-    tape.play(held(tape), NO_ROWS, [(7,)], DONE, WINDOW, held(tape), [(8,)], WINDOW)
+    tape.play(
+        held(tape), NO_ROWS, [(7,)], DONE, WINDOW, held(tape), [stored_row(8, *HELLO)], WINDOW
+    )
     tape.commits = iter([fault()])
     assert [row.position for row in exchange(store)] == [8]
     assert len(inserts(tape)) == 1

@@ -14,7 +14,7 @@ from django.db import connections
 
 from convstore.errors import IdentityClash
 from convstore.exchange.portable_orm import PortableOrm
-from convstore.exchange.statements import ConversationRef, NewMessage, StoredMessage
+from convstore.exchange.statements import ConversationRef, NewMessage, Reply, StoredMessage
 from convstore.messages import Message, Part
 from convstore.store import ConversationStore
 from tests.unit.recorded.recording import (
@@ -27,8 +27,10 @@ from tests.unit.recorded.recording import (
     Tape,
     agrees,
     duplicate,
+    stored_row,
 )
 
+SAID = Message("user", (Part("text", "hello"),))
 KEY = UUID("7e57ab1e-0000-4000-8000-000000000001")
 BRIEF, LONG_AGO = timedelta(minutes=1), timedelta(hours=2)
 
@@ -36,9 +38,7 @@ BRIEF, LONG_AGO = timedelta(minutes=1), timedelta(hours=2)
 class AtNow(PortableOrm):
     """The portable variant at a fixed time, so that its statements can be kept."""
 
-    def exchange(
-        self, to: ConversationRef, new: Sequence[NewMessage], size: int
-    ) -> list[StoredMessage]:
+    def exchange(self, to: ConversationRef, new: Sequence[NewMessage], size: int) -> Reply:
         return super().exchange(replace(to, now=NOW), new, size)
 
 
@@ -79,7 +79,7 @@ PINNED = [(1, "system", "{}")]
 
 
 def hello(size: int) -> Callable[[ConversationStore], list[StoredMessage]]:
-    return lambda store: store.exchange("a", [say("hello")], size, KEY)
+    return lambda store: store.exchange("a", [SAID], size, KEY)
 
 
 SCENES = [
@@ -120,7 +120,7 @@ SCENES = [
     Scene(
         "the same request again",
         hello(2),
-        lambda tape: [held(tape), [(8,)], [row(8), row(7)], NO_ROWS],
+        lambda tape: [held(tape), [stored_row(8, SAID)], [row(8), row(7)], NO_ROWS],
         [7, 8],
     ),
     Scene(

@@ -14,23 +14,22 @@ SELECT [convstore_conversation].[memory_id] AS [memory_id], [convstore_conversat
 COMMIT;
 BEGIN;
 INSERT INTO [convstore_conversation] ([id], [memory_id], [created_at], [active_at], [erased], [changes], [first_live])
-    VALUES (?, ?, ?, ?, ?, ?, ?);
+    VALUES (?, ?, ?, ?, ?, ?, NULL);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 'a'
     -- 3 = 2026-01-02 03:04:05.678901+00:00
     -- 4 = 2026-01-02 03:04:05.678901+00:00
     -- 5 = 0
     -- 6 = 0
-    -- 7 = None
 COMMIT;
 BEGIN;
 SELECT [convstore_conversation].[memory_id] AS [memory_id], [convstore_conversation].[active_at] AS [active_at]
     FROM [convstore_conversation] WITH (ROWLOCK, UPDLOCK)
     WHERE [convstore_conversation].[id] = ?;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
-SELECT [convstore_message].[position] AS [position]
+SELECT [convstore_message].[position] AS [position], [convstore_message].[fingerprint] AS [fingerprint], [convstore_message].[kind] AS [kind]
     FROM [convstore_message]
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[request_key] = ?);
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[request_key] IN (?));
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = '7e57ab1e000040008000000000000001'
 SELECT TOP 1 [convstore_message].[position] AS [position]
@@ -39,7 +38,7 @@ SELECT TOP 1 [convstore_message].[position] AS [position]
     ORDER BY 1 DESC;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
 INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at], [size], [tokens], [kind])
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 1
     -- 3 = 'user'
@@ -47,9 +46,8 @@ INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], 
     -- 5 = '7e57ab1e000040008000000000000001'
     -- 6 = '215163c13bde4969ae4dd6a4271bef15'
     -- 7 = 2026-01-02 03:04:05.678901+00:00
-    -- 8 = 0
-    -- 9 = None
-    -- 10 = 0
+    -- 8 = 65
+    -- 9 = 0
 SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
     FROM [convstore_message]
     INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
@@ -69,23 +67,22 @@ SELECT [convstore_conversation].[memory_id] AS [memory_id], [convstore_conversat
 COMMIT;
 BEGIN;
 INSERT INTO [convstore_conversation] ([id], [memory_id], [created_at], [active_at], [erased], [changes], [first_live])
-    VALUES (?, ?, ?, ?, ?, ?, ?);
+    VALUES (?, ?, ?, ?, ?, ?, NULL);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 'a'
     -- 3 = 2026-01-02 03:04:05.678901+00:00
     -- 4 = 2026-01-02 03:04:05.678901+00:00
     -- 5 = 0
     -- 6 = 0
-    -- 7 = None
 ROLLBACK;
 BEGIN;
 SELECT [convstore_conversation].[memory_id] AS [memory_id], [convstore_conversation].[active_at] AS [active_at]
     FROM [convstore_conversation] WITH (ROWLOCK, UPDLOCK)
     WHERE [convstore_conversation].[id] = ?;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
-SELECT [convstore_message].[position] AS [position]
+SELECT [convstore_message].[position] AS [position], [convstore_message].[fingerprint] AS [fingerprint], [convstore_message].[kind] AS [kind]
     FROM [convstore_message]
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[request_key] = ?);
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[request_key] IN (?));
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = '7e57ab1e000040008000000000000001'
 SELECT TOP 1 [convstore_message].[position] AS [position]
@@ -94,7 +91,7 @@ SELECT TOP 1 [convstore_message].[position] AS [position]
     ORDER BY 1 DESC;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
 INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at], [size], [tokens], [kind])
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 2
     -- 3 = 'user'
@@ -102,9 +99,8 @@ INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], 
     -- 5 = '7e57ab1e000040008000000000000001'
     -- 6 = '215163c13bde4969ae4dd6a4271bef15'
     -- 7 = 2026-01-02 03:04:05.678901+00:00
-    -- 8 = 0
-    -- 9 = None
-    -- 10 = 0
+    -- 8 = 65
+    -- 9 = 0
 SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
     FROM [convstore_message]
     INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
@@ -121,9 +117,9 @@ SELECT [convstore_conversation].[memory_id] AS [memory_id], [convstore_conversat
     FROM [convstore_conversation] WITH (ROWLOCK, UPDLOCK)
     WHERE [convstore_conversation].[id] = ?;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
-SELECT [convstore_message].[position] AS [position]
+SELECT [convstore_message].[position] AS [position], [convstore_message].[fingerprint] AS [fingerprint], [convstore_message].[kind] AS [kind]
     FROM [convstore_message]
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[request_key] = ?);
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[request_key] IN (?));
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = '7e57ab1e000040008000000000000001'
 SELECT TOP 1 [convstore_message].[position] AS [position]
@@ -132,7 +128,7 @@ SELECT TOP 1 [convstore_message].[position] AS [position]
     ORDER BY 1 DESC;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
 INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at], [size], [tokens], [kind])
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 2
     -- 3 = 'user'
@@ -140,9 +136,8 @@ INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], 
     -- 5 = '7e57ab1e000040008000000000000001'
     -- 6 = '215163c13bde4969ae4dd6a4271bef15'
     -- 7 = 2026-01-02 03:04:05.678901+00:00
-    -- 8 = 0
-    -- 9 = None
-    -- 10 = 0
+    -- 8 = 65
+    -- 9 = 0
 SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
     FROM [convstore_message]
     INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
@@ -163,9 +158,9 @@ SET NOCOUNT OFF; UPDATE [convstore_conversation] SET [active_at] = ?
     WHERE [convstore_conversation].[id] = ?;
     -- 1 = 2026-01-02 03:04:05.678901+00:00
     -- 2 = 'ca978112ca1b8dcabac231b39a23dc4d'
-SELECT [convstore_message].[position] AS [position]
+SELECT [convstore_message].[position] AS [position], [convstore_message].[fingerprint] AS [fingerprint], [convstore_message].[kind] AS [kind]
     FROM [convstore_message]
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[request_key] = ?);
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[request_key] IN (?));
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = '7e57ab1e000040008000000000000001'
 SELECT TOP 1 [convstore_message].[position] AS [position]
@@ -174,7 +169,7 @@ SELECT TOP 1 [convstore_message].[position] AS [position]
     ORDER BY 1 DESC;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
 INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at], [size], [tokens], [kind])
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 2
     -- 3 = 'user'
@@ -182,9 +177,8 @@ INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], 
     -- 5 = '7e57ab1e000040008000000000000001'
     -- 6 = '215163c13bde4969ae4dd6a4271bef15'
     -- 7 = 2026-01-02 03:04:05.678901+00:00
-    -- 8 = 0
-    -- 9 = None
-    -- 10 = 0
+    -- 8 = 65
+    -- 9 = 0
 SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
     FROM [convstore_message]
     INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
@@ -201,18 +195,19 @@ SELECT [convstore_conversation].[memory_id] AS [memory_id], [convstore_conversat
     FROM [convstore_conversation] WITH (ROWLOCK, UPDLOCK)
     WHERE [convstore_conversation].[id] = ?;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
-SELECT [convstore_message].[position] AS [position]
+SELECT [convstore_message].[position] AS [position], [convstore_message].[fingerprint] AS [fingerprint], [convstore_message].[kind] AS [kind]
     FROM [convstore_message]
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[request_key] = ?);
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[request_key] IN (?, ?));
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
-    -- 2 = '465f05c124285a3689de179d3a841993'
+    -- 2 = '7e57ab1e000040008000000000000001'
+    -- 3 = '465f05c124285a3689de179d3a841993'
 SELECT TOP 1 [convstore_message].[position] AS [position]
     FROM [convstore_message]
     WHERE [convstore_message].[conversation_id] = ?
     ORDER BY 1 DESC;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
 INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at], [size], [tokens], [kind])
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?), (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?), (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 7
     -- 3 = 'user'
@@ -220,19 +215,17 @@ INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], 
     -- 5 = '7e57ab1e000040008000000000000001'
     -- 6 = 'ca4e5008ba9b4f778c8814ca5e116d46'
     -- 7 = 2026-01-02 03:04:05.678901+00:00
-    -- 8 = 0
-    -- 9 = None
-    -- 10 = 0
-    -- 11 = 'ca978112ca1b8dcabac231b39a23dc4d'
-    -- 12 = 8
-    -- 13 = 'tool'
-    -- 14 = '{"role": "tool", "content": [{"type": "text", "value": ""}]}'
-    -- 15 = '465f05c124285a3689de179d3a841993'
-    -- 16 = 'ca4e5008ba9b4f778c8814ca5e116d46'
-    -- 17 = 2026-01-02 03:04:05.678901+00:00
+    -- 8 = 64
+    -- 9 = 0
+    -- 10 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 11 = 8
+    -- 12 = 'tool'
+    -- 13 = '{"role": "tool", "content": [{"type": "text", "value": ""}]}'
+    -- 14 = '465f05c124285a3689de179d3a841993'
+    -- 15 = 'ca4e5008ba9b4f778c8814ca5e116d46'
+    -- 16 = 2026-01-02 03:04:05.678901+00:00
+    -- 17 = 60
     -- 18 = 0
-    -- 19 = None
-    -- 20 = 0
 SELECT TOP 3 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
     FROM [convstore_message]
     INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
@@ -258,9 +251,9 @@ SELECT [convstore_conversation].[memory_id] AS [memory_id], [convstore_conversat
     FROM [convstore_conversation] WITH (ROWLOCK, UPDLOCK)
     WHERE [convstore_conversation].[id] = ?;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
-SELECT [convstore_message].[position] AS [position]
+SELECT [convstore_message].[position] AS [position], [convstore_message].[fingerprint] AS [fingerprint], [convstore_message].[kind] AS [kind]
     FROM [convstore_message]
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[request_key] = ?);
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[request_key] IN (?));
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = '7e57ab1e000040008000000000000001'
 SELECT TOP 2 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
