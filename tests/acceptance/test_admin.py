@@ -186,7 +186,7 @@ def test_an_unknown_page_gets_an_error_sentence(admin, long):
     assert "has no message 121" in admin.get(f"{transcript(long)}121/", 404)
     assert "there is no part 2" in admin.get(f"{transcript(long)}1/2/", 404)
     assert "Unknown format 'pdf'" in admin.get(f"{transcript(long)}export/pdf/", 404)
-    assert "No memory uses" in admin.get(transcript(long), 404, database="other")
+    assert "The admin shows no database" in admin.get(transcript(long), 404, database="other")
 
 
 def test_the_json_of_a_message_is_the_stored_json(admin, door, long):

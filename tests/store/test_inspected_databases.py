@@ -99,5 +99,5 @@ def request(address: str) -> HttpRequest:
 @pytest.mark.parametrize("name", ["nothing", "", "memory_000000000000", "DEFAULT"])
 def test_an_unknown_database_is_not_found(named, name):
     named(a={"url": SECRET})
-    with pytest.raises(Http404, match="No memory uses"):
+    with pytest.raises(Http404, match="The admin shows no database"):
         requested_database(request(f"/x/?database={name}"))
