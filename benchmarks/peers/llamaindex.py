@@ -1,0 +1,45 @@
+"""LlamaIndex: its SQLAlchemyChatStore, by a count and an offset, its quickest way to the end."""
+
+from __future__ import annotations
+
+from llama_index.core.llms import ChatMessage
+from llama_index.core.storage.chat_store.sql import SQLAlchemyChatStore
+
+from benchmarks.peers.loop import AsyncSession, PeerStore, asynchronous
+
+
+class Session(AsyncSession):
+    def __init__(self, url):
+        super().__init__()
+        self.store = SQLAlchemyChatStore("chat", async_database_uri=asynchronous(url))
+
+    async def aappend(self, conversation, said, window):
+        await self.store.add_message(conversation, message(said))
+        return await self.aread(conversation, window)
+
+    async def aread(self, conversation, window):
+        offset = max(await self.store.count_messages(conversation) - window, 0)
+        found = await self.store.get_messages(conversation, limit=window, offset=offset)
+        return [message.content for message in found]
+
+    async def fill(self, conversation, messages, copies):
+        for _ in range(copies if messages else 0):
+            await self.store.add_messages(conversation, [message(said) for said in messages])
+
+    def close(self):
+        if self.store._async_engine:
+            self.wait(self.store._async_engine.dispose())
+
+
+def message(said):
+    return ChatMessage(role=said.role, content=said.text)
+
+
+class Store(PeerStore):
+    def session(self):
+        return Session(self.url)
+
+    def fill(self, conversation, messages, copies):
+        session = self.session()
+        session.wait(session.fill(conversation, messages, copies))
+        session.close()

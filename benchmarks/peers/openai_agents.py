@@ -1,0 +1,62 @@
+"""OpenAI Agents: its SQLAlchemySession and its SQLiteSession."""
+
+from __future__ import annotations
+
+from agents.extensions.memory import SQLAlchemySession
+from agents.memory import SQLiteSession
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from benchmarks.peers.loop import AsyncSession, PeerStore, asynchronous
+
+
+class Session(AsyncSession):
+    def __init__(self, url):
+        super().__init__()
+        self.url, self.opened = url, {}
+        self.engine = create_async_engine(asynchronous(url))
+
+    def open(self, conversation):
+        return SQLAlchemySession(conversation, engine=self.engine, create_tables=True)
+
+    def session(self, conversation):
+        if conversation not in self.opened:
+            self.opened[conversation] = self.open(conversation)
+        return self.opened[conversation]
+
+    async def aappend(self, conversation, said, window):
+        await self.session(conversation).add_items([item(said)])
+        return await self.aread(conversation, window)
+
+    async def aread(self, conversation, window):
+        return [item["content"] for item in await self.session(conversation).get_items(window)]
+
+    async def fill(self, conversation, messages, copies):
+        for _ in range(copies):
+            await self.session(conversation).add_items([item(said) for said in messages])
+
+    def close(self):
+        self.wait(self.engine.dispose())
+
+
+class SqliteSession(Session):
+    def open(self, conversation):
+        return SQLiteSession(conversation, self.url.removeprefix("sqlite:///"))
+
+
+def item(said):
+    return {"role": said.role, "content": said.text}
+
+
+class SqlalchemyStore(PeerStore):
+    def session(self):
+        return Session(self.url)
+
+    def fill(self, conversation, messages, copies):
+        session = self.session()
+        session.wait(session.fill(conversation, messages, copies))
+        session.close()
+
+
+class SqliteStore(SqlalchemyStore):
+    def session(self):
+        return SqliteSession(self.url)
