@@ -34,7 +34,7 @@ PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope
 
 # All that this machine can run.
 test: $(VENV)/dev .venv-mlserver/installed .venv-clients/installed .venv-media/installed \
-		tests/browser/node_modules/installed
+		.venv-bench/installed tests/browser/node_modules/installed
 	@$(PYTEST)
 
 # What is quick and needs nothing but Python and SQLite: no MLServer, browser, other client, image
@@ -57,9 +57,10 @@ format: $(VENV)/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# How fast: the window of a long conversation beside that of a short one, with query plans.
-bench: $(VENV)/dev
-	@$(BIN)/python benchmarks/window.py
+# How fast, beside what is written by hand, the original and other libraries: in about half an hour.
+# WHAT=http,peers measures these parts only.
+bench: $(VENV)/dev .venv-bench/installed .venv-mlserver/installed
+	@$(BIN)/python -m benchmarks --what "$(WHAT)" $(BENCH_FLAGS)
 
 # How the admin's pages do with 2,000,000 messages, beside a small database.
 bench-admin: $(VENV)/dev
@@ -103,6 +104,12 @@ $(VENV)/dev: $(VENV)/runtime requirements-dev.txt
 	    touch $@; \
 	fi
 
+.venv-bench/installed: benchmarks/requirements.txt requirements.txt
+	@echo "Installing what the benchmark's floor and its plots need into .venv-bench ..."
+	@sh scripts/make-venv .venv-bench
+	@.venv-bench/bin/pip install --quiet --requirement benchmarks/requirements.txt
+	@touch $@
+
 # No environment: packages whose photos and audio the tests need, laid out as files.
 .venv-media/installed: $(VENV)/python requirements-media.txt
 	@echo "Installing photos and audio, for the tests, into .venv-media ..."
@@ -118,5 +125,5 @@ tests/browser/node_modules/installed: tests/browser/package.json
 	else echo "npm was not found: tests in a browser are left out."; fi
 
 clean:
-	rm -rf $(VENV) .venv-clients .venv-media .venv-mlserver tests/browser/node_modules dist
+	rm -rf $(VENV) .venv-bench* .venv-clients .venv-media .venv-mlserver tests/browser/node_modules dist
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -62,7 +62,7 @@ def check_last(store: Store, scenario: Scenario) -> None:
     name, token = scenario.names()[0], f"check-{uuid.uuid4()}"
     with closing(store.session()) as session:
         before = session.elements(session.read(name, scenario.window))
-        if len(before) != min(scenario.window, scenario.length):
+        if len(before) < min(scenario.window, scenario.length):
             raise WrongAnswer(f"{len(before)} of {scenario.length} messages are in the window")
         after = session.append(name, scenario.said(token), scenario.window)
         expect(session.elements(after), [*before, token][-scenario.window :])

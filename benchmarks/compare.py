@@ -7,58 +7,72 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from itertools import product
-from typing import Any
 
 from tqdm import tqdm
 
 from benchmarks.scenario import Scenario
 from benchmarks.subjects import Subject
 
-FIGURES = ("rate", "p50", "p99", "max", "service", "database")
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A subject and what it does; `x` is where a plot of the part shows it."""
+
+    subject: Subject
+    scenario: Scenario
+    x: int = 0
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One scenario for several subjects; each run happens `during` something."""
+    """Turns that are compared. Each run happens `during` something, which may add figures."""
 
     database: str
     what: str
-    scenario: Scenario
-    subjects: Sequence[Subject]
-    during: Callable[[Subject], AbstractContextManager[Any]] = lambda _: nullcontext()
+    turns: Sequence[Turn]
+    during: Callable[[Subject], AbstractContextManager[Figures]] = lambda _: nullcontext({})
 
 
 @dataclass
 class Row:
-    """What was measured of one subject in one scenario: the medians, and each run's figures."""
+    """What was measured in one turn: each run's figures, and their medians."""
 
     part: str
     database: str
     what: str
     subject: str
-    runs: list[dict[str, float]] = field(default_factory=list)
+    x: int
+    runs: list[Figures] = field(default_factory=list)
 
     def __getitem__(self, figure: str) -> float:
         return statistics.median(run[figure] for run in self.runs)
 
-    @property
-    def cpu(self) -> list[float]:
-        """The CPU time of service and database in each run, in µs for one call."""
-        return [run["service"] + run["database"] for run in self.runs]
+
+def compare(
+    database: str, what: str, scenario: Scenario, subjects: Sequence[Subject], x: int = 0
+) -> Comparison:
+    """Several subjects that do the same."""
+    return Comparison(database, what, [Turn(subject, scenario, x) for subject in subjects])
 
 
 def measured(part: str, comparisons: Sequence[Comparison], rounds: int) -> Iterator[Row]:
-    """Run the comparisons; in each round every subject has its turn, the other way every other."""
-    total = rounds * sum(len(each.subjects) for each in comparisons)
-    with tqdm(total=total, unit=" runs", mininterval=1 if sys.stderr.isatty() else 60) as bar:
+    """Run the comparisons; every other round takes the turns the other way."""
+    total = rounds * sum(len(each.turns) for each in comparisons)
+    interval = 1 if sys.stderr.isatty() else 60
+    with tqdm(total=total, desc=part, unit=" runs", mininterval=interval) as bar:
         for each in comparisons:
-            rows = {s.name: Row(part, each.database, each.what, s.name) for s in each.subjects}
-            turns = [each.subjects, each.subjects[::-1]]
-            for n, k in product(range(rounds), range(len(each.subjects))):
-                subject = turns[n % 2][k]
-                bar.set_description(f"{part}: {each.database}, {each.what}, {subject.name}")
-                with each.during(subject):
-                    rows[subject.name].runs.append(subject.run(each.scenario))
-                bar.update()
-            yield from rows.values()
+            rows = [
+                Row(part, each.database, each.what, turn.subject.name, turn.x)
+                for turn in each.turns
+            ]
+            turns = list(zip(each.turns, rows, strict=True))
+            for n in range(rounds):
+                for turn, row in turns[:: -1 if n % 2 else 1]:
+                    bar.set_description(f"{part}: {each.database}, {each.what}, {row.subject}")
+                    with each.during(turn.subject) as more:
+                        run = turn.subject.run(turn.scenario)
+                    row.runs.append(run | more)
+                    bar.update()
+            yield from rows

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 from benchmarks.environments import Unavailable, python_in, python_of_peer
+from benchmarks.scenario import Scenario
 from benchmarks.subjects import Subject, start
 from testing.mariadb import MariaDb, mariadbd
 from testing.mlserver import MLServer
@@ -47,10 +50,17 @@ class Lab:
         folder = tempfile.TemporaryDirectory(prefix="convstore-bench-")
         self.folder = Path(self.stack.enter_context(folder))
         self.urls: dict[tuple[str, str], str] = {}
+        self.left_out: list[str] = []
         return self
 
     def __exit__(self, *error: object) -> None:
         self.stack.close()
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """Ends the stores and doors, but no database, that are started inside."""
+        with ExitStack() as self.running:
+            yield
 
     def new_folder(self) -> Path:
         return Path(tempfile.mkdtemp(dir=self.folder))
@@ -93,16 +103,37 @@ class Lab:
 
     def peer(self, name: str, store: str, kind: str) -> Subject:
         """A store on tables of its own, in the environment that is called after its module."""
-        module = store.partition(":")[0].rpartition(".")[2]
-        return self.started(name, store, self.url(kind, module), python_of_peer(module), kind)
+        module, _, store_class = store.rpartition(".")[2].partition(":")
+        url = self.url(kind, f"{module}_{store_class}".lower())
+        return self.started(name, store, url, python_of_peer(module), kind)
 
     def started(
         self, name: str, store: str, url: str, python: Path | str, kind: str, **pids: Any
     ) -> Subject:
         pids["database"] = self.database_process(kind)
         subject = start(name, store, url, python, self.folder / "children.log", **pids)
-        self.stack.callback(subject.end)
+        self.running.callback(subject.end)
         return subject
+
+    def filled(self, kind: str, *scenarios: Scenario) -> Subject:
+        """Our store in process, and with it the tables and conversations that others use, too."""
+        ours = self.in_process("ours", OURS, kind)
+        for scenario in scenarios:
+            ours.ask("fill", scenario)
+        return checked(ours, *scenarios)
+
+    def relayed(self, kind: str) -> str:
+        """The URL of a database behind a network of one millisecond."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.relay", str(self.server(kind).port)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.running.callback(process.wait)
+        self.running.callback(process.terminate)
+        port = process.stdout.readline().strip() if process.stdout else ""
+        return self.url(kind).replace(f":{self.server(kind).port}/", f":{port}/")
 
     # --- Doors ---------------------------------------------------------------------------
 
@@ -117,14 +148,14 @@ class Lab:
     def service(self, kind: str) -> Process:
         """Our HTTP door, by `make serve`."""
         folder, environment = self.memory(kind)
-        return self.stack.enter_context(Service(folder, **environment))
+        return self.running.enter_context(Service(folder, **environment))
 
     def mlserver(self, kind: str) -> Process:
         """Our door in MLServer, by `make mlserver`."""
         python_in(".venv-mlserver")
         folder, environment = self.memory(kind)
         models = Path(environment["MODELS_DIR"])
-        return self.stack.enter_context(MLServer(folder, models, DATABASE_URL=self.url(kind)))
+        return self.running.enter_context(MLServer(folder, models, DATABASE_URL=self.url(kind)))
 
     def memory(self, kind: str) -> tuple[Path, dict[str, str]]:
         """A folder with one memory on a database, and the settings of a service that has it."""
@@ -158,5 +189,33 @@ class Lab:
 
     def run(self, server: Server, command: list[Path | str]) -> Process:
         server.start(command, ROOT)
-        self.stack.callback(server.__exit__)
+        self.running.callback(server.__exit__)
         return server
+
+    # --- Doors that are checked ------------------------------------------------------------
+
+    def doors(self, kind: str, *scenarios: Scenario) -> list[Subject]:
+        """Our HTTP door and the same by hand, on conversations that are there."""
+        self.filled(kind, *scenarios)
+        ours, floor = self.service(kind), self.plain(FLOORS[kind], kind)
+        return [
+            checked(self.behind("ours", ours, kind), *scenarios),
+            checked(self.behind("by hand", floor, kind), *scenarios),
+        ]
+
+    def original(self, *scenarios: Scenario) -> Subject:
+        """The stand-in of the original service, on PostgreSQL."""
+        inside = self.peer("original", ORIGINAL, "postgresql")
+        for scenario in scenarios:
+            inside.ask("fill", scenario)
+        door = self.runtime(ORIGINAL, "postgresql", "original_store", python_of_peer("original"))
+        subject = self.behind("stand-in of the original", door, "postgresql", UNPINNED)
+        return checked(subject, *scenarios)
+
+
+def checked(subject: Subject, *scenarios: Scenario) -> Subject:
+    """The subject, whose answers are right."""
+    subject.ask("check", Scenario())
+    for scenario in scenarios:
+        subject.ask("check last", scenario)
+    return subject

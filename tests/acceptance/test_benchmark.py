@@ -1,0 +1,65 @@
+"""The benchmark measures right answers: a short run of our doors and what is beside them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from testing.processes import ROOT
+
+pytestmark = [pytest.mark.one_database, pytest.mark.needs("bench"), pytest.mark.slow]
+
+
+def smoke(*arguments: str) -> str:
+    command = [sys.executable, "-m", "benchmarks", "--smoke", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "database",
+    [
+        "sqlite",
+        pytest.param("postgresql", marks=pytest.mark.needs("postgresql")),
+        pytest.param("mariadb", marks=pytest.mark.needs("mariadb")),
+    ],
+)
+def test_every_store_answers_right_windows(database):
+    shown = smoke("--what=store", f"--databases={database}")
+    for subject in ("ours", "by hand"):
+        assert f"| {database} | append, 8 threads | {subject} |" in shown
+
+
+def test_the_http_door_and_its_floor_answer_right_windows():
+    shown = smoke("--what=http", "--databases=sqlite")
+    for subject in ("ours", "by hand", "no-op"):
+        assert f"| sqlite | append | {subject} |" in shown
+
+
+@pytest.mark.needs("mlserver")
+def test_mlservers_doors_answer_right_windows():
+    shown = smoke("--what=mlserver", "--databases=sqlite")
+    for subject in ("ours, REST", "ours, gRPC", "no-op, REST"):
+        assert f"| sqlite | append | {subject} |" in shown
+
+
+def test_a_store_that_forgets_is_found():
+    answers = child("benchmarks.stores.noop:Store", ["check", {}])
+    assert "WrongAnswer" in answers[-1]["error"]
+
+
+def child(store: str, command: object) -> list[dict[str, str]]:
+    """What a child of the benchmark answers to one command."""
+    python = ROOT / ".venv-bench" / "bin" / "python"
+    done = subprocess.run(
+        [python, "-m", "benchmarks.child", store, "nowhere"],
+        input=json.dumps(command),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
