@@ -64,7 +64,7 @@ bench: $(VENV)/dev .venv-bench/installed .venv-mlserver/installed
 
 # How the admin's pages do with 2,000,000 messages, beside a small database.
 bench-admin: $(VENV)/dev
-	@$(BIN)/python benchmarks/admin.py
+	@$(BIN)/python -m benchmarks.admin
 
 # The pictures of the admin in docs/images. They need a font with Chinese letters, such as
 # fonts-noto-cjk of Debian.
@@ -73,7 +73,7 @@ screenshots: $(VENV)/dev .venv-media/installed
 
 # 7,168 real conversations through the running service, read back and compared.
 replay: $(VENV)/dev
-	@$(BIN)/python benchmarks/replay.py
+	@$(BIN)/python -m benchmarks.replay
 
 $(VENV)/python:
 	@sh scripts/make-venv $(VENV)

@@ -22,7 +22,7 @@ import time
 import uuid
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from html import unescape
@@ -33,9 +33,8 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).parent.parent))  # where the packages are
-
-from benchmarks.window import BATCH, DATABASES, Times, database, settle  # sets Django up
+from benchmarks.lab import Lab
+from benchmarks.stores.ours import settle  # sets Django up
 
 # isort: split
 from django.contrib.auth.models import User
@@ -49,6 +48,8 @@ from convstore.database.migration_lock import without_time_limits
 from convstore.messages import Message, Part
 from convstore.store import conversation_key
 
+DATABASES = ("sqlite", "postgresql")
+BATCH = 10_000
 # Each page is asked for so often, on the small and the large database in turn, in each pass.
 WARM_UP, ROUNDS, PASSES = 2, 5, 3
 # The most that a page may ask the database, and take of the time that it takes on the small one.
@@ -354,15 +355,15 @@ def measure(client: Client, page: Page) -> Measured:
             pass
 
     memory = growth(run)
-    times = Times([], [])
+    wall_times, cpu_times = list[float](), list[float]()
     warm_up, rounds = (0, 1) if page.rows else (WARM_UP, ROUNDS)
     for n in range(warm_up + rounds):
         cpu, wall = time.process_time_ns(), time.perf_counter_ns()
         run()
         if n >= warm_up:
-            times.wall.append((time.perf_counter_ns() - wall) / 1e6)
-            times.cpu.append((time.process_time_ns() - cpu) / 1e6)
-    return Measured(page.name, page.rows, times.wall, times.cpu, asked, size, memory)
+            wall_times.append((time.perf_counter_ns() - wall) / 1e6)
+            cpu_times.append((time.process_time_ns() - cpu) / 1e6)
+    return Measured(page.name, page.rows, wall_times, cpu_times, asked, size, memory)
 
 
 def checked(client: Client, page: Page, path: str) -> int:
@@ -419,13 +420,15 @@ def measure_for(parent: TextIO, plan: Plan, only: str) -> None:
 def child(kind: str, plan: Plan, only: str, keep: Path | None) -> Iterator[subprocess.Popen[str]]:
     """A process whose default database is filled by `plan`."""
     name = "-".join(str(value) for value in asdict(plan).values())
-    kept = nullcontext(f"sqlite:///{keep.resolve() / name}.sqlite3") if keep else None
-    with kept if kept and kind == "sqlite" else database(kind) as url:
+    with Lab() as lab:
+        kept = f"sqlite:///{keep.resolve() / name}.sqlite3" if keep and kind == "sqlite" else ""
+        url = kept or lab.url(kind)
         print(
             f"{kind}: {plan.conversations:,} conversations, {plan.messages:,} messages", flush=True
         )
         settings = {"DATABASE_URL": url, "MODELS_DIR": str(MODELS), "LOG_LEVEL": "WARNING"}
-        command = [sys.executable, __file__, "--measure", json.dumps(asdict(plan)), "--only", only]
+        command = [sys.executable, "-m", "benchmarks.admin", "--only", only]
+        command += ["--measure", json.dumps(asdict(plan))]
         with subprocess.Popen(
             command,
             env={**os.environ, **settings},

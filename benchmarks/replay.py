@@ -10,14 +10,12 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-import psutil
-
-sys.path.insert(0, str(Path(__file__).parent.parent))  # where `testing` is, when run as a script
-
+from benchmarks.subjects import cpu_seconds
 from testing.replay import CLIENTS, chitchat, replay
 from testing.service import Service, write_memory
 
@@ -33,17 +31,6 @@ def own_service(memory: str, database_url: str | None) -> Iterator[Service]:
         url = database_url or f"sqlite:///{folder}/conversations.sqlite3"
         with Service(folder, DATABASE_URL=url, MODELS_DIR=str(folder / "models")) as service:
             yield service
-
-
-def cpu_of(process_id: int) -> Callable[[], float]:
-    """How much CPU time a process and all below it have taken, in seconds."""
-    top = psutil.Process(process_id)
-
-    def seconds() -> float:
-        times = [each.cpu_times() for each in (top, *top.children(recursive=True))]
-        return float(sum(time.user + time.system for time in times))
-
-    return seconds
 
 
 def options() -> argparse.Namespace:
@@ -71,7 +58,7 @@ def main() -> int:
         summary = replay(chosen.url, *how, run=chosen.run)
     else:
         with own_service(chosen.memory, chosen.database_url) as service:
-            cpu = cpu_of(service.process.pid)
+            cpu = partial(cpu_seconds, service.process.pid)
             summary = replay(service.url, *how, run=chosen.run, cpu_seconds=cpu)
             if not summary.exact:  # the log is about to be removed
                 print(service.log.read_text()[-10_000:], file=sys.stderr)

@@ -112,8 +112,8 @@ class Store:
                 more = min(there, wanted - there)
                 cursor.execute(copy, [there, key, more])
                 there += more
-            if copies > 1 and connection.vendor == "postgresql":
-                cursor.execute("VACUUM ANALYZE")
+        if copies > 1:
+            settle(self.using)
 
     def _column(self, value: uuid.UUID) -> uuid.UUID | str:
         native = connections[self.using].features.has_native_uuid_field
@@ -124,3 +124,14 @@ class OrmStore(Store):
     """The same through Django's ORM, as somebody would write it for every database."""
 
     variant = staticmethod(PortableOrm)
+
+
+def settle(using: str) -> None:
+    """Let the database finish what filling has left for later."""
+    with connections[using].cursor() as cursor:
+        if connections[using].vendor == "postgresql":
+            cursor.execute("VACUUM ANALYZE")
+            cursor.execute("CHECKPOINT")
+        elif connections[using].vendor == "sqlite":
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            cursor.fetchall()
