@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sqlite3
 import sys
 import time
@@ -67,23 +68,23 @@ def main() -> None:
     chosen = options()
     plan, results, failed = plan_of(chosen), saved(), False
     names = chosen.what.split(",") if chosen.what else SHORT if chosen.smoke else list(PARTS)
-    begun = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # and end what was started
     with Lab() as lab:
         for name in names:
-            lab.left_out = []
+            begun, lab.left_out = time.monotonic(), []
             try:
                 rows = measure(lab, name, plan)
             except Failed as error:
                 failed = True
                 print(error, file=sys.stderr)
                 continue
-            print(f"\n{name}", *figures(name, rows), *lab.left_out, sep="\n", flush=True)
+            took = f"{time.monotonic() - begun:.0f} s"
+            print(f"\n{name}: {took}", *figures(name, rows), *lab.left_out, sep="\n", flush=True)
             on = machine(versions(lab, plan.databases))
             title = (PARTS[name].__doc__ or "").strip()
             results["parts"][name] = as_part(rows, title, on, lab.left_out)
             if not chosen.smoke:
                 save(results)
-    print(f"\n{(time.monotonic() - begun) / 60:.1f} minutes")
     if not chosen.smoke:
         results["parts"] = {n: results["parts"][n] for n in PARTS if n in results["parts"]}
         save(results)

@@ -52,7 +52,7 @@ def slow_clients(url: str, sent: tuple[bytes, bytes], subject: Subject) -> Itera
         while not ended.wait(PAUSE):
             begun = time.perf_counter()
             with suppress(requests.RequestException):
-                requests.get(f"{url}/v2/health/live", timeout=10)
+                requests.get(f"{url}/v2/health/live", timeout=2)
             health.append((time.perf_counter() - begun) * 1e3)
 
     with ExitStack() as stack:

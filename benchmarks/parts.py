@@ -96,7 +96,7 @@ def clients(lab: Lab, plan: Plan) -> Iterator[Comparison]:
 
 def window(lab: Lab, plan: Plan) -> Iterator[Comparison]:
     """The cost of an append by the size of the window, at the HTTP door."""
-    base = replace(plan.base, length=1_000, conversations=100)
+    base = replace(plan.base, length=1_000, conversations=20)
     subjects = lab.doors("postgresql", base)
     for size in (1, 10, 50, 200, 1_000):
         yield compare("postgresql", APPEND, replace(base, window=size), subjects, size)

@@ -19,7 +19,7 @@ HEAD = (
 )
 TENSOR = '{{"name":"{}","shape":[1],"datatype":"BYTES","data":["{}"]}}'
 LENGTH = b"content-length:"
-TIMEOUT = 20
+TIMEOUT = 5
 
 
 class Session:
