@@ -34,7 +34,7 @@ PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope
 
 # All that this machine can run.
 test: $(VENV)/dev .venv-mlserver/installed .venv-clients/installed .venv-media/installed \
-		.venv-bench/installed tests/browser/node_modules/installed
+		tests/browser/node_modules/installed
 	@$(PYTEST)
 
 # What is quick and needs nothing but Python and SQLite: no MLServer, browser, other client, image
@@ -59,7 +59,7 @@ format: $(VENV)/dev
 
 # How fast, beside what is written by hand, the original and other libraries: in about half an hour.
 # WHAT=http,peers measures these parts only.
-bench: $(VENV)/dev .venv-bench/installed .venv-mlserver/installed
+bench: $(VENV)/dev .venv-mlserver/installed
 	@$(BIN)/python -m benchmarks --what "$(WHAT)" $(BENCH_FLAGS)
 
 # How the admin's pages do with 2,000,000 messages, beside a small database.
@@ -103,12 +103,6 @@ $(VENV)/dev: $(VENV)/runtime requirements-dev.txt
 	    .venv-clients/bin/pip install --quiet --requirement requirements-clients.txt && \
 	    touch $@; \
 	fi
-
-.venv-bench/installed: benchmarks/requirements.txt requirements.txt
-	@echo "Installing what the benchmark's floor and its plots need into .venv-bench ..."
-	@sh scripts/make-venv .venv-bench
-	@.venv-bench/bin/pip install --quiet --requirement benchmarks/requirements.txt
-	@touch $@
 
 # No environment: packages whose photos and audio the tests need, laid out as files.
 .venv-media/installed: $(VENV)/python requirements-media.txt

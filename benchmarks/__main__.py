@@ -44,7 +44,7 @@ def plan_of(chosen: argparse.Namespace) -> Plan:
 
 
 def measure(lab: Lab, name: str, plan: Plan) -> list[Row]:
-    """All rows of a part; fewer where something fails, which is said."""
+    """All rows of a part; none where this machine lacks what it needs."""
     rows: list[Row] = []
     with lab.part():
         try:

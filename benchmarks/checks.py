@@ -23,9 +23,9 @@ def check_windows(store: Store, first_role: str, *, pinned: bool) -> None:
     store.fill(conversation, [], 1)
     with closing(store.session()) as session:
         for n in range(12):
-            said = scenario.said(f"{n:08}", first_role if n == 0 else ROLES[n % 2])
-            texts.append(said.text)
-            answer = session.append(conversation, said, 5)
+            message = scenario.message(f"{n:08}", first_role if n == 0 else ROLES[n % 2])
+            texts.append(message.text)
+            answer = session.append(conversation, message, 5)
             expect(session.elements(answer), window(texts, 5, pinned=pinned))
         for size in (1, 2, 11, 12, 50):
             answer = session.read(conversation, size)
@@ -46,9 +46,9 @@ def check_writers(store: Store, writers: int = 4, each: int = 10) -> None:
     def write(n: int) -> None:
         with closing(store.session()) as session:
             for k in range(each):
-                said = Scenario(size=20).said(f"{n}-{k:04}")
-                answer = session.elements(session.append(conversation, said, 100))
-                expect(answer[-1:], [said.text])
+                message = Scenario(size=20).message(f"{n}-{k:04}")
+                answer = session.elements(session.append(conversation, message, 100))
+                expect(answer[-1:], [message.text])
 
     in_threads(write, writers)
     with closing(store.session()) as session:
@@ -64,5 +64,5 @@ def check_last(store: Store, scenario: Scenario) -> None:
         before = session.elements(session.read(name, scenario.window))
         if len(before) < min(scenario.window, scenario.length):
             raise WrongAnswer(f"{len(before)} of {scenario.length} messages are in the window")
-        after = session.append(name, scenario.said(token), scenario.window)
+        after = session.append(name, scenario.message(token), scenario.window)
         expect(session.elements(after), [*before, token][-scenario.window :])

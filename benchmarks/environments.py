@@ -1,4 +1,4 @@
-"""The environments that stores run in: this project's, and one for each peer, made on demand."""
+"""The environments that stores run in: this project's, and others that are made on demand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from testing.processes import ROOT
 
-PEERS = Path(__file__).parent / "peers"
+REQUIREMENTS = Path(__file__).parent / "requirements"
 
 
 class Unavailable(Exception):
@@ -22,9 +22,9 @@ def python_in(environment: str) -> Path:
     return python
 
 
-def python_of_peer(name: str) -> Path:
-    """The Python of a peer's environment, which is made by its pinned requirements."""
-    folder, requirements = ROOT / f".venv-bench-{name}", PEERS / f"{name}.txt"
+def python_for(name: str) -> Path:
+    """The Python of an environment that is made by pinned requirements."""
+    folder, requirements = ROOT / f".venv-bench-{name}", REQUIREMENTS / f"{name}.txt"
     python, installed = folder / "bin" / "python", folder / "installed"
     wanted = requirements.read_text()
     if installed.exists() and installed.read_text() == wanted:

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from benchmarks.environments import Unavailable, python_in, python_of_peer
+from benchmarks.environments import Unavailable, python_for, python_in
 from benchmarks.scenario import Scenario
 from benchmarks.subjects import Subject, start
 from testing.mariadb import MariaDb, mariadbd
@@ -98,14 +98,13 @@ class Lab:
 
     def in_process(self, name: str, store: str, kind: str, url: str | None = None) -> Subject:
         """A store that works on convstore's tables, which our own must have made before."""
-        python = sys.executable if store in (OURS, ORM) else python_in(".venv-bench")
-        return self.started(name, store, url or self.url(kind), python, kind)
+        return self.started(name, store, url or self.url(kind), sys.executable, kind)
 
     def peer(self, name: str, store: str, kind: str) -> Subject:
         """A store on tables of its own, in the environment that is called after its module."""
         module, _, store_class = store.rpartition(".")[2].partition(":")
         url = self.url(kind, f"{module}_{store_class}".lower())
-        return self.started(name, store, url, python_of_peer(module), kind)
+        return self.started(name, store, url, python_for(module), kind)
 
     def started(
         self, name: str, store: str, url: str, python: Path | str, kind: str, **pids: Any
@@ -166,12 +165,11 @@ class Lab:
 
     def plain(self, store: str, kind: str) -> Process:
         """A store behind a plain Django view, under gunicorn's gthread with our settings."""
-        python = python_in(".venv-bench")
         server = Server(self.new_folder(), "/v2/health/live", STORE=store, STORE_URL=self.url(kind))
         options = ["--worker-class=gthread", "--threads=8", "--keep-alive=75"]
         address = f"--bind=127.0.0.1:{server.port}"
         application = "benchmarks.doors.plain:application"
-        return self.run(server, [python, "-m", "gunicorn", application, *options, address])
+        return self.run(server, [sys.executable, "-m", "gunicorn", application, *options, address])
 
     def runtime(self, store: str, kind: str, name: str, python: Path) -> Process:
         """A store behind a plain runtime of MLServer, with our settings of MLServer."""
@@ -208,7 +206,7 @@ class Lab:
         inside = self.peer("original", ORIGINAL, "postgresql")
         for scenario in scenarios:
             inside.ask("fill", scenario)
-        door = self.runtime(ORIGINAL, "postgresql", "original_store", python_of_peer("original"))
+        door = self.runtime(ORIGINAL, "postgresql", "original_store", python_for("original"))
         subject = self.behind("stand-in of the original", door, "postgresql", UNPINNED)
         return checked(subject, *scenarios)
 

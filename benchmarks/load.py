@@ -22,8 +22,8 @@ def fill(store: Store, scenario: Scenario) -> None:
     """Make the conversations of a scenario."""
     block = min(scenario.length, 1_000)
     for name in scenario.names():
-        said = [scenario.said(f"{n:08}", ROLES[n % 2]) for n in range(block)]
-        store.fill(name, said, scenario.length // block)
+        messages = [scenario.message(f"{n:08}", ROLES[n % 2]) for n in range(block)]
+        store.fill(name, messages, scenario.length // block)
 
 
 def operation(session: Session, scenario: Scenario, *, exact: bool) -> Operation:
@@ -32,12 +32,12 @@ def operation(session: Session, scenario: Scenario, *, exact: bool) -> Operation
     least = min(scenario.window, scenario.length)
 
     def append(checked: bool) -> None:
-        said = scenario.said(f"{prefix}-{random.getrandbits(40):010x}")
-        answer = session.append(random.choice(names), said, scenario.window)
+        message = scenario.message(f"{prefix}-{random.getrandbits(40):010x}")
+        answer = session.append(random.choice(names), message, scenario.window)
         if checked:
             found = session.elements(answer)
             # With other writers, only an exact store's window ends in the caller's own message.
-            expect(found[-1:] if exact else [e for e in found if said.text in e], [said.text])
+            expect(found[-1:] if exact else [e for e in found if message.text in e], [message.text])
             if not least <= len(found) <= scenario.window:
                 raise WrongAnswer(f"{len(found)} messages in a window of {scenario.window}")
 

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from benchmarks.compare import Row
-from benchmarks.environments import python_in
+from benchmarks.environments import python_for
 from benchmarks.goals import goals
 from testing.processes import ROOT
 
@@ -134,6 +134,6 @@ def number(value: float) -> str:
 def draw() -> None:
     """Draw the plots, with the library that the benchmark's environment has."""
     images = ROOT / "docs" / "images"
-    python = str(python_in(".venv-bench"))
+    python = str(python_for("plots"))
     command = [python, "-m", "benchmarks.plots", str(RESULTS), str(images)]
     subprocess.run(command, cwd=ROOT, check=True)

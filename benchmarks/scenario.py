@@ -14,7 +14,7 @@ WORDS = ("what", "was", "said", "here", "some", "time", "ago", "and", "is", "now
 ROLES = ("user", "assistant")
 
 
-class Said(NamedTuple):
+class TextMessage(NamedTuple):
     """A message of one part. Its text is plain ASCII, and JSON as it is."""
 
     role: str
@@ -25,7 +25,7 @@ class Said(NamedTuple):
 class Session(Protocol):
     """What one thread does with a store; `elements` makes texts of what a call returned."""
 
-    def append(self, conversation: str, said: Said, window: int) -> Any: ...
+    def append(self, conversation: str, message: TextMessage, window: int) -> Any: ...
     def read(self, conversation: str, window: int) -> Any: ...
     def elements(self, answer: Any) -> Sequence[str]: ...
     def close(self) -> None: ...
@@ -37,7 +37,7 @@ class Store(Protocol):
     exact: bool
 
     def session(self) -> Session: ...
-    def fill(self, conversation: str, messages: Sequence[Said], copies: int) -> None:
+    def fill(self, conversation: str, messages: Sequence[TextMessage], copies: int) -> None:
         """Make a conversation of `messages`, again and again, `copies` times in all."""
 
 
@@ -59,8 +59,8 @@ class Scenario:
     def names(self) -> list[str]:
         return [f"{self.kind}-{self.length}x{self.size}-{n}" for n in range(self.conversations)]
 
-    def said(self, token: str, role: str = "user") -> Said:
-        return Said(role, self.kind, f"{token} {filler(self.size)}")
+    def message(self, token: str, role: str = "user") -> TextMessage:
+        return TextMessage(role, self.kind, f"{token} {filler(self.size)}")
 
 
 _fillers: dict[int, list[str]] = {}

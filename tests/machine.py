@@ -60,7 +60,6 @@ NEEDS = {
     "postgresql-debian": Need(debians, "apt-get install postgresql"),
     "mariadb": Need(mariadbd, "apt-get install mariadb-server"),
     "mlserver": file(".venv-mlserver/installed"),
-    "bench": file(".venv-bench/installed"),
     "clients": file(".venv-clients/installed"),
     "media": file(".venv-media/installed"),
     "chromium": Need(chromium, "apt-get install chromium-headless-shell"),

@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
 from benchmarks.child import opened
-from benchmarks.scenario import Said, Session
+from benchmarks.scenario import Session, TextMessage
 
 settings.configure(ROOT_URLCONF=__name__, MIDDLEWARE=[], ALLOWED_HOSTS=["*"])
 
@@ -37,8 +37,8 @@ def infer(request: HttpRequest, model: str) -> HttpResponse:
     window = document["parameters"]["window_size"]
     (memory_id,) = tensors["memory_id"]
     if "role" in tensors:
-        said = Said(tensors["role"][0], tensors["type"][0], tensors["content"][0])
-        history = session().append(memory_id, said, window)
+        message = TextMessage(tensors["role"][0], tensors["type"][0], tensors["content"][0])
+        history = session().append(memory_id, message, window)
     else:
         history = session().read(memory_id, window)
     outputs = [output("memory_id", [memory_id]), output("history", history)]

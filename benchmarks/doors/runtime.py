@@ -12,7 +12,7 @@ from mlserver.codecs import StringCodec
 from mlserver.types import InferenceRequest, InferenceResponse
 
 from benchmarks.child import opened
-from benchmarks.scenario import Said, Session
+from benchmarks.scenario import Session, TextMessage
 
 
 class Runtime(MLModel):
@@ -38,8 +38,8 @@ class Runtime(MLModel):
             self.local.session = self.store.session()
         session: Session = self.local.session
         if "role" in tensors:
-            said = Said(tensors["role"], tensors["type"], tensors["content"])
-            answer = session.append(tensors["memory_id"], said, window)
+            message = TextMessage(tensors["role"], tensors["type"], tensors["content"])
+            answer = session.append(tensors["memory_id"], message, window)
         else:
             answer = session.read(tensors["memory_id"], window)
         return list(session.elements(answer))

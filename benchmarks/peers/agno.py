@@ -23,8 +23,8 @@ class Session(PeerSession):
     def __init__(self, db):
         self.db = db
 
-    def append(self, conversation, said, window):
-        self.db.upsert_run(run(conversation, said), session_id=conversation, user_id="somebody")
+    def append(self, conversation, new, window):
+        self.db.upsert_run(run(conversation, new), session_id=conversation, user_id="somebody")
         return self.read(conversation, window)
 
     def read(self, conversation, window):
@@ -32,13 +32,13 @@ class Session(PeerSession):
         return [run.messages[0].content for run in found.runs or []]
 
 
-def run(conversation, said):
+def run(conversation, new):
     return RunOutput(
         run_id=str(uuid.uuid4()),
         session_id=conversation,
         status=RunStatus.completed,
-        content=said.text,
-        messages=[Message(role=said.role, content=said.text)],
+        content=new.text,
+        messages=[Message(role=new.role, content=new.text)],
         **NAMES,
     )
 
@@ -58,8 +58,8 @@ class Store(PeerStore):
         now = int(time.time())
         self.db.upsert_session(AgentSession(session_id=conversation, created_at=now, **NAMES))
         rows = [
-            build_single_run_row(run(conversation, said), conversation, "somebody", n)
-            for n, said in enumerate(messages)
+            build_single_run_row(run(conversation, new), conversation, "somebody", n)
+            for n, new in enumerate(messages)
         ]
         table = self.db._get_table(table_type="runs", create_table_if_not_found=True)
         with self.db.Session() as session, session.begin():

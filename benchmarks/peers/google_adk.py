@@ -27,8 +27,8 @@ class Session(AsyncSession):
         config = GetSessionConfig(num_recent_events=window)
         return await self.service.get_session(**NAMES, session_id=conversation, config=config)
 
-    async def aappend(self, conversation, said, window):
-        await self.service.append_event(await self.get(conversation, 1), event(said))
+    async def aappend(self, conversation, new, window):
+        await self.service.append_event(await self.get(conversation, 1), event(new))
         return await self.aread(conversation, window)
 
     async def aread(self, conversation, window):
@@ -38,7 +38,7 @@ class Session(AsyncSession):
     async def fill(self, conversation, messages, copies):
         """Rows past the service, which takes events one by one."""
         session = await self.service.create_session(**NAMES, session_id=conversation)
-        begun, rows = time.time() - 1e6, [row(session, said) for said in messages]
+        begun, rows = time.time() - 1e6, [row(session, new) for new in messages]
         async with self.service.db_engine.begin() as connection:
             for n in range(copies if rows else 0):
                 at = begun + n * len(rows)
@@ -49,8 +49,8 @@ class Session(AsyncSession):
         self.wait(self.service.db_engine.dispose())
 
 
-def row(session, said):
-    stored = StorageEvent.from_event(session, event(said))
+def row(session, new):
+    stored = StorageEvent.from_event(session, event(new))
     return {column.key: getattr(stored, column.key) for column in StorageEvent.__table__.columns}
 
 
@@ -60,9 +60,9 @@ def at_time(row, seconds):
     return {**row, "id": str(uuid.uuid4()), "timestamp": moment, "event_data": data}
 
 
-def event(said):
-    content = Content(role=said.role, parts=[Part(text=said.text)])
-    return Event(invocation_id="one", author=said.role, content=content)
+def event(new):
+    content = Content(role=new.role, parts=[Part(text=new.text)])
+    return Event(invocation_id="one", author=new.role, content=content)
 
 
 class Store(PeerStore):

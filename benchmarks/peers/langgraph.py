@@ -28,11 +28,11 @@ class Session(PeerSession):
         self.graph = graph.set_entry_point("said").compile(checkpointer=saver)
 
     def add(self, conversation, messages):
-        state = {"messages": [message(said) for said in messages]}
+        state = {"messages": [message(new) for new in messages]}
         self.graph.update_state(thread(conversation), state, as_node="said")
 
-    def append(self, conversation, said, window):
-        self.add(conversation, [said])
+    def append(self, conversation, new, window):
+        self.add(conversation, [new])
         return self.read(conversation, window)
 
     def read(self, conversation, window):
@@ -47,8 +47,8 @@ def thread(conversation):
     return {"configurable": {"thread_id": conversation}}
 
 
-def message(said):
-    return (AIMessage if said.role == "assistant" else HumanMessage)(said.text)
+def message(new):
+    return (AIMessage if new.role == "assistant" else HumanMessage)(new.text)
 
 
 class Store(PeerStore):
@@ -58,5 +58,5 @@ class Store(PeerStore):
     def fill(self, conversation, messages, copies):
         if messages:
             session = self.session()
-            session.add(conversation, [said for _ in range(copies) for said in messages])
+            session.add(conversation, [new for _ in range(copies) for new in messages])
             session.close()

@@ -13,8 +13,8 @@ class Session(AsyncSession):
         super().__init__()
         self.store = SQLAlchemyChatStore("chat", async_database_uri=asynchronous(url))
 
-    async def aappend(self, conversation, said, window):
-        await self.store.add_message(conversation, message(said))
+    async def aappend(self, conversation, new, window):
+        await self.store.add_message(conversation, message(new))
         return await self.aread(conversation, window)
 
     async def aread(self, conversation, window):
@@ -24,15 +24,15 @@ class Session(AsyncSession):
 
     async def fill(self, conversation, messages, copies):
         for _ in range(copies if messages else 0):
-            await self.store.add_messages(conversation, [message(said) for said in messages])
+            await self.store.add_messages(conversation, [message(new) for new in messages])
 
     def close(self):
         if self.store._async_engine:
             self.wait(self.store._async_engine.dispose())
 
 
-def message(said):
-    return ChatMessage(role=said.role, content=said.text)
+def message(new):
+    return ChatMessage(role=new.role, content=new.text)
 
 
 class Store(PeerStore):

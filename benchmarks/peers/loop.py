@@ -40,8 +40,8 @@ class AsyncSession(PeerSession):
     def wait(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.loop.run_until_complete(work)
 
-    def append(self, conversation: str, said: Any, window: int) -> list[str]:
-        return self.wait(self.aappend(conversation, said, window))
+    def append(self, conversation: str, new: Any, window: int) -> list[str]:
+        return self.wait(self.aappend(conversation, new, window))
 
     def read(self, conversation: str, window: int) -> list[str]:
         return self.wait(self.aread(conversation, window))

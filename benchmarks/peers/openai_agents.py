@@ -23,8 +23,8 @@ class Session(AsyncSession):
             self.opened[conversation] = self.open(conversation)
         return self.opened[conversation]
 
-    async def aappend(self, conversation, said, window):
-        await self.session(conversation).add_items([item(said)])
+    async def aappend(self, conversation, new, window):
+        await self.session(conversation).add_items([item(new)])
         return await self.aread(conversation, window)
 
     async def aread(self, conversation, window):
@@ -32,7 +32,7 @@ class Session(AsyncSession):
 
     async def fill(self, conversation, messages, copies):
         for _ in range(copies):
-            await self.session(conversation).add_items([item(said) for said in messages])
+            await self.session(conversation).add_items([item(new) for new in messages])
 
     def close(self):
         self.wait(self.engine.dispose())
@@ -43,8 +43,8 @@ class SqliteSession(Session):
         return SQLiteSession(conversation, self.url.removeprefix("sqlite:///"))
 
 
-def item(said):
-    return {"role": said.role, "content": said.text}
+def item(new):
+    return {"role": new.role, "content": new.text}
 
 
 class SqlalchemyStore(PeerStore):

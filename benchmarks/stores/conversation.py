@@ -8,7 +8,7 @@ from uuid import UUID
 
 import orjson
 
-from benchmarks.scenario import Said
+from benchmarks.scenario import TextMessage
 
 
 def conversation_key(memory_id: str) -> UUID:
@@ -18,9 +18,9 @@ def conversation_key(memory_id: str) -> UUID:
     return UUID(int=bits & ~(0b111 << 61) | (0b101 << 61))
 
 
-def body_of(said: Said) -> str:
-    content = [{"type": said.kind, "value": said.text}]
-    body: bytes = orjson.dumps({"role": said.role, "content": content})
+def body_of(message: TextMessage) -> str:
+    content = [{"type": message.kind, "value": message.text}]
+    body: bytes = orjson.dumps({"role": message.role, "content": content})
     return body.decode()
 
 
@@ -42,7 +42,7 @@ class HandWritten:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def fill(self, conversation: str, messages: Sequence[Said], copies: int) -> None:
+    def fill(self, conversation: str, messages: Sequence[TextMessage], copies: int) -> None:
         """Nothing to do: convstore's own store fills the tables."""
 
 

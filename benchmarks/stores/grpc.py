@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from benchmarks.scenario import Said
+from benchmarks.scenario import TextMessage
 from benchmarks.stores import http
 
 
@@ -20,9 +20,13 @@ class Session:
         self.channel = grpc.insecure_channel(target, options=size)
         self.infer = service_pb2_grpc.GRPCInferenceServiceStub(self.channel).ModelInfer
 
-    def append(self, conversation: str, said: Said, window: int) -> Any:
+    def append(self, conversation: str, message: TextMessage, window: int) -> Any:
         return self._infer(
-            window, memory_id=conversation, role=said.role, content=said.text, type=said.kind
+            window,
+            memory_id=conversation,
+            role=message.role,
+            content=message.text,
+            type=message.kind,
         )
 
     def read(self, conversation: str, window: int) -> Any:

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from benchmarks.scenario import Said
+from benchmarks.scenario import TextMessage
 
 HEAD = (
     "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
@@ -29,9 +29,13 @@ class Session:
         self.address = parts.hostname or "", parts.port or 80
         self.socket: socket.socket | None = None
 
-    def append(self, conversation: str, said: Said, window: int) -> bytes:
+    def append(self, conversation: str, message: TextMessage, window: int) -> bytes:
         return self._infer(
-            window, memory_id=conversation, role=said.role, content=said.text, type=said.kind
+            window,
+            memory_id=conversation,
+            role=message.role,
+            content=message.text,
+            type=message.kind,
         )
 
     def read(self, conversation: str, window: int) -> bytes:
@@ -92,7 +96,7 @@ class Store:
     def session(self) -> Session:
         return Session(self.url)
 
-    def fill(self, conversation: str, messages: Sequence[Said], copies: int) -> None:
+    def fill(self, conversation: str, messages: Sequence[TextMessage], copies: int) -> None:
         """Nothing to do: the store behind the door is filled in process."""
 
 

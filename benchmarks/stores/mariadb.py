@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pymysql
 
-from benchmarks.scenario import Said
+from benchmarks.scenario import TextMessage
 from benchmarks.stores.conversation import (
     Elements,
     HandWritten,
@@ -78,10 +78,19 @@ class Session(Elements):
         self.connection = connect(url)
         self.cursor = self.connection.cursor()
 
-    def append(self, conversation: str, said: Said, window: int) -> list[str]:
-        body, now = body_of(said), datetime.now(UTC).replace(tzinfo=None)
+    def append(self, conversation: str, message: TextMessage, window: int) -> list[str]:
+        body, now = body_of(message), datetime.now(UTC).replace(tzinfo=None)
         key, request = str(conversation_key(conversation)), str(uuid.uuid4())
-        values = (key, conversation, said.role, body, request, str(fingerprint(body)), now, window)
+        values = (
+            key,
+            conversation,
+            message.role,
+            body,
+            request,
+            str(fingerprint(body)),
+            now,
+            window,
+        )
         self.cursor.execute(CALL, values)
         rows = list(self.cursor.fetchall())
         while self.cursor.nextset():

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from benchmarks.scenario import Said, Scenario
+from benchmarks.scenario import Scenario, TextMessage
 from benchmarks.stores.conversation import Elements, HandWritten, body_of
 
-SAME = [body_of(Scenario().said(f"{n:08}")) for n in range(1_000)]
+SAME = [body_of(Scenario().message(f"{n:08}")) for n in range(1_000)]
 
 
 class Session(Elements):
-    def append(self, conversation: str, said: Said, window: int) -> list[str]:
-        return [*SAME[: window - 1], body_of(said)]
+    def append(self, conversation: str, message: TextMessage, window: int) -> list[str]:
+        return [*SAME[: window - 1], body_of(message)]
 
     def read(self, conversation: str, window: int) -> list[str]:
         return SAME[:window]

@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Index, String, Text, create_engine, select
 from sqlalchemy import orm as sqlalchemy_orm
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
 
-from benchmarks.scenario import Said
+from benchmarks.scenario import TextMessage
 from benchmarks.stores.conversation import Elements, body_of
 
 
@@ -35,9 +35,9 @@ class Session(Elements):
     def __init__(self, factory: sessionmaker[sqlalchemy_orm.Session]) -> None:
         self.factory = factory
 
-    def append(self, conversation: str, said: Said, window: int) -> list[str]:
+    def append(self, conversation: str, message: TextMessage, window: int) -> list[str]:
         with self.factory.begin() as session:
-            session.add(_row(conversation, said))
+            session.add(_row(conversation, message))
             return _window(session, conversation, window)
 
     def read(self, conversation: str, window: int) -> list[str]:
@@ -59,15 +59,15 @@ class Store:
     def session(self) -> Session:
         return Session(self.factory)
 
-    def fill(self, conversation: str, messages: Sequence[Said], copies: int) -> None:
+    def fill(self, conversation: str, messages: Sequence[TextMessage], copies: int) -> None:
         for _ in range(copies):
             with self.factory.begin() as session:
-                session.add_all(_row(conversation, said) for said in messages)
+                session.add_all(_row(conversation, message) for message in messages)
 
 
-def _row(conversation: str, said: Said) -> Row:
-    content = json.dumps(json.loads(body_of(said))["content"])
-    return Row(memory_id=conversation, role=said.role, content=content)
+def _row(conversation: str, message: TextMessage) -> Row:
+    content = json.dumps(json.loads(body_of(message))["content"])
+    return Row(memory_id=conversation, role=message.role, content=content)
 
 
 def _window(session: sqlalchemy_orm.Session, conversation: str, window: int) -> list[str]:

@@ -16,7 +16,7 @@ django.setup()
 from django.core.management import call_command  # noqa: E402
 from django.db import connections  # noqa: E402
 
-from benchmarks.scenario import Said  # noqa: E402
+from benchmarks.scenario import TextMessage  # noqa: E402
 from convstore.database.migration_lock import without_time_limits  # noqa: E402
 from convstore.database.url import database_alias  # noqa: E402
 from convstore.exchange.portable_orm import PortableOrm  # noqa: E402
@@ -46,9 +46,9 @@ class Session:
     def __init__(self, store: ConversationStore) -> None:
         self.store = store
 
-    def append(self, conversation: str, said: Said, window: int) -> list[str]:
-        message = Message(said.role, [Part(said.kind, said.text)])
-        return [each.body for each in self.store.exchange(conversation, [message], window)]
+    def append(self, conversation: str, message: TextMessage, window: int) -> list[str]:
+        new = Message(message.role, [Part(message.kind, message.text)])
+        return [each.body for each in self.store.exchange(conversation, [new], window)]
 
     def read(self, conversation: str, window: int) -> list[str]:
         return [each.body for each in self.store.window(conversation, window)]
@@ -74,7 +74,7 @@ class Store:
     def session(self) -> Session:
         return Session(ConversationStore(self.using, self.variant))
 
-    def fill(self, conversation: str, messages: Sequence[Said], copies: int) -> None:
+    def fill(self, conversation: str, messages: Sequence[TextMessage], copies: int) -> None:
         """Write the rows past the store, which takes messages one by one."""
         if not messages:
             return
@@ -87,17 +87,17 @@ class Store:
             self._insert(conversation, rest)
             self._copy(conversation, len(messages), copies)
 
-    def _insert(self, conversation: str, messages: Sequence[Said]) -> None:
+    def _insert(self, conversation: str, messages: Sequence[TextMessage]) -> None:
         connection = connections[self.using]
         now = connection.ops.adapt_datetimefield_value(datetime.now(UTC))
         key = self._column(conversation_key(conversation))
         rows = [
             (
-                *(key, position, said.role),
-                Message(said.role, [Part(said.kind, said.text)]).to_json(),
+                *(key, position, message.role),
+                Message(message.role, [Part(message.kind, message.text)]).to_json(),
                 *(self._column(uuid.uuid4()), self._column(uuid.uuid4()), now),
             )
-            for position, said in enumerate(messages, start=2)
+            for position, message in enumerate(messages, start=2)
         ]
         with connection.cursor() as cursor:
             cursor.executemany(INSERT, rows)

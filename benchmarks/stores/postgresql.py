@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from benchmarks.scenario import Said
+from benchmarks.scenario import TextMessage
 from benchmarks.stores.conversation import (
     Elements,
     HandWritten,
@@ -26,7 +26,7 @@ from benchmarks.stores.conversation import (
 FUNCTION = """
 CREATE OR REPLACE FUNCTION floor_exchange(
   k uuid, m text, r text, b text, rk uuid, f uuid, t timestamptz, w integer
-) RETURNS TABLE (at bigint, said text) LANGUAGE plpgsql AS $$
+) RETURNS TABLE (o_position bigint, o_body text) LANGUAGE plpgsql AS $$
 DECLARE found_id text; active timestamptz; last bigint;
 BEGIN
   SELECT c.memory_id, c.active_at INTO found_id, active
@@ -58,7 +58,7 @@ BEGIN
       WHERE o.conversation_id = k AND o.position = 1 AND o.role IN ('system', 'developer');
   END IF;
 END $$"""
-EXCHANGE = "SELECT at, said FROM floor_exchange(%s, %s, %s, %s, %s, %s, %s, %s)"
+EXCHANGE = "SELECT o_position, o_body FROM floor_exchange(%s, %s, %s, %s, %s, %s, %s, %s)"
 RANGE = """SELECT position, body FROM convstore_message
   WHERE conversation_id = %s ORDER BY position DESC LIMIT %s"""
 PINNED = """SELECT position, body FROM convstore_message
@@ -72,10 +72,10 @@ class Session(Elements):
         )
         self.cursor: psycopg.Cursor[Any] = self.connection.cursor(binary=True)
 
-    def append(self, conversation: str, said: Said, window: int) -> list[str]:
-        body = body_of(said)
+    def append(self, conversation: str, message: TextMessage, window: int) -> list[str]:
+        body = body_of(message)
         values = (
-            *(conversation_key(conversation), conversation, said.role, body),
+            *(conversation_key(conversation), conversation, message.role, body),
             *(uuid.uuid4(), fingerprint(body), datetime.now(UTC), window),
         )
         return pinned(self.cursor.execute(EXCHANGE, values).fetchall(), window)

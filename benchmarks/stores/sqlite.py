@@ -7,7 +7,7 @@ import threading
 import uuid
 from datetime import UTC, datetime, timedelta
 
-from benchmarks.scenario import Said
+from benchmarks.scenario import TextMessage
 from benchmarks.stores.conversation import (
     Elements,
     HandWritten,
@@ -45,11 +45,11 @@ class Session(Elements):
         self.execute("PRAGMA synchronous=FULL")
         self.lock = lock
 
-    def append(self, conversation: str, said: Said, window: int) -> list[str]:
-        key, body, request = conversation_key(conversation).hex, body_of(said), uuid.uuid4().hex
+    def append(self, conversation: str, message: TextMessage, window: int) -> list[str]:
+        key, body, request = conversation_key(conversation).hex, body_of(message), uuid.uuid4().hex
         now = datetime.now(UTC).replace(tzinfo=None)
         stale, text = str(now - timedelta(hours=1)), str(now)
-        values = (key, conversation, said.role, body, request, fingerprint(body).hex, text)
+        values = (key, conversation, message.role, body, request, fingerprint(body).hex, text)
         with self.lock:
             self.execute("BEGIN IMMEDIATE")
             try:

@@ -10,7 +10,7 @@ import pytest
 
 from testing.processes import ROOT
 
-pytestmark = [pytest.mark.one_database, pytest.mark.needs("bench"), pytest.mark.slow]
+pytestmark = [pytest.mark.one_database, pytest.mark.slow]
 
 
 def smoke(*arguments: str) -> str:
@@ -54,9 +54,8 @@ def test_a_store_that_forgets_is_found():
 
 def child(store: str, command: object) -> list[dict[str, str]]:
     """What a child of the benchmark answers to one command."""
-    python = ROOT / ".venv-bench" / "bin" / "python"
     done = subprocess.run(
-        [python, "-m", "benchmarks.child", store, "nowhere"],
+        [sys.executable, "-m", "benchmarks.child", store, "nowhere"],
         input=json.dumps(command),
         cwd=ROOT,
         capture_output=True,
