@@ -14,6 +14,8 @@ from benchmarks.scenario import Scenario
 from benchmarks.subjects import Subject
 
 Figures = dict[str, float]
+# The figures of which one run is enough to break a promise.
+WORST = ("memory", "health")
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Comparison:
 
 @dataclass
 class Row:
-    """What was measured in one turn: each run's figures, and their medians."""
+    """What was measured in one turn: each run's figures, and their medians or their worst."""
 
     part: str
     database: str
@@ -47,7 +49,8 @@ class Row:
     runs: list[Figures] = field(default_factory=list)
 
     def __getitem__(self, figure: str) -> float:
-        return statistics.median(run[figure] for run in self.runs)
+        summary = max if figure in WORST else statistics.median
+        return summary(run[figure] for run in self.runs)
 
 
 def compare(

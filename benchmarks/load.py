@@ -63,7 +63,7 @@ def run(store: Store, scenario: Scenario, go: Callable[[], None]) -> dict[str, f
     def work(n: int) -> None:
         with closing(store.session()) as session:
             do = operation(session, scenario, exact=store.exact)
-            if not scenario.failing:
+            if scenario.warm:
                 warm_up(do)
             barrier.wait()
             repeat(do, scenario, begun + scenario.seconds, taken, failed)
@@ -86,16 +86,19 @@ def run(store: Store, scenario: Scenario, go: Callable[[], None]) -> dict[str, f
 def repeat(
     do: Operation, scenario: Scenario, end: float, taken: list[float], failed: list[float]
 ) -> None:
-    """Call again and again until `end`; how long each call took, in seconds."""
+    """Call until `end`, and once at least; how long each call took, in seconds."""
     mine: list[float] = []
-    while (now := time.perf_counter()) < end:
+    now = time.perf_counter()
+    while not mine or now < end:
+        begun = now
         try:
             do(len(mine) % CHECKED == CHECKED - 1)
         except OSError:
             if not scenario.failing:
                 raise
-            failed.append(now)
-        mine.append(time.perf_counter() - now)
+            failed.append(begun)
+        now = time.perf_counter()
+        mine.append(now - begun)
     taken.extend(mine)
 
 

@@ -136,10 +136,10 @@ def network(lab: Lab, plan: Plan) -> Iterator[Comparison]:
 def images(lab: Lab, plan: Plan) -> Iterator[Comparison]:
     """The memory that a window of five images of 1 MB takes, at each door."""
     for kind in plan.on("sqlite", "postgresql"):
-        scenario = replace(IMAGES, seconds=plan.base.seconds)
-        subjects = lab.doors(kind, scenario)
+        lab.filled(kind, IMAGES)
+        subjects = lab.doors(kind)  # which are not checked on images, for they would grow
         subjects.append(lab.behind("ours, MLServer REST", lab.mlserver(kind), kind))
-        turns = [Turn(subject, scenario) for subject in subjects]
+        turns = [Turn(subject, replace(IMAGES, seconds=0, warm=False)) for subject in subjects]
         yield Comparison(kind, "read 5 images of 1 MB", turns, peak_memory)
 
 
@@ -153,7 +153,7 @@ def slow(lab: Lab, plan: Plan) -> Iterator[Comparison]:
     attacks = {"nobody is slow": (b"", b""), **SLOW}
     attacks["slow readers"] = slow_reader(large.names()[0], 5)
     for what, sent in attacks.items():
-        turn = Turn(subject, replace(plan.base, failing=True))
+        turn = Turn(subject, replace(plan.base, warm=False, failing=True))
         yield Comparison(kind, f"append, {what}", [turn], partial(slow_clients, door.url, sent))
 
 

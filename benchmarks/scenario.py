@@ -53,6 +53,8 @@ class Scenario:
     size: int = 200
     kind: str = "text"
     seconds: float = 2.0
+    # Whether calls that are not measured come first.
+    warm: bool = True
     # Whether clients may fail, as those of a door that others keep busy.
     failing: bool = False
 
