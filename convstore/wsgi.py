@@ -41,7 +41,7 @@ get_resolver().url_patterns  # noqa: B018
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Django's application. It also reads chunked bodies, and sends none in reply to HEAD.
+    """Django's application. It also reads chunked bodies, and sends none where HTTP allows none.
 
     Chunked bodies come without a length, so Django would see them empty. Where the server marks
     their end itself (`wsgi.input_terminated`), any length that is long enough will do.
@@ -51,8 +51,9 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
     to_a_memory = environ["PATH_INFO"].startswith(MODELS_PATH)
     handler = models_application if to_a_memory else django_application
     response = handler(environ, start_response)
-    if environ["REQUEST_METHOD"] != "HEAD":
+    if environ["REQUEST_METHOD"] != "HEAD" and getattr(response, "status_code", 200) != 304:
         return response
     # Django leaves it to the server to drop the body, and gunicorn logs a warning when it does.
+    # To a 304, the compression of files adds a body: the compressed form of nothing.
     response.close()
     return []

@@ -135,6 +135,17 @@ def test_head_logs_no_warning(wire, service, path, encoding):
     assert service.log.read_text()[before:] == ""
 
 
+def test_a_file_that_a_browser_has_is_not_sent_again(service):
+    url = f"{service.url}/admin-static/admin/css/base.css"
+    before = len(service.log.read_text())
+    with requests.Session() as browser:  # which accepts gzip
+        known = {"If-None-Match": browser.get(url, timeout=30).headers["ETag"]}
+        reply = browser.get(url, headers=known, timeout=30)
+        assert (reply.status_code, reply.content) == (304, b"")
+        browser.get(f"{service.url}/v2/health/live", timeout=30)
+    assert service.log.read_text()[before:] == ""
+
+
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [

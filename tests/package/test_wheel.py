@@ -88,7 +88,7 @@ def test_the_wheel_and_the_command_have_the_version(installation, tmp_path):
 def test_the_printed_address_is_the_only_one_that_is_listened_on(served):
     assert announced(served) == f"http://127.0.0.1:{served.port}"
     assert listening(served) == {("127.0.0.1", served.port)}
-    assert "Using worker: gthread" in served.log.read_text()
+    assert "Using worker: memory_api.server.worker.BufferingWorker" in served.log.read_text()
 
 
 def test_seldons_client_is_answered(served):
