@@ -106,6 +106,7 @@ def forget_worker(server: Any, worker: Any) -> None:
 
 def remove_metrics_folder(server: Any) -> None:
     folder = Path(os.environ.get(METRICS_FOLDER, ""))
-    # After a USR2 signal a new gunicorn takes over, and it uses the same folder.
-    if folder.name.startswith(METRICS_PREFIX) and not server.reexec_pid:
+    # After a USR2 signal a new gunicorn takes over, or ends again; both use the same folder.
+    is_shared = server.reexec_pid or server.master_pid
+    if folder.name.startswith(METRICS_PREFIX) and not is_shared:
         shutil.rmtree(folder, ignore_errors=True)

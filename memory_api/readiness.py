@@ -50,16 +50,18 @@ class DatabaseProbe:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
+            begun = time.monotonic()
             self._ask()
             self.has_answered.set()
-            self._stopped.wait(PROBE_SECONDS)
+            # A database that is slow to answer is asked again at once, or its answer would be old.
+            self._stopped.wait(max(0, begun + PROBE_SECONDS - time.monotonic()))
         connections.close_all()
 
     def _ask(self) -> None:
-        close_old_connections()
         try:
+            close_old_connections()
             self._memory.store.check()
-        except Unavailable as error:
+        except Exception as error:  # the probe has to go on, whatever fails
             if self._is_ready is not False:
                 log_failure(f"memory {self._memory.name} is not ready", error)
             self._is_ready = False

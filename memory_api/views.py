@@ -42,7 +42,10 @@ class V2View(APIView):
         response = super().finalize_response(request, *args, **kwargs)
         http = request._request  # reading it through DRF's request takes time
         route = http.resolver_match.url_name if http.resolver_match else None
-        http_metrics.requests_of(http.method, route or "", response.status_code).inc()
+        known = (http.method or "").lower() in self.http_method_names
+        # A client can invent methods; each would be kept for ever.
+        method = http.method if known else "other"
+        http_metrics.requests_of(method, route or "", response.status_code).inc()
         compress(http, response)
         return response
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import math
 import socket
+import struct
+import termios
 from collections.abc import Iterable
 from enum import Enum, auto
 from typing import Any
 
 from memory_api.server.incoming import IncomingRequest
+
+
+def unread_bytes(sock: socket.socket) -> int:
+    """How many bytes the system holds for a client that has not yet taken them."""
+    size: int = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))[0]
+    return size
 
 
 class State(Enum):
@@ -34,24 +43,31 @@ class Connection:
         self.state = State.IDLE
         self.since = self.deadline = self.end = 0.0
         self.moved = 0  # bytes in either direction since the deadline was set
+        self.unread = 0  # what the client had yet to take then
 
     def enter(
         self, state: State, now: float, seconds: float = math.inf, total: float | None = None
     ) -> None:
         """Begin a state that may last for `seconds`, or, with enough progress, for `total`."""
-        self.state = state
         self.since = now
         self.end = now + (seconds if total is None else total)
-        self.deadline = min(now + seconds, self.end)
-        self.moved = 0
+        self._begin_period(now, seconds, unread_bytes(self.sock) if state is State.SENDING else 0)
+        # The last step: by the state, the loop knows whether the rest concerns it.
+        self.state = state
 
     def extend(self, now: float, seconds: float, least: int) -> bool:
         """Set the deadline anew if at least so many bytes a second moved; whether it was."""
-        if now >= self.end or self.moved < least * seconds:
+        # The system takes a reply in large steps; that it holds less shows that a client reads.
+        unread = unread_bytes(self.sock) if self.state is State.SENDING else 0
+        if now >= self.end or self.moved + self.unread - unread < least * seconds:
             return False
+        self._begin_period(now, seconds, unread)
+        return True
+
+    def _begin_period(self, now: float, seconds: float, unread: int) -> None:
         self.deadline = min(now + seconds, self.end)
         self.moved = 0
-        return True
+        self.unread = unread
 
     def drop_request(self) -> None:
         if self.incoming:

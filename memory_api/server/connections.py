@@ -54,24 +54,35 @@ class Connections:
         self.epoll.register(connection.number, select.EPOLLIN | select.EPOLLONESHOT)
 
     def await_input(self, connection: Connection) -> None:
-        self.epoll.modify(connection.number, select.EPOLLIN | select.EPOLLONESHOT)
+        self._arm(connection, select.EPOLLIN)
 
     def await_output(self, connection: Connection) -> None:
-        self.epoll.modify(connection.number, select.EPOLLOUT | select.EPOLLONESHOT)
+        self._arm(connection, select.EPOLLOUT)
 
     def close(self, connection: Connection) -> None:
         self.hold(connection, 0)
         connection.drop_request()
-        # In this order: once the socket is closed, a new one may get its number.
-        self._all.pop(connection.number, None)
-        connection.sock.close()
+        with self._lock:
+            if self._is_open(connection):
+                del self._all[connection.number]
+                connection.sock.close()
 
     def hold(self, connection: Connection, size: int) -> None:
         """Count the bytes that are buffered for a connection."""
         if size != connection.held:
             with self._lock:
-                self._held += size - connection.held
-                connection.held = size
+                if self._is_open(connection):
+                    self._held += size - connection.held
+                    connection.held = size
+
+    def _arm(self, connection: Connection, event: int) -> None:
+        with self._lock:
+            if self._is_open(connection):
+                self.epoll.modify(connection.number, event | select.EPOLLONESHOT)
+
+    def _is_open(self, connection: Connection) -> bool:
+        """Whether it is not closed; the number of one that is may be another's by now."""
+        return self._all.get(connection.number) is connection
 
     def largest_above_limit(self) -> Connection | None:
         """While too many bytes are buffered: the connection with most of those that may go."""

@@ -60,6 +60,8 @@ class Loop:
 
     def go_on(self, connection: Connection) -> None:
         """Do what the socket is ready for."""
+        if connection.state is State.SERVED:
+            return  # a thread has it
         if connection.state is State.SENDING:
             self.send_reply(connection)
             return
@@ -184,7 +186,8 @@ class Loop:
             late = refusals.HEAD_LATE.format(settings.CLIENT_TIMEOUT)
             self._give_up(connection, 408, late)
         elif not connection.extend(now, settings.CLIENT_TIMEOUT, settings.MIN_BYTES_PER_SECOND):
-            self._give_up(connection, 408, refusals.BODY_LATE.format(settings.BODY_TIMEOUT))
+            least = settings.MIN_BYTES_PER_SECOND
+            self._give_up(connection, 408, refusals.BODY_LATE.format(least, settings.BODY_TIMEOUT))
 
     def _give_up(self, connection: Connection, status: int, sentence: str) -> None:
         if connection.state is State.SENDING:

@@ -41,7 +41,7 @@ class RequestQueue:
         self._patience = patience
         self._lock = threading.Lock()
         self._idle = threads
-        self._next: SimpleQueue[Job | None] = SimpleQueue()  # for idle threads
+        self._next: SimpleQueue[Job] = SimpleQueue()  # for idle threads
         self._waiting: deque[Job] = deque()
         self._places: dict[Group, int] = {}  # that are taken
         self._parked: dict[Group, deque[Job]] = {}
@@ -62,8 +62,8 @@ class RequestQueue:
             self._admit(job)
             return True
 
-    def get(self) -> Job | None:
-        """For a thread: its next request; None at the end."""
+    def get(self) -> Job:
+        """For a thread: its next request."""
         return self._next.get()
 
     def done(self, job: Job) -> Job | None:
@@ -88,10 +88,6 @@ class RequestQueue:
                 self._leave(job)
             return found + waited
 
-    def end(self, threads: int) -> None:
-        for _ in range(threads):
-            self._next.put(None)
-
     def _admit(self, job: Job) -> None:
         if self._idle:
             self._idle -= 1
@@ -113,7 +109,8 @@ class RequestQueue:
                 del self._places[group]
 
     def _expired_in(self, line: deque[Job], now: float) -> list[Job]:
-        found = []
-        while line and now - line[0].since > self._patience:
-            found.append(line.popleft())
+        """Take them out; one that was parked may stand behind younger ones."""
+        found = [job for job in line if now - job.since > self._patience]
+        for job in found:
+            line.remove(job)
         return found

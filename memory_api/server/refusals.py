@@ -22,13 +22,16 @@ STATUSES: dict[type[Exception], int] = {
     errors.ParseException: 400,
 }
 
-HEAD_LATE = "the request's line and headers did not come within {} seconds"
-BODY_LATE = "the request's body came too slowly, or not within {} seconds"
-CUT_SHORT = "the connection ended before the request was complete"
+HEAD_LATE = "the request line and headers did not arrive within {} seconds"
+BODY_LATE = (
+    "the body arrived too slowly; send at least {} bytes per second, and all of it within {}"
+    " seconds"
+)
+CUT_SHORT = "the client closed the connection before the request was complete"
 TOO_MANY_CONNECTIONS = "too many connections are open; try again"
-TOO_MANY_BYTES = "too many requests and replies are under way; try again with a shorter one"
+TOO_MANY_BYTES = "unfinished requests and replies take too much memory; try again"
 OVERLOADED = "more requests arrive than can be served; try again"
-TOO_MANY_STREAMS = "too many long replies are being sent; try again"
+TOO_MANY_STREAMS = "too many large replies are being sent; try again when one has ended"
 FAILED = "the server failed; its log has the details"
 
 
@@ -37,7 +40,7 @@ def refusal(error: Exception) -> tuple[int, str]:
     if isinstance(error, TooLarge):
         return 413, str(error)
     status = next(STATUSES[base] for base in type(error).__mro__ if base in STATUSES)
-    return status, f"the request is not valid HTTP: {quote(str(error))}"
+    return status, f"the server does not accept this request: {quote(str(error))}"
 
 
 def error_reply(status: int, sentence: str, *, closes: bool = True) -> bytes:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import socket
 import threading
 
+from memory_api.server.connection import unread_bytes
+
 # A reply that is still being made after so many bytes is a stream: its thread sends it.
 MAX_COLLECTED = 4 * 1024 * 1024
 MAX_PIECES = 8  # sent without a copy
+SENT_AT_ONCE = 64 * 1024
 
 
 class NoStreamLeft(OSError):
@@ -15,12 +18,18 @@ class NoStreamLeft(OSError):
 
 
 class Reply:
-    """What gunicorn's Response writes to, as if it were the socket."""
+    """What gunicorn's Response writes to, as if it were the socket.
 
-    def __init__(self, sock: socket.socket, streams: threading.Semaphore, patience: float) -> None:
+    The client of a stream has to take `least` bytes in each `patience` seconds.
+    """
+
+    def __init__(
+        self, sock: socket.socket, streams: threading.Semaphore, patience: float, least: float
+    ) -> None:
         self._sock = sock
         self._streams = streams
         self._patience = patience
+        self._least = least
         self._size = 0
         self.pieces: list[bytes] = []
         self.is_stream = False
@@ -29,7 +38,7 @@ class Reply:
         if self._size > MAX_COLLECTED and not self.is_stream:
             self._begin_stream()
         if self.is_stream:
-            self._sock.sendall(data)  # TimeoutError unless the client takes it in time
+            self._send(data)
         else:
             self._size += len(data)
             self.pieces.append(data)
@@ -58,4 +67,15 @@ class Reply:
         self.is_stream = True
         self._sock.settimeout(self._patience)
         pieces, self.pieces = self.pieces, []
-        self._sock.sendall(b"".join(pieces))
+        self._send(b"".join(pieces))
+
+    def _send(self, data: bytes) -> None:
+        """Send to a stream. Raises TimeoutError unless the client reads."""
+        rest = memoryview(data)
+        while rest:
+            unread = unread_bytes(self._sock)
+            try:
+                rest = rest[self._sock.send(rest[:SENT_AT_ONCE]) :]
+            except TimeoutError:
+                if unread - unread_bytes(self._sock) < self._least:
+                    raise

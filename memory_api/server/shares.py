@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from gunicorn import util
+
 from memory_api.server.incoming import IncomingRequest
 from memory_api.server.queue import Group
 
@@ -22,18 +24,24 @@ ID_AFTER_NAME = re.compile(rb'.{0,300}?"data"\s{0,8}:\s{0,8}\[{1,2}\s{0,8}"(.{1,
 
 
 def is_health(message: Any) -> bool:
-    return HEALTH.fullmatch(message.path) is not None
+    return HEALTH.fullmatch(_path_of(message)) is not None
 
 
 def group_of(incoming: IncomingRequest, threads: int) -> Group | None:
-    path = incoming.message.path
+    path = _path_of(incoming.message)
     half = max(1, threads // 2)
     if path == SIGN_IN and incoming.message.method == "POST":
         return Group(SIGN_IN, 1)
     if path.startswith(ADMIN):
         return Group(ADMIN, half)
     conversation = conversation_hint(incoming)
-    return Group(f"{path} {conversation}", half) if conversation else None
+    return Group(f"memory_id {conversation}", half) if conversation else None
+
+
+def _path_of(message: Any) -> str:
+    """The path as Django will see it, without percent-encoding."""
+    path: str = util.unquote_to_wsgi_str(message.path)
+    return path
 
 
 def conversation_hint(incoming: IncomingRequest) -> str:

@@ -26,6 +26,7 @@ from memory_api.server.replies import NoStreamLeft, Reply
 from memory_api.server.shares import group_of, is_health
 
 SWEEP_SECONDS = 0.5
+EVENTS_AT_ONCE = 64  # gunicorn ends a worker whose loop gives no sign of life for long
 # How long a refusal for overload is held back: many clients come again as soon as they have it,
 # and refusing them without end would take the time of those that are served.
 REFUSAL_SECONDS = 0.05
@@ -102,14 +103,14 @@ class BufferingWorker(ThreadWorker):
 
     def turn(self, listeners: dict[int, socket.socket]) -> None:
         pause = REFUSAL_SECONDS if self.refused else SWEEP_SECONDS
-        for number, _ in self.connections.epoll.poll(pause):
+        for number, _ in self.connections.epoll.poll(pause, EVENTS_AT_ONCE):
             if number in listeners:
                 self.accept(listeners[number])
             elif number == self.PIPE[0]:
                 os.read(number, 4096)
             elif connection := self.connections.get(number):
                 self.try_to(self.loop.go_on, connection)
-        while self.pipelined:
+        for _ in range(len(self.pipelined)):
             self.try_to(self.loop.feed_left_over, self.pipelined.popleft())
         self.loop.shed()
         now = time.monotonic()
@@ -123,7 +124,7 @@ class BufferingWorker(ThreadWorker):
         self.notify()
         self.loop.sweep(now)
         for job in self.queue.expired(now) + self.health_queue.expired(now):
-            self.refuse(job.connection)
+            self.try_to(self.refuse, job.connection)
 
     def try_to(self, go_on: Callable[[Connection], None], connection: Connection) -> None:
         """One connection's bug must not end the others."""
@@ -139,10 +140,12 @@ class BufferingWorker(ThreadWorker):
             sock, client = listener.accept()
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
-                self.log.warning("The limit on open files is reached.")
+                self.log.warning(
+                    "The limit on open files is reached: raise it, or lower MAX_CONNECTIONS."
+                )
                 self.connections.evict_idle(time.monotonic())
             elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
-                raise
+                self.log.warning("A connection cannot be accepted: %s", error)
             return False
         self.loop.add(sock, client, listener.getsockname())
         return True
@@ -172,7 +175,7 @@ class BufferingWorker(ThreadWorker):
     def serve_forever(self, queue: RequestQueue) -> None:
         while True:
             job: Job | None = queue.get()
-            while job:
+            while job is not None:
                 self.try_to(self.serve, job.connection)
                 job = queue.done(job)
 
@@ -180,7 +183,9 @@ class BufferingWorker(ThreadWorker):
         incoming = connection.incoming
         if incoming is None:
             return
-        reply = Reply(connection.sock, self.streams, settings.CLIENT_TIMEOUT)
+        patience = settings.CLIENT_TIMEOUT
+        least = settings.MIN_BYTES_PER_SECOND * patience
+        reply = Reply(connection.sock, self.streams, patience, least)
         # The loop has sent 100 Continue where it was due.
         incoming.message._expected_100_continue = False
         is_kept = self.handle(
@@ -202,7 +207,11 @@ class BufferingWorker(ThreadWorker):
         except NoStreamLeft:
             reply.replace(refusals.error_reply(503, refusals.TOO_MANY_STREAMS))
         except OSError as error:
-            self.log.debug("A client did not read its reply: %s", error)
+            if reply.is_stream:
+                self.log.info("A client did not read all of its reply: %s", error)
+            else:
+                self.log.exception("Error handling request %s %s", message.method, message.uri)
+                reply.replace(refusals.error_reply(500, refusals.FAILED))
         except StopIteration:  # gunicorn has logged what failed after the head of the reply
             reply.replace(refusals.error_reply(500, refusals.FAILED))
         except Exception:

@@ -284,6 +284,13 @@ def test_requests_are_counted_by_status(wire):
     assert after == before + 1
 
 
+def test_methods_that_a_client_invents_are_counted_as_one(wire):
+    before = counted(wire, "rest_server_requests_total", method="other")
+    for method in ("INVENTED", "ANOTHER"):
+        assert wire.ask(method, INFER).status == 405
+    assert counted(wire, "rest_server_requests_total", method="other") == before + 2
+
+
 def test_requests_are_counted_by_the_template_of_their_route(wire):
     path = "/v2/models/<name>/versions/<version>/ready"
     before = counted(wire, "rest_server_requests_total", path=path)
