@@ -11,6 +11,8 @@ import pytest
 
 from memory_api.server.replies import MAX_COLLECTED, NoStreamLeft, Reply
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 2
 PIECE = b"x" * (MAX_COLLECTED + 1)
 READ_AT_ONCE = 64 * 1024
