@@ -12,11 +12,10 @@ from typing import Any
 from django.conf import settings
 from gunicorn.app.base import Application
 
+from memory_api.metric_files import METRICS_FOLDER
+
 # Where it is possible: `is_buffering_possible`.
 WORKER_CLASS = "memory_api.server.worker.BufferingWorker"
-# The environment variable that names the folder in which the worker processes add up their
-# metrics. prometheus_client reads it at import.
-METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 # The folders that we made, and therefore may remove, have names with this prefix.
 METRICS_PREFIX = "convstore-metrics-"
 
@@ -75,6 +74,7 @@ def default_settings() -> dict[str, Any]:
         "control_socket_disable": True,
         "when_ready": announce,
         "post_worker_init": begin_worker,
+        "worker_exit": end_worker,
         "child_exit": forget_worker,
         "on_exit": remove_metrics_folder,
     }
@@ -96,6 +96,13 @@ def begin_worker(worker: Any) -> None:
     from memory_api.views import readiness_probe
 
     readiness_probe.start(memories())
+
+
+def end_worker(server: Any, worker: Any) -> None:
+    """Close the probes' connections: SQLite leaves files behind where one is cut off."""
+    from memory_api.views import readiness_probe
+
+    readiness_probe.stop()
 
 
 def forget_worker(server: Any, worker: Any) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Summary, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from memory_api.metric_files import FOLDER, share_metrics
+from memory_api.metric_files import METRICS_FOLDER, share_metrics
 
 share_metrics()
 
@@ -67,7 +67,7 @@ def requests_of(method: str | None, route: str, status: int) -> Counter:
 def render() -> bytes:
     """The metrics of all worker processes, in Prometheus' text format."""
     registry = REGISTRY
-    if os.environ.get(FOLDER):
+    if os.environ.get(METRICS_FOLDER):
         registry = CollectorRegistry()
         MultiProcessCollector(registry)
     return generate_latest(registry)

@@ -18,8 +18,9 @@ from typing import Any, ClassVar
 from prometheus_client import values
 from prometheus_client.mmap_dict import mmap_key
 
-# The environment variable that names the folder of the files.
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+# The environment variable that names the folder in which the worker processes add up their
+# metrics. prometheus_client reads it, too.
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 FIRST_SIZE = 1 << 16
 
 
@@ -32,7 +33,7 @@ class MetricFile:
     def __init__(self, metric_type: str) -> None:
         # The process id is for people; the rest makes the name unique, also if an id comes again.
         prefix = f"{metric_type}_{os.getpid()}_"
-        self._file, path = tempfile.mkstemp(".new", prefix, os.environ[FOLDER])
+        self._file, path = tempfile.mkstemp(".new", prefix, os.environ[METRICS_FOLDER])
         self._used = 8
         self._map(FIRST_SIZE)
         Path(path).rename(Path(path).with_suffix(".db"))  # the collector reads none that is empty
@@ -100,6 +101,6 @@ class MappedValue(values.MutexValue):
 
 def share_metrics() -> None:
     """Keep the values of all metrics that are made from now on in files, if there is a folder."""
-    if FOLDER in os.environ:
+    if METRICS_FOLDER in os.environ:
         values.ValueClass = MappedValue
         os.register_at_fork(after_in_child=MappedValue.reopen)

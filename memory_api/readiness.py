@@ -39,14 +39,17 @@ class DatabaseProbe:
         self._at = 0.0
         self._stopped = threading.Event()
         self.has_answered = threading.Event()
-        threading.Thread(target=self._run, daemon=True).start()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
 
     @property
     def is_ready(self) -> bool:
         return bool(self._is_ready) and time.monotonic() - self._at <= MAX_AGE_SECONDS
 
     def stop(self) -> None:
+        """End the thread, which closes its connection, unless the database gives no answer."""
         self._stopped.set()
+        self._thread.join(MAX_AGE_SECONDS)
 
     def _run(self) -> None:
         while not self._stopped.is_set():

@@ -13,7 +13,8 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from memory_api.gunicorn import METRICS_FOLDER, METRICS_PREFIX, Server
+from memory_api.gunicorn import METRICS_PREFIX, Server
+from memory_api.metric_files import METRICS_FOLDER
 
 
 class Command(BaseCommand):
