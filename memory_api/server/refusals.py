@@ -9,8 +9,7 @@ from gunicorn import util
 from gunicorn.http import errors
 
 from memory_api.errors import TooLarge, quote
-
-RETRY_AFTER_SECONDS = 1
+from memory_api.http_errors import RETRY_AFTER_SECONDS
 
 STATUSES: dict[type[Exception], int] = {
     TooLarge: 413,
