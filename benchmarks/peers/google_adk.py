@@ -13,7 +13,7 @@ from google.adk.sessions.schemas.v1 import StorageEvent
 from google.genai.types import Content, Part
 from sqlalchemy import insert
 
-from benchmarks.peers.loop import AsyncSession, PeerStore, asynchronous
+from benchmarks.peers.loop import AsyncSession, AsyncStore, asynchronous
 
 NAMES = {"app_name": "bench", "user_id": "somebody"}
 
@@ -65,11 +65,6 @@ def event(new):
     return Event(invocation_id="one", author=new.role, content=content)
 
 
-class Store(PeerStore):
+class Store(AsyncStore):
     def session(self):
         return Session(self.url)
-
-    def fill(self, conversation, messages, copies):
-        session = self.session()
-        session.wait(session.fill(conversation, messages, copies))
-        session.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from llama_index.core.llms import ChatMessage
 from llama_index.core.storage.chat_store.sql import SQLAlchemyChatStore
 
-from benchmarks.peers.loop import AsyncSession, PeerStore, asynchronous
+from benchmarks.peers.loop import AsyncSession, AsyncStore, asynchronous
 
 
 class Session(AsyncSession):
@@ -35,11 +35,6 @@ def message(new):
     return ChatMessage(role=new.role, content=new.text)
 
 
-class Store(PeerStore):
+class Store(AsyncStore):
     def session(self):
         return Session(self.url)
-
-    def fill(self, conversation, messages, copies):
-        session = self.session()
-        session.wait(session.fill(conversation, messages, copies))
-        session.close()

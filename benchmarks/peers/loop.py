@@ -23,6 +23,15 @@ class PeerStore:
         self.url = url
 
 
+class AsyncStore(PeerStore):
+    """One whose sessions are asynchronous, and fill a conversation."""
+
+    def fill(self, conversation: str, messages: Sequence[Any], copies: int) -> None:
+        session: Any = self.session()  # type: ignore[attr-defined]
+        session.wait(session.fill(conversation, messages, copies))
+        session.close()
+
+
 class PeerSession:
     """Texts are what is answered already."""
 

@@ -6,7 +6,7 @@ from agents.extensions.memory import SQLAlchemySession
 from agents.memory import SQLiteSession
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from benchmarks.peers.loop import AsyncSession, PeerStore, asynchronous
+from benchmarks.peers.loop import AsyncSession, AsyncStore, asynchronous
 
 
 class Session(AsyncSession):
@@ -47,14 +47,9 @@ def item(new):
     return {"role": new.role, "content": new.text}
 
 
-class SqlalchemyStore(PeerStore):
+class SqlalchemyStore(AsyncStore):
     def session(self):
         return Session(self.url)
-
-    def fill(self, conversation, messages, copies):
-        session = self.session()
-        session.wait(session.fill(conversation, messages, copies))
-        session.close()
 
 
 class SqliteStore(SqlalchemyStore):

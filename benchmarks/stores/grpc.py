@@ -7,11 +7,10 @@ from typing import Any
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from benchmarks.scenario import TextMessage
 from benchmarks.stores import http
 
 
-class Session:
+class Session(http.V2Session):
     def __init__(self, target: str) -> None:
         size = [
             ("grpc.max_receive_message_length", 64 << 20),
@@ -19,18 +18,6 @@ class Session:
         ]
         self.channel = grpc.insecure_channel(target, options=size)
         self.infer = service_pb2_grpc.GRPCInferenceServiceStub(self.channel).ModelInfer
-
-    def append(self, conversation: str, message: TextMessage, window: int) -> Any:
-        return self._infer(
-            window,
-            memory_id=conversation,
-            role=message.role,
-            content=message.text,
-            type=message.kind,
-        )
-
-    def read(self, conversation: str, window: int) -> Any:
-        return self._infer(window, memory_id=conversation)
 
     def _infer(self, window: int, **tensors: str) -> Any:
         request = service_pb2.ModelInferRequest(model_name="memory")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks.scenario import TextMessage
@@ -22,14 +23,10 @@ LENGTH = b"content-length:"
 TIMEOUT = 5
 
 
-class Session:
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self.host, self.path = parts.netloc, parts.path
-        self.address = parts.hostname or "", parts.port or 80
-        self.socket: socket.socket | None = None
+class V2Session:
+    """The tensors of a request, however they are sent by `_infer`."""
 
-    def append(self, conversation: str, message: TextMessage, window: int) -> bytes:
+    def append(self, conversation: str, message: TextMessage, window: int) -> Any:
         return self._infer(
             window,
             memory_id=conversation,
@@ -38,8 +35,19 @@ class Session:
             type=message.kind,
         )
 
-    def read(self, conversation: str, window: int) -> bytes:
+    def read(self, conversation: str, window: int) -> Any:
         return self._infer(window, memory_id=conversation)
+
+    def _infer(self, window: int, **tensors: str) -> Any:
+        raise NotImplementedError
+
+
+class Session(V2Session):
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self.host, self.path = parts.netloc, parts.path
+        self.address = parts.hostname or "", parts.port or 80
+        self.socket: socket.socket | None = None
 
     def elements(self, answer: bytes) -> list[str]:
         outputs = json.loads(answer)["outputs"]
