@@ -31,7 +31,6 @@ from convstore.exchange.statements import (
     Reply,
     Statements,
     StoredMessage,
-    pinned_window,
 )
 from convstore.exchange.variants import statements_for
 from convstore.messages import MAX_NAME_CHARACTERS, Message, is_utf8
@@ -70,7 +69,7 @@ class ConversationStore:
         """
         conversation = _conversation_ref(memory_id)
         reply = self._run(lambda statements: statements.window(conversation, size))
-        return pinned_window(reply.rows, size)
+        return list(reply.rows)
 
     def exchange(
         self,
@@ -90,7 +89,7 @@ class ConversationStore:
         IdentityClash, after which nothing is stored. Raises RuntimeError inside
         `transaction.atomic()`.
         """
-        return pinned_window(self._exchange(memory_id, messages, size, request_key).rows, size)
+        return list(self._exchange(memory_id, messages, size, request_key).rows)
 
     def _exchange(
         self, memory_id: str, messages: Sequence[Message], size: int, request_key: UUID | None

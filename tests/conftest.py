@@ -24,6 +24,7 @@ from sqlalchemy.engine import URL, make_url
 from convstore.database.migration_lock import without_time_limits
 from convstore.database.url import database_alias
 from convstore.exchange.portable_orm import PortableOrm
+from convstore.exchange.postgresql import PostgresBatch
 from convstore.exchange.variants import statements_for
 from convstore.models import Conversation, Message
 from convstore.store import ConversationStore
@@ -190,7 +191,9 @@ def database(migrated: str) -> Iterator[str]:
     Conversation.objects.using(migrated).all().delete()
 
 
-@pytest.fixture(params=[statements_for, PortableOrm], ids=["fast", "portable"])
+@pytest.fixture(
+    params=[statements_for, PostgresBatch, PortableOrm], ids=["fast", "batch", "portable"]
+)
 def store(database: str, request: pytest.FixtureRequest) -> ConversationStore:
     """A store on each database, over each variant of its statements."""
     return ConversationStore(database, request.param)

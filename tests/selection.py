@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from convstore.exchange.postgresql import PostgresBatch
 from tests.doors import MLSERVER_DOORS
 from tests.length import SOAK
 from tests.machine import DATABASES, FIRST_DATABASE, FIXTURES, is_allowed
@@ -59,6 +60,8 @@ def has_its_length(item: pytest.Item) -> bool:
 def is_in_matrix(item: pytest.Item, needed: set[str]) -> bool:
     """Whether this test is to run on this database and at this door."""
     kind = parameters(item).get("database_kind", FIRST_DATABASE)
+    if parameters(item).get("store") is PostgresBatch and not kind.startswith("postgres"):
+        return False
     if kind == FIRST_DATABASE or folder(item) == "soak":
         return True
     if kind in SECOND_VERSIONS:

@@ -19,8 +19,9 @@ from convstore.exchange.shared_sql import (
     SharedSql,
     find,
     placeholders,
+    window_of,
 )
-from convstore.exchange.statements import ConversationRef, NewMessage, Outcome, Reply, StoredMessage
+from convstore.exchange.statements import ConversationRef, NewMessage, Outcome, Reply
 from convstore.models import Kind
 
 # `=` on text ignores trailing blanks, so the ids are compared as bytes.
@@ -54,7 +55,8 @@ class MySqlBatch(SharedSql):
 
     def window(self, conversation: ConversationRef, size: int) -> Reply:
         results = self.fetch_all(READ, self.parameters(conversation, size))
-        return Reply(Outcome.DONE, rows=[StoredMessage(*row) for rows in results for row in rows])
+        rows = [row for window in results for row in window]
+        return Reply(Outcome.DONE, rows=window_of(rows, size))
 
     def exchange(
         self, conversation: ConversationRef, new: Sequence[NewMessage], size: int

@@ -20,6 +20,7 @@ from convstore.exchange.statements import (
     Reply,
     StoredMessage,
     outcome_of,
+    pinned_window,
 )
 from convstore.models import IN_WINDOWS, Conversation, Kind, Message
 
@@ -139,4 +140,4 @@ class PortableOrm:
         if size >= 2 and len(window) == size and window[-1].position > 1:
             first = newest.order_by().filter(position=1, role__in=PINNED_ROLES)
             window += [StoredMessage(*row) for row in first]
-        return window
+        return pinned_window(window, size)

@@ -1,11 +1,17 @@
-"""The exchange on PostgreSQL: all statements in one round trip, without BEGIN and COMMIT."""
+"""The exchange on PostgreSQL, in one round trip: a function of the database, or a batch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import psycopg
+from django.db import Error, connections
 
 from convstore.conf import database_timeout
+from convstore.database.postgresql.faults import error_code
 from convstore.exchange.shared_sql import (
     COLUMNS,
     LOCK,
@@ -18,7 +24,14 @@ from convstore.exchange.shared_sql import (
     find,
     placeholders,
 )
-from convstore.exchange.statements import ConversationRef, NewMessage, Reply
+from convstore.exchange.statements import (
+    ConversationRef,
+    NewMessage,
+    Outcome,
+    Reply,
+    Statements,
+    StoredMessage,
+)
 from convstore.models import Kind
 
 # All messages of a request; {rows} stands for them, {keys} for their keys.
@@ -30,6 +43,22 @@ SELECT %(key)s, COALESCE(({NEWEST}), 0) + n, role, body, request_key, %(fingerpr
 FROM (VALUES {{rows}}) AS new (n, role, body, request_key, size)
 WHERE {SAME_ID} AND NOT EXISTS (SELECT 1 FROM {OWN_ROWS})"""
 ROW = "({n} + 1, %(role_{n})s, %(body_{n})s, %(request_key_{n})s, %(size_{n})s)"
+
+# The functions of migration 0005. Text travels in binary form, which needs no escapes.
+CALL_EXCHANGE = """SELECT * FROM convstore_exchange_v1(%b::uuid, %b::text, %b::timestamptz,
+  %b::int, %s::jsonb, %b::uuid, %b::text[], %b::text[], %b::uuid[], %b::int[], NULL, NULL)"""
+CALL_WINDOW = "SELECT * FROM convstore_window_v1(%b::uuid, %b::text, %s::jsonb)"
+# What a function that did nothing says where it must not serve; see the migration.
+USE_THE_BATCH = "use the batch"
+HAS_FUNCTIONS = """
+SELECT bool_and(coalesce(has_function_privilege(to_regprocedure(name), 'EXECUTE'), false))
+FROM (VALUES
+  ('convstore_window_v1(uuid,text,jsonb)'),
+  ('convstore_exchange_v1(uuid,text,timestamptz,int,jsonb,uuid,text[],text[],uuid[],int[],int[],'
+    || 'smallint[])')
+) AS functions (name)"""
+
+as_stored_message = partial(tuple.__new__, StoredMessage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +83,77 @@ class PostgresBatch(SharedSql):
             READ_OWN,
         ]
         return self.run_batch(statements, conversation, new, size)
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresFunctions:
+    """One call of a function. Where that cannot serve, it has done nothing, and `batch` runs."""
+
+    using: str
+    batch: Statements
+
+    def exchange(
+        self, conversation: ConversationRef, new: Sequence[NewMessage], size: int
+    ) -> Reply:
+        reply = self._call(
+            CALL_EXCHANGE,
+            conversation.key,
+            conversation.memory_id,
+            conversation.now,
+            database_timeout() * 1000,
+            reading(size),
+            new[0].fingerprint,
+            [message.role for message in new],
+            [message.body for message in new],
+            [message.request_key for message in new],
+            [message.size for message in new],
+        )
+        return reply or self.batch.exchange(conversation, new, size)
+
+    def window(self, conversation: ConversationRef, size: int) -> Reply:
+        reply = self._call(CALL_WINDOW, conversation.key, conversation.memory_id, reading(size))
+        return reply or self.batch.window(conversation, size)
+
+    def _call(self, statement: str, *arguments: Any) -> Reply | None:
+        """The function's reply; None if it cannot serve."""
+        connection: Any = connections[self.using]
+        # What the function sets lasts until the transaction ends, which has to be its own.
+        if not connection.autocommit:
+            return None
+        try:
+            (last, outcome, _), *window = rows(connection, statement, arguments)
+        except Error as error:
+            # Since the connection was asked, the function was dropped, its schema renamed, or
+            # its use forbidden. The batch finds out what is missing.
+            if not (error_code(error.__cause__) or "").startswith("42"):
+                raise
+            outcome = USE_THE_BATCH
+        if outcome == USE_THE_BATCH:
+            connection.connection.has_convstore_functions = False
+            return None
+        window.reverse()
+        return Reply(Outcome(outcome), last, list(map(as_stored_message, window)))
+
+
+def has_functions(connection: Any) -> bool:
+    """Whether the functions can be called; asked once on each connection to the server."""
+    connection.ensure_connection()
+    driver = connection.connection
+    if not hasattr(driver, "has_convstore_functions"):
+        ((driver.has_convstore_functions,),) = rows(connection, HAS_FUNCTIONS, ())
+    return bool(driver.has_convstore_functions)
+
+
+def rows(connection: Any, statement: str, arguments: Sequence[Any]) -> list[Any]:
+    """The rows of a statement. Django's cursor, which costs more, serves those who watch it."""
+    if connection.execute_wrappers or connection.queries_logged:
+        with connection.cursor() as cursor:
+            cursor.execute(statement, arguments)
+            return list(cursor.fetchall())
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        return cursor.execute(statement, arguments).fetchall()
+
+
+def reading(size: int) -> str:
+    """What is to be read, as a record to which more can be added."""
+    return f'{{"size": {size}}}'

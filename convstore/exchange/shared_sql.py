@@ -19,6 +19,7 @@ from convstore.exchange.statements import (
     Reply,
     StoredMessage,
     outcome_of,
+    pinned_window,
 )
 from convstore.models import Conversation, Kind, Message
 
@@ -100,7 +101,7 @@ class SharedSql:
     def window(self, conversation: ConversationRef, size: int) -> Reply:
         with connections[self.using].cursor() as cursor:
             cursor.execute(READ, self.parameters(conversation, size))
-            return Reply(Outcome.DONE, rows=[StoredMessage(*row) for row in cursor.fetchall()])
+            return Reply(Outcome.DONE, rows=window_of(cursor.fetchall(), size))
 
     def run_batch(
         self,
@@ -114,7 +115,8 @@ class SharedSql:
         for n, message in enumerate(new):
             parameters |= self.message_parameters(message, n)
         (found, *_), *windows = self.fetch_all(";".join(statements), parameters)
-        return reply(Found(*found), conversation, new, [row for rows in windows for row in rows])
+        rows = [row for window in windows for row in window]
+        return reply(Found(*found), conversation, new, rows, size)
 
     def fetch_all(self, statements: str, parameters: dict[str, Any]) -> list[list[Any]]:
         """Send several statements as one query; return the rows of each that has some."""
@@ -158,11 +160,20 @@ class SharedSql:
 
 
 def reply(
-    found: Found, conversation: ConversationRef, new: Sequence[NewMessage], rows: Sequence[Any]
+    found: Found,
+    conversation: ConversationRef,
+    new: Sequence[NewMessage],
+    rows: Sequence[Any],
+    size: int,
 ) -> Reply:
     """The reply to a request, of which `found` is stored."""
     outcome = outcome_of(found, conversation.memory_id, len(new))
     if outcome != Outcome.DONE:
         return Reply(outcome)
-    window = [StoredMessage(*row) for row in rows]
-    return Reply(outcome, found.last or window[0].position, window)
+    window = window_of(rows, size)
+    return Reply(outcome, found.last or window[-1].position, window)
+
+
+def window_of(rows: Sequence[Any], size: int) -> list[StoredMessage]:
+    """The window out of the rows of READ."""
+    return pinned_window([StoredMessage(*row) for row in rows], size)

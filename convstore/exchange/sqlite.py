@@ -50,7 +50,7 @@ class SqliteInProcess(SharedSql):
             rows = cursor.fetchall()
             if 0 < added < len(new):
                 transaction.set_rollback(True, self.using)
-            return reply(found, conversation, new, rows)
+            return reply(found, conversation, new, rows, size)
 
 
 def _turn_to_write(connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:

@@ -76,10 +76,8 @@ class Outcome(StrEnum):
 
 
 class Reply(NamedTuple):
-    """What a variant found, and the rows that `pinned_window` needs, in any order.
-
-    They are the last `size` messages and perhaps the conversation's first one. `last` is the
-    position of the request's last message; 0 if it has none.
+    """What a variant found: `last` is the position of the request's last message, 0 if it has none,
+    and `rows` are the window, oldest first.
     """
 
     outcome: Outcome
@@ -128,7 +126,8 @@ def outcome_of(found: Found, memory_id: str, wanted: int) -> Outcome:
 
 
 def pinned_window(rows: Sequence[StoredMessage], size: int) -> list[StoredMessage]:
-    """The window, oldest first: the last `size` messages, or, when the conversation begins
+    """The window, oldest first, out of the last `size` messages and perhaps the conversation's
+    first one, in any order: the last `size` messages, or, when the conversation begins
     with a system or developer message that is older, that one and the last `size` - 1."""
     # With erased messages in between, the first one may be among the last `size`, too.
     window = sorted(dict.fromkeys(rows), key=lambda row: row.position)

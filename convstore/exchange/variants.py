@@ -8,7 +8,7 @@ from django.db import connections
 
 from convstore.exchange.mysql import MySqlBatch
 from convstore.exchange.portable_orm import PortableOrm
-from convstore.exchange.postgresql import PostgresBatch
+from convstore.exchange.postgresql import PostgresBatch, PostgresFunctions, has_functions
 from convstore.exchange.sqlite import SqliteInProcess
 from convstore.exchange.statements import Statements
 
@@ -18,8 +18,9 @@ def statements_for(using: str) -> Statements:
     connection: Any = connections[using]
     if connection.vendor == "sqlite":
         return SqliteInProcess(using)
-    if connection.vendor == "postgresql" and _takes_batches(connection):
-        return PostgresBatch(using)
+    if connection.vendor == "postgresql" and connection.Database.__name__ == "psycopg":
+        batch = PostgresBatch(using) if _takes_batches(connection) else PortableOrm(using)
+        return PostgresFunctions(using, batch) if has_functions(connection) else batch
     if connection.vendor == "mysql" and _runs_batches_whole(connection):
         return MySqlBatch(using)
     return PortableOrm(using)
@@ -38,8 +39,5 @@ def _runs_batches_whole(connection: Any) -> bool:
 
 
 def _takes_batches(connection: Any) -> bool:
-    """Whether one query may hold several statements: psycopg 3 with client-side binding."""
-    return (
-        connection.Database.__name__ == "psycopg"
-        and not connection.features.uses_server_side_binding
-    )
+    """Whether one query may hold several statements: where psycopg 3 binds in the client."""
+    return not connection.features.uses_server_side_binding

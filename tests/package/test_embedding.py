@@ -184,7 +184,7 @@ def test_on_the_sqlite_of_a_new_project(project):
 def test_on_a_postgresql_of_djangos_own_backend(project, new_database):
     url = make_url(new_database("postgresql"))
     project.add(settings(OWN_POSTGRESQL.format(url=url)))
-    assert "no issues" in checked(project, "PostgresBatch")
+    assert "no issues" in checked(project, "PostgresFunctions")
 
 
 @pytest.mark.needs("mariadb")

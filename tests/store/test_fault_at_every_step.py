@@ -431,18 +431,35 @@ FAILING_ON_SQLITE: Mapping[str, tuple[End, Act]] = {
 class Speech:
     """How a vendor's client and server speak: queries in messages with a head of 5 bytes.
 
-    `length` tells how long a message is that begins so, `message` makes one like another
-    of another text, which is followed by `tail`. A statement of `errors` fails with the
-    vendor's own number.
+    `length` tells how long a message is that begins so, `text` is what it says, and `message`
+    makes one like another of another text, which is followed by `tail`. A statement of `errors`
+    fails with the vendor's own number.
     """
 
     length: Callable[[bytes], int]
+    text: Callable[[bytes], bytes]
     message: Callable[[bytes, bytes], bytes]
     tail: bytes
     readable: Mapping[str, str]  # arguments of the URL, by which nothing is encrypted
     errors: Mapping[str, End]
     process: str  # finds who serves a client's port
     end: str
+
+
+def postgresql_length(data: bytes) -> int:
+    """A query is one message. One with parameters is several, of which the last is a Sync."""
+    length, kind = 0, data[:1]
+    while kind != b"S" and len(data) >= length + 5:
+        kind = data[length : length + 1]
+        length += 1 + int.from_bytes(data[length + 1 : length + 5], "big")
+        if data[:1] != b"P":
+            return length
+    return length if kind == b"S" else length + 5
+
+
+def postgresql_text(message: bytes) -> bytes:
+    """A Parse has the statement's name before its text."""
+    return message[5:].split(b"\0")[1 if message[:1] == b"P" else 0]
 
 
 def postgresql_error(sqlstate: str) -> str:
@@ -455,8 +472,9 @@ def mysql_error(number: int) -> str:
 
 SPEECHES = {
     "postgresql": Speech(
-        length=lambda data: 1 + int.from_bytes(data[1:5], "big"),
-        message=lambda like, text: like[:1] + (len(text) + 4).to_bytes(4, "big") + text,
+        length=postgresql_length,
+        text=postgresql_text,
+        message=lambda like, text: b"Q" + (len(text) + 4).to_bytes(4, "big") + text,
         tail=b"\0",
         readable={"sslmode": "disable", "gssencmode": "disable"},
         errors={
@@ -470,6 +488,7 @@ SPEECHES = {
     ),
     "mysql": Speech(
         length=lambda data: 4 + int.from_bytes(data[:3], "little"),
+        text=lambda message: message[5:],
         message=lambda like, text: (len(text) + 1).to_bytes(3, "little") + like[3:5] + text,
         tail=b"",
         readable={"ssl_disabled": "true"},
@@ -652,7 +671,7 @@ class Wire:
         server.sendall(self._speech.message(message, text))
 
     def _statements(self, message: bytes) -> list[str]:
-        return message[5:].removesuffix(self._speech.tail).decode().split(";")
+        return self._speech.text(message).decode().split(";")
 
     def _die(
         self, death: Death, message: bytes, client: socket.socket, server: socket.socket
