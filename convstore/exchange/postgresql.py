@@ -50,13 +50,19 @@ CALL_EXCHANGE = """SELECT * FROM convstore_exchange_v1(%b::uuid, %b::text, %b::t
 CALL_WINDOW = "SELECT * FROM convstore_window_v1(%b::uuid, %b::text, %s::jsonb)"
 # What a function that did nothing says where it must not serve; see the migration.
 USE_THE_BATCH = "use the batch"
-HAS_FUNCTIONS = """
-SELECT bool_and(coalesce(has_function_privilege(to_regprocedure(name), 'EXECUTE'), false))
+# Whether the user may call both, and which process of the server answers.
+ASK = """
+SELECT bool_and(coalesce(has_function_privilege(to_regprocedure(name), 'EXECUTE'), false)),
+  pg_backend_pid()
 FROM (VALUES
   ('convstore_window_v1(uuid,text,jsonb)'),
   ('convstore_exchange_v1(uuid,text,timestamptz,int,jsonb,uuid,text[],text[],uuid[],int[],int[],'
     || 'smallint[])')
 ) AS functions (name)"""
+# psycopg prepares a statement that was sent more often, or where it is told to: ours only.
+NEVER = 2**31 - 1
+# A cursor holds its last result; one that holds more characters than this is not kept.
+KEPT_CHARACTERS = 100_000
 
 as_stored_message = partial(tuple.__new__, StoredMessage)
 
@@ -120,8 +126,9 @@ class PostgresFunctions:
         # What the function sets lasts until the transaction ends, which has to be its own.
         if not connection.autocommit:
             return None
+        session = session_of(connection)
         try:
-            (last, outcome, _), *window = rows(connection, statement, arguments)
+            (last, outcome, _), *window = session.rows(connection, statement, arguments)
         except Error as error:
             # Since the connection was asked, the function was dropped, its schema renamed, or
             # its use forbidden. The batch finds out what is missing.
@@ -129,29 +136,58 @@ class PostgresFunctions:
                 raise
             outcome = USE_THE_BATCH
         if outcome == USE_THE_BATCH:
-            connection.connection.has_convstore_functions = False
+            session.has_functions = False
             return None
         window.reverse()
         return Reply(Outcome(outcome), last, list(map(as_stored_message, window)))
 
 
-def has_functions(connection: Any) -> bool:
-    """Whether the functions can be called; asked once on each connection to the server."""
+class Session:
+    """What is known of a connection to the server, and the cursors that are kept on it.
+
+    `is_direct`: there is no pooler in between that may give the next statement to another
+    process of the server, which knows no prepared statements of this one.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        driver = connection.connection
+        with connection.wrap_database_errors:
+            ((self.has_functions, process),) = psycopg.Cursor(driver).execute(ASK).fetchall()
+        self.is_direct = process == driver.info.backend_pid
+        if driver.prepare_threshold is None:
+            driver.prepare_threshold = NEVER
+        self._cursors: dict[str, psycopg.Cursor[Any]] = {}
+
+    def rows(self, connection: Any, statement: str, arguments: Sequence[Any]) -> list[Any]:
+        """The rows of a statement. Django's cursor costs more, and serves those who watch it."""
+        if connection.execute_wrappers or connection.queries_logged:
+            with connection.cursor() as cursor:
+                cursor.execute(statement, arguments)
+                return list(cursor.fetchall())
+        with connection.wrap_database_errors:
+            try:
+                return self._rows(connection.connection, statement, arguments)
+            except psycopg.errors.InvalidSqlStatementName:
+                self.is_direct = False  # or somebody has deallocated all
+                return self._rows(connection.connection, statement, arguments)
+
+    def _rows(self, driver: Any, statement: str, arguments: Sequence[Any]) -> list[Any]:
+        # A cursor that meets its last statement again knows the types of its values.
+        cursor = self._cursors.pop(statement, None) or psycopg.Cursor(driver)
+        rows = cursor.execute(statement, arguments, prepare=self.is_direct).fetchall()
+        if sum(len(row[2] or "") for row in rows) <= KEPT_CHARACTERS:
+            self._cursors[statement] = cursor
+        return rows
+
+
+def session_of(connection: Any) -> Session:
+    """The session of Django's connection, which is asked about once, however it is pooled."""
     connection.ensure_connection()
     driver = connection.connection
-    if not hasattr(driver, "has_convstore_functions"):
-        ((driver.has_convstore_functions,),) = rows(connection, HAS_FUNCTIONS, ())
-    return bool(driver.has_convstore_functions)
-
-
-def rows(connection: Any, statement: str, arguments: Sequence[Any]) -> list[Any]:
-    """The rows of a statement. Django's cursor, which costs more, serves those who watch it."""
-    if connection.execute_wrappers or connection.queries_logged:
-        with connection.cursor() as cursor:
-            cursor.execute(statement, arguments)
-            return list(cursor.fetchall())
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        return cursor.execute(statement, arguments).fetchall()
+    if not hasattr(driver, "convstore_session"):
+        driver.convstore_session = Session(connection)
+    session: Session = driver.convstore_session
+    return session
 
 
 def reading(size: int) -> str:

@@ -8,7 +8,7 @@ from django.db import connections
 
 from convstore.exchange.mysql import MySqlBatch
 from convstore.exchange.portable_orm import PortableOrm
-from convstore.exchange.postgresql import PostgresBatch, PostgresFunctions, has_functions
+from convstore.exchange.postgresql import PostgresBatch, PostgresFunctions, session_of
 from convstore.exchange.sqlite import SqliteInProcess
 from convstore.exchange.statements import Statements
 
@@ -20,7 +20,7 @@ def statements_for(using: str) -> Statements:
         return SqliteInProcess(using)
     if connection.vendor == "postgresql" and connection.Database.__name__ == "psycopg":
         batch = PostgresBatch(using) if _takes_batches(connection) else PortableOrm(using)
-        return PostgresFunctions(using, batch) if has_functions(connection) else batch
+        return PostgresFunctions(using, batch) if session_of(connection).has_functions else batch
     if connection.vendor == "mysql" and _runs_batches_whole(connection):
         return MySqlBatch(using)
     return PortableOrm(using)

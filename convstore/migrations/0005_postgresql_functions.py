@@ -49,9 +49,11 @@ DECLARE
   settings text;
   held_by text;
   active timestamptz;
-  stored bigint;
-  same bigint;
-  last bigint;
+  found_at bigint;
+  is_same boolean;
+  stored integer := 0;
+  same integer := 0;
+  last bigint := 0;
   first bigint := 0;
 BEGIN
   -- The caller's search_path may lead to the tables of another schema.
@@ -86,24 +88,30 @@ BEGIN
     UPDATE {schema}.convstore_conversation c SET active_at = at WHERE c.id = for_key;
   END IF;
 
-  -- OFFSET 0 keeps the planner from reading the whole conversation for a few keys.
-  SELECT count(*), count(*) FILTER (WHERE own.fingerprint = mark OR own.kind = 2),
-      max(own.position) INTO stored, same, last
-    FROM unnest(keys) AS new (request_key) CROSS JOIN LATERAL (
-      SELECT m.position, m.fingerprint, m.kind FROM {schema}.convstore_message m
-      WHERE m.conversation_id = for_key AND m.request_key = new.request_key OFFSET 0) AS own;
+  -- By loops, and not by joins with the arrays: most requests have one message, which takes
+  -- less time so, and no planner can choose to read the whole conversation for a few keys.
+  FOR n IN 1 .. cardinality(keys) LOOP
+    SELECT m.position, m.fingerprint = mark OR m.kind = 2 INTO found_at, is_same
+      FROM {schema}.convstore_message m
+      WHERE m.conversation_id = for_key AND m.request_key = keys[n];
+    IF FOUND THEN
+      stored := stored + 1;
+      same := same + is_same::integer;
+      last := greatest(last, found_at);
+    END IF;
+  END LOOP;
   IF stored = 0 THEN
     SELECT m.position INTO last FROM {schema}.convstore_message m
       WHERE m.conversation_id = for_key ORDER BY m.position DESC LIMIT 1;
     last := coalesce(last, 0);
-    INSERT INTO {schema}.convstore_message
-        (conversation_id, "position", "role", body, request_key, fingerprint, created_at,
-        size, tokens, kind)
-      SELECT for_key, last + new.n, new.role, new.body, new.request_key, mark, at,
-        new.size, new.tokens, coalesce(new.kind, 0)
-      FROM unnest(roles, bodies, keys, sizes, tokens, kinds) WITH ORDINALITY
-        AS new ("role", body, request_key, size, tokens, kind, n);
-    last := last + cardinality(keys);
+    FOR n IN 1 .. cardinality(keys) LOOP
+      last := last + 1;
+      INSERT INTO {schema}.convstore_message
+          (conversation_id, "position", "role", body, request_key, fingerprint, created_at,
+          size, tokens, kind)
+        VALUES (for_key, last, roles[n], bodies[n], keys[n], mark, at,
+          sizes[n], tokens[n], coalesce(kinds[n], 0));
+    END LOOP;
   ELSIF stored <> cardinality(keys) OR same <> stored THEN
     "role" := 'key reused';
     RETURN NEXT;
