@@ -44,9 +44,12 @@ FROM (VALUES {{rows}}) AS new (n, role, body, request_key, size)
 WHERE {SAME_ID} AND NOT EXISTS (SELECT 1 FROM {OWN_ROWS})"""
 ROW = "({n} + 1, %(role_{n})s, %(body_{n})s, %(request_key_{n})s, %(size_{n})s)"
 
-# The functions of migration 0005. Text travels in binary form, which needs no escapes.
+# The functions of migration 0005. Text travels in binary form, which needs no escapes. psycopg
+# takes long over a list, so the one message of most requests is sent as values.
 CALL_EXCHANGE = """SELECT * FROM convstore_exchange_v1(%b::uuid, %b::text, %b::timestamptz,
-  %b::int, %s::jsonb, %b::uuid, %b::text[], %b::text[], %b::uuid[], %b::int[], NULL, NULL)"""
+  %b::int, %s::jsonb, %b::uuid, {}, NULL, NULL)"""
+ADD_ONE = CALL_EXCHANGE.format("ARRAY[%b::text], ARRAY[%b::text], ARRAY[%b::uuid], ARRAY[%b::int]")
+ADD_SEVERAL = CALL_EXCHANGE.format("%b::text[], %b::text[], %b::uuid[], %b::int[]")
 CALL_WINDOW = "SELECT * FROM convstore_window_v1(%b::uuid, %b::text, %s::jsonb)"
 # What a function that did nothing says where it must not serve; see the migration.
 USE_THE_BATCH = "use the batch"
@@ -101,18 +104,17 @@ class PostgresFunctions:
     def exchange(
         self, conversation: ConversationRef, new: Sequence[NewMessage], size: int
     ) -> Reply:
+        messages = [(m.role, m.body, m.request_key, m.size) for m in new]
+        several = len(new) > 1
         reply = self._call(
-            CALL_EXCHANGE,
+            ADD_SEVERAL if several else ADD_ONE,
             conversation.key,
             conversation.memory_id,
             conversation.now,
             database_timeout() * 1000,
             reading(size),
             new[0].fingerprint,
-            [message.role for message in new],
-            [message.body for message in new],
-            [message.request_key for message in new],
-            [message.size for message in new],
+            *(map(list, zip(*messages, strict=True)) if several else messages[0]),
         )
         return reply or self.batch.exchange(conversation, new, size)
 
