@@ -12,6 +12,7 @@ from django.db import Error, connections
 
 from convstore.conf import database_timeout
 from convstore.database.postgresql.faults import error_code
+from convstore.database.postgresql.server import MAY_CALL_FUNCTIONS
 from convstore.exchange.shared_sql import (
     COLUMNS,
     LOCK,
@@ -53,15 +54,8 @@ ADD_SEVERAL = CALL_EXCHANGE.format("%b::text[], %b::text[], %b::uuid[], %b::int[
 CALL_WINDOW = "SELECT * FROM convstore_window_v1(%b::uuid, %b::text, %s::jsonb)"
 # What a function that did nothing says where it must not serve; see the migration.
 USE_THE_BATCH = "use the batch"
-# Whether the user may call both, and which process of the server answers.
-ASK = """
-SELECT bool_and(coalesce(has_function_privilege(to_regprocedure(name), 'EXECUTE'), false)),
-  pg_backend_pid()
-FROM (VALUES
-  ('convstore_window_v1(uuid,text,jsonb)'),
-  ('convstore_exchange_v1(uuid,text,timestamptz,int,jsonb,uuid,text[],text[],uuid[],int[],int[],'
-    || 'smallint[])')
-) AS functions (name)"""
+# Which process of the server answers, too.
+ASK = f"SELECT ({MAY_CALL_FUNCTIONS}), pg_backend_pid()"
 # psycopg prepares a statement that was sent more often, or where it is told to: ours only.
 NEVER = 2**31 - 1
 # A cursor holds its last result; one that holds more characters than this is not kept.

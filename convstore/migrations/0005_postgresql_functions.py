@@ -26,13 +26,16 @@ SELECT quote_ident(n.nspname), quote_literal(format('%I.convstore_message', n.ns
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = to_regclass('convstore_message')"""
 
-# A plan that is kept has to be right for a table of 10 rows and of 10,000,000: by the keys'
-# indexes, whatever the statistics are when it is made, and not compiled. The settings end with
-# the transaction, which is the call.
+# A plan that is kept has to be right for a table of one row and of 10,000,000, so it must not
+# depend on the statistics of the day: no scan of a table, and no sort. Each query asks for the
+# order of the one index that it is meant for, with ranges, since `=` would make the order void.
+# Without that, all indexes of a table of one row cost the same to the planner, and it keeps the
+# wrong one. The settings end with the transaction, which is the call.
 KEEP_PLANS = """
     || set_config('plan_cache_mode', 'force_generic_plan', true)
     || set_config('enable_seqscan', 'off', true)
     || set_config('enable_bitmapscan', 'off', true)
+    || set_config('enable_sort', 'off', true)
     || set_config('jit', 'off', true)"""
 
 # A parameter wins over a column of the same name, which a later version may add; so every
@@ -55,6 +58,8 @@ DECLARE
   same integer := 0;
   last bigint := 0;
   first bigint := 0;
+  first_role text;
+  first_body text;
 BEGIN
   -- The caller's search_path may lead to the tables of another schema.
   IF current_setting('transaction_isolation') <> 'read committed'
@@ -66,34 +71,29 @@ BEGIN
   END IF;
   settings := set_config('lock_timeout', lock_ms::text, true){keep_plans};
 
-  SELECT c.memory_id, c.active_at INTO held_by, active
-    FROM {schema}.convstore_conversation c WHERE c.id = for_key FOR NO KEY UPDATE;
-  IF NOT FOUND THEN
-    INSERT INTO {schema}.convstore_conversation (id, memory_id, created_at, active_at)
-      VALUES (for_key, for_id, at, at) ON CONFLICT DO NOTHING;
-    SELECT c.memory_id, c.active_at INTO held_by, active
-      FROM {schema}.convstore_conversation c WHERE c.id = for_key FOR NO KEY UPDATE;
-    IF NOT FOUND THEN  -- somebody else made it and deleted it again
-      "role" := 'not stored';
-      RETURN NEXT;
-      RETURN;
-    END IF;
+  SELECT c.memory_id, c.active_at INTO held_by, active FROM {schema}.convstore_conversation c
+    WHERE c.id >= for_key AND c.id <= for_key ORDER BY c.id LIMIT 1 FOR NO KEY UPDATE;
+  IF NOT FOUND OR active < at - interval '1 hour' THEN
+    -- Locks the row also where it changes nothing, if somebody else was first.
+    INSERT INTO {schema}.convstore_conversation AS c (id, memory_id, created_at, active_at)
+      VALUES (for_key, for_id, at, at)
+      ON CONFLICT (id) DO UPDATE SET active_at = excluded.active_at
+      WHERE c.active_at < at - interval '1 hour';
+    SELECT c.memory_id INTO held_by FROM {schema}.convstore_conversation c
+      WHERE c.id >= for_key AND c.id <= for_key ORDER BY c.id LIMIT 1;
   END IF;
   IF held_by <> for_id THEN
     "role" := 'id clash';
     RETURN NEXT;
     RETURN;
   END IF;
-  IF active < at - interval '1 hour' THEN
-    UPDATE {schema}.convstore_conversation c SET active_at = at WHERE c.id = for_key;
-  END IF;
 
-  -- By loops, and not by joins with the arrays: most requests have one message, which takes
-  -- less time so, and no planner can choose to read the whole conversation for a few keys.
+  -- Loops take less time than joins with the arrays, since most requests have one message.
   FOR n IN 1 .. cardinality(keys) LOOP
     SELECT m.position, m.fingerprint = mark OR m.kind = 2 INTO found_at, is_same
       FROM {schema}.convstore_message m
-      WHERE m.conversation_id = for_key AND m.request_key = keys[n];
+      WHERE m.conversation_id = for_key AND m.request_key >= keys[n] AND m.request_key <= keys[n]
+      ORDER BY m.request_key LIMIT 1;
     IF FOUND THEN
       stored := stored + 1;
       same := same + is_same::integer;
@@ -136,6 +136,8 @@ DECLARE
   settings text;
   last bigint := 9223372036854775807;
   first bigint := 0;
+  first_role text;
+  first_body text;
 BEGIN
   IF to_regclass('convstore_message') IS DISTINCT FROM {messages}::regclass THEN
     "role" := 'use the batch';
@@ -146,7 +148,8 @@ BEGIN
   "position" := 0;
   "role" := 'done';
   RETURN NEXT;
-  PERFORM FROM {schema}.convstore_conversation c WHERE c.id = for_key AND c.memory_id = for_id;
+  PERFORM FROM {schema}.convstore_conversation c
+    WHERE c.id >= for_key AND c.id <= for_key AND c.memory_id = for_id ORDER BY c.id LIMIT 1;
   IF NOT FOUND THEN
     RETURN;
   END IF;
@@ -158,17 +161,21 @@ $function$"""
 # 1 then: it counts, and the other rows are behind it.
 READ = """
   IF wanted >= 2 THEN
-    SELECT m.position INTO first FROM {schema}.convstore_message m
-      WHERE m.conversation_id = for_key AND m.position = 1
-        AND m.role IN ('system', 'developer') AND m.kind = 0;
+    SELECT m.position, m.role, m.body INTO first, first_role, first_body
+      FROM {schema}.convstore_message m
+      WHERE m.conversation_id = for_key AND m.position <= 1
+        AND m.role IN ('system', 'developer') AND m.kind = 0
+      ORDER BY m.position LIMIT 1;
     first := coalesce(first, 0);
   END IF;
   RETURN QUERY SELECT m.position, m.role::text, m.body FROM {schema}.convstore_message m
     WHERE m.conversation_id = for_key AND m.position > first AND m.position <= last AND m.kind = 0
     ORDER BY m.position DESC LIMIT wanted - first;
   IF first = 1 THEN
-    RETURN QUERY SELECT m.position, m.role::text, m.body FROM {schema}.convstore_message m
-      WHERE m.conversation_id = for_key AND m.position = 1;
+    "position" := 1;
+    "role" := first_role;
+    body := first_body;
+    RETURN NEXT;
   END IF;"""
 
 DROP = """

@@ -26,6 +26,15 @@ WORD_CONDITION = (
     " @@ plainto_tsquery('simple', %s)"
 )
 
+# Whether the functions of migration 0005 are there and the user may call them.
+MAY_CALL_FUNCTIONS = """
+SELECT bool_and(coalesce(has_function_privilege(to_regprocedure(name), 'EXECUTE'), false))
+FROM (VALUES
+  ('convstore_window_v1(uuid,text,jsonb)'),
+  ('convstore_exchange_v1(uuid,text,timestamptz,int,jsonb,uuid,text[],text[],uuid[],int[],int[],'
+    || 'smallint[])')
+) AS functions (name)"""
+
 
 def check_settings(entry: Mapping[str, Any]) -> Iterator[CheckMessage]:
     yield from isolation_errors(entry["OPTIONS"].get("isolation_level"))
@@ -49,6 +58,14 @@ def check_server(
     if commit == "off" or fsync == "off":
         yield durability_warning(
             f"synchronous_commit is {commit} and fsync is {fsync}", "Turn both on."
+        )
+    (has_tables,) = fetch_row(connection, "SELECT to_regclass(%s) IS NOT NULL", [tables[0]])
+    if has_tables and not fetch_row(connection, MAY_CALL_FUNCTIONS)[0]:
+        yield checks.Info(
+            "each exchange is sent as a batch of statements, which costs more than a function.",
+            hint="Let the user of the database create functions, then run 'migrate convstore 0004'"
+            " and 'migrate convstore' again.",
+            id="convstore.I001",
         )
 
 
