@@ -60,13 +60,18 @@ def has_its_length(item: pytest.Item) -> bool:
 def is_in_matrix(item: pytest.Item, needed: set[str]) -> bool:
     """Whether this test is to run on this database and at this door."""
     kind = parameters(item).get("database_kind", FIRST_DATABASE)
-    if parameters(item).get("store") is PostgresBatch and not kind.startswith("postgres"):
+    if is_of_batch(parameters(item)) and not kind.startswith("postgres"):
         return False
     if kind == FIRST_DATABASE or folder(item) == "soak":
         return True
     if kind in SECOND_VERSIONS:
         return folder(item) == "store"
     return "mlserver" not in needed and not item.get_closest_marker("one_database")
+
+
+def is_of_batch(given: dict[str, Any]) -> bool:
+    """Whether a test is about the batch that PostgreSQL runs where it has no functions."""
+    return given.get("store") is PostgresBatch or given.get("variant") == "batch"
 
 
 def select(items: list[pytest.Item], *, fast: bool) -> tuple[list[pytest.Item], Counter[str]]:

@@ -17,7 +17,7 @@ from convstore.database.url import database_alias
 from convstore.messages import Message, Part
 from convstore.store import ConversationStore
 from tests.length import times
-from tests.store.writers import WINDOW, Acknowledged, processes, run_writers, text_of
+from tests.store.writers import VARIANTS, WINDOW, Acknowledged, processes, run_writers, text_of
 
 CONVERSATIONS = [f"c{n}" for n in range(1000)]
 # How many messages are sent in all, whatever the number of writers.
@@ -48,13 +48,14 @@ WRITERS = {
 }
 ORDERS = {"hot": orders_to_one, "1,000": orders_to_many}
 EXISTING = {"new": False, "existing": True}
-VARIANTS = {"fast": False, "portable": True}
 # Of all combinations those that run each time: each value with each of most others, once.
 CHOSEN = [
     ("1 writer", "1,000", "new", "fast"),
     ("8 threads", "hot", "existing", "fast"),
     ("8 processes", "1,000", "existing", "fast"),
     ("32 writers in 4 processes", "hot", "new", "fast"),
+    ("8 threads", "1,000", "new", "batch"),
+    ("32 writers in 4 processes", "hot", "existing", "batch"),
     ("8 threads", "1,000", "new", "portable"),
     ("8 processes", "hot", "new", "portable"),
     ("32 writers in 4 processes", "1,000", "existing", "portable"),
@@ -64,7 +65,7 @@ CASES = [
         *WRITERS[case[0]],
         ORDERS[case[1]],
         EXISTING[case[2]],
-        VARIANTS[case[3]],
+        case[3],
         marks=pytest.mark.soak if case in CHOSEN else pytest.mark.soak_only,
         id="-".join(case),
     )
@@ -72,9 +73,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("writers", "in_processes", "orders", "existing", "portable"), CASES)
+@pytest.mark.parametrize(("writers", "in_processes", "orders", "existing", "variant"), CASES)
 def test_writers_lose_double_and_disorder_nothing(
-    pool, database, database_url, writers, in_processes, orders, existing, portable
+    pool, database, database_url, writers, in_processes, orders, existing, variant
 ):
     store, written = ConversationStore(database), orders(writers)
     memory_ids = sorted({memory_id for order in written for memory_id in order})
@@ -82,15 +83,15 @@ def test_writers_lose_double_and_disorder_nothing(
     for memory_id in memory_ids if existing else ():
         store.append(memory_id, [Message("user", (Part("text", text),)) for text in before])
 
-    replies = run_writers(pool, database_url, written, portable=portable, processes=in_processes)
+    replies = run_writers(pool, database_url, written, variant=variant, processes=in_processes)
 
     assert len(replies) == sum(map(len, written))
     assert_exact(store, replies, memory_ids, before)
 
 
 @pytest.mark.needs("postgresql")
-@pytest.mark.parametrize("portable", [False, True], ids=["fast", "portable"])
-def test_windows_are_exact_whatever_the_servers_default_isolation_is(pool, new_database, portable):
+@pytest.mark.parametrize("variant", ["fast", "portable"])
+def test_windows_are_exact_whatever_the_servers_default_isolation_is(pool, new_database, variant):
     url = new_database("postgresql")
     with psycopg.connect(url, autocommit=True) as connection:
         name = connection.info.dbname
@@ -101,7 +102,7 @@ def test_windows_are_exact_whatever_the_servers_default_isolation_is(pool, new_d
         )
     store = ConversationStore(database_alias(url))
     call_command("migrate", "convstore", database=store.using, verbosity=0)
-    replies = run_writers(pool, url, [["one"] * 20] * 8, portable=portable, processes=8)
+    replies = run_writers(pool, url, [["one"] * 20] * 8, variant=variant, processes=8)
     assert len(replies) == 160
     assert_exact(store, replies, ["one"], [])
 

@@ -14,6 +14,7 @@ from multiprocessing.synchronize import Barrier
 WINDOW = 10
 # How many writers there may be at once, and in how many processes at most.
 WRITERS = (1, 8, 32)
+VARIANTS = ("fast", "batch", "portable")
 PROCESSES = 8
 
 
@@ -36,7 +37,7 @@ class Task:
     """
 
     url: str
-    portable: bool
+    variant: str  # a name out of VARIANTS
     writers: int
     orders: tuple[tuple[str, tuple[str, ...]], ...]
 
@@ -55,13 +56,13 @@ def run_writers(
     url: str,
     orders: Sequence[Sequence[str]],
     *,
-    portable: bool,
+    variant: str,
     processes: int,
 ) -> list[Acknowledged]:
     """One writer for each of `orders`, spread over the processes; every reply that they got."""
     named = [(str(writer), tuple(order)) for writer, order in enumerate(orders)]
     tasks = [
-        Task(url, portable, len(named), tuple(named[process::processes]))
+        Task(url, variant, len(named), tuple(named[process::processes]))
         for process in range(processes)
     ]
     return [reply for replies in pool.map(_write_all, tasks) for reply in replies]
@@ -99,12 +100,13 @@ def _write(task: Task, writer: str, order: Sequence[str]) -> list[Acknowledged]:
 
     from convstore.database.url import database_alias
     from convstore.exchange.portable_orm import PortableOrm
+    from convstore.exchange.postgresql import PostgresBatch
     from convstore.exchange.variants import statements_for
     from convstore.messages import Message, Part
     from convstore.store import ConversationStore
 
-    variant = PortableOrm if task.portable else statements_for
-    store = ConversationStore(database_alias(task.url), variant)
+    variants = {"fast": statements_for, "batch": PostgresBatch, "portable": PortableOrm}
+    store = ConversationStore(database_alias(task.url), variants[task.variant])
     store.check()  # connected before the start
     barriers[task.writers].wait()
     replies = []
