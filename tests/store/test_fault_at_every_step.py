@@ -197,7 +197,8 @@ class Trial:
             row = Conversation.objects.using(database).filter(pk=conversation_key(self.memory_id))
             assert row.update(active_at=LONG_AGO) == 1
         self.after = self.before if exchange.again else self.before + self.request
-        store.check()  # there is a connection when the fault comes
+        # There is a connection when the fault comes, and what it prepares is prepared.
+        store.exchange(str(uuid.uuid4()), self.request, SIZE)
 
     def call(self) -> list[StoredMessage]:
         return self._send(self.store)
@@ -452,14 +453,15 @@ def postgresql_length(data: bytes) -> int:
     while kind != b"S" and len(data) >= length + 5:
         kind = data[length : length + 1]
         length += 1 + int.from_bytes(data[length + 1 : length + 5], "big")
-        if data[:1] != b"P":
+        if data[:1] not in (b"P", b"B"):
             return length
     return length if kind == b"S" else length + 5
 
 
 def postgresql_text(message: bytes) -> bytes:
-    """A Parse has the statement's name before its text."""
-    return message[5:].split(b"\0")[1 if message[:1] == b"P" else 0]
+    """A Parse has the statement's name before its text; a Bind has the name alone."""
+    name, *text = message[5:].split(b"\0")
+    return text[0] if message[:1] == b"P" else name
 
 
 def postgresql_error(sqlstate: str) -> str:
