@@ -25,13 +25,17 @@ KINDS_WITH_A_SERVER = [kind for kind in DATABASES if kind in SERVERS]
 KINDS = [kind for kind in DATABASES if kind == "sqlite" or kind in SERVERS]
 
 
-def serving(url: str, folder: Path) -> Service:
-    """The service on the database at `url`, from `with` to its end; killed, it starts again."""
+def serving(url: str, folder: Path, shared: Path | None = None) -> Service:
+    """The service on the database at `url`, from `with` to its end; killed, it starts again.
+
+    Its checkout is in `folder`, its memory and temporary files in `shared` or there, too.
+    """
+    shared = shared or folder
     return Service(
         folder,
         DATABASE_URL=url,
-        MODELS_DIR=str(folder / "models"),
-        TMPDIR=str(folder / "temporary"),  # who is killed tidies nothing up
+        MODELS_DIR=str(shared / "models"),
+        TMPDIR=str(shared / "temporary"),  # who is killed tidies nothing up
         WORKERS="2",
     )
 

@@ -43,10 +43,14 @@ class Writer(Protocol):
 
 
 class Load:
-    """CLIENTS clients of the service at `url`, who write from the begin of `with` to its end."""
+    """CLIENTS clients of the service at `url`, who write from the begin of `with` to its end.
 
-    def __init__(self, url: str) -> None:
+    Two loads on one database must number their clients differently.
+    """
+
+    def __init__(self, url: str, number_from: int = 0) -> None:
         self.address = urlsplit(url).netloc
+        self.numbers = range(number_from, number_from + CLIENTS)
         self.acknowledged: list[Acknowledged] = []
         self.failed: list[Failed] = []
         self._ended = threading.Event()
@@ -54,7 +58,7 @@ class Load:
         self._clients: list[Future[None]] = []
 
     def __enter__(self) -> Self:
-        self._clients = [self._pool.submit(self._write, number) for number in range(CLIENTS)]
+        self._clients = [self._pool.submit(self._write, number) for number in self.numbers]
         return self
 
     def __exit__(self, *_: object) -> None:
