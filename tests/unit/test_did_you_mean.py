@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from memory_api.did_you_mean import did_you_mean
+from memory_api.did_you_mean import did_you_mean, misspelt
 
 KNOWN = ("name", "config", "tool_call_id", "tool_calls", "window_size", "maxTokens")
 
@@ -27,3 +27,23 @@ def test_a_name_that_is_like_a_known_one_gets_it_as_a_suggestion(name: str, mean
 @pytest.mark.parametrize("name", ["", "secret", "x" * 1_000_000])
 def test_a_name_that_is_like_none_gets_no_suggestion(name: str) -> None:
     assert did_you_mean(name, KNOWN) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("nmae", "name"),
+        ("nam", "name"),
+        ("names", "name"),
+        ("mame", "name"),
+        ("Tool-Calls", "tool_calls"),
+        ("toolcalls", "tool_calls"),
+    ],
+)
+def test_a_name_is_misspelt_if_it_is_a_known_one_but_for_a_letter_or_case(name, meant) -> None:
+    assert misspelt(name, KNOWN) == meant
+
+
+@pytest.mark.parametrize("name", ["", "name", "nmea_", "toolcall", "configure", "size_window"])
+def test_a_known_name_and_one_that_is_further_away_are_not_misspelt(name) -> None:
+    assert misspelt(name, KNOWN) == ""
