@@ -12,7 +12,7 @@ from django.db import DEFAULT_DB_ALIAS
 
 from convstore.database import checks
 from memory_api.errors import SettingsError
-from memory_api.memories import memories
+from memory_api.memories import memories, repository
 
 
 @register()
@@ -40,11 +40,27 @@ def check_process(app_configs: object = None, **_: Any) -> list[CheckMessage]:
 
 @register()
 def check_memories(app_configs: object = None, **_: Any) -> list[CheckMessage]:
+    """Files that make no memory, fields without an effect, and settings that are unsafe."""
     try:
-        aliases = _own_databases()
+        found = repository()
     except SettingsError as error:
         return [Error(str(error), id="memory_api.E001")]
-    return [message for alias in aliases for message in checks.settings_messages(alias)]
+    messages: list[CheckMessage] = [
+        Error(f"memory {entry.name}: {entry.reason}", id="memory_api.E001")
+        for entry in found.unavailable
+    ]
+    messages += [django_checks.Warning(warning, id="memory_api.W003") for warning in found.warnings]
+    if not found.entries:
+        messages.append(
+            django_checks.Warning(
+                f"There is no memory in {settings.MODELS_DIR}, so the service is never ready.",
+                hint="\n".join(found.passed_over) or None,
+                id="memory_api.W004",
+            )
+        )
+    for alias in _own_databases():
+        messages += checks.settings_messages(alias)
+    return messages
 
 
 @register(Tags.database)

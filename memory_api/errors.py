@@ -1,11 +1,12 @@
 """Why a request is refused, one class per reason. Each door has a table of their statuses.
 
 RequestError
- ├── BadRequest      not V2, or not what a memory can act on
- ├── TooLarge        over a limit on bytes or parts
- └── UnknownMemory   no memory has this name and version
+ ├── BadRequest         not V2, or not what a memory can act on
+ ├── TooLarge           over a limit on bytes or parts
+ ├── UnknownMemory      no memory has this name and version
+ └── MemoryUnavailable  the memory's own settings are wrong
 
-SettingsError        a model-settings.json that cannot be loaded
+SettingsError           a model-settings.json that cannot be loaded
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ class TooLarge(RequestError):
 
 class UnknownMemory(RequestError):
     """No memory has this name, or not in this version."""
+
+
+class MemoryUnavailable(RequestError):
+    """The memory's own model-settings.json is wrong; the text is the SettingsError's."""
 
 
 class SettingsError(Exception):

@@ -92,9 +92,10 @@ def announce(server: Any) -> None:
 
 def begin_worker(worker: Any) -> None:
     """Read the memories' settings and ask their databases before the first request needs them."""
-    from memory_api.memories import memories
+    from memory_api.memories import log_repository, memories
     from memory_api.views import readiness_probe
 
+    log_repository()
     readiness_probe.start(memories())
 
 

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from convstore.errors import IdentityClash, MessageTooLarge, RequestKeyReused, Unavailable
 from memory_api.errors import (
     BadRequest,
+    MemoryUnavailable,
     TooLarge,
     UnknownMemory,
     log_unexpected_error,
@@ -27,6 +28,7 @@ STATUSES: Mapping[type[Exception], int] = {
     RequestKeyReused: 422,
     # The request is right, and no retry helps: the fault is in the rows of the database.
     IdentityClash: 500,
+    MemoryUnavailable: 503,
     Unavailable: 503,
 }
 RETRY_AFTER_SECONDS = 1
@@ -42,7 +44,9 @@ def error_response(error: Exception, context: dict[str, Any]) -> HttpResponse:
     status, sentence = status_and_sentence(
         error, STATUSES, where=_where(request), request_id=_request_id(request)
     )
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else None
+    # Settings that are wrong stay so until somebody changes them and starts the service again.
+    passes = isinstance(error, Unavailable)
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if passes else None
     return json_response({"error": sentence}, status, headers)
 
 

@@ -1,4 +1,7 @@
-"""Memory: one named, configured service of history. V2 calls it a model."""
+"""Memory: one named, configured service of history. V2 calls it a model.
+
+UnavailableMemory is one whose settings are wrong.
+"""
 
 from __future__ import annotations
 
@@ -30,3 +33,12 @@ class Memory:
     def labels(self) -> tuple[str, str]:
         """The values of the metrics' labels `model` and `version`."""
         return (self.name, self.version or "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnavailableMemory:
+    """The name of a memory that cannot be made of its settings, and the sentence that says why."""
+
+    name: str
+    version: str | None = None
+    reason: str

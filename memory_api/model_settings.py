@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import reprlib
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,87 +13,154 @@ from sqlalchemy.engine import URL
 
 from convstore.database.url import database_alias
 from convstore.errors import DatabaseUrlError
+from convstore.messages import MAX_NAME_CHARACTERS
 from convstore.store import ConversationStore
-from memory_api.errors import SettingsError
+from memory_api import mlserver_fields
+from memory_api.did_you_mean import misspelt
+from memory_api.errors import SettingsError, quote
 from memory_api.json_text import json_type
 from memory_api.memory import DEFAULT_TENSOR_NAMES, DEFAULT_WINDOW_SIZE, Memory
 from memory_api.metrics import metrics_of
+from memory_api.settings_section import Section
 
 logger = logging.getLogger(__name__)
 
+Warn = Callable[[str], object]
+
 MODEL_TYPE = "chat.completions"
+# What Seldon's three tensors of a message and those of tool turns are called.
+MESSAGE_TENSORS = ("role", "content", "type", "tool_calls", "tool_call_id", "name", "refusal")
+TOP_FIELDS = ("name", "implementation", "parameters", *mlserver_fields.MODEL_FIELDS)
+PARAMETER_FIELDS = ("version", "extra", *mlserver_fields.ALL_PARAMETERS)
 EXTRA_FIELDS = ("database", "config", "prompt_utils", "database_config", "memory_config")
+PROMPT_FIELDS = ("model_type",)
 MEMORY_FIELDS = ("window_size", "tensor_names", "model_type", "auto_migrate", "idempotency")
 CONFIG_FIELDS = {
     "filesys": ("path", *MEMORY_FIELDS),
     "sql": ("url", "connection_options", *MEMORY_FIELDS),
 }
-TYPE_NAMES: Mapping[type, str] = {
-    str: "a string",
-    int: "an integer",
-    bool: "true or false",
-    list: "a list",
-    dict: "an object",
-}
 
 
-def read_model_settings(path: Path) -> dict[str, Any]:
-    """The JSON object in the file. Raises SettingsError."""
+def read_model_settings(path: Path, where: str) -> dict[str, Any]:
+    """The JSON object in the file. Raises SettingsError, whose text begins with `where`."""
     try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}") from None
+        document = json.loads(path.read_bytes(), object_pairs_hook=_without_repeats)
+    except OSError as error:
+        raise SettingsError(f"{where} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{where} cannot be read: {error}") from None
     if not isinstance(document, dict):
-        raise SettingsError(f"{path} is {json_type(document)}; it must be a JSON object")
+        raise SettingsError(f"{where} is {json_type(document)}; it must be a JSON object")
     return document
 
 
-def memory_from_settings(document: Mapping[str, Any], where: str, *, name: str = "") -> Memory:
+def _without_repeats(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """The object, of which Python would keep the last of two fields with one name."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in fields if names.count(name) > 1)
+        raise ValueError(f"the field {quote(repeated)} is there twice; remove one")
+    return fields
+
+
+def memory_from_settings(
+    document: Mapping[str, Any], where: str, *, name: str = "", warn: Warn = logger.warning
+) -> Memory:
     """The memory that a model-settings.json describes; `name` is its name if the file has none.
 
-    Raises SettingsError, whose text begins with `where` and the path of the field.
+    Raises SettingsError, whose text begins with `where` and the path of the field. `warn` is
+    called with a sentence for each field that is accepted and has no effect.
     """
     top = Section(document, where)
+    top.refuse_unknown(TOP_FIELDS)
+    mlserver_fields.take_model_fields(top, warn)
     parameters = top.take_section("parameters")
+    parameters.refuse_unknown(PARAMETER_FIELDS)
+    mlserver_fields.take_parameter_fields(parameters, warn)
     extra = parameters.take_section("extra")
-    for field in extra.values:
-        if field not in EXTRA_FIELDS:
-            logger.warning("%s: %s is unknown and ignored", where, extra.path_of(field))
-    prompt_utils = extra.take("prompt_utils", None, object)
-    if prompt_utils is not None:
-        raise extra.error("prompt_utils", prompt_utils, "null: its fields were never published")
-    database, config = _database_and_config(extra)
-    name = top.take("name", None, str) or name
-    version = parameters.take("version", None, str) or None
-    memory = Memory(
+    # Seldon's agent puts the spec.parameters of a Model there, whatever they are.
+    extra.pass_over_unknown(EXTRA_FIELDS, warn)
+    _check_prompt_utils(extra)
+    name = _word(top, "name") or name
+    version = _word(parameters, "version") or None
+    older = extra.take("database_config", None, dict)
+    database, config = _database_and_config(extra) if older is None else _older_shape(extra, older)
+    _check_model_type(config)
+    return Memory(
         name=name,
         version=version,
         window_size=_window_size(config),
-        tensor_names=_tensor_names(config),
+        tensor_names=_tensor_names(config, needs_role=older is None),
         auto_migrate=config.take("auto_migrate", True, bool),
         once_per_request_id=_once_per_request_id(config),
         store=_store(database, config, metrics_of(name, version or "").observe_database),
     )
-    model_type = config.take("model_type", MODEL_TYPE, str)
+
+
+def _word(section: Section, field: str) -> str:
+    """A text that can stand in a URL between two slashes; "" if the field is absent."""
+    word: str = section.take(field, "", str)
+    if not word.isprintable() or "/" in word or len(word) > MAX_NAME_CHARACTERS:
+        wanted = f"up to {MAX_NAME_CHARACTERS} printable characters without a /"
+        raise section.error(field, word, f"{wanted}, since it is in URLs")
+    return word
+
+
+def _check_prompt_utils(extra: Section) -> None:
+    """Seldon documents this one field of it; what it asks for is what a memory does."""
+    fields = extra.take("prompt_utils", None, dict)
+    if fields is None:
+        return
+    prompt_utils = Section(fields, extra.where, (*extra.path, "prompt_utils"))
+    prompt_utils.refuse_unknown(PROMPT_FIELDS)
+    _check_model_type(prompt_utils, default=None)
+
+
+def _check_model_type(section: Section, default: str | None = MODEL_TYPE) -> None:
+    model_type = section.take("model_type", default, str)
     if model_type != MODEL_TYPE:
-        raise config.error("model_type", model_type, repr(MODEL_TYPE))
-    config.refuse_rest(CONFIG_FIELDS[database])
-    return memory
+        raise section.error("model_type", model_type, repr(MODEL_TYPE))
 
 
 def _database_and_config(extra: Section) -> tuple[str, Section]:
-    """'filesys' or 'sql', and its fields, from the file's current form or the older one."""
+    """'filesys' or 'sql', and its fields."""
+    database = _database(extra)
+    if extra.take("memory_config", None, dict) is not None:
+        raise SettingsError(
+            f"{extra.where}: {extra.path_of('memory_config')} belongs to database_config, which is"
+            " missing; use database and config instead"
+        )
     config = extra.take_section("config")
-    if "database_config" in extra.values:
-        older = extra.take_section("database_config")
-        database = older.take("database", None, str)
-        memory = extra.take_section("memory_config")
-        config = Section({**older.values, **memory.values}, memory.where, memory.path)
-    else:
-        database = extra.take("database", None, str)
-    if database not in CONFIG_FIELDS:
-        raise extra.error("database", database, "'filesys' or 'sql'")
+    config.refuse_unknown(CONFIG_FIELDS[database])
     return database, config
+
+
+def _older_shape(extra: Section, fields: Mapping[str, Any]) -> tuple[str, Section]:
+    """The same out of database_config and memory_config, which Seldon had until 2024."""
+    for field, kind in (("database", str), ("config", dict)):
+        if extra.take(field, None, kind) is not None:
+            raise SettingsError(
+                f"{extra.where}: {extra.path_of(field)} and database_config are both there;"
+                " remove database_config and memory_config"
+            )
+    older = Section(fields, extra.where, (*extra.path, "database_config"))
+    database = _database(older)
+    memory = extra.take_section("memory_config")
+    for section in (older, memory):
+        section.refuse_unknown(CONFIG_FIELDS[database])
+    for field in older.values.keys() & memory.values.keys():
+        raise SettingsError(
+            f"{extra.where}: {memory.path_of(field)} is also in database_config; remove one"
+        )
+    return database, Section({**older.values, **memory.values}, memory.where, memory.path)
+
+
+def _database(section: Section) -> str:
+    database: str = section.take("database", None, str)
+    if database not in CONFIG_FIELDS:
+        raise section.error("database", database, "'filesys' or 'sql'")
+    return database
 
 
 def _window_size(config: Section) -> int:
@@ -105,7 +170,7 @@ def _window_size(config: Section) -> int:
     return size
 
 
-def _tensor_names(config: Section) -> tuple[str, ...]:
+def _tensor_names(config: Section, *, needs_role: bool) -> tuple[str, ...]:
     names = config.take("tensor_names", list(DEFAULT_TENSOR_NAMES), list)
     if (
         not all(isinstance(name, str) and name for name in names)
@@ -114,6 +179,15 @@ def _tensor_names(config: Section) -> tuple[str, ...]:
         or len(set(names)) < len(names)
     ):
         wanted = "a list of names, each once, with 'content' and without 'memory_id'"
+        raise config.error("tensor_names", names, wanted)
+    for name in names:
+        if meant := misspelt(name, MESSAGE_TENSORS):
+            raise SettingsError(
+                f"{config.where}: {config.path_of('tensor_names')} has {quote(name)};"
+                f" did you mean {meant!r}?"
+            )
+    if needs_role and "role" not in names:
+        wanted = "a list with 'role', or every message would be the user's"
         raise config.error("tensor_names", names, wanted)
     return tuple(names)
 
@@ -139,57 +213,3 @@ def _store(
         return ConversationStore(database_alias(url, options), observe=observe)
     except DatabaseUrlError as error:
         raise SettingsError(f"{config.where}: {'.'.join(config.path)}: {error}") from None
-
-
-class Section:
-    """One object of the file. Its fields are taken out one by one; those left over are unknown.
-
-    `path` is the names of the fields that lead to the object.
-    """
-
-    def __init__(self, values: Mapping[str, Any], where: str, path: tuple[str, ...] = ()) -> None:
-        self.values = dict(values)
-        self.where = where
-        self.path = path
-
-    def path_of(self, field: str) -> str:
-        return ".".join((*self.path, field))
-
-    def error(self, field: str, value: object, wanted: str) -> SettingsError:
-        """The error for a field whose value may be shown."""
-        came = "missing" if value is None else reprlib.repr(value)
-        return self._error(field, came, wanted)
-
-    def _error(self, field: str, came: str, wanted: str) -> SettingsError:
-        return SettingsError(f"{self.where}: {self.path_of(field)} is {came}; it must be {wanted}")
-
-    def take(self, field: str, default: Any, kind: type) -> Any:
-        """Remove the field and return its value; the default if it is absent or null.
-
-        Seldon's agent writes every value that it merges as a string: where another type is
-        wanted, a string is read as the JSON that it holds.
-        """
-        value = self.values.pop(field, None)
-        if isinstance(value, str) and kind is not str:
-            with suppress(ValueError):
-                value = json.loads(value)
-        if value is None:
-            return default
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            # A database's URL contains a password; an object or a list may, and so may a string
-            # where an object is wanted.
-            private = field == "url" or kind is dict or isinstance(value, dict | list)
-            came = json_type(value) if private else reprlib.repr(value)
-            raise self._error(field, came, TYPE_NAMES[kind])
-        return value
-
-    def take_section(self, field: str) -> Section:
-        """Remove the object in `field` and return it; an empty one if it is absent or null."""
-        return Section(self.take(field, {}, dict), self.where, (*self.path, field))
-
-    def refuse_rest(self, fields: Collection[str]) -> None:
-        for field in self.values:
-            known = ", ".join(fields)
-            raise SettingsError(
-                f"{self.where}: {self.path_of(field)} is not a field; the fields are {known}"
-            )

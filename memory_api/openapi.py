@@ -166,6 +166,15 @@ describe_inference = _describe(
     request={"application/json": _ref("InferenceRequest")},
     examples=[STORE_EXAMPLE, READ_EXAMPLE],
 )
+describe_index = _describe(
+    "List all memories and whether they can serve",
+    {200: _ref("RepositoryIndex"), 400: _ref("Error"), 413: _ref("Error")},
+    request={
+        "application/json": _object(
+            {"ready": {"type": "boolean", "description": "Whether to list only those that can."}}
+        )
+    },
+)
 describe_metrics = _describe("Get metrics in Prometheus' format", {(200, "text/plain"): TEXT})
 
 
@@ -178,10 +187,10 @@ def strip_trailing_slashes(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
 
 
 def add_schemas(result: Schema, **_: Any) -> Schema:
-    """Add the schemas that the routes refer to, and mark all request bodies as required."""
+    """Add the schemas that the routes refer to, and mark bodies of inference as required."""
     result.setdefault("components", {})["schemas"] = SCHEMAS
-    for path in result["paths"].values():
-        for operation in path.values():
-            if "requestBody" in operation:
+    for path, operations in result["paths"].items():
+        for operation in operations.values():
+            if path.endswith("/infer"):
                 operation["requestBody"]["required"] = True
     return result

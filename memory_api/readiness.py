@@ -17,14 +17,14 @@ PROBE_SECONDS = 1
 MAX_AGE_SECONDS = 2
 
 
-def is_ready(memory: Memory) -> bool:
-    """Ask the memory's database; the log says why it is not ready."""
+def reason_not_ready(memory: Memory) -> str:
+    """Ask the memory's database: "" if it can serve. The log has the driver's words, too."""
     try:
         memory.store.check()
     except Unavailable as error:
         log_failure(f"memory {memory.name} is not ready", error)
-        return False
-    return True
+        return str(error)
+    return ""
 
 
 class DatabaseProbe:
@@ -94,13 +94,12 @@ class ReadinessProbe:
             return [self._probes[using] for using in one_of_each]
 
     def is_ready(self, memories: Iterable[Memory]) -> bool:
-        """Without memories, it is ready."""
         probes = self.start(memories)
         until = time.monotonic() + MAX_AGE_SECONDS
         for probe in probes:  # only the first time is there anything to wait for
             if probe.has_answered.wait(until - time.monotonic()) and probe.is_ready:
                 return True
-        return not probes or any(probe.is_ready for probe in probes)
+        return any(probe.is_ready for probe in probes)
 
     def stop(self) -> None:
         for probe in self._probes.values():

@@ -95,6 +95,11 @@ def parse(document: object) -> InferRequest:
     )
 
 
+def parse_index_request(document: object) -> bool:
+    """Whether the repository's index shall list only models that are ready. Raises BadRequest."""
+    return _flag(_object(document, "the request"), "ready", False)
+
+
 def _input(tensor: object, where: str) -> Input:
     fields = _object(tensor, where)
     name = _name(fields, where)

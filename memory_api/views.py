@@ -12,11 +12,17 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from convstore import __version__
-from memory_api import contract, http_metrics, parsers
-from memory_api.memories import find_memory, memories
-from memory_api.memory import Memory
-from memory_api.openapi import describe_inference, describe_metrics, describe_route
-from memory_api.readiness import ReadinessProbe, is_ready
+from memory_api import contract, http_metrics, parsers, v2
+from memory_api.errors import MemoryUnavailable
+from memory_api.memories import find_memory, memories, repository
+from memory_api.memory import Memory, UnavailableMemory
+from memory_api.openapi import (
+    describe_index,
+    describe_inference,
+    describe_metrics,
+    describe_route,
+)
+from memory_api.readiness import ReadinessProbe, reason_not_ready
 from memory_api.responses import compress, inference_response, json_response
 
 readiness_probe = ReadinessProbe()
@@ -69,7 +75,9 @@ class OpenApi(SpectacularJSONAPIView):
 class Server(V2View):
     @describe_route("ServerMetadata", "Get the server's name, version and extensions")
     def get(self, request: Request) -> HttpResponse:
-        extensions = ["binary_tensor_data", "model_repository"]
+        # Not model_repository, of which there is the index only: whoever reaches the port could
+        # unload a memory.
+        extensions = ["binary_tensor_data"]
         return json_response(
             {"name": "convstore", "version": __version__, "extensions": extensions}
         )
@@ -91,12 +99,15 @@ class Ready(V2View):
 class ModelReady(V2View):
     @describe_route("ModelReady", "Check that a memory can serve", 404, or_503=True)
     def get(self, request: Request, name: str, version: str | None = None) -> HttpResponse:
-        ready = is_ready(find_memory(name, version))
+        try:
+            ready = not reason_not_ready(find_memory(name, version))
+        except MemoryUnavailable as error:
+            return json_response({"name": name, "ready": False, "error": str(error)}, 503)
         return json_response({"name": name, "ready": ready}, 200 if ready else 503)
 
 
 class ModelMetadata(V2View):
-    @describe_route("ModelMetadata", "Get a memory's metadata and tensors", 404)
+    @describe_route("ModelMetadata", "Get a memory's metadata and tensors", 404, 503)
     def get(self, request: Request, name: str, version: str | None = None) -> HttpResponse:
         return json_response(contract.metadata(find_memory(name, version)))
 
@@ -113,15 +124,18 @@ class Infer(V2View):
 
 
 class RepositoryIndex(V2View):
-    @describe_route("RepositoryIndex", "List all memories and whether they can serve")
+    @describe_index
     def post(self, request: Request) -> HttpResponse:
-        return json_response([_index_entry(memory) for memory in memories()])
+        only_ready = v2.parse_index_request(request.data)
+        index = [_index_entry(entry) for entry in repository().entries]
+        return json_response([each for each in index if not only_ready or not each["reason"]])
 
 
-def _index_entry(memory: Memory) -> dict[str, str]:
-    version = {} if memory.version is None else {"version": memory.version}
-    state = "READY" if is_ready(memory) else "UNAVAILABLE"
-    return {"name": memory.name, **version, "state": state, "reason": ""}
+def _index_entry(entry: Memory | UnavailableMemory) -> dict[str, str]:
+    version = {} if entry.version is None else {"version": entry.version}
+    reason = entry.reason if isinstance(entry, UnavailableMemory) else reason_not_ready(entry)
+    state = "UNAVAILABLE" if reason else "READY"
+    return {"name": entry.name, **version, "state": state, "reason": reason}
 
 
 class Metrics(V2View):

@@ -5,18 +5,23 @@ MLServer 1.7 is what calls it: github.com/SeldonIO/MLServer.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from mlserver import MLModel
 from mlserver.errors import MLServerError
+from mlserver.settings import ModelParameters, ModelSettings
 from mlserver.types import InferenceRequest, InferenceResponse, MetadataModelResponse
 
 from convstore.errors import IdentityClash, MessageTooLarge, RequestKeyReused, Unavailable
 from memory_api import contract, v2
 from memory_api.errors import (
     BadRequest,
+    MemoryUnavailable,
     RequestError,
     SettingsError,
     log_failure,
@@ -24,7 +29,7 @@ from memory_api.errors import (
     with_cause,
 )
 from memory_api.memory import Memory
-from memory_api.model_settings import memory_from_settings
+from memory_api.model_settings import memory_from_settings, read_model_settings
 from memory_api.tables import TablesNotReady, migrate_tables, require_tables
 from mlserver_bridge.threads import DatabaseThreads, threads_for
 
@@ -33,11 +38,17 @@ from mlserver_bridge.threads import DatabaseThreads, threads_for
 STATUSES: Mapping[type[Exception], int] = {
     RequestError: 422,
     SettingsError: 422,
+    MemoryUnavailable: 503,
     MessageTooLarge: 422,
     RequestKeyReused: 422,
     IdentityClash: 500,
     Unavailable: 503,
 }
+
+
+PARAMETERS = set(ModelParameters.model_fields)
+
+logger = logging.getLogger(__name__)
 
 
 class ConversationalMemory(MLModel):
@@ -46,23 +57,42 @@ class ConversationalMemory(MLModel):
     memory: Memory
     threads: DatabaseThreads | None = None
     has_tables = False
+    # Why there is no memory, if its settings are wrong.
+    refusal = ""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        """MLServer reads these fields before it calls `load`: the first two let it join requests
+        of several conversations, and a cached reply would store nothing."""
+        self.asked = settings
+        off = {"max_batch_size": 0, "max_batch_time": 0.0, "cache_enabled": False}
+        super().__init__(settings.model_copy(update=off))
 
     async def load(self) -> bool:
         """Read the settings, and make or migrate the tables. Raises MLServerError.
 
         A memory whose database cannot be reached is loaded all the same: requests are answered
-        with 503, and the first one after the database came back makes the tables.
+        with 503, and the first one after the database came back makes the tables. So is any other
+        while MLServer starts, since one that fails then ends the whole server.
         """
         where = f"model {self.name}"
         try:
-            self.memory = memory_from_settings(_settings(self), where)
+            self.memory = memory_from_settings(_settings_document(self.asked, where), where)
         except SettingsError as error:
-            raise MLServerError(str(error), STATUSES[SettingsError]) from None
+            self.refusal = str(error)
+        if self.refusal:
+            if not _is_starting():
+                raise MLServerError(self.refusal, STATUSES[SettingsError])
+            logger.error("%s", self.refusal)
+            return True
         self.threads = threads_for(self.memory.store.using)
         try:
             await self.threads.run(self._prepare_tables)
         except TablesNotReady as error:
-            raise MLServerError(f"{where}: {with_cause(error)}", STATUSES[Unavailable]) from None
+            if not _is_starting():
+                raise MLServerError(
+                    f"{where}: {with_cause(error)}", STATUSES[Unavailable]
+                ) from None
+            log_failure(where, error)
         except Unavailable as error:
             log_failure(where, error)
         return True
@@ -73,10 +103,12 @@ class ConversationalMemory(MLModel):
         return True
 
     async def metadata(self) -> MetadataModelResponse:
+        self._require_memory()
         return MetadataModelResponse(**contract.metadata(self.memory))
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         """Answer an inference request. Raises MLServerError."""
+        self._require_memory()
         if self.threads is None:
             raise MLServerError(f"model {self.name} is not loaded", 503)
         request_id = _headers(payload).get("x-request-id", "")
@@ -95,6 +127,10 @@ class ConversationalMemory(MLModel):
         async for payload in payloads:
             yield await self.predict(payload)
 
+    def _require_memory(self) -> None:
+        if self.refusal:
+            raise MLServerError(self.refusal, STATUSES[MemoryUnavailable])
+
     def _infer(self, payload: InferenceRequest, request_id: str) -> InferenceResponse:
         if not self.has_tables:
             self._prepare_tables()
@@ -108,12 +144,30 @@ class ConversationalMemory(MLModel):
         self.has_tables = True
 
 
-def _settings(model: MLModel) -> dict[str, Any]:
-    """The fields of model-settings.json that a memory reads, out of MLServer's own object."""
-    parameters = model.settings.parameters
+def _is_starting() -> bool:
+    """Whether MLServer loads its whole repository, and nobody waits for this memory's answer.
+
+    Then each model has a task of its own; later the task is that of a client's request.
+    """
+    task = asyncio.current_task()
+    coroutine = task and task.get_coro()
+    return getattr(coroutine, "__qualname__", "") == "MultiModelRegistry.load"
+
+
+def _settings_document(settings: ModelSettings, where: str) -> dict[str, Any]:
+    """The model-settings.json, with the values that MLServer took out of the environment.
+
+    Only the file has fields that MLServer does not know. Raises SettingsError.
+    """
+    source = settings._source
+    document = read_model_settings(Path(source), where) if source else {}
+    parameters = settings.parameters
+    known = {} if parameters is None else parameters.model_dump(include=PARAMETERS)
+    given = document.get("parameters")
     return {
-        "name": model.name,
-        "parameters": parameters and {"version": parameters.version, "extra": parameters.extra},
+        **document,
+        **settings.model_dump(by_alias=True, exclude={"parameters"}),
+        "parameters": {**given, **known} if isinstance(given, dict) else known,
     }
 
 

@@ -21,7 +21,7 @@ MEMORIES: dict[str, tuple[str | None, dict[str, Any]]] = {
     "two": (None, {"window_size": 2}),
     "one": (None, {"window_size": 1}),
     "tools": (None, {"window_size": 50, "tensor_names": [*TOOLS, "name"]}),
-    "contents": (None, {"tensor_names": ["content"]}),
+    "contents": (None, {"tensor_names": ["content"]}),  # in Seldon's older shape
     "versioned": ("3", {}),
     "once": (None, {"idempotency": "request_id"}),
     "once_1": ("1", {"idempotency": "request_id"}),
@@ -33,7 +33,10 @@ MEMORIES: dict[str, tuple[str | None, dict[str, Any]]] = {
 def write_memories(folder: Path) -> None:
     """A folder of model-settings.json files, one for each of MEMORIES."""
     for name, (version, config) in MEMORIES.items():
-        write_memory(folder, name, {"database": "sql", "config": config}, version)
+        extra: dict[str, Any] = {"database": "sql", "config": config}
+        if "role" not in config.get("tensor_names", TENSORS):
+            extra = {"database_config": {"database": "sql"}, "memory_config": config}
+        write_memory(folder, name, extra, version)
 
 
 def write_memory(

@@ -19,7 +19,7 @@ import yaml
 
 import convstore
 from convstore.database.url import database_settings
-from memory_api.memories import load_memories
+from memory_api.model_repository import read_repository
 from memory_api.model_settings import memory_from_settings
 from testing.processes import ROOT
 from tests.deploy.manifests import JUDGES, documents, name, seldon, validate
@@ -245,7 +245,7 @@ def test_a_config_map_as_kubernetes_mounts_it_is_one_memory(kubernetes, tmp_path
     (tmp_path / "..data").symlink_to("..2026_01_01")
     top = Path(item["path"]).parts[0]
     (tmp_path / top).symlink_to(f"..data/{top}")
-    assert [memory.name for memory in load_memories(tmp_path)] == ["memory"]
+    assert [memory.name for memory in read_repository(tmp_path).entries] == ["memory"]
 
 
 def pods(kubernetes: dict[str, Any]) -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ def test_the_service_is_ready_while_one_database_is(database, probe, caplog):
 
     assert probe.is_ready([down, up])
     assert not probe.is_ready([down])
-    assert probe.is_ready([])
+    assert not probe.is_ready([])
     assert "memory down is not ready: the database cannot be reached: " in caplog.text
 
 

@@ -9,7 +9,7 @@ from django.db import DEFAULT_DB_ALIAS
 
 from convstore.errors import Unavailable
 from memory_api.errors import SettingsError, with_cause
-from memory_api.memories import memories
+from memory_api.memories import repository
 from memory_api.tables import migrate_tables
 
 
@@ -18,12 +18,17 @@ class Command(BaseCommand):
         "Make or migrate the tables of the database of DATABASE_URL, and those of each memory's own"
         " database. If one of them fails, the others are migrated all the same."
     )
+    # A memory whose file is wrong is an error of `check`, and must not stop the others here.
+    requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            users = {memory.store.using: f"memory {memory.name}" for memory in memories()}
+            found = repository()
         except SettingsError as error:
             raise CommandError(str(error), returncode=2) from None
+        for entry in found.unavailable:
+            self.stderr.write(f"memory {entry.name} is passed over: {entry.reason}")
+        users = {memory.store.using: f"memory {memory.name}" for memory in found.memories}
         users[DEFAULT_DB_ALIAS] = "DATABASE_URL"
         failures = []
         for using, user in users.items():
