@@ -221,7 +221,7 @@ def test_the_index_says_which_memories_can_serve(wire):
             "name": name,
             **({"version": version} if version else {}),
             "state": "UNAVAILABLE" if name == "down" else "READY",
-            "reason": "",
+            "reason": "the database cannot be reached" if name == "down" else "",
         }
         for name, (version, _) in sorted(MEMORIES.items())
     ]

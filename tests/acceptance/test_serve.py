@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from testing.processes import checkout, free_port
-from testing.service import Service, write_memory
+from testing.service import Service
 
 pytestmark = pytest.mark.slow
 
@@ -65,14 +65,6 @@ def test_a_wrong_setting_gets_one_sentence_that_names_it(project, variable, valu
     done = serve(project, **{variable: value})
     assert done.returncode != 0
     assert sentence.format(project=project) in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_a_wrong_model_settings_file_gets_one_sentence_that_names_it(project):
-    write_memory(project / "models", "bad", {"database": "filesys", "config": {"window": 5}})
-    done = serve(project)
-    assert done.returncode != 0
-    assert "models/bad/model-settings.json: parameters.extra.config.window is not" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -14,8 +14,10 @@ from psycopg import IsolationLevel
 from convstore.database import checks
 from convstore.database.url import database_alias, database_settings
 from memory_api import checks as service_checks
+from memory_api.memories import memories, repository
 from testing.mariadb import MariaDb
 from testing.postgres import Postgres
+from testing.service import write_memory
 
 
 def ids(messages) -> list[str]:
@@ -110,12 +112,49 @@ def test_a_mariadb_server_that_may_lose_messages_is_reported():
 
 
 def check(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return command("check", *arguments, **environment)
+
+
+def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "manage.py", "check", *arguments],
+        [sys.executable, "manage.py", *arguments],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
     )
+
+
+@pytest.fixture
+def models(tmp_path, settings):
+    """The folder whose memories are checked."""
+    settings.MODELS_DIR = tmp_path
+    yield tmp_path
+    memories.cache_clear()
+    repository.cache_clear()
+
+
+def test_each_memorys_wrong_file_and_field_without_effect_is_reported(models):
+    write_memory(models, "bad", {"database": "sql", "config": {"window": 1}})
+    write_memory(models, "good", {"database": "sql", "timeout": "5"})
+    found = service_checks.check_memories()
+    assert ids(found) == ["memory_api.E001", "memory_api.W003"]
+    assert found[0].msg.startswith(f"memory bad: {models.name}/bad/model-settings.json: param")
+    assert "parameters.extra.timeout is unknown and ignored" in found[1].msg
+
+
+def test_a_folder_without_a_memory_is_reported(models):
+    assert ids(service_checks.check_memories()) == ["memory_api.W004"]
+
+
+@pytest.mark.slow
+def test_a_memorys_wrong_file_does_not_keep_the_others_tables_from_being_made(tmp_path):
+    models = tmp_path / "models"
+    write_memory(models, "bad", {"database": "sql", "config": {"window": 1}})
+    write_memory(models, "good", {"database": "filesys", "config": {"path": str(tmp_path)}})
+    done = command("migrate_memories", MODELS_DIR=str(models), DATA_DIR=str(tmp_path / "data"))
+    assert done.returncode == 0
+    assert "memory bad is passed over: models/bad/model-settings.json" in done.stderr
+    assert (tmp_path / "conversations.sqlite3").exists()
 
 
 @pytest.mark.slow
