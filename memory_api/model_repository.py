@@ -114,16 +114,16 @@ def _check_implementation(document: dict[str, Any], where: str) -> None:
     """Raise OtherRuntime if it is another runtime's, and SettingsError if nobody can tell."""
     top = Section(document, where)
     implementation = top.take("implementation", "", str)
-    if implementation.endswith(IMPLEMENTATION):
-        return
     if not implementation:
         top.refuse_unknown(TOP_FIELDS)  # which names a field that was misspelt
         raise top.error("implementation", None, repr(OURS))
-    if misspelt(implementation.rpartition(".")[2], [IMPLEMENTATION]):
+    name = implementation.rpartition(".")[2]
+    if misspelt(implementation, [OURS]) or misspelt(name, [IMPLEMENTATION]):
         raise top.error("implementation", implementation, f"{OURS!r}, if this is a memory")
-    raise OtherRuntime(
-        f"{where}: its implementation, {quote(implementation)}, is another runtime's"
-    )
+    if not implementation.endswith(IMPLEMENTATION):
+        raise OtherRuntime(
+            f"{where}: its implementation, {quote(implementation)}, is another runtime's"
+        )
 
 
 def _name_and_version(document: dict[str, Any]) -> tuple[str | None, str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import inspect
 import json
 import os
@@ -24,7 +25,14 @@ from convstore.database import options
 from convstore.database.url import database_settings
 from inspection.export import FORMATS
 from inspection.media import SIGNATURES
-from memory_api.model_settings import CONFIG_FIELDS, memory_from_settings
+from memory_api.model_repository import read_repository
+from memory_api.model_settings import (
+    CONFIG_FIELDS,
+    EXTRA_FIELDS,
+    PARAMETER_FIELDS,
+    TOP_FIELDS,
+    memory_from_settings,
+)
 from memory_api.urls import urlpatterns
 from memory_api.views import V2View
 from tests.docs.generated import GENERATED, metric_names
@@ -132,6 +140,87 @@ def test_the_defaults_of_a_memorys_fields_are_those_of_the_code(tmp_path: Path) 
     assert json.loads(defaults["tensor_names"]) == list(memory.tensor_names)
     assert json.loads(defaults["auto_migrate"]) is memory.auto_migrate
     assert (json.loads(defaults["idempotency"]) is not None) is memory.once_per_request_id
+
+
+EVERY_FIELD = {
+    words(row[0])[0]: (json.loads(words(row[1])[0]), row[2])
+    for row in rows(
+        section("docs/reference/model-settings.md", "Every field, and what becomes of it")
+    )
+}
+
+
+def test_every_field_of_the_file_is_in_the_table_and_the_table_has_no_other() -> None:
+    config = {field for names in CONFIG_FIELDS.values() for field in names}
+    assert set(EVERY_FIELD) == {
+        *TOP_FIELDS,
+        *(f"parameters.{field}" for field in PARAMETER_FIELDS),
+        *(f"parameters.extra.{field}" for field in EXTRA_FIELDS),
+        *(f"parameters.extra.config.{field}" for field in config),
+    }
+
+
+@pytest.mark.needs("mlserver")
+def test_every_field_of_mlservers_is_in_the_table() -> None:
+    script = (
+        "import json\n"
+        "from mlserver.settings import ModelParameters, ModelSettings\n"
+        "names = [each.serialization_alias or name"
+        " for name, each in ModelSettings.model_fields.items()]\n"
+        "names += [f'parameters.{name}' for name in ModelParameters.model_fields]\n"
+        "print(json.dumps(names))\n"
+    )
+    python = ROOT / ".venv-mlserver/bin/python"
+    run = subprocess.run([python, "-c", script], capture_output=True, text=True, check=True)
+    names = json.loads(run.stdout)
+    assert {"implementation", "max_batch_size", "parameters.environment_path"} < set(names)
+    assert set(names) <= set(EVERY_FIELD)
+
+
+@pytest.mark.parametrize("path", EVERY_FIELD)
+def test_what_the_table_says_becomes_of_a_field_is_what_the_loader_does(
+    path: str, tmp_path: Path
+) -> None:
+    value, outcome = EVERY_FIELD[path]
+    without, _ = loaded(tmp_path / "without", path)
+    entry, warnings = loaded(tmp_path / "with", path, value)
+    if outcome.startswith("refused"):
+        assert f": {path} " in entry["reason"]
+        return
+    assert "reason" not in entry
+    if outcome.startswith("no effect"):
+        (warning,) = warnings
+        assert f": {path} has no effect: " in warning
+    else:
+        assert outcome.startswith(("honoured", "accepted"))
+        assert warnings == ()
+    assert (entry != without) is outcome.startswith("honoured")
+
+
+def loaded(folder: Path, path: str, *value: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What the repository makes of a file with this value at `path`, and of one without."""
+    kind = "filesys" if path.endswith(".path") else "sql"
+    extra: dict[str, Any] = {"database": kind, "config": {}}
+    if path.endswith("database_config"):
+        extra = {}
+    elif path.endswith("memory_config"):
+        extra = {"database_config": {"database": kind}}
+    implementation = "mlserver_memory.ConversationalMemory"
+    document = {"implementation": implementation, "parameters": {"extra": extra}}
+    *sections, field = path.split(".")
+    place: dict[str, Any] = document
+    for each in sections:
+        place = place[each]
+    place.pop(field, None)
+    place.update(dict.fromkeys([field], *value) if value else {})
+    (folder / "memory").mkdir(parents=True)
+    (folder / "memory" / "model-settings.json").write_text(json.dumps(document))
+    found = read_repository(folder)
+    (entry,) = found.entries
+    fields = {each.name: getattr(entry, each.name) for each in dataclasses.fields(entry)}
+    if "store" in fields:
+        fields["store"] = fields["store"].using
+    return fields, found.warnings
 
 
 def test_every_settings_example_makes_a_memory() -> None:

@@ -268,6 +268,7 @@ def reason_for(folder: Path, document: object) -> str:
         (a_file(implementation=None), ": implementation is missing; it must be 'mlserver_memory."),
         ({"implementaton": "x"}, "implementaton is not a field; the fields are name, impl"),
         (a_file(implementation="m.ConversationalMemry"), "is 'm.ConversationalMemry'; it must be"),
+        (a_file(implementation="mlserver_memry.ConversationalMemory"), "it must be 'mlserver_mem"),
         (a_file(implementation="m.conversationalmemory"), "it must be 'mlserver_memory.Convers"),
     ],
 )
