@@ -117,7 +117,7 @@ def test_fields_for_the_whole_server_in_the_environment_have_no_effect(tmp_path)
     models = tmp_path / "source"
     write_memory(models, "plain", {"database": "filesys"})
     environment = {"MLSERVER_MODEL_MAX_BATCH_SIZE": "8", "MLSERVER_MODEL_MAX_BATCH_TIME": "0.3"}
-    with MLServer(tmp_path, models, **environment) as mlserver:
+    with MLServer(tmp_path, models, None, **environment) as mlserver:
         door = RestDoor(mlserver)
         with ThreadPoolExecutor(2) as threads:
             replies = list(
