@@ -62,6 +62,7 @@ def test_every_reason_has_a_status_that_makes_the_agent_reload_nothing(tmp_path)
         "NoSuchTensor": [422, "wrong"],
         "TooLarge": [422, "wrong"],
         "UnknownMemory": [422, "wrong"],
+        "MemoryUnavailable": [503, "wrong"],
         "SettingsError": [422, "wrong"],
         "MessageTooLarge": [422, "wrong"],
         "RequestKeyReused": [422, "wrong"],

@@ -232,6 +232,13 @@ def test_a_refusal_never_shows_a_password():
         assert "parameters.extra.config" in text
 
 
+@pytest.mark.parametrize("field", ["database", "config"])
+def test_a_url_in_the_place_of_another_field_is_not_shown(field):
+    text = refusal({**FILESYS, field: "postgresql://u:TOPSECRET@h/d"})
+    assert "TOPSECRET" not in text
+    assert f"parameters.extra.{field} is a string; it must be" in text
+
+
 # --- A folder of files -------------------------------------------------------------------
 
 
