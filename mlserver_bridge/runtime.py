@@ -61,10 +61,18 @@ class ConversationalMemory(MLModel):
     refusal = ""
 
     def __init__(self, settings: ModelSettings) -> None:
-        """MLServer reads these fields before it calls `load`: the first two let it join requests
-        of several conversations, and a cached reply would store nothing."""
+        """Turn off what MLServer does by its settings before it calls `load`.
+
+        It would join requests of several conversations, answer from a cache and store nothing,
+        and load the memory in a worker, whose failure at the start would end the whole server.
+        """
         self.asked = settings
-        off = {"max_batch_size": 0, "max_batch_time": 0.0, "cache_enabled": False}
+        off = {
+            "max_batch_size": 0,
+            "max_batch_time": 0.0,
+            "cache_enabled": False,
+            "parallel_workers": 0,
+        }
         super().__init__(settings.model_copy(update=off))
 
     async def load(self) -> bool:

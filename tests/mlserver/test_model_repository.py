@@ -113,6 +113,23 @@ def test_what_has_no_effect_is_in_the_log_once(mixed):
     assert log.count("model good: parameters.extra.timeout is unknown and ignored") == 1
 
 
+def test_workers_for_other_models_change_nothing_for_memories(tmp_path):
+    """Without a settings.json, MLServer has one."""
+    models = tmp_path / "source"
+    write_memory(models, "good", {"database": "filesys"})
+    write_memory(models, "bad", {"database": "filesys", "config": {"window": 5}})
+    change(models, "good", parallel_workers=2)
+    with MLServer(tmp_path, models, {"parallel_workers": 1}) as mlserver:
+        door = RestDoor(mlserver)
+        good = door.infer(append_request(new_id(), "Hi"), "good")
+        bad = door.infer(read_request(new_id()), "bad")
+        log = mlserver.log.read_text()
+    assert good.texts == ["Hi"]
+    assert bad.status == 503
+    assert bad.document["error"].startswith(REASON)
+    assert log.count("model good: parallel_workers has no effect: ") == 1
+
+
 def test_fields_for_the_whole_server_in_the_environment_have_no_effect(tmp_path):
     models = tmp_path / "source"
     write_memory(models, "plain", {"database": "filesys"})
