@@ -20,7 +20,6 @@ def repository() -> Repository:
     return read_repository(settings.MODELS_DIR)
 
 
-@cache
 def memories() -> tuple[Memory, ...]:
     """The memories that can be asked. Raises SettingsError."""
     return repository().memories

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 Warn = Callable[[str], object]
 
 MODEL_TYPE = "chat.completions"
-# What Seldon's three tensors of a message and those of tool turns are called.
+# Seldon's three, and those of tool turns: one that is nearly called so was misspelt.
 MESSAGE_TENSORS = ("role", "content", "type", "tool_calls", "tool_call_id", "name", "refusal")
 TOP_FIELDS = ("name", "implementation", "parameters", *mlserver_fields.MODEL_FIELDS)
 PARAMETER_FIELDS = ("version", "extra", *mlserver_fields.ALL_PARAMETERS)

@@ -44,8 +44,6 @@ STATUSES: Mapping[type[Exception], int] = {
     IdentityClash: 500,
     Unavailable: 503,
 }
-
-
 PARAMETERS = set(ModelParameters.model_fields)
 
 logger = logging.getLogger(__name__)

@@ -42,6 +42,10 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MLServer]:
     change(models, "misspelt", nmae="other")
     unmade = {"path": str(folder / "unmade"), "auto_migrate": False}
     write_memory(models, "unmade", {"database": "filesys", "config": unmade})
+    write_memory(models, "typed", {"database": "filesys"})
+    change(models, "typed", max_batch_size="many")
+    write_memory(models, "nobodys", {"database": "filesys"})
+    change(models, "nobodys", implementation=None)
     (models / "broken").mkdir()
     (models / "broken" / "model-settings.json").write_text("{")
     with MLServer(folder, models, {"cache_enabled": True}) as mlserver:
@@ -75,9 +79,11 @@ def test_there_are_no_metadata_of_a_memory_whose_file_is_wrong(mixed):
     assert reply.json()["error"].startswith(REASON)
 
 
-def test_mlserver_passes_over_a_file_that_is_not_json_and_says_so(mixed):
-    assert RestDoor(mixed).infer(read_request(new_id()), "broken").status == 404
-    assert "Failed load model settings at" in mixed.log.read_text()
+@pytest.mark.parametrize("name", ["broken", "typed", "nobodys"])
+def test_mlserver_passes_over_a_file_that_it_cannot_read_and_says_so(mixed, name):
+    assert RestDoor(mixed).infer(read_request(new_id()), name).status == 404
+    path = mixed.models / name / "model-settings.json"
+    assert f"Failed load model settings at {path}" in mixed.log.read_text()
 
 
 def test_a_load_by_the_repositorys_api_is_refused_with_the_reason(mixed):

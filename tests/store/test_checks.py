@@ -14,7 +14,7 @@ from psycopg import IsolationLevel
 from convstore.database import checks
 from convstore.database.url import database_alias, database_settings
 from memory_api import checks as service_checks
-from memory_api.memories import memories, repository
+from memory_api.memories import repository
 from testing.mariadb import MariaDb
 from testing.postgres import Postgres
 from testing.service import write_memory
@@ -128,8 +128,8 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 def models(tmp_path, settings):
     """The folder whose memories are checked."""
     settings.MODELS_DIR = tmp_path
+    repository.cache_clear()
     yield tmp_path
-    memories.cache_clear()
     repository.cache_clear()
 
 

@@ -12,7 +12,7 @@ from django.test import override_settings
 
 from convstore.database.url import database_alias
 from inspection.databases import Database, databases, requested_database
-from memory_api.memories import memories, repository
+from memory_api.memories import repository
 from testing.service import write_memory
 
 Named = Callable[..., dict[str, Database]]
@@ -30,7 +30,6 @@ def named(tmp_path: Path) -> Iterator[Named]:
 
     def forget() -> None:
         databases.cache_clear()
-        memories.cache_clear()
         repository.cache_clear()
 
     with override_settings(MODELS_DIR=tmp_path):
