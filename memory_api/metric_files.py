@@ -101,6 +101,6 @@ class MappedValue(values.MutexValue):
 
 def share_metrics() -> None:
     """Keep the values of all metrics that are made from now on in files, if there is a folder."""
-    if METRICS_FOLDER in os.environ:
+    if METRICS_FOLDER in os.environ and values.ValueClass is not MappedValue:
         values.ValueClass = MappedValue
         os.register_at_fork(after_in_child=MappedValue.reopen)

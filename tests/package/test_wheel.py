@@ -9,7 +9,6 @@ import subprocess
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -123,18 +122,19 @@ def test_metrics_of_all_worker_processes_add_up(installation, tmp_path):
 
 def test_nothing_is_written_but_the_folder_of_data(installation, tmp_path):
     before = installation.files()
-    with Served(installation, tmp_path) as served:
+    (temporary := tmp_path / "temporary").mkdir()
+    with Served(installation, tmp_path, TMPDIR=str(temporary)) as served:
         say(endpoint(served), new_id(), FIVE_MESSAGES)
         requests.get(f"{served.url}/admin/", timeout=10).raise_for_status()
-        metrics = Path(psutil.Process(served.process.pid).environ()["PROMETHEUS_MULTIPROC_DIR"])
-        assert metrics.is_dir()
+        (metrics,) = temporary.iterdir()
+        assert any(metrics.glob("*.db"))
     assert installation.files() == before
     assert [path.name for path in served.folder.iterdir()] == ["data"]
     assert {path.name for path in (served.folder / "data").iterdir()} >= {
         "conversations.sqlite3",
         "secret_key",
     }
-    assert not metrics.exists()
+    assert not any(temporary.iterdir())
 
 
 def test_files_that_lie_in_the_folder_are_neither_settings_nor_modules(installation, tmp_path):

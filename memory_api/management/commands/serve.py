@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import socket
 import sys
@@ -14,7 +15,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from memory_api.gunicorn import METRICS_PREFIX, Server
-from memory_api.metric_files import METRICS_FOLDER
+from memory_api.metric_files import METRICS_FOLDER, share_metrics
 
 
 class Command(BaseCommand):
@@ -32,27 +33,33 @@ class Command(BaseCommand):
         server = Server()
         require_free_ports(server)
         if not options["no_migrate"]:
-            self.migrate()
-        elif METRICS_FOLDER in os.environ:
-            server.run()
-            return
-        # Run the same command again: the new process knows the metrics folder before it imports
-        # prometheus_client, and has no database connection that workers would inherit.
+            migrate()
+            sys.argv.append("--no-migrate")  # for a gunicorn that replaces this one after USR2
         if METRICS_FOLDER not in os.environ:
             os.environ[METRICS_FOLDER] = tempfile.mkdtemp(prefix=METRICS_PREFIX)
-        command = [sys.executable, *sys.orig_argv[1:], "--no-migrate"]
-        self.stdout.flush()
-        os.execv(sys.executable, command)  # noqa: S606 - no shell
+        share_metrics()
+        server.run()
 
-    def migrate(self) -> None:
-        try:
-            call_command("migrate_memories")
-        except CommandError as error:
-            if error.returncode == 2:  # the memories' settings are wrong
-                raise
-            self.stderr.write(
-                f"{error}\nThe service answers 503 until 'convstore migrate_memories' succeeds."
-            )
+
+def migrate() -> None:
+    """Migrate in a process that ends before workers start: they must inherit no connection."""
+    process = multiprocessing.get_context("fork").Process(target=migrate_memories)
+    process.start()
+    process.join()
+    if process.exitcode:
+        sys.exit(process.exitcode)
+
+
+def migrate_memories() -> None:
+    try:
+        call_command("migrate_memories")
+    except CommandError as error:
+        if error.returncode == 2:  # the memories' settings are wrong
+            sys.stderr.write(f"CommandError: {error}\n")
+            sys.exit(2)
+        sys.stderr.write(
+            f"{error}\nThe service answers 503 until 'convstore migrate_memories' succeeds.\n"
+        )
 
 
 def require_free_ports(server: Server) -> None:
