@@ -33,10 +33,13 @@ def visitor(service: Service) -> Iterator[Visitor]:
         yield Visitor(service, session)
 
 
-@pytest.fixture
-def admin(visitor: Visitor, superuser: str) -> Visitor:
-    assert "Log out" in visitor.sign_in(superuser, PASSWORD).text
-    return visitor
+@pytest.fixture(scope="module")
+def admin(service: Service, superuser: str) -> Iterator[Visitor]:
+    """A superuser. One session for all tests: to verify a password takes long, on purpose."""
+    with requests.Session() as session:
+        visitor = Visitor(service, session)
+        assert "Log out" in visitor.sign_in(superuser, PASSWORD).text
+        yield visitor
 
 
 # --- Signing in --------------------------------------------------------------------------

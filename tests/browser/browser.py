@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+import requests
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Permission
@@ -32,6 +33,7 @@ from playwright.sync_api import (
 from testing.service import Service
 from tests.browser.conversations import database_of
 from tests.machine import chromium
+from tests.visitor import PASSWORD, Visitor
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -223,8 +225,6 @@ def line(rule: dict[str, Any]) -> str:
 
 # --- Users --------------------------------------------------------------------------------
 
-PASSWORD = "correct horse battery"
-
 
 @cache
 def hashed(password: str) -> str:
@@ -260,10 +260,18 @@ def sign_in(page: Page, url: str, username: str, password: str) -> None:
     expect(page).to_have_url(f"{url}/admin/")
 
 
-def signed_in(browser: Browser, service: Service, username: str) -> list[Any]:
+def signed_in(service: Service, username: str) -> list[Any]:
     """The cookies of a user with the password PASSWORD after signing in to the admin."""
-    context = LIGHT.context(browser)
-    sign_in(context.new_page(), service.url, username, PASSWORD)
-    cookies: list[Any] = context.cookies()
-    context.close()
-    return cookies
+    with requests.Session() as session:
+        assert "Log out" in Visitor(service, session).sign_in(username, PASSWORD).text
+        return [
+            {
+                "name": each.name,
+                "value": each.value,
+                "domain": each.domain,
+                "path": each.path,
+                "httpOnly": each.has_nonstandard_attr("HttpOnly"),
+                "sameSite": "Lax",
+            }
+            for each in session.cookies
+        ]

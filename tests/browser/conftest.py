@@ -59,10 +59,10 @@ def inspector(admin_service: Service) -> str:
     return name
 
 
-@pytest.fixture(scope="module")
-def cookies(chromium: Browser, admin_service: Service, inspector: str) -> list[Any]:
+@pytest.fixture(scope="session")
+def cookies(admin_service: Service, inspector: str) -> list[Any]:
     """The cookies of the inspector after signing in."""
-    return signed_in(chromium, admin_service, inspector)
+    return signed_in(admin_service, inspector)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from convstore.models import Conversation
 from testing.bodies import new_id
@@ -65,8 +65,8 @@ def glanced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
-def superuser(chromium: Browser, glanced: Service) -> list[Any]:
-    return signed_in(chromium, glanced, "superuser")
+def superuser(glanced: Service) -> list[Any]:
+    return signed_in(glanced, "superuser")
 
 
 @pytest.fixture

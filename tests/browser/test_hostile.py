@@ -12,14 +12,14 @@ from urllib.parse import quote
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Error, expect
+from playwright.sync_api import Error, expect
 
 from convstore.archive.history import MessageRow
 from convstore.models import Conversation
 from inspection import export
 from testing.service import Service
 from tests.browser import hostile
-from tests.browser.browser import LIGHT, PHONE, Watched, follow, make_user, sign_in, watching
+from tests.browser.browser import LIGHT, PASSWORD, PHONE, Watched, follow, make_user, signed_in
 from tests.browser.conversations import (
     SentConversation,
     database_of,
@@ -32,7 +32,6 @@ from tests.outline import assert_nothing_acts
 
 pytestmark = pytest.mark.needs("chromium", "axe", "media")
 
-PASSWORD = "correct horse battery"
 ADMIN = "/admin/convstore/conversation/"
 LOG = "/admin/inspection/auditentry/"
 LOOKS = ("", "?markdown=1")
@@ -91,10 +90,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
-def cookies(chromium: Browser, service: Service) -> Any:
-    with watching(chromium, LIGHT) as watched:
-        sign_in(watched.page, service.url, "admin", PASSWORD)
-        return watched.context.cookies()
+def cookies(service: Service) -> Any:
+    return signed_in(service, "admin")
 
 
 @pytest.fixture

@@ -18,18 +18,18 @@ from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.db import connections
 from django.urls import URLPattern, URLResolver
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from inspection.models import AuditEntry
 from testing.service import Service
 from tests.browser.browser import (
-    LIGHT,
+    PASSWORD,
     Watched,
     follow,
     make_user,
     serious_faults,
     sign_in,
-    watching,
+    signed_in,
 )
 from tests.browser.conversations import (
     SentConversation,
@@ -41,7 +41,6 @@ from tests.browser.conversations import (
 
 pytestmark = pytest.mark.needs("chromium", "axe", "media")
 
-PASSWORD = "correct horse battery"
 LIST, READ, DELETE, LOG = (
     "convstore.view_conversation",
     "convstore.view_message",
@@ -88,14 +87,9 @@ Cookies = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def cookies(chromium: Browser, service: Service) -> Cookies:
+def cookies(service: Service) -> Cookies:
     """The cookies of each user after signing in."""
-    found = {}
-    for name in (*USERS, "root"):
-        with watching(chromium, LIGHT) as watched:
-            sign_in(watched.page, service.url, name, PASSWORD)
-            found[name] = watched.context.cookies()
-    return found
+    return {name: signed_in(service, name) for name in (*USERS, "root")}
 
 
 @dataclass
@@ -399,11 +393,9 @@ def test_every_url_redirects_to_the_sign_in_page(visitor, service):
     assert entries(service) == before
 
 
-def test_a_removed_permission_takes_effect_at_once(chromium, visitor, service, cookies):
+def test_a_removed_permission_takes_effect_at_once(visitor, service, cookies):
     make_user(service, "mover", PASSWORD, [LIST, READ])
-    with watching(chromium, LIGHT) as watched:
-        sign_in(watched.page, service.url, "mover", PASSWORD)
-        cookies["mover"] = watched.context.cookies()
+    cookies["mover"] = signed_in(service, "mover")
     mover = get_user_model().objects.using(database_of(service)).filter(username="mover")
     ask = visitor("mover")
     assert SECRET in ask.get(PAGE).text

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from testing.bodies import new_id, read_request
 from testing.service import Service
@@ -44,7 +44,7 @@ SECRET = "The password is xyzzy."
 
 @pytest.fixture
 def sign(
-    chromium: Browser, watch: Callable[[Look], Watched], admin_service: Service
+    watch: Callable[[Look], Watched], admin_service: Service
 ) -> Callable[..., tuple[str, Watched]]:
     """Create a user with these permissions; return the name and a page after signing in."""
 
@@ -52,7 +52,7 @@ def sign(
         name = f"user-{new_id()[:8]}"
         make_user(admin_service, name, PASSWORD, permissions)
         watched = watch(look)
-        watched.context.add_cookies(signed_in(chromium, admin_service, name))
+        watched.context.add_cookies(signed_in(admin_service, name))
         return name, watched
 
     return made
