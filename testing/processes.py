@@ -25,6 +25,8 @@ PACKAGES = ("convstore", "inspection", "memory_api", "mlserver_bridge")
 # The memory that is served where no other is.
 SHIPPED_MODELS = ROOT / "memory_api" / "default_models"
 START_SECONDS = 60
+# Longer than the 30 after which gunicorn kills a worker: one that was just begun misses a SIGTERM.
+STOP_SECONDS = 60
 
 
 def checkout(folder: Path) -> Path:
@@ -124,9 +126,9 @@ class Process:
     def __exit__(self, *error: object) -> None:
         group = process_group(self.process.pid)
         self.signal(signal.SIGTERM)
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=STOP_SECONDS)
         # make is gone before the server is, which still has to let go of its database.
-        _, left = psutil.wait_procs(group, timeout=30)
+        _, left = psutil.wait_procs(group, timeout=STOP_SECONDS)
         assert not left
 
     def signal(self, number: signal.Signals) -> None:
