@@ -20,7 +20,7 @@ from typing import Self
 
 import requests
 
-from testing.processes import checkout, free_port
+from testing.processes import STOP_SECONDS, checkout, free_port
 from tests.docs.pages import ROOT, Block
 
 SECONDS = 120
@@ -165,7 +165,7 @@ class Reader:
     def stop(self) -> None:
         if self.server:
             os.killpg(self.server.pid, signal.SIGTERM)
-            self.server.wait(30)
+            self.server.wait(STOP_SECONDS)
             while _is_alive(self.server.pid):
                 time.sleep(0.05)
         self.server = None
