@@ -11,6 +11,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
@@ -53,6 +54,8 @@ def migrate() -> None:
 def migrate_memories() -> None:
     try:
         call_command("migrate_memories")
+    except ImproperlyConfigured as error:  # such as a driver that is missing
+        sys.exit(str(error))
     except CommandError as error:
         if error.returncode == 2:  # the memories' settings are wrong
             sys.stderr.write(f"CommandError: {error}\n")
