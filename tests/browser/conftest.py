@@ -13,7 +13,6 @@ from testing.bodies import new_id
 from testing.service import Service
 from tests.browser.browser import (
     LIGHT,
-    PASSWORD,
     Look,
     Watched,
     launched,
@@ -22,6 +21,7 @@ from tests.browser.browser import (
     watching,
 )
 from tests.browser.conversations import write_memories_to_inspect
+from tests.visitor import PASSWORD
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,6 @@ from convstore.messages import Message, Part
 from tests.browser.browser import (
     DARK,
     LIGHT,
-    PASSWORD,
     PHONE,
     launched,
     make_user,
@@ -51,6 +50,7 @@ from tests.browser.conversations import (
     transcript_of,
 )
 from tests.browser.media import media
+from tests.visitor import PASSWORD
 
 FOLDER = ROOT / "docs" / "images"
 # By how it is looked at: a picture's name, and the page that is in it.

@@ -17,7 +17,6 @@ from tests.browser.browser import (
     DARK,
     DARK_PHONE,
     LIGHT,
-    PASSWORD,
     PHONE,
     Look,
     follow,
@@ -39,6 +38,7 @@ from tests.browser.conversations import (
     small,
     write_memories_to_inspect,
 )
+from tests.visitor import PASSWORD
 
 pytestmark = pytest.mark.needs("chromium", "axe", "media")
 LOOKS = pytest.mark.parametrize("look", [LIGHT, DARK, PHONE, DARK_PHONE], ids=str)

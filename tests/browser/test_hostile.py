@@ -19,7 +19,7 @@ from convstore.models import Conversation
 from inspection import export
 from testing.service import Service
 from tests.browser import hostile
-from tests.browser.browser import LIGHT, PASSWORD, PHONE, Watched, follow, make_user, signed_in
+from tests.browser.browser import LIGHT, PHONE, Watched, follow, make_user, signed_in
 from tests.browser.conversations import (
     SentConversation,
     database_of,
@@ -29,6 +29,7 @@ from tests.browser.conversations import (
 )
 from tests.cost import cpu_seconds_of
 from tests.outline import assert_nothing_acts
+from tests.visitor import PASSWORD
 
 pytestmark = pytest.mark.needs("chromium", "axe", "media")
 

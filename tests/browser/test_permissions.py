@@ -23,7 +23,6 @@ from playwright.sync_api import expect
 from inspection.models import AuditEntry
 from testing.service import Service
 from tests.browser.browser import (
-    PASSWORD,
     Watched,
     follow,
     make_user,
@@ -38,6 +37,7 @@ from tests.browser.conversations import (
     text,
     write_memories_to_inspect,
 )
+from tests.visitor import PASSWORD
 
 pytestmark = pytest.mark.needs("chromium", "axe", "media")
 

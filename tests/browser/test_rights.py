@@ -12,7 +12,6 @@ from testing.bodies import new_id, read_request
 from testing.service import Service
 from tests.browser.browser import (
     LIGHT,
-    PASSWORD,
     PHONE,
     Look,
     Watched,
@@ -30,6 +29,7 @@ from tests.browser.conversations import (
     transcript_of,
 )
 from tests.doors import HttpDoor
+from tests.visitor import PASSWORD
 
 pytestmark = pytest.mark.needs("chromium", "axe", "media")
 

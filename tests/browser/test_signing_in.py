@@ -9,10 +9,9 @@ from playwright.sync_api import expect
 
 from testing.bodies import new_id
 from tests.browser.browser import DARK, LIGHT, PHONE, follow, make_user, serious_faults, sign_in
+from tests.visitor import PASSWORD
 
 pytestmark = pytest.mark.needs("chromium", "axe", "media")
-
-PASSWORD = "correct horse battery"
 
 
 @pytest.fixture(scope="module")
