@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.one_database, pytest.mark.slow]
 INFER = "/v2/models/filesys-memory/infer"
 THREADS = 4
 MANY = 40
-QUEUE_TIMEOUT = 6
+QUEUE_TIMEOUT = 10
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from typing import Any, Self
 
 import requests
 
-from testing.processes import START_SECONDS, free_port
+from testing.processes import START_SECONDS, STOP_SECONDS, free_port
 from tests.deploy.base_image import output
 
 # $1 is the root; /tmp, /proc and /dev are the container's own.
@@ -149,7 +149,7 @@ class Container:
             if self.is_running:
                 first = Path(f"/proc/{outer}/task/{outer}/children").read_text()
                 os.kill(int(first), signal.SIGTERM)
-            return self.outer.wait(timeout=30)
+            return self.outer.wait(timeout=STOP_SECONDS)
         finally:
             self.outer.kill()  # and with it whatever is left in the container
 
