@@ -29,19 +29,18 @@ image:
 	@if docker info >/dev/null 2>&1; then docker build $(IMAGE_FLAGS) --tag $(IMAGE) .; \
 	else buildah build --format docker $(IMAGE_FLAGS) --tag $(IMAGE) .; fi
 
-# Three tests at once, for two cores: many wait for servers. A file is one worker's, and the slowest
-# begin.
-PYTEST = $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+# A file is one worker's, and the slowest begin.
+PYTEST = $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
-# All that this machine can run.
+# All that this machine can run: three at once, which keep two cores busy, since many wait.
 test: $(VENV)/dev .venv-mlserver/installed .venv-clients/installed .venv-media/installed \
 		tests/browser/node_modules/installed
-	@$(PYTEST)
+	@$(PYTEST) --numprocesses 3
 
 # What is quick and needs nothing but Python and SQLite: no MLServer, browser, other client, image
 # or server.
 test-fast: $(VENV)/dev
-	@TEST_DATABASES=sqlite $(PYTEST) --fast
+	@TEST_DATABASES=sqlite $(PYTEST) --numprocesses 2 --fast
 
 # The long proofs at length: each is a short one in `make test`, or left out there.
 soak: $(VENV)/dev .venv-mlserver/installed .venv-clients/installed .venv-media/installed
