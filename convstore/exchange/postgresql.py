@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import psycopg
@@ -31,7 +30,7 @@ from convstore.exchange.statements import (
     Outcome,
     Reply,
     Statements,
-    StoredMessage,
+    as_stored_message,
 )
 from convstore.models import Kind
 
@@ -60,8 +59,6 @@ ASK = f"SELECT ({MAY_CALL_FUNCTIONS}), pg_backend_pid()"
 NEVER = 2**31 - 1
 # A cursor holds its last result; one that holds more characters than this is not kept.
 KEPT_CHARACTERS = 100_000
-
-as_stored_message = partial(tuple.__new__, StoredMessage)
 
 
 @dataclass(frozen=True, slots=True)

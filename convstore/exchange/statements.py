@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -34,6 +35,10 @@ class StoredMessage(NamedTuple):
     position: int
     role: str
     body: str
+
+
+# The class's own way takes three times as long, and windows have many rows.
+as_stored_message = partial(tuple.__new__, StoredMessage)
 
 
 @dataclass(frozen=True, slots=True)
