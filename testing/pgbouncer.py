@@ -45,7 +45,7 @@ class PgBouncer:
         return f"postgresql://admin@127.0.0.1:{self.port}/{database}"
 
     def __enter__(self) -> Self:
-        command = [pgbouncer() or "pgbouncer", self.folder / "settings"]
+        command = [pgbouncer() or "pgbouncer", str(self.folder / "settings")]
         if os.geteuid() == 0:  # as which it refuses to run
             owner = pwd.getpwnam("nobody")
             for path in (self.folder, *self.folder.iterdir()):
