@@ -88,6 +88,11 @@ MODELS_DIR = models_folder()
 # How many seconds a request may wait for its database; after that the reply is 503.
 DATABASE_TIMEOUT = positive_integer("DATABASE_TIMEOUT", conf.DEFAULT_DATABASE_TIMEOUT)
 MAX_BODY_BYTES = positive_integer("MAX_BODY_BYTES", conf.DEFAULT_MAX_BODY_BYTES)
+# What a request may hold, far above what real ones do: each value, tensor and message costs memory
+# and time of its own, also where it is only a few bytes.
+MAX_VALUES = positive_integer("MAX_VALUES", 1_000_000)
+MAX_TENSORS = positive_integer("MAX_TENSORS", 1_000)
+MAX_MESSAGES = positive_integer("MAX_MESSAGES", 1_000)
 MAX_PARTS = positive_integer("MAX_PARTS", 10_000)
 # What clients may take of each process.
 MAX_CONNECTIONS = positive_integer("MAX_CONNECTIONS", 10_000)

@@ -42,7 +42,7 @@ def infer(memory: Memory, document: object, request_id: str | None = None) -> An
     `request_id` is the header X-Request-Id. Raises BadRequest and TooLarge, after which nothing
     was stored, and the store's errors.
     """
-    request = v2.parse(document)
+    request = v2.parse(document, settings.MAX_TENSORS)
     _refuse_too_large(request)
     outputs = _requested_outputs(request)
     memory_id = _memory_id(request)
@@ -100,7 +100,10 @@ def _tensor_metadata(name: str, shape: list[int]) -> dict[str, Any]:
 
 
 def _refuse_too_large(request: v2.InferRequest) -> None:
-    """The HTTP door has refused a large body before; MLServer has no limit of its own."""
+    """The HTTP door has refused a large body before; over gRPC, nobody has."""
+    count = sum(len(tensor.elements) for tensor in request.inputs)
+    if count > settings.MAX_VALUES:
+        raise TooLarge(f"the tensors have {count} elements; the limit is {settings.MAX_VALUES}")
     size = sum(_size_in_bytes(element) for tensor in request.inputs for element in tensor.elements)
     if size > settings.MAX_BODY_BYTES:
         raise TooLarge(f"the tensors have {size} bytes; the limit is {settings.MAX_BODY_BYTES}")

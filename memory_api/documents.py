@@ -7,18 +7,19 @@ sent it.
 
 from __future__ import annotations
 
-import gzip
-import io
+import re
 import struct
 import zlib
 from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import orjson
 
 from convstore.messages import dumps
 from memory_api.errors import BadRequest, TooLarge, quote
-from memory_api.json_text import is_integer, parse_json
+from memory_api.json_text import is_integer, parse_json, refuse_excess
+from memory_api.limits import MAX_GZIP_MEMBERS
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
@@ -35,7 +36,7 @@ def decompress(body: bytes, coding: str, limit: int) -> bytes:
         raise BadRequest(f"Content-Encoding {quote(coding)} is not supported; use gzip or deflate")
     try:
         data = DECOMPRESSORS[coding](body, limit + 1)
-    except (OSError, EOFError, zlib.error):
+    except (EOFError, zlib.error):
         raise BadRequest(f"the body is not valid {coding}, or was cut off") from None
     if len(data) > limit:
         raise TooLarge(f"the decompressed body is over the limit of {limit} bytes")
@@ -43,9 +44,21 @@ def decompress(body: bytes, coding: str, limit: int) -> bytes:
 
 
 def _decompress_gzip(body: bytes, size: int) -> bytes:
-    if not body:  # to the library, that is a file of no members
-        raise EOFError
-    return gzip.GzipFile(fileobj=io.BytesIO(body)).read(size)
+    """At most `size` bytes of a series of members, which zeros may follow."""
+    data, at = bytearray(), 0
+    for _ in range(MAX_GZIP_MEMBERS):
+        member = zlib.decompressobj(wbits=GZIP)
+        while not member.eof:
+            piece = body[at : at + READ_AT_ONCE]
+            if not piece:
+                raise EOFError
+            data += member.decompress(piece, size - len(data))
+            if len(data) == size:
+                return bytes(data)
+            at += len(piece) - len(member.unused_data)
+        if (at := ZEROS.match(body, at).end()) == len(body):  # type: ignore[union-attr]
+            return bytes(data)
+    raise TooLarge(f"the body has more than {MAX_GZIP_MEMBERS} gzip members")
 
 
 def _decompress_deflate(body: bytes, size: int) -> bytes:
@@ -56,6 +69,9 @@ def _decompress_deflate(body: bytes, size: int) -> bytes:
     return data
 
 
+GZIP = 16 + zlib.MAX_WBITS  # with gzip's own header and checksum
+ZEROS = re.compile(rb"\0*+")
+READ_AT_ONCE = 64 * 1024
 DECOMPRESSORS = {
     "gzip": _decompress_gzip,
     "x-gzip": _decompress_gzip,
@@ -63,24 +79,26 @@ DECOMPRESSORS = {
 }
 
 
-def read(body: bytes, header_length: str | None = None) -> object:
+def read(body: bytes, header_length: str | None = None, *, max_values: int = 2**31) -> object:
     """The JSON document in `body`. The `data` of a binary tensor becomes a list of bytes.
 
-    `header_length` is the header HEADER_LENGTH: how many bytes are JSON.
+    `header_length` is the header HEADER_LENGTH: how many bytes are JSON. More than `max_values`
+    JSON values and elements of binary tensors are TooLarge.
     """
     if header_length is None:
-        return _parse(body)
+        return _parse(body, max_values)
     if not (header_length.isascii() and header_length.isdigit()):
         raise BadRequest(f"{HEADER_LENGTH} must be a number of bytes")
     length = int(header_length[:20])
     if length > len(body):
         raise BadRequest(f"{HEADER_LENGTH} is {length}, but the body has {len(body)} bytes")
-    document = _parse(body[:length])
-    _insert_binary_data(document, memoryview(body)[length:])
+    document = _parse(body[:length], max_values)
+    _insert_binary_data(document, memoryview(body)[length:], max_values)
     return document
 
 
-def _parse(body: bytes) -> object:
+def _parse(body: bytes, max_values: int) -> object:
+    refuse_excess(body, "the body", max_values)
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -88,8 +106,9 @@ def _parse(body: bytes) -> object:
     return parse_json(text, "the body")
 
 
-def _insert_binary_data(document: object, rest: memoryview) -> None:
+def _insert_binary_data(document: object, rest: memoryview, max_values: int) -> None:
     """Set the `data` of each binary tensor. `rest` has them in the order of the inputs."""
+    values = max_values
     inputs = document.get("inputs") if isinstance(document, dict) else None
     for tensor in inputs if isinstance(inputs, list) else ():
         parameters = tensor.get("parameters") if isinstance(tensor, dict) else None
@@ -105,7 +124,12 @@ def _insert_binary_data(document: object, rest: memoryview) -> None:
                 " many bytes are left"
             )
         if tensor.get("datatype") == "BYTES":
-            tensor["data"] = list(_split(rest[:size], what))
+            tensor["data"] = list(islice(_split(rest[:size], what), values + 1))
+            values -= len(tensor["data"])
+            if values < 0:
+                raise TooLarge(
+                    f"the binary tensors are over the limit of {max_values} elements together"
+                )
         else:  # pipelines also send outputs of other steps, which no memory reads
             tensor["data"] = []
         rest = rest[size:]

@@ -1,15 +1,54 @@
-"""JSON text to values, as strict as the standard, and words for what JSON values are.
+"""JSON text to values, as strict as the standard; how many there are; and words for what they are.
 
-Knows neither bytes nor V2; both doors read tensors of JSON text with it.
+Does not know V2; both doors read tensors of JSON text with it.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from typing import NoReturn, TypeGuard
 
-from memory_api.errors import BadRequest
+from memory_api.errors import BadRequest, TooLarge
+from memory_api.limits import MAX_JSON_DEPTH
+
+# A string, which is skipped, or a character that begins or ends a value.
+TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{,\]}]', re.DOTALL)
+
+
+def refuse_excess(text: str | bytes, what: str, most: int, before: int = 0) -> int:
+    """How many values a JSON text has at most, before any is built; and `before` it others had.
+
+    `what` begins the sentence of a refusal: TooLarge if there are more than `most` values,
+    BadRequest if they are nested too deeply. Whether the text is JSON is not asked.
+    """
+    data = text.encode("ascii", "replace") if isinstance(text, str) else text
+    opened = data.count(b"[") + data.count(b"{")
+    count = before + 1 + opened + data.count(b",")
+    # Exact unless there are such characters in strings, as in prose and code: then look closer.
+    if opened <= MAX_JSON_DEPTH and count <= most:
+        return count
+    return _exact_count(data, what, most, before)
+
+
+def _exact_count(data: bytes, what: str, most: int, before: int) -> int:
+    count, depth = before + 1, 0
+    for token in TOKEN.finditer(data):
+        match data[token.start()]:
+            case 0x22:  # a string
+                continue
+            case 0x5D | 0x7D:  # ] }
+                depth -= 1
+                continue
+            case 0x5B | 0x7B:  # [ {
+                depth += 1
+        count += 1
+        if count > most:
+            raise TooLarge(f"{what} is over the limit of {most} JSON values")
+        if depth > MAX_JSON_DEPTH:
+            raise BadRequest(f"{what} is nested more than {MAX_JSON_DEPTH} levels deep")
+    return count
 
 
 def parse_json(text: str, what: str) -> object:

@@ -1,4 +1,4 @@
-"""The contract's fixed limits. MAX_BODY_BYTES and MAX_PARTS are settings."""
+"""The contract's fixed limits. MAX_BODY_BYTES and others are settings."""
 
 from __future__ import annotations
 
@@ -8,3 +8,7 @@ MAX_MEMORY_ID_CHARACTERS = MAX_NAME_CHARACTERS
 MAX_WINDOW_SIZE = 2**31 - 1
 # Levels of lists and objects. Code that reads a tool call later may call itself once a level.
 MAX_TOOL_CALL_DEPTH = 100
+# Levels of any JSON: Python's parser would fail somewhere above.
+MAX_JSON_DEPTH = 256
+# A body that is compressed in one piece has one.
+MAX_GZIP_MEMBERS = 100

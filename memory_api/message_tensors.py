@@ -20,7 +20,7 @@ from django.conf import settings
 from convstore.messages import TOOL_CALL_ID, TOOL_CALLS, Message, Part
 from memory_api import v2
 from memory_api.errors import BadRequest, TooLarge
-from memory_api.json_text import json_type, parse_json
+from memory_api.json_text import json_type, parse_json, refuse_excess
 from memory_api.limits import MAX_TOOL_CALL_DEPTH
 
 
@@ -35,6 +35,7 @@ def read_messages(request: v2.InferRequest, tensor_names: Sequence[str]) -> list
     roles = tensors.pop("role")
     if not roles:
         raise BadRequest("tensor 'role' has 0 elements; it must have 1 for each message")
+    _refuse_excess(roles, tensors)
     messages = [_message(roles[0], tensors)] if len(roles) == 1 else _messages(roles, tensors)
     parts = sum(map(_part_count, messages))
     if parts > settings.MAX_PARTS:
@@ -62,6 +63,20 @@ def _message_tensors(request: v2.InferRequest, tensor_names: Sequence[str]) -> d
             others = ", ".join(f"'{other}'" for other in sent)
             raise BadRequest(f"tensor '{name}' is missing, but {others} was sent")
     return sent
+
+
+def _refuse_excess(roles: list[str], tensors: Mapping[str, list[str]]) -> None:
+    """Refuse too many messages, and too many values in texts that will be read as JSON."""
+    if len(roles) > settings.MAX_MESSAGES:
+        raise TooLarge(
+            f"the request has {len(roles)} messages; the limit is {settings.MAX_MESSAGES}"
+        )
+    count = 0
+    for name, elements in tensors.items():
+        if len(roles) > 1 or name == TOOL_CALLS:
+            for text in elements:
+                what = f"the JSON in tensor '{name}'"
+                count = refuse_excess(text, what, settings.MAX_VALUES, count)
 
 
 def _part_count(message: Message) -> int:

@@ -38,7 +38,7 @@ class V2Parser(BaseParser):
         length = 0 if chunked else int(meta.get("CONTENT_LENGTH") or 0)
         body = _read_body(stream, length, limit)
         body = documents.decompress(body, meta.get("HTTP_CONTENT_ENCODING", ""), limit)
-        return documents.read(body, meta.get(HEADER_LENGTH))
+        return documents.read(body, meta.get(HEADER_LENGTH), max_values=settings.MAX_VALUES)
 
 
 def _read_body(stream: IO[Any], length: int, limit: int) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypedDict
 
-from memory_api.errors import BadRequest, quote
+from memory_api.errors import BadRequest, TooLarge, quote
 from memory_api.json_text import is_integer, json_type
 
 
@@ -72,8 +72,11 @@ class InferRequest:
 # --- Document to request -----------------------------------------------------------------
 
 
-def parse(document: object) -> InferRequest:
-    """The request in a JSON document. Raises BadRequest. Unknown fields are ignored."""
+def parse(document: object, max_tensors: int = 2**31) -> InferRequest:
+    """The request in a JSON document. Unknown fields are ignored.
+
+    Raises BadRequest, and TooLarge for more inputs or outputs than `max_tensors`.
+    """
     fields = _object(document, "the request")
     request_id = fields.get("id")
     if request_id is not None and not isinstance(request_id, str):
@@ -85,6 +88,9 @@ def parse(document: object) -> InferRequest:
     inputs = _list(fields["inputs"], "'inputs'")
     outputs = fields.get("outputs")
     outputs = [] if outputs is None else _list(outputs, "'outputs'")
+    for name, tensors in (("inputs", inputs), ("outputs", outputs)):
+        if len(tensors) > max_tensors:
+            raise TooLarge(f"'{name}' has {len(tensors)} tensors; the limit is {max_tensors}")
     return InferRequest(
         id=request_id,
         parameters=parameters,
