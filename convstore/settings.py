@@ -92,6 +92,7 @@ MAX_BODY_BYTES = positive_integer("MAX_BODY_BYTES", conf.DEFAULT_MAX_BODY_BYTES)
 # and time of its own, also where it is only a few bytes.
 MAX_VALUES = positive_integer("MAX_VALUES", 1_000_000)
 MAX_TENSORS = positive_integer("MAX_TENSORS", 1_000)
+# Other writers wait while the messages of a request are added; on SQLite, to any conversation.
 MAX_MESSAGES = positive_integer("MAX_MESSAGES", 1_000)
 MAX_PARTS = positive_integer("MAX_PARTS", 10_000)
 # What clients may take of each process.

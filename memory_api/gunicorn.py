@@ -16,6 +16,7 @@ from memory_api.metric_files import METRICS_FOLDER
 
 # Where it is possible: `is_buffering_possible`.
 WORKER_CLASS = "memory_api.server.worker.BufferingWorker"
+MAX_HEADER_BYTES = 64 * 1024
 # The folders that we made, and therefore may remove, have names with this prefix.
 METRICS_PREFIX = "convstore-metrics-"
 
@@ -70,6 +71,8 @@ def default_settings() -> dict[str, Any]:
         # Longer than the idle timeout of common proxies, which might otherwise reuse a connection
         # that is being closed here. An idle connection occupies no thread.
         "keepalive": settings.KEEPALIVE_TIMEOUT,
+        # Tokens of identity providers are long; gunicorn's own limit is 8 KiB.
+        "limit_request_field_size": MAX_HEADER_BYTES,
         "sendfile": False,  # replies are collected
         "control_socket_disable": True,
         "when_ready": announce,

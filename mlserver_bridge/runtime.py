@@ -31,7 +31,7 @@ from memory_api.errors import (
 from memory_api.memory import Memory
 from memory_api.model_settings import memory_from_settings, read_model_settings
 from memory_api.tables import TablesNotReady, migrate_tables, require_tables
-from mlserver_bridge.bodies import bound_bodies
+from mlserver_bridge.limits import limit_requests
 from mlserver_bridge.threads import DatabaseThreads, threads_for
 
 # What the client did wrong is always 422: after 400 or 404, Seldon's agent reloads the model and
@@ -91,7 +91,7 @@ class ConversationalMemory(MLModel):
                 raise MLServerError(self.refusal, STATUSES[SettingsError])
             logger.error("%s", self.refusal)
             return True
-        bound_bodies(self.name)
+        limit_requests(self.name)
         self.threads = threads_for(self.memory.store.using)
         try:
             await self.threads.run(self._prepare_tables)

@@ -14,6 +14,9 @@ LONGEST_SENTENCE = 300
 # Of the services that the fixtures `limited` and `limited_mlserver` are.
 MAX_BODY_BYTES = 20_000
 MAX_PARTS = 10
+MAX_MESSAGES = 10
+MAX_TENSORS = 20
+MAX_VALUES = 500
 
 
 def refusal_sentence(reply: Any) -> str:

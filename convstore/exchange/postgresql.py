@@ -9,7 +9,6 @@ from typing import Any
 import psycopg
 from django.db import Error, connections
 
-from convstore.conf import database_timeout
 from convstore.database.postgresql.faults import error_code
 from convstore.database.postgresql.server import MAY_CALL_FUNCTIONS
 from convstore.exchange.shared_sql import (
@@ -76,7 +75,7 @@ class PostgresBatch(SharedSql):
         rows = ", ".join(ROW.format(n=n) for n in range(count))
         statements = [
             "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
-            f"SET LOCAL lock_timeout = '{database_timeout()}s'",
+            f"SET LOCAL lock_timeout = '{conversation.milliseconds_left()}ms'",
             LOCK,
             ADD.format(rows=rows, keys=placeholders(count)),
             find(count),
@@ -102,7 +101,7 @@ class PostgresFunctions:
             conversation.key,
             conversation.memory_id,
             conversation.now,
-            database_timeout() * 1000,
+            conversation.milliseconds_left(),
             reading(size),
             new[0].fingerprint,
             *(map(list, zip(*messages, strict=True)) if several else messages[0]),

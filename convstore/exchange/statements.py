@@ -18,11 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from typing import NamedTuple, Protocol
 from uuid import UUID
+
+from convstore.conf import database_timeout
 
 PINNED_ROLES = ("system", "developer")
 # Conversation.active_at is updated at most this often.
@@ -62,6 +64,11 @@ class ConversationRef:
     key: UUID
     memory_id: str
     now: datetime
+
+    def milliseconds_left(self) -> int:
+        """How long the request may still wait: what it waited since `now` is taken off."""
+        waited = (datetime.now(UTC) - self.now).total_seconds()
+        return max(1, int((database_timeout() - max(waited, 0.0)) * 1000))
 
 
 class Outcome(StrEnum):

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 import pytest
 import requests
 
+from memory_api.gunicorn import MAX_HEADER_BYTES
 from testing.bodies import append_request, new_id
 from testing.service import Service
 from tests.bad_clients import open_connections
@@ -75,7 +76,7 @@ def body_of(memory_id: str, size: int = 0) -> bytes:
         (head("POST", INFER, transfer_encoding="zip"), 501),
         (head("POST", INFER, content_length="5", expect="miracles"), 417),
         (b"GET /" + b"x" * 5000, 414),
-        (head("GET", "/v2", x="y" * 9000), 431),
+        (head("GET", "/v2", x="y" * 66_000), 431),
         (head("GET", "/v2", **{f"x{n}": "y" for n in range(200)}), 431),
         (head("POST", INFER, **CHUNKED) + b"zz\r\n", 400),
         (head("POST", INFER, **CHUNKED) + b"1" * 9000, 400),
@@ -86,6 +87,12 @@ def test_what_is_not_http_gets_one_sentence_and_the_connection_ends(wire, reques
     wire.send(request_bytes, LIVE)
     assert told(wire).status == status
     assert wire.is_closed()
+
+
+def test_a_header_may_be_as_long_as_a_token_of_an_identity_provider(wire):
+    token = "a" * (MAX_HEADER_BYTES - 100)
+    assert wire.ask("GET", "/v2/health/live", authorization=f"Bearer {token}").status == 200
+    assert wire.infer(append_request(new_id(), "Hi"), INFER).status == 200
 
 
 def test_a_head_may_come_byte_by_byte(wire):

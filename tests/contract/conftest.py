@@ -13,7 +13,7 @@ from testing.mlserver import MLServer
 from testing.processes import Process
 from testing.service import Service, write_memories
 from tests.doors import DOORS, Door, open_door, stored_counts
-from tests.refusals import MAX_BODY_BYTES, MAX_PARTS
+from tests.refusals import MAX_BODY_BYTES, MAX_MESSAGES, MAX_PARTS, MAX_TENSORS, MAX_VALUES
 
 Rows = Callable[[], tuple[int, int]]
 
@@ -43,6 +43,9 @@ def limited(
         "MODELS_DIR": str(folder / "models"),
         "MAX_BODY_BYTES": str(MAX_BODY_BYTES),
         "MAX_PARTS": str(MAX_PARTS),
+        "MAX_MESSAGES": str(MAX_MESSAGES),
+        "MAX_TENSORS": str(MAX_TENSORS),
+        "MAX_VALUES": str(MAX_VALUES),
         "DATABASE_TIMEOUT": "1",
     }
     with Service(folder, **environment) as service:

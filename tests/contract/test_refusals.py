@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
@@ -19,11 +20,14 @@ from testing.bodies import (
     pack_elements,
     tensor,
 )
-from tests.doors import GRPC_DOORS, JSON_DOORS, MLSERVER_DOORS, HttpDoor, at, infer_request
+from tests.doors import GRPC_DOORS, JSON_DOORS, HttpDoor, at, infer_request
 from tests.refusals import (
     CALL,
     MAX_BODY_BYTES,
+    MAX_MESSAGES,
     MAX_PARTS,
+    MAX_TENSORS,
+    MAX_VALUES,
     PRIVATE,
     changed_request,
     nested_list,
@@ -705,12 +709,12 @@ def holding(characters: int) -> dict[str, Any]:
     return request
 
 
-@pytest.mark.parametrize("limited_door", MLSERVER_DOORS, indirect=True)
+@pytest.mark.parametrize("limited_door", GRPC_DOORS, indirect=True)
 def test_tensors_of_exactly_the_limit_are_stored(limited_door):
     assert limited_door.infer(holding(MAX_BODY_BYTES)).status == 200
 
 
-@pytest.mark.parametrize("limited_door", MLSERVER_DOORS, indirect=True)
+@pytest.mark.parametrize("limited_door", GRPC_DOORS, indirect=True)
 @pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 1_000_000])
 def test_tensors_over_the_limit_are_too_large(limited_door, limited_rows, size):
     before = limited_rows()
@@ -721,6 +725,79 @@ def test_tensors_over_the_limit_are_too_large(limited_door, limited_rows, size):
     assert refusal_sentence(reply) == (
         f"the tensors have {size} bytes; the limit is {MAX_BODY_BYTES}"
     )
+    assert limited_rows() == before
+
+
+# --- Values, tensors, messages -----------------------------------------------------------
+
+
+def of_values(count: int) -> dict[str, Any]:
+    """A request of so many elements, all but a few in a tensor that no memory names."""
+    return request_with(tensor("x", ["a"] * count))
+
+
+EXCESS = {
+    "elements": of_values(MAX_VALUES + 1),
+    "tensors": request_with(*[tensor(f"x{n}", ["a"]) for n in range(MAX_TENSORS)]),
+    "outputs": request_with(outputs=[{"name": "history"}] * (MAX_TENSORS + 1)),
+    "messages": append_several_request(
+        "limited", ["user"] * (MAX_MESSAGES + 1), content=[["a"]] * (MAX_MESSAGES + 1)
+    ),
+    "values in a tool call": request_with_tensors(tool_calls=[json.dumps({"x": [1] * MAX_VALUES})]),
+    "values in two tool calls": request_with_tensors(
+        tool_calls=[json.dumps({"x": [1] * (MAX_VALUES // 2)})] * 2
+    ),
+    "values in a message of several": two_message_request(
+        content=[["a"], json.dumps(["b"] * MAX_VALUES)]
+    ),
+}
+LIMITS = {
+    "tensors": MAX_TENSORS, "outputs": MAX_TENSORS, "messages": MAX_MESSAGES
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", EXCESS)
+def test_a_request_that_holds_too_much_is_too_large(limited_door, limited_rows, what):
+    before = limited_rows()
+
+    reply = limited_door.infer(EXCESS[what], "tools")
+
+    assert reply.status == limited_door.too_large
+    assert str(LIMITS.get(what, MAX_VALUES)) in refusal_sentence(reply)
+    assert limited_rows() == before
+
+
+def test_commas_and_brackets_in_a_text_are_no_values(limited_door):
+    text = "[{,}]" * MAX_VALUES
+
+    assert limited_door.infer(append_request(new_id(), text)).texts == [text]
+
+
+@pytest.mark.parametrize("limited_door", ["rest"], indirect=True)
+@pytest.mark.parametrize("chunked", [False, True], ids=["sized", "chunked"])
+def test_mlserver_reads_no_more_of_a_body_than_the_limit(limited_door, limited_rows, chunked):
+    before = limited_rows()
+    pieces = [b" " * MAX_BODY_BYTES, b" "]
+
+    reply = limited_door.send(iter(pieces) if chunked else b"".join(pieces))
+
+    assert reply.status == 422
+    assert refusal_sentence(reply) == f"the body is over the limit of {MAX_BODY_BYTES} bytes"
+    assert limited_rows() == before
+
+
+@pytest.mark.parametrize("limited_door", JSON_DOORS, indirect=True)
+@pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 100_000_000])
+def test_a_body_that_becomes_larger_than_the_limit_is_too_large(limited_door, limited_rows, size):
+    before = limited_rows()
+
+    body = gzip.compress(b" " * size)
+    reply = limited_door.send(body, **{"Content-Encoding": "gzip"})
+
+    wanted = f"the decompressed body is over the limit of {MAX_BODY_BYTES} bytes"
+    assert reply.status == limited_door.too_large
+    # The compressed one may be over the limit already.
+    assert refusal_sentence(reply) in (wanted, wanted.replace("decompressed ", ""))
     assert limited_rows() == before
 
 

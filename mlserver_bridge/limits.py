@@ -1,0 +1,121 @@
+"""What MLServer reads of a request to a memory: no more than the HTTP door would.
+
+MLServer 1.7 has no limit on a REST body, on what it becomes when it is decompressed, or on what
+is in it, and asks a runtime only after it has built all of it. So two classes by which it reads
+requests are replaced here. Requests to its other models are read as ever.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from mlserver.errors import MLServerError
+from mlserver.grpc import servicers
+from mlserver.grpc.converters import ModelInferRequestConverter
+from mlserver.rest import app
+from mlserver.rest.requests import Request
+from mlserver.types import InferenceRequest
+from starlette.exceptions import HTTPException
+
+from memory_api import documents
+from memory_api.errors import RequestError, TooLarge
+from memory_api.json_text import refuse_excess
+
+STATUS = 422  # as of all refusals at MLServer's doors
+
+_memories: set[str] = set()
+
+
+def limit_requests(name: str) -> None:
+    """Limit the requests to the memory `name` from now on."""
+    _memories.add(name)
+    app.Request = LimitedRequest
+    servicers.ModelInferRequestConverter = LimitedConverter
+
+
+# --- REST --------------------------------------------------------------------------------
+
+
+class BodyRefused(MLServerError, HTTPException):
+    """FastAPI passes an HTTPException on; MLServer answers its own errors in their form."""
+
+    def __init__(self, sentence: str) -> None:
+        HTTPException.__init__(self, STATUS, sentence)
+
+    def __str__(self) -> str:
+        return str(self.detail)
+
+
+class LimitedRequest(Request):
+    async def body(self) -> bytes:
+        if not hasattr(self, "_body") and self.path_params.get("model_name") in _memories:
+            try:
+                self._body = self._decompressed(await self._received(settings.MAX_BODY_BYTES))
+                refuse_excess(self._body, "the body", settings.MAX_VALUES)
+            except RequestError as error:
+                raise BodyRefused(str(error)) from None
+        body: bytes = await super().body()
+        return body
+
+    async def _received(self, limit: int) -> bytes:
+        pieces, size = [], int(self.headers.get("Content-Length", 0))
+        if size <= limit:
+            size = 0
+            async for piece in self.stream():
+                pieces.append(piece)
+                size += len(piece)
+                if size > limit:
+                    break
+        if size > limit:
+            raise TooLarge(f"the body is over the limit of {limit} bytes")
+        return b"".join(pieces)
+
+    def _decompressed(self, body: bytes) -> bytes:
+        is_gzip = "gzip" in self.headers.getlist("Content-Encoding")  # as MLServer has it
+        coding = "gzip" if is_gzip else "identity"
+        return documents.decompress(body, coding, settings.MAX_BODY_BYTES)
+
+
+# --- gRPC --------------------------------------------------------------------------------
+
+
+class LimitedConverter(ModelInferRequestConverter):
+    """gRPC has parsed the message by then; each tensor and element becomes larger in Python."""
+
+    @classmethod
+    def to_types(cls, message: Any) -> InferenceRequest:
+        if message.model_name in _memories:
+            try:
+                _refuse_large(message)
+            except TooLarge as error:
+                raise MLServerError(str(error), STATUS) from None
+        return super().to_types(message)
+
+
+def _refuse_large(message: Any) -> None:
+    for name in ("inputs", "outputs"):
+        count = len(getattr(message, name))
+        if count > settings.MAX_TENSORS:
+            raise TooLarge(f"'{name}' has {count} tensors; the limit is {settings.MAX_TENSORS}")
+    values = len(message.parameters)
+    for tensor in [*message.inputs, *message.outputs]:
+        values += len(tensor.parameters)
+    for tensor in message.inputs:
+        values += len(tensor.shape)
+        values += sum(len(elements) for _, elements in tensor.contents.ListFields())
+    for raw in message.raw_input_contents:
+        values += _element_count(raw, settings.MAX_VALUES)
+    if values > settings.MAX_VALUES:
+        raise TooLarge(
+            f"the tensors have more elements than the limit of {settings.MAX_VALUES} together"
+        )
+
+
+def _element_count(raw: bytes, most: int) -> int:
+    """How many elements a raw BYTES tensor has; no less than `most` if they are more."""
+    count = at = 0
+    while at < len(raw) and count <= most:
+        at += 4 + int.from_bytes(raw[at : at + 4], "little")
+        count += 1
+    return count
