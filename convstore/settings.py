@@ -95,6 +95,8 @@ MAX_TENSORS = positive_integer("MAX_TENSORS", 1_000)
 # Other writers wait while the messages of a request are added; on SQLite, to any conversation.
 MAX_MESSAGES = positive_integer("MAX_MESSAGES", 1_000)
 MAX_PARTS = positive_integer("MAX_PARTS", 10_000)
+# Bodies of all requests that a process works on at once: the memory that it needs follows from it.
+MAX_BYTES_IN_WORK = positive_integer("MAX_BYTES_IN_WORK", MAX_BODY_BYTES)
 # What clients may take of each process.
 MAX_CONNECTIONS = positive_integer("MAX_CONNECTIONS", 10_000)
 MAX_BUFFERED_BYTES = positive_integer("MAX_BUFFERED_BYTES", 4 * MAX_BODY_BYTES)

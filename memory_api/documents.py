@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -24,59 +24,70 @@ from memory_api.limits import MAX_GZIP_MEMBERS
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
 
-def decompress(body: bytes, coding: str, limit: int) -> bytes:
+def ignore_size(size: int) -> None:
+    """For whoever does not count what is decompressed."""
+
+
+def decompress(
+    body: bytes, coding: str, limit: int, take: Callable[[int], None] = ignore_size
+) -> bytes:
     """Undo the body's Content-Encoding: gzip, deflate or none. Raises BadRequest and TooLarge.
 
-    A small body can hold a huge one, so no more than `limit` bytes are decompressed.
+    A small body can hold a huge one, so no more than `limit` bytes are decompressed, and `take`
+    is told of each piece of them, for it to raise an error of its own.
     """
     coding = coding.strip().lower()
     if coding in ("", "identity"):
         return body
-    if coding not in DECOMPRESSORS:
+    if coding not in CODINGS:
         raise BadRequest(f"Content-Encoding {quote(coding)} is not supported; use gzip or deflate")
+    data = bytearray()
     try:
-        data = DECOMPRESSORS[coding](body, limit + 1)
+        for piece in _decompressed(body, coding, min(limit + 1, DECOMPRESSED_AT_ONCE)):
+            take(len(piece))
+            data += piece
+            if len(data) > limit:
+                raise TooLarge(f"the decompressed body is over the limit of {limit} bytes")
     except (EOFError, zlib.error):
         raise BadRequest(f"the body is not valid {coding}, or was cut off") from None
-    if len(data) > limit:
-        raise TooLarge(f"the decompressed body is over the limit of {limit} bytes")
-    return data
+    return bytes(data)
 
 
-def _decompress_gzip(body: bytes, size: int) -> bytes:
-    """At most `size` bytes of a series of members, which zeros may follow."""
-    data, at = bytearray(), 0
+def _decompressed(body: bytes, coding: str, at_once: int) -> Iterator[bytes]:
+    """All of it, in pieces. gzip is a series of members, which zeros may follow."""
+    at = 0
     for _ in range(MAX_GZIP_MEMBERS):
-        member = zlib.decompressobj(wbits=GZIP)
-        while not member.eof:
-            piece = body[at : at + READ_AT_ONCE]
-            if not piece:
-                raise EOFError
-            data += member.decompress(piece, size - len(data))
-            if len(data) == size:
-                return bytes(data)
-            at += len(piece) - len(member.unused_data)
-        if (at := ZEROS.match(body, at).end()) == len(body):  # type: ignore[union-attr]
-            return bytes(data)
+        at = yield from _member(body, at, CODINGS[coding], at_once)
+        if coding != "deflate":
+            at += len(ZEROS.match(body, at)[0])  # type: ignore[index]
+        if at == len(body):
+            return
+        if coding == "deflate":
+            raise EOFError
     raise TooLarge(f"the body has more than {MAX_GZIP_MEMBERS} gzip members")
 
 
-def _decompress_deflate(body: bytes, size: int) -> bytes:
-    decompressor = zlib.decompressobj()
-    data = decompressor.decompress(body, size)
-    if len(data) < size and (not decompressor.eof or decompressor.unused_data):
-        raise EOFError
-    return data
+def _member(body: bytes, at: int, wbits: int, at_once: int) -> Generator[bytes, None, int]:
+    """One member, which begins at `at`; returns where it ends."""
+    member, piece = zlib.decompressobj(wbits), b""
+    while not member.eof:
+        data = member.unconsumed_tail
+        if not data:
+            data = body[at : at + READ_AT_ONCE]
+            at += len(data)
+        # After a full piece, more may come without more input.
+        if not data and len(piece) < at_once:
+            raise EOFError
+        piece = member.decompress(data, at_once)
+        yield piece
+    return at - len(member.unused_data)
 
 
 GZIP = 16 + zlib.MAX_WBITS  # with gzip's own header and checksum
+CODINGS = {"gzip": GZIP, "x-gzip": GZIP, "deflate": zlib.MAX_WBITS}
 ZEROS = re.compile(rb"\0*+")
 READ_AT_ONCE = 64 * 1024
-DECOMPRESSORS = {
-    "gzip": _decompress_gzip,
-    "x-gzip": _decompress_gzip,
-    "deflate": _decompress_deflate,
-}
+DECOMPRESSED_AT_ONCE = 1024 * 1024
 
 
 def read(body: bytes, header_length: str | None = None, *, max_values: int = 2**31) -> object:

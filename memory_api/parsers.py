@@ -21,7 +21,10 @@ HEADER_LENGTH = f"HTTP_{documents.HEADER_LENGTH.replace('-', '_').upper()}"
 
 
 class V2Parser(BaseParser):
-    """Reads a body, decompresses it, and parses it with its binary tensors."""
+    """Reads a body, decompresses it, and parses it with its binary tensors.
+
+    The view has a `share`, from which what the body takes is taken.
+    """
 
     media_type = "*/*"
 
@@ -32,12 +35,16 @@ class V2Parser(BaseParser):
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
         # Django's `headers` would look at every header to make a dictionary of them.
-        meta = (parser_context or {})["request"].META
+        context = parser_context or {}
+        meta, take = context["request"].META, context["view"].share.take
         limit = settings.MAX_BODY_BYTES
         chunked = "HTTP_TRANSFER_ENCODING" in meta
         length = 0 if chunked else int(meta.get("CONTENT_LENGTH") or 0)
+        take(min(length, limit))
         body = _read_body(stream, length, limit)
-        body = documents.decompress(body, meta.get("HTTP_CONTENT_ENCODING", ""), limit)
+        if chunked:
+            take(len(body))
+        body = documents.decompress(body, meta.get("HTTP_CONTENT_ENCODING", ""), limit, take)
         return documents.read(body, meta.get(HEADER_LENGTH), max_values=settings.MAX_VALUES)
 
 

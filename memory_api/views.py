@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 
 from convstore import __version__
 from memory_api import contract, http_metrics, parsers, v2
+from memory_api.budget import Share
 from memory_api.errors import MemoryUnavailable
 from memory_api.memories import find_memory, memories, repository
 from memory_api.memory import Memory, UnavailableMemory
@@ -113,14 +114,19 @@ class ModelMetadata(V2View):
 
 
 class Infer(V2View):
+    def __init__(self, **initial: Any) -> None:
+        super().__init__(**initial)
+        self.share = Share()
+
     @describe_inference
     def post(self, request: Request, name: str, version: str | None = None) -> HttpResponse:
         memory = find_memory(name, version)
         measured = http_metrics.infer_metrics_of(*memory.labels)
-        with measured.duration.time(), measured.failure.count_exceptions():
+        with measured.duration.time(), measured.failure.count_exceptions(), self.share:
             answer = contract.infer(memory, request.data, request.META.get("HTTP_X_REQUEST_ID"))
+            response = inference_response(answer)
         measured.success.inc()
-        return inference_response(answer)
+        return response
 
 
 class RepositoryIndex(V2View):

@@ -7,6 +7,7 @@ requests are replaced here. Requests to its other models are read as ever.
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 from django.conf import settings
@@ -18,7 +19,9 @@ from mlserver.rest.requests import Request
 from mlserver.types import InferenceRequest
 from starlette.exceptions import HTTPException
 
+from convstore.errors import Unavailable
 from memory_api import documents
+from memory_api.budget import Share
 from memory_api.errors import RequestError, TooLarge
 from memory_api.json_text import refuse_excess
 
@@ -40,21 +43,30 @@ def limit_requests(name: str) -> None:
 class BodyRefused(MLServerError, HTTPException):
     """FastAPI passes an HTTPException on; MLServer answers its own errors in their form."""
 
-    def __init__(self, sentence: str) -> None:
-        HTTPException.__init__(self, STATUS, sentence)
+    def __init__(self, sentence: str, status: int) -> None:
+        HTTPException.__init__(self, status, sentence)
 
     def __str__(self) -> str:
         return str(self.detail)
 
 
 class LimitedRequest(Request):
+    """It has its share of the budget for as long as MLServer keeps it, which is until its reply."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._share = Share()
+        weakref.finalize(self, self._share.give_back)
+
     async def body(self) -> bytes:
         if not hasattr(self, "_body") and self.path_params.get("model_name") in _memories:
             try:
                 self._body = self._decompressed(await self._received(settings.MAX_BODY_BYTES))
                 refuse_excess(self._body, "the body", settings.MAX_VALUES)
             except RequestError as error:
-                raise BodyRefused(str(error)) from None
+                raise BodyRefused(str(error), STATUS) from None
+            except Unavailable as error:
+                raise BodyRefused(str(error), 503) from None
         body: bytes = await super().body()
         return body
 
@@ -65,6 +77,7 @@ class LimitedRequest(Request):
             async for piece in self.stream():
                 pieces.append(piece)
                 size += len(piece)
+                self._share.take(len(piece))
                 if size > limit:
                     break
         if size > limit:
@@ -74,7 +87,7 @@ class LimitedRequest(Request):
     def _decompressed(self, body: bytes) -> bytes:
         is_gzip = "gzip" in self.headers.getlist("Content-Encoding")  # as MLServer has it
         coding = "gzip" if is_gzip else "identity"
-        return documents.decompress(body, coding, settings.MAX_BODY_BYTES)
+        return documents.decompress(body, coding, settings.MAX_BODY_BYTES, self._share.take)
 
 
 # --- gRPC --------------------------------------------------------------------------------

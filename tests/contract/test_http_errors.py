@@ -277,14 +277,14 @@ BROKEN_GZIP = [
 
 
 @pytest.mark.parametrize("name", BROKEN_GZIP)
-def test_a_gzip_that_is_broken_is_400_at_mlserver_and_writes_nothing(rest, rows, name):
+def test_a_gzip_that_is_broken_is_refused_at_mlserver_and_writes_nothing(rest, rows, name):
     coding, body = ENCODED[name]
     before = rows()
 
     reply = rest.send(body, **{"Content-Encoding": coding})
 
-    assert reply.status == 400
-    assert reply.document == {"detail": "There was an error parsing the body"}
+    assert reply.status == 422
+    assert refusal_sentence(reply) == "the body is not valid gzip, or was cut off"
     assert rows() == before
     assert rest.infer(append_request(new_id(), "hello")).texts == ["hello"]
 
