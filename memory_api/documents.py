@@ -19,7 +19,7 @@ import orjson
 from convstore.messages import dumps
 from memory_api.errors import BadRequest, TooLarge, quote
 from memory_api.json_text import is_integer, parse_json, refuse_excess
-from memory_api.limits import MAX_GZIP_MEMBERS
+from memory_api.limits import BYTES_OF_A_VALUE, MAX_GZIP_MEMBERS
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
@@ -90,26 +90,32 @@ READ_AT_ONCE = 64 * 1024
 DECOMPRESSED_AT_ONCE = 1024 * 1024
 
 
-def read(body: bytes, header_length: str | None = None, *, max_values: int = 2**31) -> object:
+def read(
+    body: bytes,
+    header_length: str | None = None,
+    *,
+    max_values: int = 2**31,
+    take: Callable[[int], None] = ignore_size,
+) -> object:
     """The JSON document in `body`. The `data` of a binary tensor becomes a list of bytes.
 
     `header_length` is the header HEADER_LENGTH: how many bytes are JSON. More than `max_values`
-    JSON values and elements of binary tensors are TooLarge.
+    JSON values and elements of binary tensors are TooLarge. `take` is told what the values take.
     """
     if header_length is None:
-        return _parse(body, max_values)
+        return _parse(body, max_values, take)
     if not (header_length.isascii() and header_length.isdigit()):
         raise BadRequest(f"{HEADER_LENGTH} must be a number of bytes")
     length = int(header_length[:20])
     if length > len(body):
         raise BadRequest(f"{HEADER_LENGTH} is {length}, but the body has {len(body)} bytes")
-    document = _parse(body[:length], max_values)
-    _insert_binary_data(document, memoryview(body)[length:], max_values)
+    document = _parse(body[:length], max_values, take)
+    _insert_binary_data(document, memoryview(body)[length:], max_values, take)
     return document
 
 
-def _parse(body: bytes, max_values: int) -> object:
-    refuse_excess(body, "the body", max_values)
+def _parse(body: bytes, max_values: int, take: Callable[[int], None]) -> object:
+    take(BYTES_OF_A_VALUE * refuse_excess(body, "the body", max_values))
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -117,7 +123,9 @@ def _parse(body: bytes, max_values: int) -> object:
     return parse_json(text, "the body")
 
 
-def _insert_binary_data(document: object, rest: memoryview, max_values: int) -> None:
+def _insert_binary_data(
+    document: object, rest: memoryview, max_values: int, take: Callable[[int], None]
+) -> None:
     """Set the `data` of each binary tensor. `rest` has them in the order of the inputs."""
     values = max_values
     inputs = document.get("inputs") if isinstance(document, dict) else None
@@ -137,6 +145,7 @@ def _insert_binary_data(document: object, rest: memoryview, max_values: int) -> 
         if tensor.get("datatype") == "BYTES":
             tensor["data"] = list(islice(_split(rest[:size], what), values + 1))
             values -= len(tensor["data"])
+            take(BYTES_OF_A_VALUE * len(tensor["data"]))
             if values < 0:
                 raise TooLarge(
                     f"the binary tensors are over the limit of {max_values} elements together"

@@ -12,3 +12,5 @@ MAX_TOOL_CALL_DEPTH = 100
 MAX_JSON_DEPTH = 256
 # A body that is compressed in one piece has one.
 MAX_GZIP_MEMBERS = 100
+# As so many bytes of a body a value counts where memory is shared out: it takes about as much.
+BYTES_OF_A_VALUE = 16

@@ -45,7 +45,9 @@ class V2Parser(BaseParser):
         if chunked:
             take(len(body))
         body = documents.decompress(body, meta.get("HTTP_CONTENT_ENCODING", ""), limit, take)
-        return documents.read(body, meta.get(HEADER_LENGTH), max_values=settings.MAX_VALUES)
+        return documents.read(
+            body, meta.get(HEADER_LENGTH), max_values=settings.MAX_VALUES, take=take
+        )
 
 
 def _read_body(stream: IO[Any], length: int, limit: int) -> bytes:

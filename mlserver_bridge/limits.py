@@ -24,6 +24,7 @@ from memory_api import documents
 from memory_api.budget import Share
 from memory_api.errors import RequestError, TooLarge
 from memory_api.json_text import refuse_excess
+from memory_api.limits import BYTES_OF_A_VALUE
 
 STATUS = 422  # as of all refusals at MLServer's doors
 
@@ -62,7 +63,8 @@ class LimitedRequest(Request):
         if not hasattr(self, "_body") and self.path_params.get("model_name") in _memories:
             try:
                 self._body = self._decompressed(await self._received(settings.MAX_BODY_BYTES))
-                refuse_excess(self._body, "the body", settings.MAX_VALUES)
+                values = refuse_excess(self._body, "the body", settings.MAX_VALUES)
+                self._share.take(BYTES_OF_A_VALUE * values)
             except RequestError as error:
                 raise BodyRefused(str(error), STATUS) from None
             except Unavailable as error:

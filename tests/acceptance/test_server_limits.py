@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import resource
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import pytest
 import requests
@@ -213,6 +214,32 @@ def test_when_too_much_is_buffered_the_largest_request_goes(limited):
         reply = large.reply()
         assert reply
         assert reply.status == 400  # blanks are no document
+
+
+def test_large_bodies_are_worked_on_one_at_a_time(limited):
+    """MAX_BYTES_IN_WORK is as large as the largest body; a lock of the database holds the first."""
+    file = limited.folder / "data" / "conversations.sqlite3"
+    with ExitStack() as stack:
+        first, second, small = (stack.enter_context(Wire(limited)) for _ in range(3))
+        writer = stack.enter_context(closing(sqlite3.connect(file, isolation_level=None)))
+        writer.execute("BEGIN IMMEDIATE")
+        large = body_of(new_id(), MAX_BODY - 100_000)
+        announced = head("POST", INFER, content_length=str(len(large)))
+        first.send(announced, large)
+        blanks = b" " * (MAX_BODY // 2)  # no document
+        while (reply := second.ask("POST", INFER, blanks)).status == 400:
+            time.sleep(0.1)  # until the first is being worked on
+        assert reply.status == 503
+        assert reply.document == {"error": "too many large requests are being served; try again"}
+        assert int(reply.headers["Retry-After"]) > 0
+        body = body_of(new_id())
+        small.send(head("POST", INFER, content_length=str(len(body))), body)
+        writer.execute("ROLLBACK")
+        for wire in (first, small):
+            answer = wire.reply()
+            assert answer
+            assert answer.status == 200
+        assert second.ask("POST", INFER, large).status == 200
 
 
 def assert_told_to_try_again(wire: Wire) -> None:

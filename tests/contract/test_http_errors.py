@@ -260,9 +260,12 @@ def test_a_body_that_is_no_json_is_refused_by_mlserver_and_writes_nothing(rest, 
             reply = rest.send(body)
 
             assert reply.status == 422
+            assert rows() == before
+            if "error" in reply.document:  # our limit, before MLServer reads the body
+                assert "nested" in refusal_sentence(reply)
+                continue
             (fault,) = reply.document["detail"]
             assert fault["type"] == ("json_invalid" if body else "missing")
-            assert rows() == before
     assert rest.infer(append_request(new_id(), "hello")).texts == ["hello"]
 
 
