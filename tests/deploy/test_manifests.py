@@ -23,6 +23,7 @@ from memory_api.model_repository import read_repository
 from memory_api.model_settings import memory_from_settings
 from testing.processes import ROOT
 from tests.deploy.manifests import JUDGES, documents, name, seldon, validate
+from tests.peak import BASE, PEAK_OF_CONTROL_CHARACTERS
 
 BIN = Path(sys.executable).parent
 EXAMPLES = Path(__file__).parent / "seldon_examples"
@@ -321,3 +322,14 @@ def test_the_files_that_the_howto_names_are_there():
         str(path.relative_to(ROOT)) for path in (ROOT / "deploy/seldon").glob("*.yaml")
     }
     assert f"convstore:{VERSION}" in text
+
+
+def test_a_pod_has_the_memory_that_the_settings_may_take(settings):
+    (pod,) = documents(ROOT / "deploy/kubernetes/deployment.yaml")
+    (container,) = pod["spec"]["template"]["spec"]["containers"]
+    limit = container["resources"]["limits"]["memory"]
+    assert limit.endswith("Gi")
+    needed = (
+        BASE + settings.MAX_BUFFERED_BYTES + PEAK_OF_CONTROL_CHARACTERS * settings.MAX_BYTES_IN_WORK
+    )
+    assert needed <= int(limit.removesuffix("Gi")) * 1024**3 < 2 * needed

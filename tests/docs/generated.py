@@ -36,10 +36,18 @@ from inspection.transcript import MAX_SHOWN_CHARACTERS
 from inspection.views.deleting import DELETING_SECONDS, MAX_SELECTED
 from memory_api import errors as request_errors
 from memory_api import http_metrics, metrics
+from memory_api.gunicorn import MAX_HEADER_BYTES
 from memory_api.http_errors import bad_request, error_response, not_found
-from memory_api.limits import MAX_MEMORY_ID_CHARACTERS, MAX_TOOL_CALL_DEPTH, MAX_WINDOW_SIZE
+from memory_api.limits import (
+    MAX_GZIP_MEMBERS,
+    MAX_JSON_DEPTH,
+    MAX_MEMORY_ID_CHARACTERS,
+    MAX_TOOL_CALL_DEPTH,
+    MAX_WINDOW_SIZE,
+)
 from memory_api.tables import TablesNotReady
 from tests.docs.pages import ROOT
+from tests.peak import BASE, PEAK_OF_A_VALUE, PEAK_OF_CONTROL_CHARACTERS, PEAK_OF_TEXT
 
 MIB = 1024**2
 SOMETHING = "…"
@@ -172,9 +180,26 @@ def limits() -> str:
         ("characters of a `memory_id`", f"1 to {MAX_MEMORY_ID_CHARACTERS}", "400"),
         ("`window_size`", f"1 to {MAX_WINDOW_SIZE:,}", "400"),
         ("levels of a tool call's JSON", f"{MAX_TOOL_CALL_DEPTH}", "400"),
+        ("levels of any JSON", f"{MAX_JSON_DEPTH}", "400"),
         (
             "bytes of a body, also decompressed",
             f"`MAX_BODY_BYTES`, by default {settings.MAX_BODY_BYTES:,}",
+            "413",
+        ),
+        ("members of a gzip body", f"{MAX_GZIP_MEMBERS}", "413"),
+        (
+            "JSON values of a body, or of the JSON texts in its tensors; elements of its tensors",
+            f"`MAX_VALUES`, by default {settings.MAX_VALUES:,}",
+            "413",
+        ),
+        (
+            "tensors in `inputs`, and in `outputs`",
+            f"`MAX_TENSORS`, by default {settings.MAX_TENSORS:,}",
+            "413",
+        ),
+        (
+            "messages in a request",
+            f"`MAX_MESSAGES`, by default {settings.MAX_MESSAGES:,}",
             "413",
         ),
         (
@@ -182,9 +207,23 @@ def limits() -> str:
             f"`MAX_PARTS`, by default {settings.MAX_PARTS:,}",
             "413",
         ),
+        ("bytes of a header, with its name", f"{MAX_HEADER_BYTES:,}", "431"),
         ("bytes of a message", "what the database takes: on MySQL, `max_allowed_packet`", "413"),
     ]
     return table("of what", "limit", "status above it", rows=rows)
+
+
+def memory() -> str:
+    rows = [
+        ("text", f"{PEAK_OF_TEXT} times its bytes"),
+        (
+            "control characters as binary data, each of which is six bytes in JSON",
+            f"{PEAK_OF_CONTROL_CHARACTERS} times their bytes",
+        ),
+        ("a JSON value, or an element of a tensor", f"{PEAK_OF_A_VALUE} bytes"),
+        ("a process by itself", f"{BASE // MIB} MiB"),
+    ]
+    return table("of what", "takes at most", rows=rows)
 
 
 # --- Metrics -----------------------------------------------------------------------------
@@ -301,6 +340,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "routes": routes,
     "errors": errors,
     "limits": limits,
+    "memory": memory,
     "metrics": all_metrics,
     "admin-limits": admin_limits,
     "checks": checks,
