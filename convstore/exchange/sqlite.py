@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,7 +17,7 @@ from django.db import connections
 from convstore.conf import database_timeout
 from convstore.exchange import shared_sql
 from convstore.exchange.fair_lock import FairLock
-from convstore.exchange.shared_sql import NEWEST, OWN, SAME_ID, SharedSql
+from convstore.exchange.shared_sql import COLUMNS, MESSAGE, NEWEST, OWN, SAME_ID, SharedSql
 from convstore.exchange.statements import (
     ConversationRef,
     Found,
@@ -27,6 +28,7 @@ from convstore.exchange.statements import (
     as_stored_message,
     outcome_of,
 )
+from convstore.models import Kind
 
 
 def colon_named(statement: str) -> str:
@@ -60,6 +62,26 @@ class Range:
         return list(map(as_stored_message, rows))
 
 
+# What several messages need to know. Nobody else writes until the end of the transaction.
+LOOK = colon_named(f"SELECT COALESCE(({NEWEST}), 0), {SAME_ID}")
+ROW = f"""(:key, :last + {{n}} + 1, :role_{{n}}, :body_{{n}}, :request_key_{{n}}, :fingerprint,
+  :now, :size_{{n}}, {Kind.MESSAGE.value})"""
+ROWS_AT_ONCE = 100  # older versions of SQLite take 999 parameters
+# A shorter wait is not taken off the time limit.
+SHORT_WAIT = 0.1
+
+
+@cache
+def add_several(count: int) -> str:
+    """The statement that adds so many messages."""
+    rows = ", ".join(ROW.format(n=n) for n in range(count))
+    return f"""
+INSERT INTO {MESSAGE}
+  {COLUMNS}
+VALUES {rows}
+ON CONFLICT (conversation_id, request_key) DO NOTHING"""
+
+
 UP_TO_NEWEST, UP_TO_OWN = Range(NEWEST), Range(OWN)
 
 # One lock for each database file of this process.
@@ -85,14 +107,9 @@ class SqliteInProcess(SharedSql):
     ) -> Reply:
         connection = connections[self.using]
         parameters = self.parameters(conversation, size) | self.key_parameters(new)
-        with _turn_to_write(connection), _write_transaction(connection) as cursor:
+        with turn_to_write(connection), _write_transaction(connection) as cursor:
             cursor.execute(LOCK, parameters)
-            added = 0
-            for message in new:
-                own = {"request_key_0": self.uuid(message.request_key)}
-                own |= self.message_parameters(message, 0)
-                cursor.execute(ADD, parameters | own)
-                added += cursor.rowcount
+            added = self._add(cursor, parameters, new)
             found = Found(conversation.memory_id, added, added)
             if not added:
                 cursor.execute(find(len(new)), parameters)
@@ -103,6 +120,24 @@ class SqliteInProcess(SharedSql):
                 return Reply(outcome)
             window = UP_TO_OWN.read(cursor, parameters)
         return Reply(outcome, found.last or window[-1].position, window)
+
+    def _add(self, cursor: Any, parameters: dict[str, Any], new: Sequence[NewMessage]) -> int:
+        """Add the messages that are not there yet; how many those were."""
+        if len(new) == 1:
+            cursor.execute(ADD, parameters | self.message_parameters(new[0], 0))
+            return int(cursor.rowcount)
+        cursor.execute(LOOK, parameters)
+        # All rows, or SQLite would keep the file locked for a connection that breaks here.
+        ((last, is_same_id),) = cursor.fetchall()
+        added = 0
+        for start in range(0, len(new) if is_same_id else 0, ROWS_AT_ONCE):
+            some = new[start : start + ROWS_AT_ONCE]
+            own = self.key_parameters(some) | {"last": last + start}
+            for n, message in enumerate(some):
+                own |= self.message_parameters(message, n)
+            cursor.execute(add_several(len(some)), parameters | own)
+            added += cursor.rowcount
+        return added
 
 
 @contextmanager
@@ -126,9 +161,27 @@ def _write_transaction(connection: Any) -> Iterator[Any]:
             raise
 
 
-def _turn_to_write(connection: Any) -> AbstractContextManager[None]:
+@contextmanager
+def turn_to_write(connection: Any) -> Iterator[None]:
+    """Wait for the other writers of this process; those of others then have what is left of the
+    time that a request may wait."""
     with _locks_guard:
         lock = _locks[str(connection.settings_dict["NAME"])]
     # SQLite's own time limit, where the settings have one.
     timeout = connection.settings_dict["OPTIONS"].get("timeout", database_timeout())
-    return lock.acquire(timeout=timeout)
+    begun = time.monotonic()
+    with lock.acquire(timeout=timeout):
+        waited = time.monotonic() - begun
+        if waited < SHORT_WAIT:
+            yield
+            return
+        _set_busy_timeout(connection, max(0.0, timeout - waited))
+        try:
+            yield
+        finally:
+            _set_busy_timeout(connection, timeout)
+
+
+def _set_busy_timeout(connection: Any, seconds: float) -> None:
+    if connection.connection is not None:  # it may have been closed meanwhile
+        connection.connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
