@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from gunicorn.app.base import Application
 
-from memory_api.metric_files import METRICS_FOLDER
+from memory_api.metric_files import METRICS_FOLDER, merge_dead_files
 
 # Where it is possible: `is_buffering_possible`.
 WORKER_CLASS = "memory_api.server.worker.BufferingWorker"
@@ -110,9 +110,7 @@ def end_worker(server: Any, worker: Any) -> None:
 
 
 def forget_worker(server: Any, worker: Any) -> None:
-    from prometheus_client import multiprocess
-
-    multiprocess.mark_process_dead(worker.pid)
+    merge_dead_files()
 
 
 def remove_metrics_folder(server: Any) -> None:

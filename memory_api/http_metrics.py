@@ -13,7 +13,7 @@ from typing import NamedTuple
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Summary, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from memory_api.metric_files import METRICS_FOLDER, share_metrics
+from memory_api.metric_files import METRICS_FOLDER, share_metrics, unmerged_metrics
 
 share_metrics()
 
@@ -66,8 +66,9 @@ def requests_of(method: str | None, route: str, status: int) -> Counter:
 
 def render() -> bytes:
     """The metrics of all worker processes, in Prometheus' text format."""
-    registry = REGISTRY
-    if os.environ.get(METRICS_FOLDER):
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)
-    return generate_latest(registry)
+    if not os.environ.get(METRICS_FOLDER):
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    with unmerged_metrics():
+        return generate_latest(registry)

@@ -3,25 +3,38 @@
 The files have the format of prometheus_client, whose collector reads them. Its own values pack a
 number and look for its place in the file with each observation, under one lock for all values.
 These add to a number in memory. The kernel keeps that memory, so a process that dies loses none.
+
+A process holds a lock on its files for as long as it lives. The files of the dead are merged.
 """
 
 from __future__ import annotations
 
+import fcntl
+import logging
 import mmap
 import os
 import struct
 import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any, ClassVar
 
 from prometheus_client import values
-from prometheus_client.mmap_dict import mmap_key
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
+
+logger = logging.getLogger(__name__)
 
 # The environment variable that names the folder in which the worker processes add up their
 # metrics. prometheus_client reads it, too.
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 FIRST_SIZE = 1 << 16
+# Those who merge files lock this one exclusively, and those who read them all share it.
+READERS_FILE = "readers"
+# The types of metrics whose values add up.
+ADDED_TYPES = "counter", "histogram", "summary"
 
 
 class MetricFile:
@@ -35,8 +48,18 @@ class MetricFile:
         prefix = f"{metric_type}_{os.getpid()}_"
         self._file, path = tempfile.mkstemp(".new", prefix, os.environ[METRICS_FOLDER])
         self._used = 8
-        self._map(FIRST_SIZE)
-        Path(path).rename(Path(path).with_suffix(".db"))  # the collector reads none that is empty
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_SH)
+            self._map(FIRST_SIZE)
+        except OSError:
+            self.close()
+            Path(path).unlink()
+            raise
+        self.path = Path(path).rename(Path(path).with_suffix(".db"))  # none is read while empty
+
+    def close(self) -> None:
+        """Leave the file to others. Numbers in it stay mapped for as long as they are used."""
+        os.close(self._file)
 
     def add(self, key: str) -> memoryview[float]:
         """Add an entry with the number 0; returns the memory of the number."""
@@ -52,7 +75,8 @@ class MetricFile:
 
     def _map(self, size: int) -> None:
         """Map the file anew. Numbers that were added before stay mapped to their places in it."""
-        os.truncate(self._file, size)
+        # On a full disk this fails; a file with holes would end the process at some later number.
+        os.posix_fallocate(self._file, 0, size)
         self._memory = mmap.mmap(self._file, size)
         self._use(self._used)
 
@@ -77,13 +101,19 @@ class MappedValue(values.MutexValue):
             self._open()
 
     def _open(self) -> None:
-        if self._type not in self._files:
-            self._files[self._type] = MetricFile(self._type)
-        self._number = self._files[self._type].add(self._key)
+        try:
+            if self._type not in self._files:
+                self._files[self._type] = MetricFile(self._type)
+            self._number = self._files[self._type].add(self._key)
+        except OSError as error:
+            logger.warning("A metric is counted in this process only: %s", error)
+            self._number = memoryview(bytearray(8)).cast("d")
 
     @classmethod
     def reopen(cls) -> None:
         """Leave the files to the process that this one was forked from, and begin at 0."""
+        for file in cls._files.values():
+            file.close()
         cls._files.clear()
         for value in cls._all:
             value._open()
@@ -104,3 +134,70 @@ def share_metrics() -> None:
     if METRICS_FOLDER in os.environ and values.ValueClass is not MappedValue:
         values.ValueClass = MappedValue
         os.register_at_fork(after_in_child=MappedValue.reopen)
+
+
+# --- The files of dead processes ---------------------------------------------------------
+
+
+@contextmanager
+def locked(path: Path, how: int) -> Iterator[bool]:
+    """Hold a lock on a file, if it is free or may be waited for; whether it is held."""
+    with path.open("ab") as file:
+        try:
+            fcntl.flock(file, how)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+@contextmanager
+def unmerged_metrics() -> Iterator[None]:
+    """While somebody reads all files, none are merged, and so no number counts twice."""
+    with locked(Path(os.environ[METRICS_FOLDER]) / READERS_FILE, fcntl.LOCK_SH):
+        yield
+
+
+def merge_dead_files() -> None:
+    """Make one file for each type of metric of those that dead processes left.
+
+    If somebody reads them now, the next call does it.
+    """
+    if not (folder := os.environ.get(METRICS_FOLDER)):
+        return
+    with locked(Path(folder) / READERS_FILE, fcntl.LOCK_EX | fcntl.LOCK_NB) as is_held:
+        for metric_type in ADDED_TYPES if is_held else ():
+            try:
+                _merge_files(metric_type, Path(folder))
+            except OSError as error:
+                logger.warning("Files of metrics in %s were not merged: %s", folder, error)
+
+
+def _merge_files(metric_type: str, folder: Path) -> None:
+    with ExitStack() as locks:
+        dead = [
+            path
+            for path in folder.glob(f"{metric_type}_*.db")
+            if locks.enter_context(locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB))
+        ]
+        if len(dead) < 2:
+            return
+        merged = MetricFile(metric_type)
+        try:
+            for key, number in _sums(dead).items():
+                merged.add(key)[0] = number
+        except OSError:
+            merged.path.unlink()
+            raise
+        finally:
+            merged.close()
+        for path in dead:
+            path.unlink()
+
+
+def _sums(files: list[Path]) -> dict[str, float]:
+    sums: dict[str, float] = defaultdict(float)
+    for path in files:
+        for key, number, *_ in MmapedDict.read_all_values_from_file(str(path)):
+            sums[key] += number
+    return sums

@@ -128,6 +128,88 @@ def test_the_files_are_those_that_the_collector_reads(folder):
     assert all(path.endswith(".db") for path in names)
 
 
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.db"))
+
+
+MERGE = "from memory_api.metric_files import merge_dead_files; merge_dead_files()"
+
+
+def test_files_of_dead_processes_become_one_of_each_type(folder):
+    for n in (1, 2, 3):
+        assert run(folder, f"said.labels('a').inc({n}); size.labels({n}).observe({n})") == 0
+    before = samples(folder)
+    assert len(files(folder)) == 6
+    for _ in range(2):
+        assert run(folder, MERGE) == 0
+        assert samples(folder) == before
+        assert len(files(folder)) == 2
+
+
+def test_files_of_living_processes_are_not_merged(folder):
+    script = f"""
+said.labels("a").inc(1)
+if os.fork() == 0:
+    said.labels("a").inc(10)
+    os._exit(0)
+os.wait()
+if os.fork() == 0:
+    said.labels("a").inc(100)
+    os._exit(0)
+os.wait()
+{MERGE}
+said.labels("a").inc(1000)
+"""
+    assert run(folder, script) == 0
+    assert sample(folder, "said_total", who="a") == 1111
+    assert len(files(folder)) == 2
+
+
+def test_nothing_is_merged_while_somebody_reads(folder):
+    for _ in range(2):
+        assert run(folder, "said.labels('a').inc()") == 0
+    script = f"""
+from memory_api.metric_files import unmerged_metrics
+with unmerged_metrics():
+    {MERGE}
+"""
+    assert run(folder, script) == 0
+    assert len(files(folder)) == 2
+    assert run(folder, MERGE) == 0
+    assert len(files(folder)) == 1
+
+
+def test_a_process_that_was_forked_keeps_no_file_of_the_other_open(folder):
+    script = """
+def opened():
+    return len(os.listdir("/proc/self/fd"))
+said.labels("a").inc()
+before = opened()
+child = os.fork()
+if child == 0:
+    os._exit(0 if opened() == before else 1)
+os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert run(folder, script) == 0
+
+
+def test_the_files_have_no_holes(folder):
+    assert run(folder, "said.labels('a').inc()") == 0
+    for file in files(folder):
+        assert file.stat().st_blocks * 512 >= file.stat().st_size
+
+
+def test_on_a_full_disk_a_process_counts_for_itself(folder):
+    script = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+took.labels("a").observe(1)
+os._exit(int(took.labels("a")._count.get()))
+"""
+    assert run(folder, script) == 1
+    assert not any(path.name.startswith("summary") for path in folder.iterdir())
+
+
 def test_without_a_folder_nothing_is_shared():
     environment = {key: value for key, value in os.environ.items() if "MULTIPROC" not in key}
     script = f"{BEGIN}\nsaid.labels('a').inc(); print(said.labels('a')._value.get())"
