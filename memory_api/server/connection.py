@@ -23,13 +23,15 @@ def unread_bytes(sock: socket.socket) -> int:
 class State(Enum):
     IDLE = auto()  # no byte of a request has come
     RECEIVING = auto()  # some bytes of a request have come
-    SERVED = auto()  # a thread has it, or will have it; the loop leaves it alone
+    QUEUED = auto()  # its request waits for a thread
+    IN_THREAD = auto()  # a thread serves its request; the loop leaves it alone
+    REFUSED = auto()  # it will be told in a moment
     SENDING = auto()  # the client has not yet read its reply
     CLOSING = auto()  # the client was told that nothing more comes
 
 
 class Connection:
-    """A socket and its state. The loop has it, or, while it is served, one thread."""
+    """A socket and its state. The loop has it, or, while it is IN_THREAD, one thread."""
 
     def __init__(self, sock: socket.socket, client: Any, server: Any) -> None:
         self.sock, self.client, self.server = sock, client, server
@@ -68,6 +70,12 @@ class Connection:
         self.deadline = min(now + seconds, self.end)
         self.moved = 0
         self.unread = unread
+
+    @property
+    def size(self) -> int:
+        """How many bytes are buffered for it."""
+        received = self.incoming.received if self.incoming else 0
+        return received + len(self.left_over) + sum(map(len, self.unsent))
 
     def drop_request(self) -> None:
         if self.incoming:

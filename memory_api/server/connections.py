@@ -13,6 +13,8 @@ from memory_api.server.connection import Connection, State
 EVICTED_AT_ONCE = 100
 # An idle connection may be evicted after so many seconds, when no thread is about to poll it.
 SETTLED_SECONDS = 1
+# What may go while too many bytes are buffered. A thread has the others.
+MOVABLE = State.RECEIVING, State.QUEUED, State.SENDING
 SPARE_FILES = 256  # open files of everything but connections
 
 
@@ -60,15 +62,18 @@ class Connections:
         self._arm(connection, select.EPOLLOUT)
 
     def close(self, connection: Connection) -> None:
-        self.hold(connection, 0)
         connection.drop_request()
+        self._count(connection, 0)
         with self._lock:
             if self._is_open(connection):
                 del self._all[connection.number]
                 connection.sock.close()
 
-    def hold(self, connection: Connection, size: int) -> None:
-        """Count the bytes that are buffered for a connection."""
+    def count(self, connection: Connection) -> None:
+        """Count the bytes that are buffered for a connection by now."""
+        self._count(connection, connection.size)
+
+    def _count(self, connection: Connection, size: int) -> None:
         if size != connection.held:
             with self._lock:
                 if self._is_open(connection):
@@ -88,7 +93,7 @@ class Connections:
         """While too many bytes are buffered: the connection with most of those that may go."""
         if self._held <= self._max_held:
             return None
-        movable = [each for each in self if each.state in (State.RECEIVING, State.SENDING)]
+        movable = [each for each in self if each.state in MOVABLE]
         return max(movable, key=lambda each: each.held, default=None)
 
     def make_room(self, now: float) -> bool:

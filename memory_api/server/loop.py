@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import struct
 import time
-from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
 from gunicorn.http.errors import ParseException
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER
 
 from memory_api import http_metrics
 from memory_api.errors import TooLarge, quote
 from memory_api.server import refusals
 from memory_api.server.connection import Connection, State
 from memory_api.server.connections import Connections
-from memory_api.server.incoming import IncomingRequest
+from memory_api.server.incoming import LINE_END, IncomingRequest
+from memory_api.server.overload import HeldRefusals, is_plain_request
+from memory_api.server.queue import Threads
 
 RECEIVED_AT_ONCE = 64 * 1024
 # A client that was told of the end may go on sending for so long: when a socket is closed with
@@ -29,24 +31,14 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Loop:
-    """`serve` is called with a connection whose request is whole.
+    """Threads call `send_reply` for what they served; all else is the loop's alone."""
 
-    Threads call `send_reply` for the connection that they served; all else is the loop's alone.
-    """
-
-    def __init__(
-        self,
-        cfg: Any,
-        log: Any,
-        connections: Connections,
-        serve: Callable[[Connection], None],
-        go_on_later: Callable[[Connection], None],
-    ) -> None:
+    def __init__(self, cfg: Any, log: Any, connections: Connections, threads: Threads) -> None:
         self._cfg, self._log = cfg, log
         self._connections = connections
-        self._serve = serve
-        self._go_on_later = go_on_later
-        self.keepalive: float = cfg.keepalive
+        self._threads = threads
+        self._stopped_at = math.inf
+        self.refusals = HeldRefusals()
 
     def add(self, sock: socket.socket, client: Any, server: Any) -> None:
         sock.setblocking(False)
@@ -60,8 +52,8 @@ class Loop:
 
     def go_on(self, connection: Connection) -> None:
         """Do what the socket is ready for."""
-        if connection.state is State.SERVED:
-            return  # a thread has it
+        if connection.state in (State.QUEUED, State.IN_THREAD, State.REFUSED):
+            return
         if connection.state is State.SENDING:
             self.send_reply(connection)
             return
@@ -88,6 +80,8 @@ class Loop:
     # --- Requests --------------------------------------------------------------------
 
     def feed(self, connection: Connection, data: bytes) -> None:
+        if connection.incoming is None and self._is_done_without_parser(connection, data):
+            return
         incoming = connection.incoming or self._begin_request(connection)
         had_head = incoming.message is not None
         try:
@@ -96,18 +90,34 @@ class Loop:
             self._log.info("Refused a request of %s: %s", connection.client, quote(str(error)))
             self.refuse(connection, *refusals.refusal(error))
             return
-        self._connections.hold(connection, incoming.received)
+        self._connections.count(connection)
         if incoming.is_whole:
-            connection.enter(State.SERVED, time.monotonic())
-            self._serve(connection)
+            connection.enter(State.QUEUED, time.monotonic())
+            if not self._threads.serve_later(connection):
+                self.refuse_later(connection)
+        elif incoming.message and not had_head:
+            self._begin_body(connection, incoming)
         else:
-            if incoming.message and not had_head:
-                self._begin_body(connection, incoming)
             self._connections.await_input(connection)
+
+    def _is_done_without_parser(self, connection: Connection, data: bytes) -> bool:
+        """Do what can be done without gunicorn's parser; whether that is all."""
+        if data == LINE_END:  # some old clients send it after a body
+            self._await_request(connection)
+            return True
+        if self._threads.is_overloaded() and is_plain_request(data):
+            self.refuse_later(connection)
+            return True
+        return False
 
     def feed_left_over(self, connection: Connection) -> None:
         data, connection.left_over = connection.left_over, b""
         self.feed(connection, data)
+
+    def _await_request(self, connection: Connection) -> None:
+        if connection.state is not State.IDLE:
+            connection.enter(State.IDLE, time.monotonic(), self._cfg.keepalive)
+        self._connections.await_input(connection)
 
     def _begin_request(self, connection: Connection) -> IncomingRequest:
         connection.requests += 1
@@ -118,11 +128,16 @@ class Loop:
         return connection.incoming
 
     def _begin_body(self, connection: Connection, incoming: IncomingRequest) -> None:
+        if incoming.waits_for_continue:
+            connection.set_reply([CONTINUE])
+            self.send_reply(connection)
+        else:
+            self._await_body(connection)
+
+    def _await_body(self, connection: Connection) -> None:
         timeouts = settings.CLIENT_TIMEOUT, settings.BODY_TIMEOUT
         connection.enter(State.RECEIVING, time.monotonic(), *timeouts)
-        if incoming.waits_for_continue:
-            with suppress(OSError):  # where it is gone, the next read tells
-                connection.sock.send(CONTINUE)
+        self._connections.await_input(connection)
 
     # --- Replies ---------------------------------------------------------------------
 
@@ -136,26 +151,47 @@ class Loop:
         connection.closes_after_reply = closes
         self.send_reply(connection)
 
+    def refuse_later(self, connection: Connection) -> None:
+        """Refuse a whole request for overload, so that the connection can go on after it."""
+        connection.closes_after_reply = False
+        if incoming := connection.incoming:
+            message = incoming.message
+            connection.left_over = incoming.rest()
+            connection.closes_after_reply = message.should_close() or message.method == "HEAD"
+            connection.drop_request()
+        self._connections.count(connection)
+        now = time.monotonic()
+        connection.enter(State.REFUSED, now)
+        self.refusals.add(connection, now)
+
+    def refuse_overload(self, connection: Connection) -> None:
+        closes = connection.closes_after_reply
+        self.refuse(connection, 503, refusals.OVERLOADED, closes=closes)
+
     def send_reply(self, connection: Connection) -> None:
-        """Send what the client takes of the reply; then go on to what comes after it."""
+        """Send what the client takes of the reply; then go on to what comes after it.
+
+        That may be the body, where the reply is 100 Continue.
+        """
         try:
             is_sent = connection.send()
         except OSError:
             self._connections.close(connection)
             return
-        self._connections.hold(connection, sum(map(len, connection.unsent)))
+        self._connections.count(connection)
         if not is_sent:
             if connection.state is not State.SENDING:
                 timeouts = settings.CLIENT_TIMEOUT, settings.REPLY_TIMEOUT
                 connection.enter(State.SENDING, time.monotonic(), *timeouts)
             self._connections.await_output(connection)
+        elif connection.incoming:
+            self._await_body(connection)
         elif connection.closes_after_reply:
             self._say_goodbye(connection)
         elif connection.left_over:
-            self._go_on_later(connection)
+            self._threads.go_on_later(connection)
         else:
-            connection.enter(State.IDLE, time.monotonic(), self.keepalive)
-            self._connections.await_input(connection)
+            self._await_request(connection)
 
     def _say_goodbye(self, connection: Connection) -> None:
         try:
@@ -170,13 +206,25 @@ class Loop:
 
     def sweep(self, now: float) -> None:
         for connection in self._connections:
-            if now >= connection.deadline:
+            if now >= self._deadline_of(connection):
                 self._expire(connection, now)
+
+    def stop(self, now: float) -> None:
+        """From now on, wait only a little for a further request of a connection."""
+        self._stopped_at = now
+
+    def _deadline_of(self, connection: Connection) -> float:
+        if connection.state is not State.IDLE:
+            return connection.deadline
+        # It may have become idle before `stop`, in a thread, or may do so at any time after it.
+        linger: float = STOP_KEEPALIVE_LINGER
+        return min(connection.deadline, max(connection.since, self._stopped_at) + linger)
 
     def shed(self) -> None:
         """Give up the largest requests and replies while too many bytes are buffered."""
         while largest := self._connections.largest_above_limit():
-            self._give_up(largest, 503, refusals.TOO_MANY_BYTES)
+            if largest.state is not State.QUEUED or self._threads.withdraw(largest):
+                self._give_up(largest, 503, refusals.TOO_MANY_BYTES)
 
     def _expire(self, connection: Connection, now: float) -> None:
         incoming = connection.incoming

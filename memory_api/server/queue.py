@@ -7,8 +7,25 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from queue import SimpleQueue
+from typing import Protocol
 
-from memory_api.server.connection import Connection
+from memory_api.server.connection import Connection, State
+
+
+class Threads(Protocol):
+    """What the loop asks of those who serve whole requests."""
+
+    def is_overloaded(self) -> bool:
+        """Whether a request that came now would wait for too long."""
+
+    def serve_later(self, connection: Connection) -> bool:
+        """Take a connection whose request is whole; False if it would wait for too long."""
+
+    def withdraw(self, connection: Connection) -> bool:
+        """Take it back, unless a thread has it by now."""
+
+    def go_on_later(self, connection: Connection) -> None:
+        """Called in a thread: the loop is to go on with what the client sent already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +68,8 @@ class RequestQueue:
         with self._lock:
             group = job.group
             is_full = group is not None and self._places.get(group, 0) >= group.places
-            line = self._parked.get(group, ()) if is_full and group else self._waiting
-            if line and job.since - line[0].since > self._patience / 2:
+            line = self._parked.get(group, deque()) if is_full and group else self._waiting
+            if self._is_slow(line, job.since):
                 return False
             if group and is_full:
                 self._parked.setdefault(group, deque()).append(job)
@@ -61,6 +78,23 @@ class RequestQueue:
                 self._places[group] = self._places.get(group, 0) + 1
             self._admit(job)
             return True
+
+    def is_overloaded(self) -> bool:
+        """Whether `put` would refuse a request that is of no full group."""
+        with self._lock:
+            return self._is_slow(self._waiting, time.monotonic())
+
+    def withdraw(self, connection: Connection) -> bool:
+        """Take a connection's request out; False if a thread has it by now."""
+        with self._lock:
+            for line in (self._waiting, *self._parked.values()):
+                for job in line:
+                    if job.connection is connection:
+                        line.remove(job)
+                        if line is self._waiting:
+                            self._leave(job)
+                        return True
+        return False
 
     def get(self) -> Job:
         """For a thread: its next request."""
@@ -71,7 +105,7 @@ class RequestQueue:
         with self._lock:
             self._leave(job)
             if self._waiting:
-                return self._waiting.popleft()
+                return _given_to_thread(self._waiting.popleft())
             self._idle += 1
             return None
 
@@ -91,7 +125,7 @@ class RequestQueue:
     def _admit(self, job: Job) -> None:
         if self._idle:
             self._idle -= 1
-            self._next.put(job)
+            self._next.put(_given_to_thread(job))
         else:
             self._waiting.append(job)
 
@@ -108,9 +142,18 @@ class RequestQueue:
             if not self._places[group]:
                 del self._places[group]
 
+    def _is_slow(self, line: deque[Job], now: float) -> bool:
+        return bool(line) and now - line[0].since > self._patience / 2
+
     def _expired_in(self, line: deque[Job], now: float) -> list[Job]:
         """Take them out; one that was parked may stand behind younger ones."""
         found = [job for job in line if now - job.since > self._patience]
         for job in found:
             line.remove(job)
         return found
+
+
+def _given_to_thread(job: Job) -> Job:
+    """Under the queue's lock, so that it is QUEUED for exactly as long as it can be withdrawn."""
+    job.connection.state = State.IN_THREAD
+    return job

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from functools import lru_cache
 from http import HTTPStatus
 
 from gunicorn import util
@@ -44,10 +46,15 @@ def refusal(error: Exception) -> tuple[int, str]:
 
 def error_reply(status: int, sentence: str, *, closes: bool = True) -> bytes:
     """A whole reply, head and body."""
+    return _error_reply(status, sentence, closes, int(time.time()))
+
+
+@lru_cache(16)  # in overload, the same one is sent many times
+def _error_reply(status: int, sentence: str, closes: bool, second: int) -> bytes:
     body = json.dumps({"error": sentence}).encode()
     lines = [
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
-        f"Date: {util.http_date()}",
+        f"Date: {util.http_date(second)}",
         f"Connection: {'close' if closes else 'keep-alive'}",
         "Content-Type: application/json",
         f"Content-Length: {len(body)}",

@@ -17,7 +17,7 @@ class NoStreamLeft(OSError):
     """Too many threads are held by streams already."""
 
 
-class Reply:
+class ReplySocket:
     """What gunicorn's Response writes to, as if it were the socket.
 
     The client of a stream has to take `least` bytes in each `patience` seconds.

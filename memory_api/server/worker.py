@@ -15,27 +15,24 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from gunicorn.workers.base import Worker
-from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
+from gunicorn.workers.gthread import ThreadWorker
 
 from memory_api.server import refusals
-from memory_api.server.connection import Connection, State
+from memory_api.server.connection import Connection
 from memory_api.server.connections import Connections, raise_file_limit
 from memory_api.server.loop import Loop
 from memory_api.server.queue import Job, RequestQueue
-from memory_api.server.replies import NoStreamLeft, Reply
+from memory_api.server.replies import NoStreamLeft, ReplySocket
 from memory_api.server.shares import group_of, is_health
 
 SWEEP_SECONDS = 0.5
 EVENTS_AT_ONCE = 64  # gunicorn ends a worker whose loop gives no sign of life for long
-# How long a refusal for overload is held back: many clients come again as soon as they have it,
-# and refusing them without end would take the time of those that are served.
-REFUSAL_SECONDS = 0.05
 
 
-class Exchange(NamedTuple):
+class GunicornConnection(NamedTuple):
     """What gunicorn's `handle_request` takes for a connection."""
 
-    sock: Reply
+    sock: ReplySocket
     client: Any
     server: Any
 
@@ -53,8 +50,8 @@ class BufferingWorker(ThreadWorker):
         self.streams = threading.BoundedSemaphore(max(1, self.cfg.threads // 4))
         self.next_sweep = 0.0
         self.pipelined: deque[Connection] = deque()
-        self.refused: deque[tuple[float, Connection]] = deque()
-        self.loop = Loop(self.cfg, self.log, self.connections, self.serve_later, self.go_on_later)
+        self.resting: list[socket.socket] = []  # listeners, until the next sweep
+        self.loop = Loop(self.cfg, self.log, self.connections, self)
         super().init_process()
 
     def get_thread_pool(self) -> None:
@@ -73,18 +70,22 @@ class BufferingWorker(ThreadWorker):
         listeners = {listener.fileno(): listener for listener in self.sockets}
         for listener in self.sockets:
             listener.setblocking(False)
-            epoll.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+            self.listen(listener)
         epoll.register(self.PIPE[0], select.EPOLLIN)
         self.start_threads()
         while self.alive and self.is_parent_alive():
             self.turn(listeners)
         for listener in self.sockets:
-            epoll.unregister(listener)  # other processes have the same socket
+            if listener not in self.resting:
+                epoll.unregister(listener)  # other processes have the same socket
             while self.accept(listener):
                 pass  # whoever connected in time
             # Otherwise the system would go on to accept, and nobody would answer.
             listener.close()
         self.finish()
+
+    def listen(self, listener: socket.socket) -> None:
+        self.connections.epoll.register(listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
 
     def start_threads(self) -> None:
         for queue, count in ((self.queue, self.cfg.threads), (self.health_queue, 1)):
@@ -93,16 +94,15 @@ class BufferingWorker(ThreadWorker):
 
     def finish(self) -> None:
         """Answer what has come, while nothing else is accepted."""
-        self.loop.keepalive = STOP_KEEPALIVE_LINGER
+        self.resting.clear()
         now = time.monotonic()
-        for connection in self.connections:
-            if connection.state is State.IDLE:
-                connection.deadline = min(connection.deadline, now + STOP_KEEPALIVE_LINGER)
+        self.loop.stop(now)
         while self.connections and time.monotonic() < now + self.cfg.graceful_timeout:
             self.turn({})
 
     def turn(self, listeners: dict[int, socket.socket]) -> None:
-        pause = REFUSAL_SECONDS if self.refused else SWEEP_SECONDS
+        refusals = self.loop.refusals
+        pause = refusals.seconds_left(time.monotonic(), SWEEP_SECONDS)
         for number, _ in self.connections.epoll.poll(pause, EVENTS_AT_ONCE):
             if number in listeners:
                 self.accept(listeners[number])
@@ -114,8 +114,8 @@ class BufferingWorker(ThreadWorker):
             self.try_to(self.loop.feed_left_over, self.pipelined.popleft())
         self.loop.shed()
         now = time.monotonic()
-        while self.refused and now >= self.refused[0][0] + REFUSAL_SECONDS:
-            self.try_to(self.refuse, self.refused.popleft()[1])
+        for connection in refusals.due(now):
+            self.try_to(self.loop.refuse_overload, connection)
         if now >= self.next_sweep:
             self.sweep(now)
 
@@ -124,7 +124,9 @@ class BufferingWorker(ThreadWorker):
         self.notify()
         self.loop.sweep(now)
         for job in self.queue.expired(now) + self.health_queue.expired(now):
-            self.try_to(self.refuse, job.connection)
+            self.try_to(self.loop.refuse_later, job.connection)
+        while self.resting:
+            self.listen(self.resting.pop())
 
     def try_to(self, go_on: Callable[[Connection], None], connection: Connection) -> None:
         """One connection's bug must not end the others."""
@@ -143,15 +145,21 @@ class BufferingWorker(ThreadWorker):
                 self.log.warning(
                     "The limit on open files is reached: raise it, or lower MAX_CONNECTIONS."
                 )
-                self.connections.evict_idle(time.monotonic())
+                if not self.connections.evict_idle(time.monotonic()):
+                    self.rest(listener)
             elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
                 self.log.warning("A connection cannot be accepted: %s", error)
             return False
         self.loop.add(sock, client, listener.getsockname())
         return True
 
+    def rest(self, listener: socket.socket) -> None:
+        """Accept nothing until the next sweep: the system would tell of it again at once."""
+        if self.alive and listener not in self.resting:
+            self.connections.epoll.unregister(listener)
+            self.resting.append(listener)
+
     def go_on_later(self, connection: Connection) -> None:
-        """Called in a thread: the loop is to go on with what the client sent already."""
         self.pipelined.append(connection)
         self.wake()
 
@@ -161,16 +169,17 @@ class BufferingWorker(ThreadWorker):
 
     # --- The threads -----------------------------------------------------------------
 
-    def serve_later(self, connection: Connection) -> None:
+    def is_overloaded(self) -> bool:
+        return self.queue.is_overloaded()
+
+    def serve_later(self, connection: Connection) -> bool:
         incoming = connection.incoming
-        if incoming is None:
-            return
-        if is_health(incoming.message):
-            is_taken = self.health_queue.put(Job(connection))
-        else:
-            is_taken = self.queue.put(Job(connection, group_of(incoming, self.cfg.threads)))
-        if not is_taken:
-            self.refused.append((time.monotonic(), connection))
+        if incoming is None or is_health(incoming.message):
+            return self.health_queue.put(Job(connection))
+        return self.queue.put(Job(connection, group_of(incoming, self.cfg.threads)))
+
+    def withdraw(self, connection: Connection) -> bool:
+        return self.queue.withdraw(connection) or self.health_queue.withdraw(connection)
 
     def serve_forever(self, queue: RequestQueue) -> None:
         while True:
@@ -185,11 +194,11 @@ class BufferingWorker(ThreadWorker):
             return
         patience = settings.CLIENT_TIMEOUT
         least = settings.MIN_BYTES_PER_SECOND * patience
-        reply = Reply(connection.sock, self.streams, patience, least)
+        reply = ReplySocket(connection.sock, self.streams, patience, least)
         # The loop has sent 100 Continue where it was due.
         incoming.message._expected_100_continue = False
         is_kept = self.handle(
-            incoming.message, Exchange(reply, connection.client, connection.server)
+            incoming.message, GunicornConnection(reply, connection.client, connection.server)
         )
         connection.left_over = incoming.rest()
         connection.drop_request()
@@ -199,11 +208,11 @@ class BufferingWorker(ThreadWorker):
         if not self.alive:
             self.wake()  # this request was the last of `max_requests`
 
-    def handle(self, message: Any, exchange: Exchange) -> bool:
+    def handle(self, message: Any, connection: GunicornConnection) -> bool:
         """Have the application make the reply; whether the connection is kept for another."""
-        reply = exchange.sock
+        reply = connection.sock
         try:
-            return bool(self.handle_request(message, exchange))
+            return bool(self.handle_request(message, connection))
         except NoStreamLeft:
             reply.replace(refusals.error_reply(503, refusals.TOO_MANY_STREAMS))
         except OSError as error:
@@ -220,10 +229,3 @@ class BufferingWorker(ThreadWorker):
         finally:
             reply.end_stream()
         return False
-
-    def refuse(self, connection: Connection) -> None:
-        """Refuse a whole request, so that the connection can go on after it."""
-        if incoming := connection.incoming:
-            connection.left_over = incoming.rest()
-            closes = incoming.message.should_close() or incoming.message.method == "HEAD"
-            self.loop.refuse(connection, 503, refusals.OVERLOADED, closes=closes)

@@ -9,11 +9,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 
+import psutil
 import pytest
 import requests
 
 from memory_api.gunicorn import MAX_HEADER_BYTES
 from testing.bodies import append_request, new_id
+from testing.processes import process_group
 from testing.service import Service
 from tests.bad_clients import open_connections
 from tests.wire import CHUNKED, END, Reply, Wire, chunk, head
@@ -163,6 +165,17 @@ def test_a_body_that_is_kept_in_a_file_is_read_whole(wire, chunked):
     assert wire.ask("GET", "/v2/health/live").status == 200
 
 
+def test_a_line_end_after_a_body_begins_no_request(tmp_path):
+    with Service(tmp_path, CLIENT_TIMEOUT="1") as service, Wire(service) as wire:
+        body = body_of(new_id())
+        wire.send(head("POST", INFER, content_length=str(len(body))), body, b"\r\n")
+        reply = wire.reply()
+        assert reply
+        assert reply.status == 200
+        time.sleep(2.5)  # a request that had begun would be late
+        assert wire.ask("GET", "/v2/health/live").status == 200
+
+
 # --- Connections and bytes ---------------------------------------------------------------
 
 
@@ -201,6 +214,24 @@ def test_above_the_limit_of_connections_a_client_is_told_to_try_again(limited):
         reply = busy.reply()
         assert reply
         assert reply.status == 400
+
+
+def test_without_a_file_for_another_connection_the_worker_waits_for_one(tmp_path):
+    with Service(tmp_path) as service, ExitStack() as stack:
+        served = stack.enter_context(Wire(service))
+        assert served.ask("GET", "/v2/health/live").status == 200
+        worker = max(process_group(service.process.pid), key=lambda each: each.num_threads())
+        soft, hard = worker.rlimit(psutil.RLIMIT_NOFILE)
+        served.send(head("POST", INFER, content_length="9"), b"1")  # so that it is not idle
+        worker.rlimit(psutil.RLIMIT_NOFILE, (worker.num_fds(), hard))
+        waiting = stack.enter_context(Wire(service))
+        waiting.send(LIVE)
+        time.sleep(2)
+        worker.rlimit(psutil.RLIMIT_NOFILE, (soft, hard))
+        reply = waiting.reply()
+        assert reply
+        assert reply.status == 200
+        assert 0 < service.log.read_text().count("The limit on open files is reached") < 20
 
 
 def test_when_too_much_is_buffered_the_largest_request_goes(limited):

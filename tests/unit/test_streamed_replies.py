@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from memory_api.server.replies import MAX_COLLECTED, NoStreamLeft, Reply
+from memory_api.server.replies import MAX_COLLECTED, NoStreamLeft, ReplySocket
 
 pytestmark = pytest.mark.slow
 
@@ -25,8 +25,8 @@ def sockets() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield ours, clients
 
 
-def reply_to(client: socket.socket, streams: int = 1) -> Reply:
-    return Reply(client, threading.Semaphore(streams), PATIENCE, 1000 * PATIENCE)
+def reply_to(client: socket.socket, streams: int = 1) -> ReplySocket:
+    return ReplySocket(client, threading.Semaphore(streams), PATIENCE, 1000 * PATIENCE)
 
 
 def test_a_client_that_reads_slowly_gets_all_of_a_stream(sockets):

@@ -1,0 +1,51 @@
+"""Requests that are refused because more arrive than can be served: cheaply, and a moment later."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator
+
+from memory_api.server.connection import Connection
+
+# Many clients come again as soon as they are refused. Refusing them without end would take the
+# time of those that are served; they must know within a tenth of a second, though.
+HOLD_SECONDS = 0.08
+
+# To refuse a request, it is enough to know where it ends. gunicorn's parser takes most of a
+# refusal's time; it still reads every request that is not exactly of this form. A header that
+# decides where a request ends, or what follows it, is not of this form.
+DECIDES = rb"(?!connection|content-length|expect|keep-alive|transfer-encoding|upgrade)"
+HEADERS = rb"(?:" + DECIDES + rb"[0-9a-z-]++: [ -~]*+\r\n)*+"
+PLAIN = re.compile(
+    rb"(?:GET|POST) (?!/v2/health/)/[!-$&-~]*+ HTTP/1\.1\r\n"
+    + HEADERS
+    + rb"(?:content-length: ([0-9]{1,9})\r\n)?+"
+    + HEADERS
+    + rb"\r\n",
+    re.IGNORECASE,
+)
+
+
+def is_plain_request(data: bytes) -> bool:
+    """Whether this is one whole request, no more and no less, that does not ask for health."""
+    found = PLAIN.match(data)
+    return found is not None and found.end() + int(found[1] or 0) == len(data)
+
+
+class HeldRefusals:
+    """Connections that will be told in HOLD_SECONDS that their request is refused."""
+
+    def __init__(self) -> None:
+        self._held: deque[tuple[float, Connection]] = deque()
+
+    def add(self, connection: Connection, now: float) -> None:
+        self._held.append((now + HOLD_SECONDS, connection))
+
+    def due(self, now: float) -> Iterator[Connection]:
+        while self._held and self._held[0][0] <= now:
+            yield self._held.popleft()[1]
+
+    def seconds_left(self, now: float, at_most: float) -> float:
+        """How long to wait for the next that is due."""
+        return max(0, min(self._held[0][0] - now, at_most)) if self._held else at_most
