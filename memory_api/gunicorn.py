@@ -76,6 +76,7 @@ def default_settings() -> dict[str, Any]:
         "sendfile": False,  # replies are collected
         "control_socket_disable": True,
         "when_ready": announce,
+        "pre_exec": run_same_command,
         "post_worker_init": begin_worker,
         "worker_exit": end_worker,
         "child_exit": forget_worker,
@@ -91,6 +92,12 @@ def announce(server: Any) -> None:
         f"Serving on {addresses} - docs at /v2/docs, admin at /admin/ (Ctrl-C stops)\n"
     )
     sys.stdout.flush()
+
+
+def run_same_command(server: Any) -> None:
+    """After USR2: gunicorn knows neither of `python -m` nor of the metrics folder."""
+    server.START_CTX["args"] = [sys.executable, *sys.orig_argv[1:]]
+    server.cfg.env_orig = os.environ.copy()
 
 
 def begin_worker(worker: Any) -> None:

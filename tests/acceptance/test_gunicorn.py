@@ -6,6 +6,7 @@ import ipaddress
 import re
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -44,6 +45,16 @@ def booted(service: Service) -> list[str]:
     return re.findall(r"Booting worker with pid: (\d+)", service.log.read_text())
 
 
+def counted(service: Service) -> float:
+    """How many requests the page of metrics says were answered."""
+    page = requests.get(f"{service.url}/metrics", timeout=30).text
+    return sum(map(float, re.findall(r"^model_infer_request_success_total\{.* (\S+)$", page, re.M)))
+
+
+def metrics_folder(service: Service) -> Path:
+    return Path(gunicorn(service).environ()["PROMETHEUS_MULTIPROC_DIR"])
+
+
 def gunicorn(service: Service) -> psutil.Process:
     """The process that has the workers as its children."""
     parents = {process.ppid() for process in process_group(service.process.pid)}
@@ -74,6 +85,34 @@ def test_a_reload_fails_no_request(tmp_path):
         for _ in range(10):
             statuses.add(append(service, requests.Session()))
         assert statuses == {200}
+
+
+def test_another_gunicorn_takes_over_and_no_request_fails(tmp_path):
+    with Service(tmp_path) as service, requests.Session() as kept:
+        assert append(service, kept) == 200
+        old = gunicorn(service)
+        old.send_signal(signal.SIGUSR2)
+        statuses: Counter[int] = Counter()
+        while len(booted(service)) < 2:
+            statuses.update([append(service, requests.Session())])
+        old.send_signal(signal.SIGTERM)
+        while psutil.pid_exists(old.pid):
+            statuses.update([append(service, requests.Session())])
+        for _ in range(10):
+            statuses.update([append(service, requests.Session())])
+        assert set(statuses) == {200}
+        assert counted(service) == 1 + statuses.total()
+
+
+def test_metrics_of_several_workers_add_up_and_never_go_down(tmp_path):
+    arguments = "--max-requests 10"
+    with Service(tmp_path, GUNICORN_CMD_ARGS=arguments, WORKERS="2") as service:
+        for appended in range(1, 61):
+            assert append(service, requests.Session()) == 200
+            assert counted(service) == appended  # whichever worker answers, and whoever ended
+        wait_until(lambda: len(booted(service)) > 6)
+        folder = metrics_folder(service)
+        wait_until(lambda: len(list(folder.glob("counter_*.db"))) <= 5)
 
 
 def test_the_access_log_has_a_line_for_each_request(tmp_path):
