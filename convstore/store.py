@@ -130,7 +130,10 @@ class ConversationStore:
         try:
             replace(self, observe=ignore_call).window("", 1)
         except Error as error:
-            raise Unavailable("the database's tables are not those of this version") from error
+            raise Unavailable(
+                "the database's tables are not those of this version: run 'convstore"
+                " migrate_memories'"
+            ) from error
 
     def _run(self, work: Callable[[Statements], Reply]) -> Reply:
         """The reply of one transaction, tried again within DATABASE_TIMEOUT if that may help."""
@@ -183,11 +186,14 @@ def _done(reply: Reply) -> Reply:
     match reply.outcome:
         case Outcome.KEY_REUSED:
             raise RequestKeyReused(
-                "the request's key belongs to other messages of this conversation; send each"
-                " request with a key of its own"
+                "this request id (or request_key) was used before, for other messages of this"
+                " conversation; send each new request with an id of its own"
             )
         case Outcome.ID_CLASH:
-            raise IdentityClash("another conversation has the key that this memory_id hashes to")
+            raise IdentityClash(
+                "the database's row of this conversation has another memory_id, so nothing was"
+                " stored; correct that row"
+            )
         case Outcome.NOT_STORED:
             raise _Retry(BUSY)
     return reply

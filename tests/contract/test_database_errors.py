@@ -88,7 +88,7 @@ def test_an_id_whose_key_another_conversation_has_is_refused_in_the_stores_words
     reply = door.infer(append_request(memory_id, PRIVATE))
 
     assert reply.status == 500
-    assert "another conversation has the key" in refusal_sentence(reply)
+    assert "another memory_id" in refusal_sentence(reply)
     assert rows() == before
     assert door.infer(read_request(memory_id)).texts == []
     assert refusal_sentence(reply) in door.service.log.read_text()
