@@ -99,6 +99,11 @@ MAX_PARTS = positive_integer("MAX_PARTS", 10_000)
 MAX_BYTES_IN_WORK = positive_integer("MAX_BYTES_IN_WORK", MAX_BODY_BYTES)
 # What clients may take of each process.
 MAX_CONNECTIONS = positive_integer("MAX_CONNECTIONS", 10_000)
+if MAX_CONNECTIONS <= THREADS:
+    raise ImproperlyConfigured(
+        f"MAX_CONNECTIONS is {MAX_CONNECTIONS} and THREADS is {THREADS}; MAX_CONNECTIONS must be"
+        " the larger one, or some threads would never have a request."
+    )
 MAX_BUFFERED_BYTES = positive_integer("MAX_BUFFERED_BYTES", 4 * MAX_BODY_BYTES)
 CLIENT_TIMEOUT = positive_integer("CLIENT_TIMEOUT", 10)
 BODY_TIMEOUT = positive_integer("BODY_TIMEOUT", 300)

@@ -57,6 +57,7 @@ def test_a_taken_port_gets_one_sentence_that_says_what_to_do(project):
         ("DATABASE_TIMEOUT", "soon", "DATABASE_TIMEOUT is 'soon'; it must be an integer"),
         ("WORKERS", "0", "WORKERS is '0'; it must be an integer of at least 1"),
         ("THREADS", "many", "THREADS is 'many'; it must be an integer of at least 1"),
+        ("MAX_CONNECTIONS", "8", "MAX_CONNECTIONS is 8 and THREADS is 8; MAX_CONNECTIONS must be"),
         ("DATABASE_URL", "redis://localhost", "DATABASE_URL: database 'redis' is not supported"),
         ("MODELS_DIR", "nowhere", "MODELS_DIR: there is no folder {project}/nowhere"),
     ],

@@ -15,6 +15,7 @@ from tests.soak.load import MEMORY
 # What TEST_DATABASES must name a kind of: only servers of the tests' own may be killed.
 NEEDED = {
     "test_kills.py": KINDS,
+    "test_memory.py": KINDS,
     "test_database_outages.py": KINDS_WITH_A_SERVER,
     "test_controls.py": KINDS_WITH_A_SERVER,
 }
