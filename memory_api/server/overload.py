@@ -16,7 +16,7 @@ HOLD_SECONDS = 0.08
 # refusal's time; it still reads every request that is not exactly of this form. A header that
 # decides where a request ends, or what follows it, is not of this form.
 DECIDES = rb"(?!connection|content-length|expect|keep-alive|transfer-encoding|upgrade)"
-HEADERS = rb"(?:" + DECIDES + rb"[0-9a-z-]++: [ -~]*+\r\n)*+"
+HEADERS = rb"(?:" + DECIDES + rb"[0-9a-z-]++: [ -~]*+\r\n|connection: keep-alive\r\n)*+"
 PLAIN = re.compile(
     rb"(?:GET|POST) (?!/v2/health/)/[!-$&-~]*+ HTTP/1\.1\r\n"
     + HEADERS

@@ -12,15 +12,16 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from itertools import islice
 
 import pytest
 import requests
 
+from memory_api.server.overload import HOLD_SECONDS
 from testing.bodies import append_request, new_id, read_request
 from testing.service import Service
-from tests.bad_clients import open_connections
+from tests.bad_clients import BadClients, kinds, open_connections
 from tests.visitor import PASSWORD, Visitor, first_user, transcript
 from tests.wire import Wire, head
 
@@ -105,6 +106,7 @@ def test_when_all_threads_are_held_the_rest_are_told_to_try_again(brisk, clients
         refused = append(brisk, new_id())
         assert none_is_done(waiting)
         assert_told_to_try_again(refused)
+        assert_refused_in_turn(brisk)
         assert_healthy(brisk)
         for future in islice(as_completed(waiting), MANY - THREADS):
             assert_told_to_try_again(future.result())
@@ -119,6 +121,28 @@ def assert_told_to_try_again(reply: requests.Response) -> None:
     assert reply.status_code == 503
     assert reply.json().keys() == {"error"}
     assert int(reply.headers["Retry-After"]) > 0
+
+
+def assert_refused_in_turn(service: Service) -> None:
+    """Whoever comes again at once takes no more time of the service than that allows."""
+    begun = time.monotonic()
+    with Wire(service) as wire:
+        for n in range(1, 6):
+            assert wire.infer(append_request(new_id(), "Hi"), INFER).status == 503
+            assert time.monotonic() - begun >= n * HOLD_SECONDS
+
+
+def test_health_is_told_while_threads_are_held_and_clients_are_slow(patient, clients):
+    slow = kinds(INFER, new_id())
+    with writers_held(patient), ExitStack() as stack:
+        waiting = [clients.submit(append, patient, new_id()) for _ in range(2 * THREADS)]
+        for kind in ("silent", "slow head", "slow body", "slow chunks"):
+            stack.enter_context(BadClients(patient, slow[kind], MANY))
+        wait_for_connections(patient, 2 * THREADS + 4 * MANY)
+        for _ in range(20):
+            assert_healthy(patient)
+        assert none_is_done(waiting)
+    assert {future.result().status_code for future in waiting} == {200}
 
 
 def test_a_hot_conversation_leaves_threads_for_others(patient, clients):
