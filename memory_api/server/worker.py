@@ -114,7 +114,7 @@ class BufferingWorker(ThreadWorker):
             self.try_to(self.loop.feed_left_over, self.pipelined.popleft())
         self.loop.shed()
         now = time.monotonic()
-        for connection in refusals.due(now):
+        for connection in refusals.due(now, self.nr):
             self.try_to(self.loop.refuse_overload, connection)
         if now >= self.next_sweep:
             self.sweep(now)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 
 import pytest
 
 from memory_api.server.connection import Connection
-from memory_api.server.overload import HOLD_SECONDS, HeldRefusals, is_plain_request
+from memory_api.server.overload import (
+    HOLD_SECONDS,
+    MOST_REFUSED_AT_ONCE,
+    REFUSED_PER_SERVED,
+    STALL_SECONDS,
+    HeldRefusals,
+    is_plain_request,
+)
 from tests.wire import CHUNKED, END, head
 
 INFER = "/v2/models/memory/infer"
@@ -67,14 +75,30 @@ def test_many_headers_take_no_longer_for_being_malformed():
     assert not is_plain_request(b"GET / HTTP/1.1\r\n" + headers + b"\0\r\n\r\n")
 
 
-def test_a_refusal_is_held_for_a_moment_and_no_longer():
-    ours, _ = sockets = socket.socketpair()
-    with sockets[0], sockets[1]:
-        connection = Connection(ours, None, None)
-        held = HeldRefusals()
-        assert held.seconds_left(100, at_most=9) == 9
+@pytest.fixture
+def connection() -> Iterator[Connection]:
+    ours, clients = socket.socketpair()
+    with ours, clients:
+        yield Connection(ours, None, None)
+
+
+def test_a_refusal_is_held_for_a_moment_and_no_longer(connection):
+    held = HeldRefusals()
+    assert held.seconds_left(100, at_most=9) == 9
+    held.add(connection, 100)
+    assert list(held.due(100, 0)) == []
+    assert held.seconds_left(100, at_most=9) == pytest.approx(HOLD_SECONDS)
+    assert list(held.due(100 + HOLD_SECONDS, 0)) == [connection]
+    assert list(held.due(200, 0)) == []
+
+
+def test_while_requests_are_served_only_some_are_refused_for_each(connection):
+    held = HeldRefusals()
+    for _ in range(3 * MOST_REFUSED_AT_ONCE):
         held.add(connection, 100)
-        assert list(held.due(100)) == []
-        assert held.seconds_left(100, at_most=9) == pytest.approx(HOLD_SECONDS)
-        assert list(held.due(100 + HOLD_SECONDS)) == [connection]
-        assert list(held.due(200)) == []
+    assert len(list(held.due(101, 1))) == MOST_REFUSED_AT_ONCE
+    assert len(list(held.due(101, 1))) == 0
+    assert len(list(held.due(101, 3))) == 2 * REFUSED_PER_SERVED
+    assert held.seconds_left(101, at_most=9) > 0  # the loop does not spin
+    # While nothing is served, there is time to refuse.
+    assert len(list(held.due(101 + 2 * STALL_SECONDS, 3))) == MOST_REFUSED_AT_ONCE
