@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-# The longest memory_id, and as much of a role as its column holds, in characters.
+# As much of a role as its column holds whatever its characters are, and the length of that column
+# and of memory_id's: SQL Server and Oracle count in UTF-16 units, two for each emoji.
 MAX_NAME_CHARACTERS = 255
+MAX_NAME_LENGTH = 2 * MAX_NAME_CHARACTERS
 
 # The names in `Message.extra` that mean something: an assistant's calls of tools, and the call
 # that a tool answers.
@@ -22,6 +24,12 @@ TOOL_CALL_ID = "tool_call_id"
 
 # How JSON text is spelled: with non-ASCII characters as they are, or all of them escaped.
 IN_UTF8, IN_ASCII = json.JSONEncoder(ensure_ascii=False).encode, json.JSONEncoder().encode
+
+
+class JsonText(str):
+    """JSON text in `Message.extra` that is kept to the letter, as it came from a client."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +51,9 @@ class Message:
     def to_json(self) -> str:
         """The element of `history`: `{"role": ..., "content": [{"type": ..., "value": ...}]}`.
 
-        The spacing is that of `json.dumps`; the fields of `extra` follow in their order. The
-        result is always valid UTF-8: a message with a lone surrogate is written with all its
-        non-ASCII characters escaped.
+        The spacing is that of `json.dumps`, except inside JsonText; the fields of `extra` follow in
+        their order. The result is always valid UTF-8: a message with a lone surrogate is written
+        with all its non-ASCII characters escaped.
         """
         text = self._spelled(IN_UTF8)
         return text if is_utf8(text) else self._spelled(IN_ASCII)
@@ -55,7 +63,7 @@ class Message:
         parts = [
             f'{{"type": {spell(part.type)}, "value": {spell(part.value)}}}' for part in self.parts
         ]
-        extra = [f", {spell(name)}: {spell(value)}" for name, value in self.extra.items()]
+        extra = [f", {spell(name)}: {_field(value, spell)}" for name, value in self.extra.items()]
         return f'{{"role": {spell(self.role)}, "content": [{", ".join(parts)}]{"".join(extra)}}}'
 
     @classmethod
@@ -64,6 +72,22 @@ class Message:
         element = json.loads(body)
         role, content = element.pop("role"), element.pop("content")
         return cls(role, [Part(part["type"], part["value"]) for part in content], element)
+
+
+def _field(value: Any, spell: Callable[[Any], str]) -> str:
+    """The value of a field of `extra`, in which JsonText may be an element of a list."""
+    if not isinstance(value, list) or JsonText not in map(type, value):
+        return spell(value)
+    return f"[{', '.join(_kept(item, spell) for item in value)}]"
+
+
+def _kept(item: Any, spell: Callable[[Any], str]) -> str:
+    if not isinstance(item, JsonText):
+        return spell(item)
+    if spell is IN_UTF8 or item.isascii():
+        return str(item)
+    # Outside of its strings, JSON is ASCII; inside, the escape means the same.
+    return "".join(each if each.isascii() else IN_ASCII(each)[1:-1] for each in item)
 
 
 # How the text of `to_json` begins, and how it spells a part, whose value may be cut off. In a

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from convstore.messages import MAX_NAME_CHARACTERS
-
-# SQL Server and Oracle count in UTF-16 units, two for each emoji.
-NAME_LENGTH = 2 * MAX_NAME_CHARACTERS
+from convstore.messages import MAX_NAME_LENGTH
 
 
 class Kind(models.IntegerChoices):
@@ -30,7 +27,7 @@ class Conversation(models.Model):
     # A hash of memory_id: no collation can take two ids for one, and the key is known before
     # the first statement.
     id = models.UUIDField(primary_key=True, editable=False)
-    memory_id = models.CharField(max_length=NAME_LENGTH)
+    memory_id = models.CharField(max_length=MAX_NAME_LENGTH)
     created_at = models.DateTimeField()
     # Updated at most once an hour: if every append rewrote this row, the writers of one
     # conversation would be slow.
@@ -70,7 +67,7 @@ class Message(models.Model):
     )
     position = models.BigIntegerField()
     # For lists and for the pinned first message; the body has the role as it was sent.
-    role = models.CharField(max_length=NAME_LENGTH)
+    role = models.CharField(max_length=MAX_NAME_LENGTH)
     body = models.TextField()
     request_key = models.UUIDField()
     # A digest of the messages of the request, stored to tell a retry from a reused key later.

@@ -17,7 +17,7 @@ from django.http import HttpRequest
 
 from convstore.archive.conversations import newer_rows, older_rows
 from inspection.databases import DATABASE_PARAMETER
-from memory_api.limits import MAX_MEMORY_ID_CHARACTERS
+from memory_api.limits import MAX_MEMORY_ID_LENGTH
 
 ROWS_PER_PAGE = 50
 # The URL parameters that hold the cursor, which is a row's time and key: the page shows the rows
@@ -32,7 +32,7 @@ class KeysetList(ChangeList):
     newer_url: str | None = None
     older_url: str | None = None
     has_more_matches = False
-    max_query_characters = MAX_MEMORY_ID_CHARACTERS
+    max_query_characters = MAX_MEMORY_ID_LENGTH
     # A search stays in its database, but ignores the period.
     kept_in_search = (DATABASE_PARAMETER,)
 

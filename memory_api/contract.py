@@ -5,26 +5,27 @@ Knows tensors, memories and the store; knows neither HTTP, nor DRF, nor MLServer
 
 from __future__ import annotations
 
-import json
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 
-from convstore.messages import Message, is_utf8
+from convstore.exchange.statements import StoredMessage
+from convstore.messages import is_utf8
 from memory_api import v2
 from memory_api.errors import BadRequest, TooLarge, quote
+from memory_api.idempotency import Delivery, idempotency_key, reply_id, request_key
 from memory_api.json_text import is_integer, json_type
-from memory_api.limits import MAX_MEMORY_ID_CHARACTERS, MAX_WINDOW_SIZE
+from memory_api.left_out_tensors import note_left_out
+from memory_api.limits import MAX_MEMORY_ID_LENGTH, MAX_WINDOW_SIZE
 from memory_api.memory import Memory
 from memory_api.message_tensors import read_messages
 from memory_api.metrics import metrics_of
+from memory_api.request_names import PARAMETERS, check_names
 
 OUTPUTS = ("memory_id", "history")
+NO_HEADERS = Delivery()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +36,28 @@ class Answer:
     binary: frozenset[str] = frozenset()
 
 
-def infer(memory: Memory, document: object, request_id: str | None = None) -> Answer:
+def infer(memory: Memory, document: object, delivery: Delivery = NO_HEADERS) -> Answer:
     """Store the messages of a request, if it has any, and answer with the window.
 
-    `document` is a V2 inference request as JSON values; BYTES elements may be bytes.
-    `request_id` is the header X-Request-Id. Raises BadRequest and TooLarge, after which nothing
-    was stored, and the store's errors.
+    `document` is a V2 inference request as JSON values; BYTES elements may be bytes. `delivery`
+    is what came in headers. Raises BadRequest and TooLarge, after which nothing was stored, and the
+    store's errors.
     """
     request = v2.parse(document, settings.MAX_TENSORS)
     _refuse_too_large(request)
+    check_names(memory, request)
     outputs = _requested_outputs(request)
     memory_id = _memory_id(request)
     size = _window_size(memory, request)
+    with_positions = v2.flag(request.parameters, "positions", False)
+    key = idempotency_key(request.parameters, delivery.idempotency_key)
     messages = read_messages(request, memory.tensor_names)
+    note_left_out(memory, request)
     measured = metrics_of(*memory.labels)
     if messages:
-        key = _request_key(memory, request_id or request.id, messages)
-        window = memory.store.exchange(memory_id, messages, size, key)
+        request_id = delivery.request_id or request.id
+        stored_as = request_key(memory, memory_id, key, request_id, messages)
+        window = memory.store.exchange(memory_id, messages, size, stored_as)
         measured.messages_stored.inc(len(messages))
     else:
         window = memory.store.window(memory_id, size)
@@ -63,14 +69,24 @@ def infer(memory: Memory, document: object, request_id: str | None = None) -> An
     response: v2.InferResponse = {"model_name": memory.name}
     if memory.version is not None:
         response["model_version"] = memory.version
-    response["id"] = str(uuid.uuid4()) if request.id is None else request.id
-    response["parameters"] = {}
+    response["id"] = reply_id(memory, memory_id, key) if request.id is None else request.id
+    response["parameters"] = _positions(window) if with_positions else {}
     response["outputs"] = [tensors[output.name] for output in outputs]
     return Answer(response, frozenset(output.name for output in outputs if output.binary))
 
 
+def _positions(window: Sequence[StoredMessage]) -> dict[str, Any]:
+    """Where the first and the last message of a window stand; nothing if it is empty."""
+    if not window:
+        return {}
+    return {"first_position": window[0].position, "last_position": window[-1].position}
+
+
 def metadata(memory: Memory) -> dict[str, Any]:
-    """V2's model metadata with the memory's own tensors. In a shape, -1 is any number."""
+    """V2's model metadata: the memory's tensors, the parameters of requests, and its window.
+
+    In a shape, -1 is any number.
+    """
     return {
         "name": memory.name,
         "versions": [] if memory.version is None else [memory.version],
@@ -83,7 +99,11 @@ def metadata(memory: Memory) -> dict[str, Any]:
             _tensor_metadata("memory_id", [1, 1]),
             _tensor_metadata("history", [-1, 1]),
         ],
-        "parameters": {},
+        "parameters": {
+            # In one text, since gRPC's parameters are scalars.
+            "request_parameters": ", ".join(PARAMETERS),
+            "window_size": memory.window_size,
+        },
     }
 
 
@@ -141,10 +161,11 @@ def _memory_id(request: v2.InferRequest) -> str:
     if len(values) != 1:
         raise BadRequest(f"tensor 'memory_id' has {len(values)} elements; it must have 1")
     memory_id = values[0]
-    if not 1 <= len(memory_id) <= MAX_MEMORY_ID_CHARACTERS:
+    length = len(memory_id.encode("utf-16-le", "surrogatepass")) // 2
+    if not 1 <= length <= MAX_MEMORY_ID_LENGTH:
         raise BadRequest(
-            f"'memory_id' has {len(memory_id)} characters; it must have 1 to"
-            f" {MAX_MEMORY_ID_CHARACTERS}"
+            f"'memory_id' has {length} characters, counted as in UTF-16; it must have 1 to"
+            f" {MAX_MEMORY_ID_LENGTH}"
         )
     if "\0" in memory_id or not is_utf8(memory_id):
         raise BadRequest("'memory_id' contains a NUL or a lone surrogate; it must have neither")
@@ -168,22 +189,3 @@ def _window_size(memory: Memory, request: v2.InferRequest) -> int:
             f"parameter 'window_size' is {came}; it must be an integer from 1 to {MAX_WINDOW_SIZE}"
         )
     return size
-
-
-# --- Idempotency -------------------------------------------------------------------------
-
-
-def _request_key(
-    memory: Memory, request_id: str | None, messages: Sequence[Message]
-) -> UUID | None:
-    """The store's idempotency key for this request; None if each delivery is to be stored.
-
-    All steps of a pipeline get the same request id, and a step in a cycle gets it many times. So
-    the key depends on the step and on the messages as well. The step is the memory's name without
-    the version that Seldon's agent appends, since the next version may get the same request again.
-    """
-    if not memory.once_per_request_id or not request_id:
-        return None
-    step = memory.name.removesuffix(f"_{memory.version}") if memory.version else memory.name
-    identity = [step, request_id, *(message.to_json() for message in messages)]
-    return UUID(bytes=sha256(json.dumps(identity).encode()).digest()[:16], version=4)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterator
 from typing import NoReturn, TypeGuard
 
 from memory_api.errors import BadRequest, TooLarge
@@ -71,6 +72,14 @@ def parse_json(text: str, what: str) -> object:
         raise BadRequest(f"{what} has a number with too many digits") from None
 
 
+def list_texts(text: str) -> Iterator[str]:
+    """The text of each value of a JSON list, as it stands in `text`, which `parse_json` accepts."""
+    end = text.index("[") + 1
+    while found := VALUE_BEGINS.match(text, end):
+        _, end = DECODER.raw_decode(text, found.end())
+        yield text[found.end() : end]
+
+
 def _refuse_constant(constant: str) -> NoReturn:
     raise BadRequest(f"is not JSON: {constant} is not a JSON number")
 
@@ -84,6 +93,8 @@ def _finite_float(text: str) -> float:
 
 # json.loads would make a decoder for each text.
 DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite_float)
+# In a list: what stands before its next value.
+VALUE_BEGINS = re.compile(r"[ \t\r\n]*,?[ \t\r\n]*(?=[^\] \t\r\n,])")
 
 
 def is_integer(value: object) -> TypeGuard[int]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from convstore.messages import MAX_NAME_CHARACTERS
+from convstore.messages import MAX_NAME_LENGTH
 
-MAX_MEMORY_ID_CHARACTERS = MAX_NAME_CHARACTERS
+# In UTF-16 units, as SQL Server and Oracle count: an emoji is two of them.
+MAX_MEMORY_ID_LENGTH = MAX_NAME_LENGTH
+MAX_KEY_CHARACTERS = 255
 MAX_WINDOW_SIZE = 2**31 - 1
 # Levels of lists and objects. Code that reads a tool call later may call itself once a level.
 MAX_TOOL_CALL_DEPTH = 100

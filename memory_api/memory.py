@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from convstore.store import ConversationStore
 
 DEFAULT_WINDOW_SIZE = 10
-DEFAULT_TENSOR_NAMES = ("role", "content", "type")
+# All that OpenAI's chat format has in a message of text. Seldon's default has the first three.
+DEFAULT_TENSOR_NAMES = (
+    *("role", "content", "type"),
+    *("tool_calls", "tool_call_id", "name", "refusal"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +32,11 @@ class Memory:
     auto_migrate: bool = True
     once_per_request_id: bool = False
     store: ConversationStore
+
+    @property
+    def step(self) -> str:
+        """The name without the version that Seldon's agent appends to it."""
+        return self.name.removesuffix(f"_{self.version}") if self.version else self.name
 
     @property
     def labels(self) -> tuple[str, str]:

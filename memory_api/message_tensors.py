@@ -5,23 +5,28 @@ of it. If `role` has N elements, it adds N messages: element n of every other te
 list with the elements of message n, or "" if it has none. Seldon's chat translators send whole
 conversations like this.
 
-A tensor beside `role`, `content` and `type` becomes a field in `Message.extra`: as EXTRA_TENSORS
+A tensor beside `role`, `content` and `type` becomes a field in `Message.extra`: as its rule
 says, or else as the list of its texts.
+
+A memory keeps the tensors that its `tensor_names` have. A message that only another tensor of
+OpenAI's format would fill is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from django.conf import settings
 
-from convstore.messages import TOOL_CALL_ID, TOOL_CALLS, Message, Part
+from convstore.messages import TOOL_CALLS, Message, Part
 from memory_api import v2
 from memory_api.errors import BadRequest, TooLarge
-from memory_api.json_text import json_type, parse_json, refuse_excess
-from memory_api.limits import MAX_TOOL_CALL_DEPTH
+from memory_api.extra_tensors import rule_for
+from memory_api.json_text import json_type, list_texts, parse_json, refuse_excess
+from memory_api.left_out_tensors import LeftOut, left_out_tensors, refuse_emptied
+
+# A message of nothing but these needs content.
+WITHOUT_CONTENT = {"role", "type", "name"}
 
 
 def read_messages(request: v2.InferRequest, tensor_names: Sequence[str]) -> list[Message]:
@@ -29,7 +34,8 @@ def read_messages(request: v2.InferRequest, tensor_names: Sequence[str]) -> list
 
     Raises BadRequest and TooLarge.
     """
-    tensors = _message_tensors(request, tensor_names)
+    left_out = left_out_tensors(request, tensor_names)
+    tensors = _message_tensors(request, tensor_names, left_out)
     if not tensors:
         return []
     roles = tensors.pop("role")
@@ -40,21 +46,25 @@ def read_messages(request: v2.InferRequest, tensor_names: Sequence[str]) -> list
     parts = sum(map(_part_count, messages))
     if parts > settings.MAX_PARTS:
         raise TooLarge(f"the request has {parts} parts; the limit is {settings.MAX_PARTS}")
+    for n, message in enumerate(messages if left_out else ()):
+        if not message.extra and not any(part.value for part in message.parts):
+            refuse_emptied(left_out, slice(n, n + 1) if len(messages) > 1 else slice(None))
     return messages
 
 
-def _message_tensors(request: v2.InferRequest, tensor_names: Sequence[str]) -> dict[str, list[str]]:
+def _message_tensors(
+    request: v2.InferRequest, tensor_names: Sequence[str], left_out: LeftOut
+) -> dict[str, list[str]]:
     """The tensors out of `tensor_names` that were sent: none, or at least role and content."""
-    sent = {}
-    for name in tensor_names:
-        elements = request.strings(name)
-        if elements is not None:
-            sent[name] = elements
+    elements = {name: _elements(request, name) for name in tensor_names}
+    sent = {name: texts for name, texts in elements.items() if texts is not None}
+    if "content" not in sent:
+        refuse_emptied(left_out)
     if not sent:
         return {}
     if "role" not in tensor_names:
         sent["role"] = ["user"]
-    if "content" not in sent and (TOOL_CALLS in sent or TOOL_CALL_ID in sent):
+    if "content" not in sent and sent.keys() - WITHOUT_CONTENT:
         # Seldon's translators leave a tensor out if all of its elements are empty.
         count = len(sent.get("role", ()))
         sent["content"] = [""] if count == 1 else ['[""]'] * count
@@ -63,6 +73,12 @@ def _message_tensors(request: v2.InferRequest, tensor_names: Sequence[str]) -> d
             others = ", ".join(f"'{other}'" for other in sent)
             raise BadRequest(f"tensor '{name}' is missing, but {others} was sent")
     return sent
+
+
+def _elements(request: v2.InferRequest, name: str) -> list[str] | None:
+    if name in ("role", "type"):
+        return request.strings(name)
+    return request.dumped_strings(name, objects=rule_for(name).may_be_object)
 
 
 def _refuse_excess(roles: list[str], tensors: Mapping[str, list[str]]) -> None:
@@ -105,9 +121,12 @@ def _messages(roles: list[str], tensors: Mapping[str, list[str]]) -> list[Messag
     return messages
 
 
-def _elements_of(text: str, name: str, n: int) -> list[Any]:
-    """The elements of message n in the tensor `name`: the JSON list that `text` spells."""
-    rule = _rule_for(name)
+def _elements_of(text: str, name: str, n: int) -> list[str]:
+    """The elements of message n in the tensor `name`: the JSON list that `text` spells.
+
+    An object in the list is its JSON text.
+    """
+    rule = rule_for(name)
     if text == "":
         return []
     if rule.may_be_plain and not _is_json_list(text):
@@ -122,10 +141,14 @@ def _elements_of(text: str, name: str, n: int) -> list[Any]:
         raise BadRequest(f"{error}; {wanted}") from None
     if not isinstance(values, list):
         raise BadRequest(f"{what} is {json_type(values)}; {wanted}")
+    types = (str, dict) if rule.may_be_object else str
     for value in values:
-        if not isinstance(value, rule.types):
+        if not isinstance(value, types):
             raise BadRequest(f"{what} contains {json_type(value)}; {wanted}")
-    return values
+    if dict not in map(type, values):
+        return values
+    pairs = zip(values, list_texts(text), strict=True)
+    return [value if isinstance(value, str) else spelled for value, spelled in pairs]
 
 
 def _is_json_list(text: str) -> bool:
@@ -138,7 +161,7 @@ def _is_json_list(text: str) -> bool:
 # --- One message -------------------------------------------------------------------------
 
 
-def _message(role: str, tensors: Mapping[str, list[Any]], where: str = "") -> Message:
+def _message(role: str, tensors: Mapping[str, list[str]], where: str = "") -> Message:
     """The message of this role; `where` begins an error sentence if there are several."""
     extra = dict(tensors)
     values = extra.pop("content")
@@ -149,77 +172,8 @@ def _message(role: str, tensors: Mapping[str, list[Any]], where: str = "") -> Me
             " each part needs one type"
         )
     parts = [Part(*pair) for pair in zip(types, values, strict=True)]
-    fields = {name: _rule_for(name).read(elements, where) for name, elements in extra.items()}
+    fields = {name: rule_for(name).read(elements, where) for name, elements in extra.items()}
     fields = {name: value for name, value in fields.items() if value}
     if not parts and not fields:
         raise BadRequest(f"{where}tensor 'content' has 0 elements; a message needs at least 1")
     return Message(role, parts, fields)
-
-
-# --- Tensors beside role, content and type -----------------------------------------------
-
-
-def _texts(elements: list[Any], where: str) -> list[Any]:
-    return elements
-
-
-def _tool_calls(elements: list[Any], where: str) -> list[dict[str, Any]]:
-    return [_tool_call(each, n, where) for n, each in enumerate(elements) if each != ""]
-
-
-def _tool_call(element: Any, n: int, where: str) -> dict[str, Any]:
-    what = f"{where}element {n} of tensor '{TOOL_CALLS}'"
-    call = element if isinstance(element, dict) else parse_json(element, what)
-    if not isinstance(call, dict):
-        raise BadRequest(f"{what} is {json_type(call)}; it must be a JSON object")
-    if _nesting_depth(call) > MAX_TOOL_CALL_DEPTH:
-        raise BadRequest(f"{what} is nested more than {MAX_TOOL_CALL_DEPTH} levels deep")
-    return call
-
-
-def _nesting_depth(value: object) -> int:
-    """How many levels of lists and objects there are. It does not recurse, so it never fails."""
-    depth, level = 0, [value]
-    while level := [inner for outer in level for inner in _inner_values(outer)]:
-        depth += 1
-    return depth
-
-
-def _inner_values(value: object) -> Iterable[object]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
-
-
-def _tool_call_id(elements: list[Any], where: str) -> str:
-    if len(elements) > 1:
-        raise BadRequest(
-            f"{where}tensor '{TOOL_CALL_ID}' has {len(elements)} elements; a message has at most 1"
-        )
-    return "".join(elements)
-
-
-@dataclass(frozen=True, slots=True)
-class ExtraTensor:
-    """How a tensor becomes a field of a message.
-
-    `read` makes the field's value from one message's elements; an empty value is left out. With
-    several messages, a JSON list may have values of `types`, and with `may_be_plain` an element
-    may also be one value without a list around it.
-    """
-
-    read: Callable[[list[Any], str], Any]
-    types: tuple[type, ...] = (str,)
-    may_be_plain: bool = False
-
-
-TEXTS = ExtraTensor(_texts)
-EXTRA_TENSORS = {
-    TOOL_CALLS: ExtraTensor(_tool_calls, types=(str, dict)),
-    # Seldon's translators send the id itself.
-    TOOL_CALL_ID: ExtraTensor(_tool_call_id, may_be_plain=True),
-}
-
-
-def _rule_for(name: str) -> ExtraTensor:
-    return EXTRA_TENSORS.get(name, TEXTS)

@@ -25,6 +25,17 @@ database_seconds = Histogram(
 database_retries = Counter(
     "memory_database_retries", "Transactions that were retried after a fault", LABELS
 )
+tensors_left_out = Counter(
+    "memory_tensors_left_out",
+    "Requests with a tensor of OpenAI's format that the memory's tensor_names leave out",
+    LABELS,
+)
+unknown_tensors = Counter(
+    "memory_unknown_tensors", "Requests with tensors that nobody reads", LABELS
+)
+unknown_parameters = Counter(
+    "memory_unknown_parameters", "Requests with parameters that nobody reads", LABELS
+)
 
 
 class MemoryMetrics(NamedTuple):
@@ -34,6 +45,9 @@ class MemoryMetrics(NamedTuple):
     window_messages: Histogram
     database_seconds: Histogram
     database_retries: Counter
+    tensors_left_out: Counter
+    unknown_tensors: Counter
+    unknown_parameters: Counter
 
     def observe_database(self, seconds: float, retries: int) -> None:
         """What a memory's store calls after each call to its database."""
@@ -50,4 +64,7 @@ def metrics_of(model: str, version: str) -> MemoryMetrics:
         window_messages.labels(*labels),
         database_seconds.labels(*labels),
         database_retries.labels(*labels),
+        tensors_left_out.labels(*labels),
+        unknown_tensors.labels(*labels),
+        unknown_parameters.labels(*labels),
     )

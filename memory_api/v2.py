@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypedDict
 
+from convstore.messages import dumps
 from memory_api.errors import BadRequest, TooLarge, quote
 from memory_api.json_text import is_integer, json_type
 
@@ -61,12 +62,25 @@ class InferRequest:
 
     def strings(self, name: str) -> list[str] | None:
         """The elements of the BYTES tensor `name`; None if it was not sent."""
-        found = [tensor for tensor in self.inputs if tensor.name == name]
-        if not found:
+        tensor = self._input(name)
+        return None if tensor is None else _strings(tensor)
+
+    def dumped_strings(self, name: str, *, objects: bool) -> list[str] | None:
+        """As `strings`, of a tensor that may hold what a program dumped out of its own types.
+
+        If all elements are null, it was not sent. With `objects`, an element may be a JSON object;
+        it becomes JSON text.
+        """
+        tensor = self._input(name)
+        if tensor is None or (tensor.elements and all(each is None for each in tensor.elements)):
             return None
+        return _strings(tensor, objects=objects)
+
+    def _input(self, name: str) -> Input | None:
+        found = [tensor for tensor in self.inputs if tensor.name == name]
         if len(found) > 1:
             raise BadRequest(f"tensor '{name}' was sent {len(found)} times; send it once")
-        return _strings(found[0])
+        return found[0] if found else None
 
 
 # --- Document to request -----------------------------------------------------------------
@@ -84,7 +98,7 @@ def parse(document: object, max_tensors: int = 2**31) -> InferRequest:
     if "inputs" not in fields:
         raise BadRequest("'inputs' is missing; send a list of tensors")
     parameters = _parameters(fields, "the request")
-    binary = _flag(parameters, "binary_data_output", False)
+    binary = flag(parameters, "binary_data_output", False)
     inputs = _list(fields["inputs"], "'inputs'")
     outputs = fields.get("outputs")
     outputs = [] if outputs is None else _list(outputs, "'outputs'")
@@ -128,7 +142,7 @@ def _output(tensor: object, where: str, binary: bool) -> Output:
     fields = _object(tensor, where)
     name = _name(fields, where)
     parameters = _parameters(fields, f"output {quote(name)}")
-    return Output(name, _flag(parameters, "binary_data", binary))
+    return Output(name, flag(parameters, "binary_data", binary))
 
 
 def _elements(data: object) -> list[object]:
@@ -150,17 +164,19 @@ def _flatten(data: object) -> Iterator[object]:
             stack.pop()
 
 
-def _strings(tensor: Input) -> list[str]:
+def _strings(tensor: Input, *, objects: bool = False) -> list[str]:
     if tensor.datatype != "BYTES":
         raise BadRequest(
             f"tensor '{tensor.name}' has datatype {quote(tensor.datatype)}; it must be BYTES"
         )
-    return [_string(element, n, tensor.name) for n, element in enumerate(tensor.elements)]
+    return [_string(element, n, tensor.name, objects) for n, element in enumerate(tensor.elements)]
 
 
-def _string(element: object, n: int, name: str) -> str:
+def _string(element: object, n: int, name: str, objects: bool) -> str:
     if isinstance(element, str):
         return element
+    if objects and isinstance(element, dict):
+        return dumps(element)
     if not isinstance(element, bytes):
         raise BadRequest(
             f"element {n} of tensor '{name}' is {json_type(element)}; it must be a string"
@@ -197,7 +213,7 @@ def _parameters(fields: Mapping[str, Any], what: str) -> dict[str, Any]:
     return {} if value is None else _object(value, f"'parameters' of {what}")
 
 
-def _flag(parameters: Mapping[str, Any], name: str, default: bool) -> bool:
+def flag(parameters: Mapping[str, Any], name: str, default: bool) -> bool:
     value = parameters.get(name)
     if value is None:  # some clients send null for a parameter that they do not set
         return default

@@ -15,6 +15,7 @@ from convstore import __version__
 from memory_api import contract, http_metrics, parsers, v2
 from memory_api.budget import Share
 from memory_api.errors import MemoryUnavailable
+from memory_api.idempotency import Delivery
 from memory_api.memories import find_memory, memories, repository
 from memory_api.memory import Memory, UnavailableMemory
 from memory_api.openapi import (
@@ -24,7 +25,7 @@ from memory_api.openapi import (
     describe_route,
 )
 from memory_api.readiness import ReadinessProbe, reason_not_ready
-from memory_api.responses import compress, inference_response, json_response
+from memory_api.responses import SAFE, compress, inference_response, json_response
 
 readiness_probe = ReadinessProbe()
 
@@ -123,10 +124,14 @@ class Infer(V2View):
         memory = find_memory(name, version)
         measured = http_metrics.infer_metrics_of(*memory.labels)
         with measured.duration.time(), measured.failure.count_exceptions(), self.share:
-            answer = contract.infer(memory, request.data, request.META.get("HTTP_X_REQUEST_ID"))
+            answer = contract.infer(memory, request.data, _delivery(request))
             response = inference_response(answer)
         measured.success.inc()
         return response
+
+
+def _delivery(request: Request) -> Delivery:
+    return Delivery(request.META.get("HTTP_X_REQUEST_ID"), request.META.get("HTTP_IDEMPOTENCY_KEY"))
 
 
 class RepositoryIndex(V2View):
@@ -147,4 +152,6 @@ def _index_entry(entry: Memory | UnavailableMemory) -> dict[str, str]:
 class Metrics(V2View):
     @describe_metrics
     def get(self, request: Request) -> HttpResponse:
-        return HttpResponse(http_metrics.render(), content_type=CONTENT_TYPE_LATEST)
+        return HttpResponse(
+            http_metrics.render(), content_type=CONTENT_TYPE_LATEST, headers=SAFE
+        )

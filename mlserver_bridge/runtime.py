@@ -28,11 +28,15 @@ from memory_api.errors import (
     status_and_sentence,
     with_cause,
 )
+from memory_api.idempotency import Delivery
 from memory_api.memory import Memory
 from memory_api.model_settings import memory_from_settings, read_model_settings
 from memory_api.tables import TablesNotReady, migrate_tables, require_tables
 from mlserver_bridge.limits import limit_requests
+from mlserver_bridge.mlserver_changes import MadeId, change_mlserver
 from mlserver_bridge.threads import DatabaseThreads, threads_for
+
+change_mlserver()
 
 # What the client did wrong is always 422: after 400 or 404, Seldon's agent reloads the model and
 # sends the same request again.
@@ -119,14 +123,18 @@ class ConversationalMemory(MLModel):
         self._require_memory()
         if self.threads is None:
             raise MLServerError(f"model {self.name} is not loaded", 503)
-        request_id = _headers(payload).get("x-request-id", "")
+        headers = _headers(payload)
+        request_id = headers.get("x-request-id", "")
+        delivery = Delivery(request_id, headers.get("idempotency-key"))
         try:
-            return await self.threads.run(partial(self._infer, payload, request_id))
+            response = await self.threads.run(partial(self._infer, payload, delivery))
         except Exception as error:
             status, sentence = status_and_sentence(
                 error, STATUSES, where=f"model {self.name}", request_id=request_id
             )
             raise MLServerError(sentence, status) from None
+        payload.id = response.id  # which MLServer gives every response
+        return response
 
     async def predict_stream(
         self, payloads: AsyncIterator[InferenceRequest]
@@ -139,11 +147,11 @@ class ConversationalMemory(MLModel):
         if self.refusal:
             raise MLServerError(self.refusal, STATUSES[MemoryUnavailable])
 
-    def _infer(self, payload: InferenceRequest, request_id: str) -> InferenceResponse:
+    def _infer(self, payload: InferenceRequest, delivery: Delivery) -> InferenceResponse:
         if not self.has_tables:
             self._prepare_tables()
         _check_id(payload.id)
-        answer = contract.infer(self.memory, _document(payload), request_id)
+        answer = contract.infer(self.memory, _document(payload), delivery)
         return _response(answer.document, in_bytes=_is_in_bytes(payload))
 
     def _prepare_tables(self) -> None:
@@ -193,8 +201,8 @@ def _check_id(request_id: str | None) -> None:
 def _document(payload: InferenceRequest) -> dict[str, Any]:
     """MLServer's request as a V2 document. A request over gRPC was not validated by MLServer."""
     return {
-        "id": payload.id,
-        "parameters": payload.parameters and payload.parameters.model_dump(),
+        "id": None if isinstance(payload.id, MadeId) else payload.id,
+        "parameters": payload.parameters and payload.parameters.model_dump(exclude={"headers"}),
         "inputs": [
             {
                 "name": tensor.name,

@@ -41,7 +41,8 @@ from memory_api.http_errors import bad_request, error_response, not_found
 from memory_api.limits import (
     MAX_GZIP_MEMBERS,
     MAX_JSON_DEPTH,
-    MAX_MEMORY_ID_CHARACTERS,
+    MAX_KEY_CHARACTERS,
+    MAX_MEMORY_ID_LENGTH,
     MAX_TOOL_CALL_DEPTH,
     MAX_WINDOW_SIZE,
 )
@@ -177,7 +178,12 @@ def spelled(node: ast.expr, texts: Mapping[str, str]) -> str:
 
 def limits() -> str:
     rows = [
-        ("characters of a `memory_id`", f"1 to {MAX_MEMORY_ID_CHARACTERS}", "400"),
+        (
+            "characters of a `memory_id`, counted as in UTF-16: an emoji is two",
+            f"1 to {MAX_MEMORY_ID_LENGTH}",
+            "400",
+        ),
+        ("characters of an idempotency key", f"1 to {MAX_KEY_CHARACTERS}", "400"),
         ("`window_size`", f"1 to {MAX_WINDOW_SIZE:,}", "400"),
         ("levels of a tool call's JSON", f"{MAX_TOOL_CALL_DEPTH}", "400"),
         ("levels of any JSON", f"{MAX_JSON_DEPTH}", "400"),

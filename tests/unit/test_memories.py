@@ -39,7 +39,10 @@ def refusal(extra: dict[str, Any]) -> str:
 def test_seldons_filesys_file_loads_unchanged(root):
     (found,) = read_repository(root / "memory_api" / "default_models").memories
     assert (found.name, found.version, found.window_size) == ("filesys-memory", None, 50)
-    assert found.tensor_names == ("role", "content", "type")
+    assert found.tensor_names == (
+        *("role", "content", "type", "tool_calls", "tool_call_id"),
+        *("name", "refusal"),
+    )
     assert found.store.using == "default"
 
 
@@ -52,7 +55,10 @@ def test_seldons_postgresql_file_loads_unchanged(root):
 def test_defaults_are_those_of_the_reference():
     found = memory(FILESYS)
     assert found.window_size == 10
-    assert found.tensor_names == ("role", "content", "type")
+    assert found.tensor_names == (
+        *("role", "content", "type", "tool_calls", "tool_call_id"),
+        *("name", "refusal"),
+    )
 
 
 def test_an_sql_memory_without_a_url_keeps_to_the_services_own():

@@ -1,0 +1,74 @@
+"""The names in a request: which are known, which are mistyped, and which nobody here reads.
+
+Pipelines hand whole outputs on, so unknown tensors and parameters are allowed and counted. A name
+that is nearly a known one is refused: its sender would wait for something that does not happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from functools import cache
+
+from memory_api import v2
+from memory_api.errors import BadRequest, quote
+from memory_api.memory import DEFAULT_TENSOR_NAMES, Memory
+from memory_api.metrics import metrics_of
+
+# What a memory does by a request's parameters; the metadata list them.
+PARAMETERS = (
+    "binary_data_output",
+    "idempotency_key",
+    "memory_parameters",
+    "positions",
+    "window_size",
+)
+MEMORY_PARAMETERS = ("window_size",)  # those of the older form
+# MLServer's own, which say nothing to a memory.
+OF_MLSERVER = ("content_type", "headers")
+MEMORY_ID, TOKENS = "memory_id", "tokens"
+
+
+def check_names(memory: Memory, request: v2.InferRequest) -> None:
+    """Refuse names that are nearly known, and count what is not. Raises BadRequest."""
+    measured = metrics_of(*memory.labels)
+    tensors = {tensor.name for tensor in request.inputs}
+    if unknown := tensors.difference(_known_tensors(memory.tensor_names)):
+        _refuse_near_misses(unknown, _known_tensors(memory.tensor_names), "tensor")
+        measured.unknown_tensors.inc()
+    if unknown := set(request.parameters).difference(PARAMETERS, OF_MLSERVER):
+        _refuse_near_misses(unknown, PARAMETERS, "parameter")
+        measured.unknown_parameters.inc()
+    older = request.parameters.get("memory_parameters")
+    if isinstance(older, dict) and (unknown := set(older).difference(MEMORY_PARAMETERS)):
+        _refuse_near_misses(unknown, MEMORY_PARAMETERS, "memory_parameters")
+        measured.unknown_parameters.inc()
+
+
+@cache
+def _known_tensors(tensor_names: Sequence[str]) -> Collection[str]:
+    return dict.fromkeys((MEMORY_ID, *tensor_names, *DEFAULT_TENSOR_NAMES, TOKENS))
+
+
+# --- Nearly the same ---------------------------------------------------------------------
+
+
+def _refuse_near_misses(unknown: Iterable[str], known: Iterable[str], what: str) -> None:
+    for name in sorted(unknown):
+        for ours in known:
+            if is_near_miss(name, ours):
+                raise BadRequest(
+                    f"there is no {what} {quote(name)}; did you mean '{ours}'? Other unknown names"
+                    " are allowed"
+                )
+
+
+def is_near_miss(name: str, known: str) -> bool:
+    """Whether the names differ only in case, in `-` and `_`, and in one letter at most."""
+    one, other = sorted((_plain(name), _plain(known)), key=len)
+    first = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), len(one))
+    # One letter is another one, or is missing.
+    return other[first + 1 :] in (one[first + 1 :], one[first:])
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
