@@ -186,8 +186,8 @@ def _done(reply: Reply) -> Reply:
     match reply.outcome:
         case Outcome.KEY_REUSED:
             raise RequestKeyReused(
-                "this request id (or request_key) was used before, for other messages of this"
-                " conversation; send each new request with an id of its own"
+                "this idempotency key came before with another message in this conversation;"
+                " nothing was stored now; use a new key for each new request"
             )
         case Outcome.ID_CLASH:
             raise IdentityClash(

@@ -152,6 +152,4 @@ def _index_entry(entry: Memory | UnavailableMemory) -> dict[str, str]:
 class Metrics(V2View):
     @describe_metrics
     def get(self, request: Request) -> HttpResponse:
-        return HttpResponse(
-            http_metrics.render(), content_type=CONTENT_TYPE_LATEST, headers=SAFE
-        )
+        return HttpResponse(http_metrics.render(), content_type=CONTENT_TYPE_LATEST, headers=SAFE)

@@ -102,7 +102,7 @@ class GrpcDoor:
         grpc.StatusCode.NOT_FOUND: 404,
         grpc.StatusCode.INTERNAL: 500,
         grpc.StatusCode.RESOURCE_EXHAUSTED: 500,  # where MLServer's words are too many for gRPC
-        grpc.StatusCode.UNKNOWN: 503,  # MLServer has no code for it
+        grpc.StatusCode.UNAVAILABLE: 503,
     }
 
     def __init__(self, service: MLServer, *, raw: bool = False) -> None:
@@ -204,7 +204,10 @@ def infer_response(response: pb.ModelInferResponse) -> dict[str, Any]:
         "model_name": response.model_name,
         **version,
         "id": response.id,
-        "parameters": dict(response.parameters),
+        "parameters": {
+            name: getattr(value, value.WhichOneof("parameter_choice"))
+            for name, value in response.parameters.items()
+        },
         "outputs": outputs,
     }
 
