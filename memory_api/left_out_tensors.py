@@ -40,10 +40,10 @@ def _holds_something(element: object) -> bool:
     return element not in NOTHING
 
 
-def refuse_emptied(left_out: LeftOut, which: slice = slice(None)) -> None:
-    """Refuse a message that has nothing but its elements, `which`, in tensors that are left out."""
+def refuse_emptied(left_out: LeftOut) -> None:
+    """Refuse a message that has nothing but what is in `left_out`."""
     for name, elements in left_out.items():
-        if name not in NO_CONTENT and any(map(_holds_something, elements[which])):
+        if name not in NO_CONTENT and any(map(_holds_something, elements)):
             raise BadRequest(
                 f"this memory does not keep tensor '{name}', without which a message is empty; add"
                 f" '{name}' to config.tensor_names of the memory"

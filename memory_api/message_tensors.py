@@ -42,13 +42,13 @@ def read_messages(request: v2.InferRequest, tensor_names: Sequence[str]) -> list
     if not roles:
         raise BadRequest("tensor 'role' has 0 elements; it must have 1 for each message")
     _refuse_excess(roles, tensors)
-    messages = [_message(roles[0], tensors)] if len(roles) == 1 else _messages(roles, tensors)
+    if len(roles) == 1:
+        messages = [_message(roles[0], tensors, left_out)]
+    else:
+        messages = _messages(roles, tensors, left_out)
     parts = sum(map(_part_count, messages))
     if parts > settings.MAX_PARTS:
         raise TooLarge(f"the request has {parts} parts; the limit is {settings.MAX_PARTS}")
-    for n, message in enumerate(messages if left_out else ()):
-        if not message.extra and not any(part.value for part in message.parts):
-            refuse_emptied(left_out, slice(n, n + 1) if len(messages) > 1 else slice(None))
     return messages
 
 
@@ -104,7 +104,9 @@ def _part_count(message: Message) -> int:
 # --- Several messages --------------------------------------------------------------------
 
 
-def _messages(roles: list[str], tensors: Mapping[str, list[str]]) -> list[Message]:
+def _messages(
+    roles: list[str], tensors: Mapping[str, list[str]], left_out: LeftOut
+) -> list[Message]:
     count = len(roles)
     for name, elements in tensors.items():
         if len(elements) != count:
@@ -117,7 +119,8 @@ def _messages(roles: list[str], tensors: Mapping[str, list[str]]) -> list[Messag
         lists = {name: _elements_of(elements[n], name, n) for name, elements in tensors.items()}
         if not lists.get("type"):
             lists.pop("type", None)
-        messages.append(_message(role, lists, f"message {n}: "))
+        left_out_here = {name: elements[n : n + 1] for name, elements in left_out.items()}
+        messages.append(_message(role, lists, left_out_here, f"message {n}: "))
     return messages
 
 
@@ -161,7 +164,9 @@ def _is_json_list(text: str) -> bool:
 # --- One message -------------------------------------------------------------------------
 
 
-def _message(role: str, tensors: Mapping[str, list[str]], where: str = "") -> Message:
+def _message(
+    role: str, tensors: Mapping[str, list[str]], left_out: LeftOut, where: str = ""
+) -> Message:
     """The message of this role; `where` begins an error sentence if there are several."""
     extra = dict(tensors)
     values = extra.pop("content")
@@ -174,6 +179,8 @@ def _message(role: str, tensors: Mapping[str, list[str]], where: str = "") -> Me
     parts = [Part(*pair) for pair in zip(types, values, strict=True)]
     fields = {name: rule_for(name).read(elements, where) for name, elements in extra.items()}
     fields = {name: value for name, value in fields.items() if value}
+    if not fields and not any(values):
+        refuse_emptied(left_out)
     if not parts and not fields:
         raise BadRequest(f"{where}tensor 'content' has 0 elements; a message needs at least 1")
     return Message(role, parts, fields)

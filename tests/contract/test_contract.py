@@ -503,11 +503,62 @@ def test_of_several_messages_some_may_have_calls_and_no_content(door):
 def test_a_tool_call_keeps_its_keys_values_and_their_order(door):
     call = {"z": 1, "a": [True, None, 1.5, {"é": "\u2028"}], "m": {}, "big": 10**30}
     request = append_request(new_id(), "", role="assistant")
-    request["inputs"].append(tensor("tool_calls", [json.dumps(call)]))
+    sent = json.dumps(call, ensure_ascii=False)
+    request["inputs"].append(tensor("tool_calls", [sent]))
 
     (history,) = door.infer(request, "tools").history
 
     assert history == element("assistant", "", tool_calls=[call])
+
+
+TO_THE_LETTER = [
+    '{"amount":12345678901234567.89,"price":1.10,"eps":1E-7,"minus":-0}',
+    '{ "a":1,"a" : 2 }',
+    '{"text":"\\u00e9\\ud83d\\ude00\\ud800\\/\\n", "é":"é"}',
+    ' {\n\t"id": "1"\r\n} ',
+    '{"big":' + "9" * 400 + "}",
+]
+
+
+def test_tool_calls_are_kept_to_the_letter(door):
+    memory_id = new_id()
+    one = append_request(memory_id, "", role="assistant")
+    one["inputs"].append(tensor("tool_calls", TO_THE_LETTER))
+    # A call may be a text in the list, or an object.
+    several = append_several_request(
+        memory_id,
+        ["assistant", "assistant"],
+        content=[[""], [""]],
+        tool_calls=[TO_THE_LETTER, f"[{' , '.join(TO_THE_LETTER)}\n]"],
+    )
+    expected = element("assistant", "", tool_calls=[])[:-2] + ", ".join(TO_THE_LETTER) + "]}"
+    as_objects = (
+        element("assistant", "", tool_calls=[])[:-2]
+        + ", ".join(each.strip() for each in TO_THE_LETTER)
+        + "]}"
+    )
+
+    door.infer(one, "tools")
+    assert door.infer(several, "tools").history == [expected, expected, as_objects]
+
+
+@at("http")
+def test_a_tool_call_beside_a_lone_surrogate_is_escaped_with_its_message(door):
+    request = append_request(new_id(), "\ud800", role="assistant")
+    request["inputs"].append(tensor("tool_calls", ['{"é":"\U0001f600", "n":1.10}']))
+
+    (history,) = door.infer(request, "tools").history
+
+    assert history.isascii()
+    assert history.endswith(', "tool_calls": [{"\\u00e9":"\\ud83d\\ude00", "n":1.10}]}')
+
+
+@at(*JSON_DOORS)
+def test_a_tool_call_may_be_an_object_in_the_data(door):
+    request = append_request(new_id(), "", role="assistant")
+    request["inputs"].append(tensor("tool_calls", [CALL, json.dumps(CALL)]))
+
+    assert door.infer(request, "tools").messages[0]["tool_calls"] == [CALL, CALL]
 
 
 # --- Other tensors -----------------------------------------------------------------------
@@ -551,7 +602,7 @@ IGNORED = {
     "numbers": [tensor("logits", [[0.5, 1e-9], [2, -3]], datatype="FP32", shape=[2, 2])],
     "no data": [tensor("empty", [], shape=[0])],
     "a doubled name": [tensor("output_all", ["a"]), tensor("output_all", ["b"])],
-    "other letters": [tensor("Role", ["assistant"]), tensor(" content", ["x"])],
+    "other names": [tensor("Rolle", ["assistant"]), tensor("the content", ["x"])],
     "tools this memory does not keep": [
         tensor("tool_calls", ["not JSON"]),
         tensor("tool_call_id", ["a", "b"]),
@@ -1019,8 +1070,8 @@ def test_ids_that_only_look_alike_are_two_conversations(door, pair):
 IDS = {
     "one character": "x",
     "a blank": " ",
-    "255 letters": "x" * 255,
-    "255 Chinese characters": "對" * 255,
+    "510 letters": "x" * 510,
+    "510 Chinese characters": "對" * 510,
     "255 Arabic characters": "ع" * 255,
     "255 Cyrillic characters": "Ж" * 255,
     "255 Devanagari characters": "ह" * 255,
@@ -1036,7 +1087,7 @@ IDS = {
 
 
 @pytest.mark.parametrize("memory_id", IDS.values(), ids=IDS)
-def test_an_id_is_any_text_of_1_to_255_characters(door, memory_id):
+def test_an_id_is_any_text_as_long_as_its_column(door, memory_id):
     reply = door.infer(append_request(memory_id, "hello"))
 
     assert output(reply, "memory_id")["data"] == [memory_id]

@@ -65,8 +65,8 @@ ANYWHERE: Cases = {
     "memory_id of two elements": changed_request(memory_id={"data": ["malformed", "other"]}),
     "memory_id the same twice": changed_request(memory_id={"data": ["malformed", "malformed"]}),
     "memory_id empty": changed_request(memory_id={"data": [""]}),
-    "memory_id of 256 characters": changed_request(memory_id={"data": ["x" * 256]}),
-    "memory_id of 256 emoji": changed_request(memory_id={"data": ["😀" * 256]}),
+    "memory_id of 511 characters": changed_request(memory_id={"data": ["x" * 511]}),
+    "memory_id of 511 emoji": changed_request(memory_id={"data": ["😀" * 256]}),
     "memory_id of a million characters": changed_request(memory_id={"data": ["x" * 1_000_000]}),
     "memory_id with a NUL": changed_request(memory_id={"data": ["a\0b"]}),
     "role missing": changed_request(role=None),
@@ -274,7 +274,7 @@ JSON_ALONE: Cases = {
     "output parameters a list": request_with(outputs=[{"name": "history", "parameters": []}]),
 }
 JSON_ALONE_TOOLS: Cases = {
-    "tool_calls objects": request_with_tensors(tool_calls=[{"id": "call_1"}]),
+    "tool_call_id objects": request_with_tensors(tool_call_id=[{"id": "call_1"}]),
 }
 
 
@@ -474,7 +474,7 @@ def test_the_request_that_the_malformed_ones_are_made_of_is_a_good_one(door):
 NAMED = {
     "memory_id missing": ["memory_id", "missing"],
     "memory_id of two elements": ["memory_id", "2", "1"],
-    "memory_id of 256 characters": ["memory_id", "256", "255"],
+    "memory_id of 511 characters": ["memory_id", "511", "510"],
     "memory_id with a NUL": ["memory_id", "NUL"],
     "role missing": ["role", "missing"],
     "content twice": ["content", "2 times"],

@@ -29,7 +29,6 @@ CODES = {
     grpc.StatusCode.NOT_FOUND: UNKNOWN_MODEL,
     grpc.StatusCode.FAILED_PRECONDITION: "422",
     grpc.StatusCode.INTERNAL: "500",
-    grpc.StatusCode.UNKNOWN: UNAVAILABLE,
     grpc.StatusCode.CANCELLED: CANCELLED,
 }
 
@@ -120,6 +119,8 @@ class GrpcClient:
     def _way(self, error: grpc.RpcError) -> str:
         if error.code() != grpc.StatusCode.UNAVAILABLE:
             return CODES.get(error.code(), repr(error))
+        if (error.details() or "").startswith("the database"):  # the memory's own sentence
+            return UNAVAILABLE
         # A channel would wait longer and longer before it connects again; a new one does not.
         self.close()
         self._connect()

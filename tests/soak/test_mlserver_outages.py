@@ -208,7 +208,7 @@ def test_a_memory_whose_database_is_away_is_loaded_and_makes_its_tables_once_it_
         assert core2.state(name) == "READY"
         for _ in range(3):
             code, details = refusal(lambda: core2.infer(request(name, saying("x", "lost"))))
-            assert code == grpc.StatusCode.UNKNOWN
+            assert code == grpc.StatusCode.UNAVAILABLE
             assert details == "the database cannot be reached"
             reply = requests.post(
                 f"{core2.url}/v2/models/{name}/infer", json=append_request("x", "lost"), timeout=30
@@ -237,7 +237,7 @@ def test_a_memory_that_may_make_no_tables_says_what_to_run_and_is_loaded_after_t
         name = core2.agent.put(memory("careful", url, auto_migrate=False))
         for _ in range(2):
             code, details = refusal(lambda: core2.agent.load(name))
-            assert code == grpc.StatusCode.UNKNOWN
+            assert code == grpc.StatusCode.UNAVAILABLE
             assert details == (
                 f"model {name}: the database's tables are not those of this version, and"
                 " config.auto_migrate is false: run 'convstore migrate_memories' with the same"
