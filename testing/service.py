@@ -10,6 +10,11 @@ from testing.processes import Process
 
 TENSORS = ["role", "content", "type"]
 TOOLS = [*TENSORS, "tool_calls", "tool_call_id"]
+# All fields of a message in OpenAI's chat format.
+OPENAI_TENSORS = [
+    *TOOLS,
+    *("name", "refusal", "annotations", "audio", "content_parts", "function_call", "id", "parsed"),
+]
 # Nothing listens there: port 1 is the lowest that there is.
 NOWHERE = "postgresql://nobody:secret@127.0.0.1:1/nothing"
 
@@ -21,6 +26,7 @@ MEMORIES: dict[str, tuple[str | None, dict[str, Any]]] = {
     "two": (None, {"window_size": 2}),
     "one": (None, {"window_size": 1}),
     "tools": (None, {"window_size": 50, "tensor_names": [*TOOLS, "name"]}),
+    "openai": (None, {"tensor_names": OPENAI_TENSORS}),
     "contents": (None, {"tensor_names": ["content"]}),  # in Seldon's older shape
     "versioned": ("3", {}),
     "once": (None, {"idempotency": "request_id"}),

@@ -54,8 +54,11 @@ TENSORS_OF = {
     "memory": TENSORS,
     "tools": [*TOOLS, "name"],
     "contents": ["content"],
-    "versioned": TENSORS,
+    "versioned": [*TOOLS, "name", "refusal"],
 }
+REQUEST_PARAMETERS = (
+    "binary_data_output, idempotency_key, memory_parameters, positions, window_size"
+)
 WITH_VERSIONS = [*TENSORS_OF, "versioned/versions/3"]
 
 
@@ -76,7 +79,10 @@ def test_the_metadata_are_those_of_the_http_door(mlserver, service, memory):
             *(described(each, [-1]) for each in TENSORS_OF[name]),
         ],
         "outputs": [described("memory_id", [1, 1]), described("history", [-1, 1])],
-        "parameters": {},
+        "parameters": {
+            "request_parameters": REQUEST_PARAMETERS,
+            "window_size": MEMORIES[name][1].get("window_size", 10),
+        },
     }
 
 

@@ -10,6 +10,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from memory_api.memory import DEFAULT_TENSOR_NAMES
 from testing.bodies import append_request, document, new_id, read_request, tensor
 from testing.mlserver import MLServer
 from testing.service import write_memories
@@ -74,7 +75,7 @@ def test_the_metadata_have_the_memorys_tensors(parallel):
     reply = requests.get(f"{parallel.url}/v2/models/versioned", timeout=30).json()
 
     assert reply["versions"] == ["3"]
-    assert [each["name"] for each in reply["inputs"]] == ["memory_id", "role", "content", "type"]
+    assert [each["name"] for each in reply["inputs"]] == ["memory_id", *DEFAULT_TENSOR_NAMES]
     assert [each["name"] for each in reply["outputs"]] == ["memory_id", "history"]
 
 
