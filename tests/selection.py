@@ -29,7 +29,7 @@ SECOND_VERSIONS = ("postgresql-debian",)
 # What takes no time.
 LIBRARIES = ("unixodbc",)
 DATABASE_PARAMETERS = ("database_kind", "kind")
-DOOR_PARAMETERS = ("door", "limited_door")
+DOOR_PARAMETERS = ("door", "limited_door", "restartable")
 
 
 def parameters(item: pytest.Item) -> dict[str, Any]:

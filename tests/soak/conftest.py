@@ -18,6 +18,7 @@ NEEDED = {
     "test_memory.py": KINDS,
     "test_database_outages.py": KINDS_WITH_A_SERVER,
     "test_controls.py": KINDS_WITH_A_SERVER,
+    "test_retries.py": KINDS,
 }
 collect_ignore = [module for module, kinds in NEEDED.items() if not kinds]
 
