@@ -13,7 +13,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 
 from memory_api.contract import OUTPUTS
 from memory_api.http_errors import STATUSES
-from memory_api.limits import MAX_WINDOW_SIZE
+from memory_api.limits import MAX_KEY_CHARACTERS, MAX_WINDOW_SIZE
 
 Schema = dict[Any, Any]
 Endpoint = tuple[str, str, str, Callable[..., Any]]
@@ -62,7 +62,16 @@ SCHEMAS: Schema = {
         {
             "id": TEXT,
             "parameters": _object(
-                {"window_size": {"type": "integer", "minimum": 1, "maximum": MAX_WINDOW_SIZE}}
+                {
+                    "window_size": {"type": "integer", "minimum": 1, "maximum": MAX_WINDOW_SIZE},
+                    "idempotency_key": {
+                        **TEXT,
+                        "minLength": 1,
+                        "maxLength": MAX_KEY_CHARACTERS,
+                        "description": "Also as the header Idempotency-Key",
+                    },
+                    "positions": {"type": "boolean"},
+                }
             ),
             "inputs": _list(_ref("RequestInput")),
             "outputs": _list(_ref("RequestOutput")),

@@ -22,6 +22,7 @@ from jsonschema.validators import extend
 from referencing import Registry
 from referencing.jsonschema import DRAFT4
 
+from memory_api.memory import DEFAULT_TENSOR_NAMES
 from testing.bodies import append_request, document, new_id, read_request, tensor
 from testing.processes import ROOT
 from testing.service import MEMORIES
@@ -263,7 +264,7 @@ def test_a_memorys_metadata(service, memory):
     reply = answered(requests.get(f"{service.url}/v2/models/{memory}", timeout=30))
     validate(reply, "dataplane#MetadataModelResponse")
     assert reply["versions"] == ([version] if version else [])
-    names = config.get("tensor_names", ["role", "content", "type"])
+    names = config.get("tensor_names", DEFAULT_TENSOR_NAMES)
     assert [tensor["name"] for tensor in reply["inputs"]] == ["memory_id", *names]
     assert [tensor["name"] for tensor in reply["outputs"]] == ["memory_id", "history"]
 

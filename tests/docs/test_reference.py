@@ -269,11 +269,13 @@ def _template(pattern: str) -> str:
 def test_the_headers_and_parameters_in_the_tables_are_read_by_the_code() -> None:
     code = "".join(path.read_text() for path in (ROOT / "memory_api").glob("*.py"))
     for row in rows(section("docs/reference/http-api.md", "Parameters")):
-        assert f'"{words(row[0])[0]}"' in code
+        for word in words(row[0]):
+            assert f'"{word}"' in code
     for header in (
         "Content-Encoding",
         "Inference-Header-Content-Length",
         "X-Request-Id",
+        "Idempotency-Key",
         "Retry-After",
     ):
         assert header in code

@@ -1,0 +1,293 @@
+"""Every tensor, parameter and header of the reference is done, or refused: one probe for each row.
+
+The rows are read from the page, so a new row without a probe fails, and so does a probe without
+a row.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from testing.bodies import (
+    append_request,
+    append_several_request,
+    binary_body,
+    binary_tensor,
+    document,
+    new_id,
+    pack_elements,
+    read_request,
+    tensor,
+)
+from tests.docs.pages import rows, section, words
+from tests.doors import HttpDoor, Reply, at
+
+PAGE = "docs/reference/http-api.md"
+CALL = '{"id": "c", "n": 1.10}'
+
+Probe = Callable[[HttpDoor], None]
+PROBES: dict[tuple[str, str], Probe] = {}
+
+
+def promises() -> Iterator[tuple[str, str]]:
+    for heading in ("Tensors", "Parameters", "Headers"):
+        for row in rows(section(PAGE, heading)):
+            for name in words(row[0]) or [row[0]]:
+                yield heading, name
+
+
+def probe(heading: str, name: str) -> Callable[[Probe], Probe]:
+    def added(function: Probe) -> Probe:
+        assert (heading, name) not in PROBES
+        PROBES[heading, name] = function
+        return function
+
+    return added
+
+
+def test_there_is_a_row_for_each_probe() -> None:
+    assert set(PROBES) == set(promises())
+
+
+@at("http")
+@pytest.mark.parametrize("promise", promises(), ids=": ".join)
+def test_each_row_is_done_or_refused(door: HttpDoor, promise: tuple[str, str]) -> None:
+    assert promise in PROBES, f"write a probe for the row {promise} of {PAGE}"
+    PROBES[promise](door)
+
+
+def with_tensor(request: dict[str, Any], name: str, data: list[Any]) -> dict[str, Any]:
+    return {**request, "inputs": [*request["inputs"], tensor(name, data)]}
+
+
+def without(request: dict[str, Any], name: str) -> dict[str, Any]:
+    return {**request, "inputs": [each for each in request["inputs"] if each["name"] != name]}
+
+
+def refused(reply: Reply, *says: str) -> None:
+    assert reply.status == 400
+    for each in says:
+        assert each in reply.document["error"]
+
+
+# --- Tensors -----------------------------------------------------------------------------
+
+
+@probe("Tensors", "memory_id")
+def memory_id(door: HttpDoor) -> None:
+    talk = new_id()
+    door.infer(append_request(talk, "x"))
+    assert door.infer(read_request(talk)).texts == ["x"]
+    assert door.infer(read_request(talk + " ")).texts == []
+    refused(door.infer(without(append_request(talk, "x"), "memory_id")), "'memory_id' is missing")
+    refused(door.infer(read_request("x" * 511)), "511", "510")
+
+
+@probe("Tensors", "role")
+def role(door: HttpDoor) -> None:
+    assert door.infer(append_request(new_id(), "x", role="tool")).messages[0]["role"] == "tool"
+    two = append_several_request(new_id(), ["user", "tool"], content=[["x"], ["y"]])
+    assert [each["role"] for each in door.infer(two).messages] == ["user", "tool"]
+    refused(door.infer(without(append_request(new_id(), "x"), "role")), "'role' is missing")
+
+
+@probe("Tensors", "content")
+def content(door: HttpDoor) -> None:
+    assert door.infer(append_request(new_id(), "x", "y")).texts == ["x", "y"]
+    refused(door.infer(without(append_request(new_id(), "x"), "content")), "'content' is missing")
+    call = with_tensor(without(append_request(new_id(), "x"), "content"), "tool_calls", [CALL])
+    assert door.infer(call, "default").texts == [""]
+
+
+@probe("Tensors", "type")
+def part_type(door: HttpDoor) -> None:
+    request = with_tensor(without(append_request(new_id(), "x"), "type"), "type", ["image_url"])
+    assert door.infer(request).messages[0]["content"] == [{"type": "image_url", "value": "x"}]
+    request = without(append_request(new_id(), "x"), "type")
+    assert door.infer(request).messages[0]["content"] == [{"type": "text", "value": "x"}]
+
+
+@probe("Tensors", "tool_calls")
+def tool_calls(door: HttpDoor) -> None:
+    request = with_tensor(append_request(new_id(), ""), "tool_calls", [CALL])
+    assert door.infer(request, "default").history[0].endswith(f', "tool_calls": [{CALL}]}}')
+    refused(door.infer(request), "config.tensor_names")
+    refused(
+        door.infer(with_tensor(append_request(new_id(), ""), "tool_calls", ["no"]), "default"),
+        "not JSON",
+    )
+
+
+@probe("Tensors", "tool_call_id")
+def tool_call_id(door: HttpDoor) -> None:
+    request = with_tensor(append_request(new_id(), "12"), "tool_call_id", ["c"])
+    assert door.infer(request, "default").messages[0]["tool_call_id"] == "c"
+    two = with_tensor(append_request(new_id(), "12"), "tool_call_id", ["c", "d"])
+    refused(door.infer(two, "default"), "at most 1")
+
+
+@probe("Tensors", "name")
+@probe("Tensors", "refusal")
+def texts(door: HttpDoor) -> None:
+    request = with_tensor(append_request(new_id(), "x"), "name", ["Ann"])
+    request = with_tensor(request, "refusal", ["no"])
+    message = door.infer(request, "default").messages[0]
+    assert (message["name"], message["refusal"]) == (["Ann"], ["no"])
+
+
+@probe("Tensors", "tokens")
+def tokens(door: HttpDoor) -> None:
+    request = with_tensor(append_request(new_id(), "x"), "tokens", ["7"])
+    reply = door.infer(request, "default")
+    assert list(reply.messages[0]) == ["role", "content"]
+
+
+@probe("Tensors", "others that the memory names")
+def named_by_the_memory(door: HttpDoor) -> None:
+    request = with_tensor(append_request(new_id(), "x"), "audio", ["a", {"id": 1}])
+    assert door.infer(request, "openai").messages[0]["audio"] == ["a", '{"id": 1}']
+
+
+@probe("Tensors", "any other")
+def other_tensors(door: HttpDoor) -> None:
+    request = with_tensor(append_request(new_id(), "x"), "output_all", [None])
+    assert list(door.infer(request, "default").messages[0]) == ["role", "content"]
+    refused(door.infer(with_tensor(append_request(new_id(), "x"), "Role", ["x"])), "did you mean")
+
+
+# --- Parameters --------------------------------------------------------------------------
+
+
+def asked(**parameters: Any) -> dict[str, Any]:
+    return append_request(new_id(), "x", parameters=parameters)
+
+
+@probe("Parameters", "window_size")
+def window_size(door: HttpDoor) -> None:
+    talk = new_id()
+    for text in ("a", "b", "c"):
+        reply = door.infer(append_request(talk, text, parameters={"window_size": 2}))
+    assert reply.texts == ["b", "c"]
+    refused(door.infer(asked(window_size=0)), "'window_size' is 0")
+
+
+@probe("Parameters", "memory_parameters")
+def memory_parameters(door: HttpDoor) -> None:
+    talk = new_id()
+    for text in ("a", "b"):
+        older = {"memory_parameters": {"window_size": 1}}
+        reply = door.infer(append_request(talk, text, parameters=older))
+    assert reply.texts == ["b"]
+    refused(door.infer(asked(memory_parameters=1)), "it must be an object")
+
+
+@probe("Parameters", "idempotency_key")
+def idempotency_key(door: HttpDoor) -> None:
+    request = asked(idempotency_key=new_id())
+    assert door.infer(request).body == door.infer(request).body
+    other = {**append_request("", "y"), "parameters": request["parameters"]}
+    other["inputs"][0] = request["inputs"][0]
+    assert door.infer(other).status == 422
+    refused(door.infer(asked(idempotency_key="")), "it must have 1 to 255")
+
+
+@probe("Parameters", "positions")
+def positions(door: HttpDoor) -> None:
+    reply = door.infer(asked(positions=True))
+    assert reply.document["parameters"] == {"first_position": 1, "last_position": 1}
+    refused(door.infer(asked(positions=1)), "it must be true or false")
+
+
+@probe("Parameters", "binary_data_output")
+def binary_data_output(door: HttpDoor) -> None:
+    body = json.dumps(asked(binary_data_output=True)).encode()
+    reply = posted(door, body)
+    length = int(reply.headers["Inference-Header-Content-Length"])
+    assert b'"binary_data_size"' in reply.content[:length]
+
+
+@probe("Parameters", "binary_data")
+def binary_data(door: HttpDoor) -> None:
+    outputs = [{"name": "history", "parameters": {"binary_data": True}}]
+    reply = posted(door, json.dumps({**asked(), "outputs": outputs}).encode())
+    assert b'"value": "x"' in reply.content[int(reply.headers["Inference-Header-Content-Length"]) :]
+    outputs = [{"name": "history", "parameters": {"binary_data": 1}}]
+    refused(door.infer({**asked(), "outputs": outputs}), "it must be true or false")
+
+
+@probe("Parameters", "binary_data_size")
+@probe("Headers", "Inference-Header-Content-Length")
+def binary_data_size(door: HttpDoor) -> None:
+    blob = pack_elements(b"x")
+    request = without(append_request(new_id(), "y"), "content")
+    request["inputs"].append(binary_tensor("content", len(blob)))
+    body, headers = binary_body(request, blob)
+    assert door.send(body, **headers).texts == ["x"]
+    body, headers = binary_body(request, blob + b"more")
+    refused(door.send(body, **headers), "follow the last binary tensor")
+
+
+@probe("Parameters", "any other")
+def other_parameters(door: HttpDoor) -> None:
+    assert door.infer(asked(temperature=0.5)).texts == ["x"]
+    refused(door.infer(asked(windowSize=2)), "did you mean 'window_size'?")
+
+
+# --- Headers -----------------------------------------------------------------------------
+
+
+def posted(door: HttpDoor, body: Any, memory: str = "memory", **headers: str) -> requests.Response:
+    url = f"{door.service.url}/v2/models/{memory}/infer"
+    return requests.post(url, data=body, headers=headers, timeout=60)
+
+
+@probe("Headers", "Content-Type")
+def content_type(door: HttpDoor) -> None:
+    for kind in ("application/json", "text/plain", "application/x-www-form-urlencoded"):
+        assert posted(door, json.dumps(asked()), **{"Content-Type": kind}).status_code == 200
+
+
+@probe("Headers", "Content-Encoding")
+def content_encoding(door: HttpDoor) -> None:
+    body = gzip.compress(json.dumps(asked()).encode())
+    assert posted(door, body, **{"Content-Encoding": "gzip"}).status_code == 200
+    refused(door.send(body, **{"Content-Encoding": "br"}), "use gzip or deflate")
+
+
+@probe("Headers", "Transfer-Encoding: chunked")
+def chunked(door: HttpDoor) -> None:
+    assert posted(door, iter([json.dumps(asked()).encode()])).json()["outputs"]
+
+
+@probe("Headers", "Accept-Encoding: gzip")
+def accept_encoding(door: HttpDoor) -> None:
+    body = json.dumps(append_request(new_id(), "x" * 10_000)).encode()
+    assert posted(door, body, **{"Accept-Encoding": "gzip"}).headers["Content-Encoding"] == "gzip"
+    assert "Content-Encoding" not in posted(door, body, **{"Accept-Encoding": ""}).headers
+
+
+@probe("Headers", "X-Request-Id")
+def x_request_id(door: HttpDoor) -> None:
+    request, rid = asked(), {"X-Request-Id": new_id()}
+    for _ in range(2):
+        reply = door.infer(request, "once", **rid)
+    assert reply.texts == ["x"]
+
+
+@probe("Headers", "Idempotency-Key")
+def idempotency_header(door: HttpDoor) -> None:
+    request, header = asked(), {"Idempotency-Key": new_id()}
+    assert door.infer(request, **header).body == door.infer(request, **header).body
+    refused(door.infer(asked(idempotency_key="a"), **{"Idempotency-Key": "b"}), "differ")
+
+
+@probe("Headers", "Retry-After")
+def retry_after(door: HttpDoor) -> None:
+    reply = door.infer(document(tensor("memory_id", ["x"])), "down")
+    assert (reply.status, reply.headers["Retry-After"]) == (503, "1")
