@@ -56,7 +56,7 @@ def test_there_is_a_row_for_each_probe() -> None:
 
 
 @at("http")
-@pytest.mark.parametrize("promise", promises(), ids=": ".join)
+@pytest.mark.parametrize("promise", list(promises()), ids=": ".join)
 def test_each_row_is_done_or_refused(door: HttpDoor, promise: tuple[str, str]) -> None:
     assert promise in PROBES, f"write a probe for the row {promise} of {PAGE}"
     PROBES[promise](door)
