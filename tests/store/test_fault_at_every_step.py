@@ -9,6 +9,7 @@ run once unharmed, to see its steps, then once for each step and fault.
 from __future__ import annotations
 
 import itertools
+import json
 import select
 import socket
 import sqlite3
@@ -35,6 +36,10 @@ from convstore.messages import Message, Part
 from convstore.models import Conversation
 from convstore.models import Message as Row
 from convstore.store import ConversationStore, conversation_key
+from memory_api import documents
+from memory_api.contract import infer
+from memory_api.memory import Memory
+from testing.bodies import append_request
 
 SIZE = 4
 LONG_AGO = "2020-01-01T00:00:00Z"
@@ -127,6 +132,57 @@ def test_a_database_that_is_gone_from_each_statement_on_leaves_all_or_nothing(
     settings.DATABASE_TIMEOUT = 0.1
     faults = line.outages(Trial(line.store, database, exchange).call)
     assert_whole_after_each(faults, line, database, exchange)
+
+
+def test_a_client_that_sends_its_key_again_after_an_outage_is_answered_with_the_same_bytes(
+    line, database, settings
+):
+    """Also where the answer to COMMIT was lost, and others have spoken before it comes back."""
+    settings.DATABASE_TIMEOUT = 0.1
+    memory = Memory(name="m", store=line.store)
+    committed = 0
+    faults = line.outages(KeyedRequest(memory, database).call)
+    for fault in faults:
+        request = KeyedRequest(memory, database)
+        with line.harmed(fault):
+            assert end_of(request.call)[0] is End.UNAVAILABLE, fault.name
+        committed += request.is_stored()
+        request.assert_answered_alike(fault.name)
+    # SQLite's COMMIT answers as long as the file is there.
+    assert committed or connections[line.store.using].vendor == "sqlite"
+    assert committed < len(faults)
+
+
+class KeyedRequest:
+    """A request with a key, to a conversation of its own that others speak in, too."""
+
+    def __init__(self, memory: Memory, database: str) -> None:
+        self.memory = memory
+        self.direct = ConversationStore(database)
+        self.memory_id = str(uuid.uuid4())
+        self.direct.append(self.memory_id, [message_of("before")])
+        self.document = append_request(
+            self.memory_id, "asked", parameters={"idempotency_key": str(uuid.uuid4())}
+        )
+        memory.store.check()  # there is a connection when the fault comes
+
+    def call(self) -> Any:
+        return documents.write(infer(self.memory, self.document).document)
+
+    def is_stored(self) -> bool:
+        return len(self.direct.window(self.memory_id, SIZE)) == 2
+
+    def assert_answered_alike(self, fault: str) -> None:
+        texts = ["before", "asked"] if self.is_stored() else ["before", "later", "asked"]
+        self.direct.append(self.memory_id, [message_of("later")])
+        again = self.call()
+        history = json.loads(again)["outputs"][1]["data"]
+        assert history == [message_of(text).to_json() for text in texts], fault
+        self.direct.append(self.memory_id, [message_of("last")])
+        assert self.call() == again, fault
+        bodies = [row.body for row in self.direct.window(self.memory_id, 10)]
+        assert bodies.count(message_of("asked").to_json()) == 1, fault
+        assert len(bodies) == 4, fault
 
 
 @pytest.mark.parametrize("name", ["new conversation", "several messages"])
