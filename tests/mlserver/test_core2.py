@@ -152,7 +152,7 @@ def test_a_step_of_a_pipeline_is_answered_in_the_form_that_it_asked_in(core2, lo
 
 @pytest.mark.parametrize("raw", [False, True], ids=["contents", "raw contents"])
 def test_the_tensors_of_an_llm_that_a_memory_does_not_keep_are_passed_over(core2, load, url, raw):
-    name = load(memory("psql-memory", url))
+    name = load(memory("psql-memory", url, tensor_names=["role", "content", "type"]))
     memory_id = new_id()
     said_by_an_llm = {
         **saying(memory_id, "It is 20 degrees.", "assistant"),
