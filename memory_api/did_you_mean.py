@@ -37,4 +37,4 @@ def _is_nearly(one: str, other: str) -> bool:
 
 
 def _plain(name: str) -> str:
-    return name.casefold().replace("-", "_")
+    return name.casefold().replace("-", "").replace("_", "")

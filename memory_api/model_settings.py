@@ -28,8 +28,6 @@ logger = logging.getLogger(__name__)
 Warn = Callable[[str], object]
 
 MODEL_TYPE = "chat.completions"
-# Seldon's three, and those of tool turns: one that is nearly called so was misspelt.
-MESSAGE_TENSORS = ("role", "content", "type", "tool_calls", "tool_call_id", "name", "refusal")
 TOP_FIELDS = ("name", "implementation", "parameters", *mlserver_fields.MODEL_FIELDS)
 PARAMETER_FIELDS = ("version", "extra", *mlserver_fields.ALL_PARAMETERS)
 EXTRA_FIELDS = ("database", "config", "prompt_utils", "database_config", "memory_config")
@@ -181,7 +179,7 @@ def _tensor_names(config: Section, *, needs_role: bool) -> tuple[str, ...]:
         wanted = "a list of names, each once, with 'content' and without 'memory_id'"
         raise config.error("tensor_names", names, wanted)
     for name in names:
-        if meant := misspelt(name, MESSAGE_TENSORS):
+        if meant := misspelt(name, DEFAULT_TENSOR_NAMES):
             raise SettingsError(
                 f"{config.where}: {config.path_of('tensor_names')} has {quote(name)};"
                 f" did you mean {meant!r}?"

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 
 from memory_api import v2
+from memory_api.did_you_mean import misspelt
 from memory_api.errors import BadRequest, quote
 from memory_api.memory import DEFAULT_TENSOR_NAMES, Memory
 from memory_api.metrics import metrics_of
@@ -49,26 +50,10 @@ def _known_tensors(tensor_names: Sequence[str]) -> Collection[str]:
     return dict.fromkeys((MEMORY_ID, *tensor_names, *DEFAULT_TENSOR_NAMES, TOKENS))
 
 
-# --- Nearly the same ---------------------------------------------------------------------
-
-
-def _refuse_near_misses(unknown: Iterable[str], known: Iterable[str], what: str) -> None:
+def _refuse_near_misses(unknown: Iterable[str], known: Collection[str], what: str) -> None:
     for name in sorted(unknown):
-        for ours in known:
-            if is_near_miss(name, ours):
-                raise BadRequest(
-                    f"there is no {what} {quote(name)}; did you mean '{ours}'? Other unknown names"
-                    " are allowed"
-                )
-
-
-def is_near_miss(name: str, known: str) -> bool:
-    """Whether the names differ only in case, in `-` and `_`, and in one letter at most."""
-    one, other = sorted((_plain(name), _plain(known)), key=len)
-    first = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), len(one))
-    # One letter is another one, or is missing.
-    return other[first + 1 :] in (one[first + 1 :], one[first:])
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("-", "").replace("_", "")
+        if meant := misspelt(name, known):
+            raise BadRequest(
+                f"there is no {what} {quote(name)}; did you mean '{meant}'? Other unknown names"
+                " are allowed"
+            )

@@ -117,7 +117,7 @@ def parse(document: object, max_tensors: int = 2**31) -> InferRequest:
 
 def parse_index_request(document: object) -> bool:
     """Whether the repository's index shall list only models that are ready. Raises BadRequest."""
-    return _flag(_object(document, "the request"), "ready", False)
+    return flag(_object(document, "the request"), "ready", False)
 
 
 def _input(tensor: object, where: str) -> Input:
