@@ -18,7 +18,7 @@ gzip_middleware = GZipMiddleware(lambda request: HttpResponse())
 def json_response(
     document: object, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> HttpResponse:
-    return _response(documents.write(document), "application/json", status, headers)
+    return whole_response(documents.write(document), "application/json", status, headers)
 
 
 def inference_response(answer: Answer) -> HttpResponse:
@@ -26,14 +26,15 @@ def inference_response(answer: Answer) -> HttpResponse:
     if not answer.binary:
         return json_response(answer.document)
     body, length = documents.write_binary(answer.document, answer.binary)
-    return _response(
+    return whole_response(
         body, "application/octet-stream", headers={documents.HEADER_LENGTH: str(length)}
     )
 
 
-def _response(
+def whole_response(
     body: bytes, content_type: str, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> HttpResponse:
+    """A response that has all headers by itself: no middleware adds any."""
     more = {"Content-Type": content_type, "Content-Length": str(len(body))}
     return HttpResponse(body, status=status, headers={**(headers or {}), **more, **SAFE})
 

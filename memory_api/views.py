@@ -25,7 +25,7 @@ from memory_api.openapi import (
     describe_route,
 )
 from memory_api.readiness import ReadinessProbe, reason_not_ready
-from memory_api.responses import SAFE, compress, inference_response, json_response
+from memory_api.responses import compress, inference_response, json_response, whole_response
 
 readiness_probe = ReadinessProbe()
 
@@ -152,4 +152,4 @@ def _index_entry(entry: Memory | UnavailableMemory) -> dict[str, str]:
 class Metrics(V2View):
     @describe_metrics
     def get(self, request: Request) -> HttpResponse:
-        return HttpResponse(http_metrics.render(), content_type=CONTENT_TYPE_LATEST, headers=SAFE)
+        return whole_response(http_metrics.render(), CONTENT_TYPE_LATEST)
