@@ -9,6 +9,9 @@ from django.db import DEFAULT_DB_ALIAS
 DEFAULT_DATABASE_TIMEOUT = 5
 DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024
 DEFAULT_THREADS = 8
+DEFAULT_MAX_REPLY_BYTES = 32 * 1024 * 1024
+DEFAULT_MAX_WINDOW = 10_000
+REFUSE, TRUNCATE = "refuse", "truncate"
 
 
 def database_timeout() -> int:
@@ -19,6 +22,21 @@ def database_timeout() -> int:
 def max_body_bytes() -> int:
     """MAX_BODY_BYTES: the largest request that the doors accept, in bytes."""
     return int(getattr(settings, "MAX_BODY_BYTES", DEFAULT_MAX_BODY_BYTES))
+
+
+def max_reply_bytes() -> int:
+    """MAX_REPLY_BYTES: the most bytes that the messages of a window have, as they are stored."""
+    return int(getattr(settings, "MAX_REPLY_BYTES", DEFAULT_MAX_REPLY_BYTES))
+
+
+def max_window() -> int:
+    """MAX_WINDOW: the most messages that a window holds, whatever its size."""
+    return int(getattr(settings, "MAX_WINDOW", DEFAULT_MAX_WINDOW))
+
+
+def truncates_replies() -> bool:
+    """Whether MAX_REPLY_OVERFLOW says to shorten a window that is over these limits."""
+    return bool(getattr(settings, "MAX_REPLY_OVERFLOW", REFUSE) == TRUNCATE)
 
 
 def threads() -> int:

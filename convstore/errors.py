@@ -3,7 +3,9 @@
 StoreError
  ├── DatabaseUrlError    a URL or an option cannot be honoured; raised when it is read
  ├── Unavailable         the database cannot serve now; the same call may succeed later
- ├── MessageTooLarge     the database cannot store a message of that size
+ ├── MessageTooLarge     the database cannot store a message of that size, or no reply hold it
+ ├── WindowTooLarge      the window is over a limit on replies
+ ├── WrongPosition       the conversation's highest position is not the expected one
  ├── RequestKeyReused    the request_key belongs to other messages
  └── IdentityClash       two memory_ids have the same hash; the second is never served
 """
@@ -24,7 +26,26 @@ class Unavailable(StoreError):
 
 
 class MessageTooLarge(StoreError):
-    """The database cannot store a message of that size, now or later."""
+    """The database cannot store a message of that size, or no reply could hold it."""
+
+
+class WindowTooLarge(StoreError):
+    """The window is over MAX_REPLY_BYTES or MAX_WINDOW. Nothing was stored.
+
+    `fitting_size` is the largest window size that is within both, 0 if there is none.
+    """
+
+    def __init__(self, sentence: str, fitting_size: int = 0) -> None:
+        super().__init__(sentence)
+        self.fitting_size = fitting_size
+
+
+class WrongPosition(StoreError):
+    """The conversation's highest `position` is not the expected one. Nothing was stored."""
+
+    def __init__(self, sentence: str, position: int = 0) -> None:
+        super().__init__(sentence)
+        self.position = position
 
 
 class RequestKeyReused(StoreError):

@@ -42,11 +42,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A role and its parts, said once; `extra` holds what else belongs to it, by name."""
+    """A role and its parts, said once; `extra` holds what else belongs to it, by name.
+
+    `tokens` is how many a model counts it as, if somebody has counted. The JSON form has no tokens.
+    """
 
     role: str
     parts: Sequence[Part]
     extra: Mapping[str, Any] = field(default_factory=dict)
+    tokens: int | None = field(default=None, compare=False)
 
     def to_json(self) -> str:
         """The element of `history`: `{"role": ..., "content": [{"type": ..., "value": ...}]}`.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +30,14 @@ def positive_integer(name: str, default: int, largest: int | None = None) -> int
         wanted = "of at least 1" if largest is None else f"from 1 to {largest}"
         raise ImproperlyConfigured(f"{name} is {text!r}; it must be an integer {wanted}.")
     return number
+
+
+def one_of(name: str, allowed: Sequence[str]) -> str:
+    """The variable `name`, which is one of the words; the first is the default."""
+    word = os.environ.get(name, allowed[0])
+    if word not in allowed:
+        raise ImproperlyConfigured(f"{name} is {word!r}; it must be {' or '.join(allowed)}.")
+    return word
 
 
 def comma_separated(name: str, default: str) -> list[str]:
@@ -97,6 +106,9 @@ MAX_MESSAGES = positive_integer("MAX_MESSAGES", 1_000)
 MAX_PARTS = positive_integer("MAX_PARTS", 10_000)
 # Bodies of all requests that a process works on at once: the memory that it needs follows from it.
 MAX_BYTES_IN_WORK = positive_integer("MAX_BYTES_IN_WORK", MAX_BODY_BYTES)
+MAX_REPLY_BYTES = positive_integer("MAX_REPLY_BYTES", conf.DEFAULT_MAX_REPLY_BYTES)
+MAX_WINDOW = positive_integer("MAX_WINDOW", conf.DEFAULT_MAX_WINDOW)
+MAX_REPLY_OVERFLOW = one_of("MAX_REPLY_OVERFLOW", (conf.REFUSE, conf.TRUNCATE))
 # What clients may take of each process.
 MAX_CONNECTIONS = positive_integer("MAX_CONNECTIONS", 10_000)
 if MAX_CONNECTIONS <= THREADS:

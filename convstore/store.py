@@ -14,26 +14,35 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 
-from convstore.conf import database_timeout
+from convstore.conf import database_timeout, max_reply_bytes, max_window, truncates_replies
 from convstore.database.connection import open_connection
 from convstore.database.fault import BUSY, Fault
 from convstore.database.faults import classify
-from convstore.errors import IdentityClash, RequestKeyReused, Unavailable
+from convstore.errors import (
+    IdentityClash,
+    MessageTooLarge,
+    RequestKeyReused,
+    Unavailable,
+    WindowTooLarge,
+    WrongPosition,
+)
 from convstore.exchange.statements import (
     ConversationRef,
     NewMessage,
     Outcome,
     Reply,
     Statements,
-    StoredMessage,
+    Window,
 )
 from convstore.exchange.variants import statements_for
 from convstore.messages import MAX_NAME_CHARACTERS, Message, is_utf8
+from convstore.windows import Reading, WindowOptions
 
 # The pause between two tries of a transaction is random. Its upper limit, in seconds, begins
 # with the first of these, doubles with each try, and ends at the second.
@@ -58,41 +67,48 @@ class ConversationStore:
 
     def append(self, memory_id: str, messages: Sequence[Message]) -> int:
         """Add messages, all or none; returns the last one's position. Raises as `exchange`."""
-        return self._exchange(memory_id, messages, 1, None).last
+        return self._exchange(memory_id, messages, 1, None, None).last
 
-    def window(self, memory_id: str, size: int) -> list[StoredMessage]:
-        """The window of at most `size` (>= 1) messages, oldest first; [] for an unknown id.
+    def window(self, memory_id: str, window: int | WindowOptions) -> Window:
+        """The window of at most so many messages, oldest first; [] for an unknown id.
 
-        It is the last `size` messages. If the conversation's first message has the role
-        system or developer and is older than those, and `size` is at least 2, the window is
-        that message and the last `size` - 1. Raises Unavailable.
+        It is the last `window` messages. If the conversation's first message has the role system
+        or developer and is older than those, and `window` is at least 2, the window is that
+        message and the last `window` - 1. WindowOptions asks for other windows. Raises
+        Unavailable and WindowTooLarge.
         """
-        conversation = _conversation_ref(memory_id)
-        reply = self._run(lambda statements: statements.window(conversation, size))
-        return list(reply.rows)
+        conversation, reading = _conversation_ref(memory_id), reading_of(window)
+        return _window(self._run(lambda statements: statements.window(conversation, reading)))
 
     def exchange(
         self,
         memory_id: str,
         messages: Sequence[Message],
-        size: int,
+        window: int | WindowOptions,
         request_key: UUID | None = None,
-    ) -> list[StoredMessage]:
+        expected_position: int | None = None,
+    ) -> Window:
         """Add messages (at least one), all or none; returns the window that ends in them.
 
-        A second call with the same `request_key`, messages and size adds nothing and returns what
-        the first one returned, without what was erased since. By default each call has a key of
-        its own.
+        A second call with the same `request_key`, messages and window adds nothing and returns
+        what the first one returned, without what was erased since, and without what MAX_REPLY_BYTES
+        and MAX_WINDOW do not allow any more. By default each call has a key of its own. With
+        `expected_position`, it adds only if that is the conversation's highest position.
 
         Raises Unavailable, after which the messages may or may not be stored: call again
-        with the same `request_key`, which is safe. Raises MessageTooLarge, RequestKeyReused and
-        IdentityClash, after which nothing is stored. Raises RuntimeError inside
-        `transaction.atomic()`.
+        with the same `request_key`, which is safe. Raises MessageTooLarge, WindowTooLarge,
+        WrongPosition, RequestKeyReused and IdentityClash, after which nothing is stored. Raises
+        RuntimeError inside `transaction.atomic()`.
         """
-        return list(self._exchange(memory_id, messages, size, request_key).rows)
+        return _window(self._exchange(memory_id, messages, window, request_key, expected_position))
 
     def _exchange(
-        self, memory_id: str, messages: Sequence[Message], size: int, request_key: UUID | None
+        self,
+        memory_id: str,
+        messages: Sequence[Message],
+        window: int | WindowOptions,
+        request_key: UUID | None,
+        expected_position: int | None,
     ) -> Reply:
         if not messages:
             raise ValueError("an exchange adds at least one message; use window() to read")
@@ -101,29 +117,33 @@ class ConversationStore:
                 "an exchange inside transaction.atomic() would return before its COMMIT:"
                 " call it outside of atomic() and without ATOMIC_REQUESTS"
             )
-        conversation = _conversation_ref(memory_id)
+        conversation, reading = _conversation_ref(memory_id), reading_of(window, expected_position)
         # The keys are made before the first try, so that a retry finds what an earlier try
         # stored, even if the answer to its COMMIT was lost.
         new = _new_messages(messages, request_key or uuid.uuid4())
-        return self._run(lambda statements: statements.exchange(conversation, new, size))
+        _refuse_too_large(new, reading.max_bytes)
+        return self._run(lambda statements: statements.exchange(conversation, new, reading))
 
     async def aappend(self, memory_id: str, messages: Sequence[Message]) -> int:
         """`append` for asynchronous code; it runs in a thread, as Django's ORM does."""
         return await sync_to_async(self.append)(memory_id, messages)
 
-    async def awindow(self, memory_id: str, size: int) -> list[StoredMessage]:
+    async def awindow(self, memory_id: str, window: int | WindowOptions) -> Window:
         """`window` for asynchronous code; it runs in a thread, as Django's ORM does."""
-        return await sync_to_async(self.window)(memory_id, size)
+        return await sync_to_async(self.window)(memory_id, window)
 
     async def aexchange(
         self,
         memory_id: str,
         messages: Sequence[Message],
-        size: int,
+        window: int | WindowOptions,
         request_key: UUID | None = None,
-    ) -> list[StoredMessage]:
+        expected_position: int | None = None,
+    ) -> Window:
         """`exchange` for asynchronous code; it runs in a thread, as Django's ORM does."""
-        return await sync_to_async(self.exchange)(memory_id, messages, size, request_key)
+        return await sync_to_async(self.exchange)(
+            memory_id, messages, window, request_key, expected_position
+        )
 
     def check(self) -> None:
         """Ask the database whether it can serve. Raises Unavailable."""
@@ -196,7 +216,57 @@ def _done(reply: Reply) -> Reply:
             )
         case Outcome.NOT_STORED:
             raise _Retry(BUSY)
+        case Outcome.WRONG_POSITION:
+            raise WrongPosition(
+                f"the conversation's highest position is {reply.last}, which is not the expected"
+                " one; read the window, and send the request with the position that it ends in",
+                reply.last,
+            )
+        case Outcome.TOO_LARGE:
+            size = reply.fitting_size
+            raise WindowTooLarge(
+                f"the window is over the limit of {max_reply_bytes()} bytes or of {max_window()}"
+                " messages in a reply; "
+                + (f"a window_size of {size} would fit" if size else "no window_size would fit"),
+                size,
+            )
     return reply
+
+
+def _window(reply: Reply) -> Window:
+    window = Window(reply.rows)
+    if reply.truncated:
+        window.truncated = True
+    return window
+
+
+def reading_of(window: int | WindowOptions, expected_position: int | None = None) -> Reading:
+    """What a transaction reads, with the limits that the settings have now."""
+    limits = (max_reply_bytes(), max_window(), truncates_replies())
+    return _reading_of(window, *limits, expected_position)
+
+
+# To make one anew for each request would take a few percent of a read.
+@lru_cache(maxsize=100)
+def _reading_of(
+    window: int | WindowOptions,
+    max_bytes: int,
+    max_messages: int,
+    truncate: bool,
+    expected_position: int | None,
+) -> Reading:
+    options = WindowOptions(window) if isinstance(window, int) else window
+    limits = (max_bytes, max_messages, truncate, expected_position)
+    return Reading(options.size, options.unit, options.tokens, *limits)
+
+
+def _refuse_too_large(new: Sequence[NewMessage], max_bytes: int) -> None:
+    """Refuse a message that no window could hold."""
+    largest = max(message.size for message in new)
+    if largest > max_bytes:
+        raise MessageTooLarge(
+            f"a message has {largest} bytes; the limit is {max_bytes}, which is the largest reply"
+        )
 
 
 def conversation_key(memory_id: str) -> UUID:
@@ -228,6 +298,7 @@ def _new_messages(messages: Sequence[Message], request_key: UUID) -> list[NewMes
             request_key=uuid.uuid5(request_key, str(n)) if n else request_key,
             fingerprint=UUID(bytes=digest[:16], version=4),
             size=len(encoded[n]),
+            tokens=message.tokens,
         )
         for n, (message, body) in enumerate(zip(messages, bodies, strict=True))
     ]

@@ -11,18 +11,18 @@ from typing import Any
 
 from django.conf import settings
 
-from convstore.exchange.statements import StoredMessage
+from convstore.exchange.statements import Window
 from convstore.messages import is_utf8
 from memory_api import v2
 from memory_api.errors import BadRequest, TooLarge, quote
 from memory_api.idempotency import Delivery, idempotency_key, reply_id, request_key
-from memory_api.json_text import is_integer, json_type
 from memory_api.left_out_tensors import note_left_out
-from memory_api.limits import MAX_MEMORY_ID_LENGTH, MAX_WINDOW_SIZE
+from memory_api.limits import MAX_MEMORY_ID_LENGTH
 from memory_api.memory import Memory
 from memory_api.message_tensors import read_messages
 from memory_api.metrics import metrics_of
 from memory_api.request_names import PARAMETERS, check_names
+from memory_api.windows import counted, expected_position, window_options
 
 OUTPUTS = ("memory_id", "history")
 NO_HEADERS = Delivery()
@@ -48,19 +48,20 @@ def infer(memory: Memory, document: object, delivery: Delivery = NO_HEADERS) -> 
     check_names(memory, request)
     outputs = _requested_outputs(request)
     memory_id = _memory_id(request)
-    size = _window_size(memory, request)
+    options = window_options(memory, request)
     with_positions = v2.flag(request.parameters, "positions", False)
     key = idempotency_key(request.parameters, delivery.idempotency_key)
-    messages = read_messages(request, memory.tensor_names)
+    messages = counted(request, read_messages(request, memory.tensor_names))
+    position = expected_position(request, messages)
     note_left_out(memory, request)
     measured = metrics_of(*memory.labels)
     if messages:
         request_id = delivery.request_id or request.id
         stored_as = request_key(memory, memory_id, key, request_id, messages)
-        window = memory.store.exchange(memory_id, messages, size, stored_as)
+        window = memory.store.exchange(memory_id, messages, options, stored_as, position)
         measured.messages_stored.inc(len(messages))
     else:
-        window = memory.store.window(memory_id, size)
+        window = memory.store.window(memory_id, options)
     measured.window_messages.observe(len(window))
     tensors = {
         "memory_id": v2.text_tensor("memory_id", [memory_id]),
@@ -70,16 +71,18 @@ def infer(memory: Memory, document: object, delivery: Delivery = NO_HEADERS) -> 
     if memory.version is not None:
         response["model_version"] = memory.version
     response["id"] = reply_id(memory, memory_id, key) if request.id is None else request.id
-    response["parameters"] = _positions(window) if with_positions else {}
+    response["parameters"] = _reply_parameters(window, with_positions)
     response["outputs"] = [tensors[output.name] for output in outputs]
     return Answer(response, frozenset(output.name for output in outputs if output.binary))
 
 
-def _positions(window: Sequence[StoredMessage]) -> dict[str, Any]:
-    """Where the first and the last message of a window stand; nothing if it is empty."""
-    if not window:
-        return {}
-    return {"first_position": window[0].position, "last_position": window[-1].position}
+def _reply_parameters(window: Window, with_positions: bool) -> dict[str, Any]:
+    """What a reply says of its window: that it is cut, and, where asked, where it stands."""
+    parameters: dict[str, Any] = {"truncated": True} if window.truncated else {}
+    if with_positions and window:
+        parameters["first_position"] = window[0].position
+        parameters["last_position"] = window[-1].position
+    return parameters
 
 
 def metadata(memory: Memory) -> dict[str, Any]:
@@ -102,9 +105,14 @@ def metadata(memory: Memory) -> dict[str, Any]:
         "parameters": {
             # In one text, since gRPC's parameters are scalars.
             "request_parameters": ", ".join(PARAMETERS),
-            "window_size": memory.window_size,
+            **_window_settings(memory),
         },
     }
+
+
+def _window_settings(memory: Memory) -> dict[str, Any]:
+    limit = {} if memory.window_tokens is None else {"window_tokens": memory.window_tokens}
+    return {"window_size": memory.window_size, "window_unit": memory.window_unit, **limit}
 
 
 def _tensor_metadata(name: str, shape: list[int]) -> dict[str, Any]:
@@ -170,22 +178,3 @@ def _memory_id(request: v2.InferRequest) -> str:
     if "\0" in memory_id or not is_utf8(memory_id):
         raise BadRequest("'memory_id' contains a NUL or a lone surrogate; it must have neither")
     return memory_id
-
-
-def _window_size(memory: Memory, request: v2.InferRequest) -> int:
-    older = request.parameters.get("memory_parameters")  # where clients of Seldon's memory send it
-    if older is not None and not isinstance(older, dict):
-        raise BadRequest(
-            f"parameter 'memory_parameters' is {json_type(older)}; it must be an object"
-        )
-    size = request.parameters.get("window_size")
-    if size is None:  # some clients send null for a parameter that they do not set
-        size = (older or {}).get("window_size")
-    if size is None:
-        return memory.window_size
-    if not is_integer(size) or not 1 <= size <= MAX_WINDOW_SIZE:
-        came = size if is_integer(size) and abs(size) < 2**64 else json_type(size)
-        raise BadRequest(
-            f"parameter 'window_size' is {came}; it must be an integer from 1 to {MAX_WINDOW_SIZE}"
-        )
-    return size

@@ -20,6 +20,7 @@ from convstore.messages import dumps
 from memory_api.errors import BadRequest, TooLarge, quote
 from memory_api.json_text import is_integer, parse_json, refuse_excess
 from memory_api.limits import BYTES_OF_A_VALUE, MAX_GZIP_MEMBERS
+from memory_api.v2 import INTEGER_TYPES, TOKENS
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
@@ -142,19 +143,35 @@ def _insert_binary_data(
                 f"binary_data_size of {what} must be an integer from 0 to {len(rest)}, which is how"
                 " many bytes are left"
             )
-        if tensor.get("datatype") == "BYTES":
-            tensor["data"] = list(islice(_split(rest[:size], what), values + 1))
-            values -= len(tensor["data"])
-            take(BYTES_OF_A_VALUE * len(tensor["data"]))
-            if values < 0:
-                raise TooLarge(
-                    f"the binary tensors are over the limit of {max_values} elements together"
-                )
-        else:  # pipelines also send outputs of other steps, which no memory reads
-            tensor["data"] = []
+        tensor["data"] = list(islice(_elements(tensor, rest[:size], what), values + 1))
+        values -= len(tensor["data"])
+        take(BYTES_OF_A_VALUE * len(tensor["data"]))
+        if values < 0:
+            raise TooLarge(
+                f"the binary tensors are over the limit of {max_values} elements together"
+            )
         rest = rest[size:]
     if rest:
         raise BadRequest(f"{len(rest)} bytes follow the last binary tensor; send none")
+
+
+def _elements(
+    tensor: Mapping[str, Any], blob: memoryview, what: str
+) -> Iterator[bytes] | Iterator[int]:
+    datatype = tensor.get("datatype")
+    if datatype == "BYTES":
+        return _split(blob, what)
+    if tensor.get("name") == TOKENS and datatype in INTEGER_TYPES:
+        return _unpack(blob, INTEGER_TYPES[datatype], what)
+    return iter(())  # pipelines also send outputs of other steps, which no memory reads
+
+
+def _unpack(blob: memoryview, kind: str, what: str) -> Iterator[int]:
+    try:
+        for (number,) in struct.iter_unpack(f"<{kind}", blob):
+            yield number
+    except struct.error:
+        raise BadRequest(f"the binary data of {what} ends inside an element") from None
 
 
 def _split(blob: memoryview, what: str) -> Iterator[bytes]:

@@ -9,7 +9,14 @@ from django.http import HttpRequest, HttpResponse
 from rest_framework.exceptions import APIException, MethodNotAllowed
 from rest_framework.request import Request
 
-from convstore.errors import IdentityClash, MessageTooLarge, RequestKeyReused, Unavailable
+from convstore.errors import (
+    IdentityClash,
+    MessageTooLarge,
+    RequestKeyReused,
+    Unavailable,
+    WindowTooLarge,
+    WrongPosition,
+)
 from memory_api.errors import (
     BadRequest,
     MemoryUnavailable,
@@ -25,6 +32,8 @@ STATUSES: Mapping[type[Exception], int] = {
     UnknownMemory: 404,
     TooLarge: 413,
     MessageTooLarge: 413,
+    WindowTooLarge: 413,
+    WrongPosition: 409,
     RequestKeyReused: 422,
     # The request is right, and no retry helps: the fault is in the rows of the database.
     IdentityClash: 500,

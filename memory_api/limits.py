@@ -8,6 +8,8 @@ from convstore.messages import MAX_NAME_LENGTH
 MAX_MEMORY_ID_LENGTH = MAX_NAME_LENGTH
 MAX_KEY_CHARACTERS = 255
 MAX_WINDOW_SIZE = 2**31 - 1
+# Of one message, and of a window.
+MAX_TOKENS = 2**31 - 1
 # Levels of lists and objects. Code that reads a tool call later may call itself once a level.
 MAX_TOOL_CALL_DEPTH = 100
 # Levels of any JSON: Python's parser would fail somewhere above.

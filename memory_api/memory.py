@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from convstore.store import ConversationStore
+from convstore.windows import MESSAGE
 
 DEFAULT_WINDOW_SIZE = 10
 # All that OpenAI's chat format has in a message of text. Seldon's default has the first three.
@@ -28,6 +29,8 @@ class Memory:
     name: str
     version: str | None = None
     window_size: int = DEFAULT_WINDOW_SIZE
+    window_unit: str = MESSAGE
+    window_tokens: int | None = None
     tensor_names: tuple[str, ...] = DEFAULT_TENSOR_NAMES
     auto_migrate: bool = True
     once_per_request_id: bool = False

@@ -15,6 +15,7 @@ from convstore.database.url import database_alias
 from convstore.errors import DatabaseUrlError
 from convstore.messages import MAX_NAME_CHARACTERS
 from convstore.store import ConversationStore
+from convstore.windows import MESSAGE, UNITS
 from memory_api import mlserver_fields
 from memory_api.did_you_mean import misspelt
 from memory_api.errors import SettingsError, quote
@@ -32,7 +33,8 @@ TOP_FIELDS = ("name", "implementation", "parameters", *mlserver_fields.MODEL_FIE
 PARAMETER_FIELDS = ("version", "extra", *mlserver_fields.ALL_PARAMETERS)
 EXTRA_FIELDS = ("database", "config", "prompt_utils", "database_config", "memory_config")
 PROMPT_FIELDS = ("model_type",)
-MEMORY_FIELDS = ("window_size", "tensor_names", "model_type", "auto_migrate", "idempotency")
+WINDOW_FIELDS = ("window_size", "window_unit", "window_tokens")
+MEMORY_FIELDS = (*WINDOW_FIELDS, "tensor_names", "model_type", "auto_migrate", "idempotency")
 CONFIG_FIELDS = {
     "filesys": ("path", *MEMORY_FIELDS),
     "sql": ("url", "connection_options", *MEMORY_FIELDS),
@@ -89,6 +91,8 @@ def memory_from_settings(
         name=name,
         version=version,
         window_size=_window_size(config),
+        window_unit=_window_unit(config),
+        window_tokens=_window_tokens(config),
         tensor_names=_tensor_names(config, needs_role=older is None),
         auto_migrate=config.take("auto_migrate", True, bool),
         once_per_request_id=_once_per_request_id(config),
@@ -166,6 +170,20 @@ def _window_size(config: Section) -> int:
     if size < 1:
         raise config.error("window_size", size, "an integer of at least 1")
     return size
+
+
+def _window_unit(config: Section) -> str:
+    unit: str = config.take("window_unit", MESSAGE, str)
+    if unit not in UNITS:
+        raise config.error("window_unit", unit, " or ".join(map(repr, UNITS)))
+    return unit
+
+
+def _window_tokens(config: Section) -> int | None:
+    tokens: int | None = config.take("window_tokens", None, int)
+    if tokens is not None and tokens < 1:
+        raise config.error("window_tokens", tokens, "null or an integer of at least 1")
+    return tokens
 
 
 def _tensor_names(config: Section, *, needs_role: bool) -> tuple[str, ...]:

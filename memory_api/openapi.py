@@ -11,9 +11,10 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, extend_schema
 
+from convstore.windows import UNITS
 from memory_api.contract import OUTPUTS
 from memory_api.http_errors import STATUSES
-from memory_api.limits import MAX_KEY_CHARACTERS, MAX_WINDOW_SIZE
+from memory_api.limits import MAX_KEY_CHARACTERS, MAX_TOKENS, MAX_WINDOW_SIZE
 
 Schema = dict[Any, Any]
 Endpoint = tuple[str, str, str, Callable[..., Any]]
@@ -71,6 +72,9 @@ SCHEMAS: Schema = {
                         "description": "Also as the header Idempotency-Key",
                     },
                     "positions": {"type": "boolean"},
+                    "window_unit": {"type": "string", "enum": list(UNITS)},
+                    "window_tokens": {"type": "integer", "minimum": 1, "maximum": MAX_TOKENS},
+                    "expected_position": {"type": "integer", "minimum": 0},
                 }
             ),
             "inputs": _list(_ref("RequestInput")),

@@ -14,19 +14,21 @@ from memory_api.did_you_mean import misspelt
 from memory_api.errors import BadRequest, quote
 from memory_api.memory import DEFAULT_TENSOR_NAMES, Memory
 from memory_api.metrics import metrics_of
+from memory_api.v2 import TOKENS
 
 # What a memory does by a request's parameters; the metadata list them.
+WINDOW_PARAMETERS = ("window_size", "window_unit", "window_tokens")
 PARAMETERS = (
     "binary_data_output",
+    "expected_position",
     "idempotency_key",
     "memory_parameters",
     "positions",
-    "window_size",
+    *WINDOW_PARAMETERS,
 )
-MEMORY_PARAMETERS = ("window_size",)  # those of the older form
 # MLServer's own, which say nothing to a memory.
 OF_MLSERVER = ("content_type", "headers")
-MEMORY_ID, TOKENS = "memory_id", "tokens"
+MEMORY_ID = "memory_id"
 
 
 def check_names(memory: Memory, request: v2.InferRequest) -> None:
@@ -40,8 +42,8 @@ def check_names(memory: Memory, request: v2.InferRequest) -> None:
         _refuse_near_misses(unknown, PARAMETERS, "parameter")
         measured.unknown_parameters.inc()
     older = request.parameters.get("memory_parameters")
-    if isinstance(older, dict) and (unknown := set(older).difference(MEMORY_PARAMETERS)):
-        _refuse_near_misses(unknown, MEMORY_PARAMETERS, "memory_parameters")
+    if isinstance(older, dict) and (unknown := set(older).difference(WINDOW_PARAMETERS)):
+        _refuse_near_misses(unknown, WINDOW_PARAMETERS, "memory_parameters")
         measured.unknown_parameters.inc()
 
 

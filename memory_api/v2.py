@@ -14,6 +14,21 @@ from convstore.messages import dumps
 from memory_api.errors import BadRequest, TooLarge, quote
 from memory_api.json_text import is_integer, json_type
 
+# The datatypes of integers, and how `struct` names them.
+INTEGER_TYPES = {
+    "INT8": "b",
+    "INT16": "h",
+    "INT32": "i",
+    "INT64": "q",
+    "UINT8": "B",
+    "UINT16": "H",
+    "UINT32": "I",
+    "UINT64": "Q",
+}
+
+# The one tensor of integers that a memory reads: how many tokens each message has.
+TOKENS = "tokens"
+
 
 class Tensor(TypedDict):
     """An output, a BYTES tensor of text. Its shape is always [n, 1], for n strings in `data`."""
@@ -75,6 +90,11 @@ class InferRequest:
         if tensor is None or (tensor.elements and all(each is None for each in tensor.elements)):
             return None
         return _strings(tensor, objects=objects)
+
+    def integers(self, name: str) -> list[int] | None:
+        """The elements of the tensor of integers `name`; None if it was not sent."""
+        tensor = self._input(name)
+        return None if tensor is None else _integers(tensor)
 
     def _input(self, name: str) -> Input | None:
         found = [tensor for tensor in self.inputs if tensor.name == name]
@@ -170,6 +190,23 @@ def _strings(tensor: Input, *, objects: bool = False) -> list[str]:
             f"tensor '{tensor.name}' has datatype {quote(tensor.datatype)}; it must be BYTES"
         )
     return [_string(element, n, tensor.name, objects) for n, element in enumerate(tensor.elements)]
+
+
+def _integers(tensor: Input) -> list[int]:
+    if tensor.datatype not in INTEGER_TYPES:
+        raise BadRequest(
+            f"tensor '{tensor.name}' has datatype {quote(tensor.datatype)}; it must be INT64 or"
+            " another type of integers"
+        )
+    return [_integer(element, n, tensor.name) for n, element in enumerate(tensor.elements)]
+
+
+def _integer(element: object, n: int, name: str) -> int:
+    if isinstance(element, int) and not isinstance(element, bool):
+        return element
+    raise BadRequest(
+        f"element {n} of tensor '{name}' is {json_type(element)}; it must be an integer"
+    )
 
 
 def _string(element: object, n: int, name: str, objects: bool) -> str:

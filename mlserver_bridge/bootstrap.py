@@ -5,9 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import sys
+from pathlib import Path
 
 import django
 from django.conf import settings
+from mlserver.settings import Settings
+
+# What a reply over gRPC has beside its messages: names and ids, and some bytes for each message.
+BYTES_BESIDE, BYTES_EACH = 64 * 1024, 6
 
 
 def set_up_django() -> None:
@@ -22,6 +28,32 @@ def set_up_django() -> None:
         logger.setLevel(settings.LOG_LEVEL)
         logger.addHandler(_MLServerHandler())
         logger.propagate = False
+    _limit_replies()
+
+
+def _limit_replies() -> None:
+    """Hold MAX_REPLY_BYTES within what gRPC may send: else a reply would fail after the COMMIT."""
+    most = _grpc_max_message_length()
+    if most is None:
+        return
+    most = max(most - BYTES_BESIDE - BYTES_EACH * settings.MAX_WINDOW, 1)
+    if most < settings.MAX_REPLY_BYTES:
+        logging.getLogger(__name__).warning(
+            "MAX_REPLY_BYTES is %s; %s is used instead, because MLServer's grpc_max_message_length"
+            " allows no larger reply",
+            settings.MAX_REPLY_BYTES,
+            most,
+        )
+        settings.MAX_REPLY_BYTES = most
+
+
+def _grpc_max_message_length() -> int | None:
+    """MLServer's own setting. It reads settings.json in the folder that it was started with."""
+    files = [Path(argument, "settings.json") for argument in sys.argv[1:]]
+    found = [path for path in files if path.is_file()]
+    mlserver = Settings.parse_file(found[0]) if found else Settings()
+    most: int | None = mlserver.grpc_max_message_length
+    return most
 
 
 class _MLServerHandler(logging.Handler):

@@ -17,7 +17,14 @@ from mlserver.errors import MLServerError
 from mlserver.settings import ModelParameters, ModelSettings
 from mlserver.types import InferenceRequest, InferenceResponse, MetadataModelResponse
 
-from convstore.errors import IdentityClash, MessageTooLarge, RequestKeyReused, Unavailable
+from convstore.errors import (
+    IdentityClash,
+    MessageTooLarge,
+    RequestKeyReused,
+    Unavailable,
+    WindowTooLarge,
+    WrongPosition,
+)
 from memory_api import contract, v2
 from memory_api.errors import (
     BadRequest,
@@ -45,10 +52,14 @@ STATUSES: Mapping[type[Exception], int] = {
     SettingsError: 422,
     MemoryUnavailable: 503,
     MessageTooLarge: 422,
+    WindowTooLarge: 422,
+    WrongPosition: 422,
     RequestKeyReused: 422,
     IdentityClash: 500,
     Unavailable: 503,
 }
+# An id is sent back, in addition to the window.
+MAX_ID_CHARACTERS = 8 * 1024
 PARAMETERS = set(ModelParameters.model_fields)
 
 logger = logging.getLogger(__name__)
@@ -196,6 +207,10 @@ def _check_id(request_id: str | None) -> None:
     """Refuse an id that MLServer cannot send back in a header: it would fail after the COMMIT."""
     if not all(" " <= character <= "~" for character in request_id or ""):
         raise BadRequest("'id' must be printable ASCII, since MLServer sends it back in a header")
+    if len(request_id or "") > MAX_ID_CHARACTERS:
+        raise BadRequest(
+            f"'id' has {len(request_id or '')} characters; the limit is {MAX_ID_CHARACTERS}"
+        )
 
 
 def _document(payload: InferenceRequest) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from django.db import Error, connections
 from convstore.exchange.shared_sql import (
     COLUMNS,
     CONVERSATION,
+    FITS,
     MESSAGE,
     NEWEST,
     OWN,
@@ -17,12 +18,14 @@ from convstore.exchange.shared_sql import (
     PINNED,
     ROWS,
     SharedSql,
+    complete,
     find,
+    guarded,
     placeholders,
-    window_of,
 )
-from convstore.exchange.statements import ConversationRef, NewMessage, Outcome, Reply
+from convstore.exchange.statements import ConversationRef, NewMessage, Reply, StoredMessage
 from convstore.models import Kind
+from convstore.windows import Reading
 
 # `=` on text ignores trailing blanks, so the ids are compared as bytes.
 SAME_ID = f"""(SELECT CAST(memory_id AS BINARY) FROM {CONVERSATION} WHERE id = %(key)s)
@@ -37,36 +40,40 @@ ON DUPLICATE KEY UPDATE active_at = IF(active_at < %(stale)s, %(now)s, active_at
 # bodies in it, MariaDB would write it to disk. So this is a statement of its own, and each
 # message has its own INSERT: on a server that runs them in one transaction.
 LOOK = f"""SET @convstore_last = COALESCE(({NEWEST}), 0),
-  @convstore_adds = {SAME_ID} AND NOT EXISTS (SELECT 1 FROM {OWN_ROWS})"""
+  @convstore_adds = {SAME_ID} AND NOT EXISTS (SELECT 1 FROM {OWN_ROWS}) AND {FITS}"""
 # One message; {n} is its number. Not INSERT IGNORE, which truncates values that are too long.
 ADD = f"""
 INSERT INTO {MESSAGE}
   {COLUMNS}
 SELECT %(key)s, @convstore_last + {{n}} + 1, %(role_{{n}})s, %(body_{{n}})s,
-  %(request_key_{{n}})s, %(fingerprint)s, %(now)s, %(size_{{n}})s, {Kind.MESSAGE.value}
+  %(request_key_{{n}})s, %(fingerprint)s, %(now)s, %(size_{{n}})s, %(tokens_{{n}})s,
+  {Kind.MESSAGE.value}
 FROM DUAL WHERE @convstore_adds"""
-READ = f"{ROWS};{PINNED}".format(bound=NEWEST, same_id=SAME_ID)
-READ_OWN = f"{ROWS};{PINNED}".format(bound=OWN, same_id=SAME_ID)
+READ = f"{guarded(ROWS, NEWEST, SAME_ID)};{guarded(PINNED, NEWEST, SAME_ID)}"
+READ_OWN = f"{guarded(ROWS, OWN, SAME_ID)};{guarded(PINNED, OWN, SAME_ID)}"
 
 
 @dataclass(frozen=True, slots=True)
 class MySqlBatch(SharedSql):
     """One round trip, in a session whose isolation level is READ COMMITTED."""
 
-    def window(self, conversation: ConversationRef, size: int) -> Reply:
-        results = self.fetch_all(READ, self.parameters(conversation, size))
-        rows = [row for window in results for row in window]
-        return Reply(Outcome.DONE, rows=window_of(rows, size))
+    def read_window(
+        self, conversation: ConversationRef, reading: Reading
+    ) -> list[StoredMessage] | None:
+        results = self.fetch_all(READ, self.parameters(conversation, reading))
+        return complete([row for window in results for row in window])
 
     def exchange(
-        self, conversation: ConversationRef, new: Sequence[NewMessage], size: int
+        self, conversation: ConversationRef, new: Sequence[NewMessage], reading: Reading
     ) -> Reply:
+        if not reading.is_plain:
+            return self.portable.exchange(conversation, new, reading)
         count = len(new)
         look = LOOK.format(keys=placeholders(count))
         adds = [ADD.format(n=n) for n in range(count)]
         statements = ["START TRANSACTION", LOCK, look, *adds, find(count), READ_OWN, "COMMIT"]
         try:
-            return self.run_batch(statements, conversation, new, size)
+            return self.run_batch(statements, conversation, new, reading)
         except Error:
             # The server stopped at the statement that failed, inside the transaction.
             try:

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet, Value
+from django.db.models import Case, Func, IntegerField, QuerySet, Subquery, Value, When
 
 from convstore.exchange.statements import (
     ACTIVE_STEP,
@@ -19,15 +19,42 @@ from convstore.exchange.statements import (
     Outcome,
     Reply,
     StoredMessage,
+    finished,
+    is_refused,
     outcome_of,
-    pinned_window,
 )
 from convstore.models import IN_WINDOWS, Conversation, Kind, Message
+from convstore.windows import TOOL, TOOL_PAIR, Choice, Measures, Reading, choose
 
 # How many keys one statement looks for: SQL Server takes 2,100 parameters.
 KEYS_AT_ONCE = 1000
 # In the statement's text: for a parameter that is None, SQL Server's driver asks for its type.
 NULL: Any = Value(None)
+
+
+class Utf8Length(Func):
+    """The bytes of a text in UTF-8; on SQL Server and Oracle, at least as many."""
+
+    function = "OCTET_LENGTH"
+    output_field = IntegerField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(
+            compiler, connection, template="LENGTH(CAST(%(expressions)s AS BLOB))", **context
+        )
+
+    def as_microsoft(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, template="3 * LEN(%(expressions)s)", **context)
+
+    def as_oracle(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, template="3 * LENGTH(%(expressions)s)", **context)
+
+
+MEASURES = ("position", "role", "bytes", "tokens")
+FIRST_MEASURES = ("first_role", "first_bytes", "first_tokens")
+MAX_POSITION = 2**63 - 1
+# Rows that were written before there was the column have 0 there.
+SIZE = Case(When(size__gt=0, then="size"), default=Utf8Length("body"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,31 +68,46 @@ class PortableOrm:
     using: str
 
     def exchange(
-        self, conversation: ConversationRef, new: Sequence[NewMessage], size: int
+        self, conversation: ConversationRef, new: Sequence[NewMessage], reading: Reading
     ) -> Reply:
         while True:
             with transaction.atomic(self.using, durable=True):
                 memory_id = self._lock(conversation)
                 if memory_id == conversation.memory_id:
-                    return self._exchange(conversation, new, size)
+                    return self._exchange(conversation, new, reading)
             if memory_id is not None:
                 return Reply(Outcome.ID_CLASH)
             self._create(conversation)
 
-    def window(self, conversation: ConversationRef, size: int) -> Reply:
-        return Reply(Outcome.DONE, rows=self._window(conversation, size, None))
+    def window(self, conversation: ConversationRef, reading: Reading) -> Reply:
+        newest, pinned = self._measures(conversation, reading, MAX_POSITION)
+        choice = choose(newest, pinned, reading)
+        if is_refused(choice, reading):
+            return Reply(Outcome.TOO_LARGE, fitting_size=choice.fitting_size)
+        return self._read(conversation, reading, 0, newest, choice)
 
     def _exchange(
-        self, conversation: ConversationRef, new: Sequence[NewMessage], size: int
+        self, conversation: ConversationRef, new: Sequence[NewMessage], reading: Reading
     ) -> Reply:
         """The steps 2 to 5. In this transaction, what was added is known to be stored."""
         found = self._find(conversation, new)
-        last = found.last or self._add(conversation, new)
-        if found.keys:
+        if found.last is not None:
             outcome = outcome_of(found, conversation.memory_id, len(new))
             if outcome != Outcome.DONE:
                 return Reply(outcome)
-        return Reply(Outcome.DONE, last, self._window(conversation, size, last))
+            newest, pinned = self._measures(conversation, reading, found.last)
+            choice = choose(newest, pinned, reading)
+            return self._read(conversation, reading, found.last, newest, choice)
+        last = self._last_position(conversation)
+        if reading.expected_position not in (None, last):
+            return Reply(Outcome.WRONG_POSITION, last)
+        added = [Measures(last + n, m.role, m.size, m.tokens) for n, m in enumerate(new, 1)]
+        newest, pinned = self._measures(conversation, reading, last, added[::-1])
+        choice = choose(newest, pinned, reading)
+        if is_refused(choice, reading):
+            return Reply(Outcome.TOO_LARGE, fitting_size=choice.fitting_size)
+        self._add(conversation, new, last)
+        return self._read(conversation, reading, last + len(new), newest, choice)
 
     def _lock(self, conversation: ConversationRef) -> str | None:
         """Lock the conversation's row; return its memory_id, or None if there is no row."""
@@ -106,11 +148,12 @@ class PortableOrm:
         last = max((position for position, _, _ in rows), default=None)
         return Found(conversation.memory_id, len(rows), sum(same), last)
 
-    def _add(self, conversation: ConversationRef, new: Sequence[NewMessage]) -> int:
-        newest = (
-            self._messages(conversation).order_by("-position").values_list("position", flat=True)
-        )
-        last: int = next(iter(newest[:1]), 0)
+    def _last_position(self, conversation: ConversationRef) -> int:
+        newest = self._messages(conversation).order_by("-position")
+        last: int = next(iter(newest.values_list("position", flat=True)[:1]), 0)
+        return last
+
+    def _add(self, conversation: ConversationRef, new: Sequence[NewMessage], last: int) -> None:
         Message.objects.using(self.using).bulk_create(
             Message(
                 conversation_id=conversation.key,
@@ -121,23 +164,75 @@ class PortableOrm:
                 fingerprint=message.fingerprint,
                 created_at=conversation.now,
                 size=message.size,
-                tokens=NULL,
+                tokens=NULL if message.tokens is None else message.tokens,
             )
             for position, message in enumerate(new, last + 1)
         )
-        return last + len(new)
 
-    def _window(
-        self, conversation: ConversationRef, size: int, last: int | None
-    ) -> list[StoredMessage]:
-        rows = self._messages(conversation).filter(IN_WINDOWS)
-        if last is not None:
-            rows = rows.filter(position__lte=last)
-        newest = rows.order_by("-position").values_list("position", "role", "body")
-        found = list(newest.values_list(*StoredMessage._fields, "conversation__memory_id")[:size])
+    def _measures(
+        self,
+        conversation: ConversationRef,
+        reading: Reading,
+        last: int,
+        added: Sequence[Measures] = (),
+    ) -> tuple[list[Measures], Measures | None]:
+        """The measures of the newest messages, the last one first, and of the pinned one.
+
+        They are those that will be `added`, and the stored ones up to the position `last`.
+        """
+        limit = min(reading.size, reading.max_messages + 1)
+        newest, pinned = self._stored_measures(conversation, last, limit - len(added))
+        only_answers = all(message.role == TOOL for message in (*added, *newest))
+        if reading.unit == TOOL_PAIR and only_answers and len(newest) >= limit - len(added):
+            # Their call is further back.
+            newest, pinned = self._stored_measures(conversation, last, reading.max_messages + 1)
+        newest[:0] = added
+        if len(newest) < 2 or reading.size < 2:
+            return newest, None
+        if newest[-1].position == 1:
+            pinned = newest[-1]
+        if pinned is None or pinned.role not in PINNED_ROLES:
+            return newest, None
+        return [message for message in newest if message.position > 1], pinned
+
+    def _stored_measures(
+        self, conversation: ConversationRef, last: int, limit: int
+    ) -> tuple[list[Measures], Measures | None]:
+        """The measures of at least `limit` messages up to `last`, and of the one at position 1."""
+        stored = self._stored(conversation).annotate(bytes=SIZE)
+        first = stored.filter(position=1)
+        rows = stored.filter(position__lte=last).order_by("-position")
+        with_first = rows.annotate(
+            first_role=Subquery(first.values("role")),
+            first_bytes=Subquery(first.values("bytes")),
+            first_tokens=Subquery(first.values("tokens")),
+        ).values_list(*MEASURES, *FIRST_MEASURES, "conversation__memory_id")
+        found = list(with_first[: max(limit, 1)]) if last else []
         # Compared here, and not in SQL, where a collation may take two ids for one.
-        window = [StoredMessage(*row[:3]) for row in found if row[3] == conversation.memory_id]
-        if size >= 2 and len(window) == size and window[-1].position > 1:
-            first = newest.order_by().filter(position=1, role__in=PINNED_ROLES)
-            window += [StoredMessage(*row) for row in first]
-        return pinned_window(window, size)
+        if not found or found[0][-1] != conversation.memory_id:
+            return [], None
+        role, size, tokens = found[0][4:7]
+        pinned = None if size is None else Measures(1, role, size, tokens)
+        return [Measures(*row[:4]) for row in found], pinned
+
+    def _read(
+        self,
+        conversation: ConversationRef,
+        reading: Reading,
+        last: int,
+        newest: Sequence[Measures],
+        choice: Choice,
+    ) -> Reply:
+        """The reply with the chosen messages, which are one range of the primary key or two."""
+        if not newest:
+            return Reply(Outcome.DONE, last)
+        stored = self._stored(conversation).values_list(*StoredMessage._fields)
+        lowest = newest[choice.length - 1].position if choice.length else MAX_POSITION
+        rows = stored.filter(position__gte=lowest, position__lte=newest[0].position)
+        if choice.with_pinned:
+            rows = rows.union(stored.filter(position=1), all=True)
+        window = sorted(map(StoredMessage._make, rows))
+        return Reply(Outcome.DONE, last, finished(window, reading), choice.over_limit)
+
+    def _stored(self, conversation: ConversationRef) -> QuerySet[Message]:
+        return self._messages(conversation).filter(IN_WINDOWS)

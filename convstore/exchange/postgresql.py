@@ -11,16 +11,20 @@ from django.db import Error, connections
 
 from convstore.database.postgresql.faults import error_code
 from convstore.database.postgresql.server import MAY_CALL_FUNCTIONS
+from convstore.exchange.portable_orm import PortableOrm
 from convstore.exchange.shared_sql import (
+    BOTH,
     COLUMNS,
+    FITS,
     LOCK,
     MESSAGE,
     NEWEST,
+    OWN,
     OWN_ROWS,
-    READ_OWN,
     SAME_ID,
     SharedSql,
     find,
+    guarded,
     placeholders,
 )
 from convstore.exchange.statements import (
@@ -30,28 +34,37 @@ from convstore.exchange.statements import (
     Reply,
     Statements,
     as_stored_message,
+    finished,
 )
 from convstore.models import Kind
+from convstore.windows import Reading
 
 # All messages of a request; {rows} stands for them, {keys} for their keys.
 ADD = f"""
 INSERT INTO {MESSAGE}
   {COLUMNS}
 SELECT %(key)s, COALESCE(({NEWEST}), 0) + n, role, body, request_key, %(fingerprint)s, %(now)s,
-  size, {Kind.MESSAGE.value}
-FROM (VALUES {{rows}}) AS new (n, role, body, request_key, size)
-WHERE {SAME_ID} AND NOT EXISTS (SELECT 1 FROM {OWN_ROWS})"""
-ROW = "({n} + 1, %(role_{n})s, %(body_{n})s, %(request_key_{n})s, %(size_{n})s)"
+  size, tokens, {Kind.MESSAGE.value}
+FROM (VALUES {{rows}}) AS new (n, role, body, request_key, size, tokens)
+WHERE {SAME_ID} AND NOT EXISTS (SELECT 1 FROM {OWN_ROWS}) AND {FITS}"""
+GUARDED_READ_OWN = guarded(BOTH, OWN)
+ROW = (
+    "({n} + 1, %(role_{n})s, %(body_{n})s, %(request_key_{n})s, %(size_{n})s, %(tokens_{n})s::int)"
+)
 
 # The functions of migration 0005. Text travels in binary form, which needs no escapes. psycopg
 # takes long over a list, so the one message of most requests is sent as values.
 CALL_EXCHANGE = """SELECT * FROM convstore_exchange_v1(%b::uuid, %b::text, %b::timestamptz,
-  %b::int, %s::jsonb, %b::uuid, {}, NULL, NULL)"""
-ADD_ONE = CALL_EXCHANGE.format("ARRAY[%b::text], ARRAY[%b::text], ARRAY[%b::uuid], ARRAY[%b::int]")
-ADD_SEVERAL = CALL_EXCHANGE.format("%b::text[], %b::text[], %b::uuid[], %b::int[]")
+  %b::int, %s::jsonb, %b::uuid, {}, NULL)"""
+ADD_ONE = CALL_EXCHANGE.format(
+    "ARRAY[%b::text], ARRAY[%b::text], ARRAY[%b::uuid], ARRAY[%b::int], NULL"
+)
+ADD_SEVERAL = CALL_EXCHANGE.format("%b::text[], %b::text[], %b::uuid[], %b::int[], %b::int[]")
 CALL_WINDOW = "SELECT * FROM convstore_window_v1(%b::uuid, %b::text, %s::jsonb)"
 # What a function that did nothing says where it must not serve; see the migration.
 USE_THE_BATCH = "use the batch"
+# What a function that did nothing says where the window may be over a limit.
+MEASURE_FIRST = "measure first"
 # Which process of the server answers, too.
 ASK = f"SELECT ({MAY_CALL_FUNCTIONS}), pg_backend_pid()"
 # psycopg prepares a statement that was sent more often, or where it is told to: ours only.
@@ -69,8 +82,10 @@ class PostgresBatch(SharedSql):
     """
 
     def exchange(
-        self, conversation: ConversationRef, new: Sequence[NewMessage], size: int
+        self, conversation: ConversationRef, new: Sequence[NewMessage], reading: Reading
     ) -> Reply:
+        if not reading.is_plain:
+            return self.portable.exchange(conversation, new, reading)
         count = len(new)
         rows = ", ".join(ROW.format(n=n) for n in range(count))
         statements = [
@@ -79,9 +94,9 @@ class PostgresBatch(SharedSql):
             LOCK,
             ADD.format(rows=rows, keys=placeholders(count)),
             find(count),
-            READ_OWN,
+            GUARDED_READ_OWN,
         ]
-        return self.run_batch(statements, conversation, new, size)
+        return self.run_batch(statements, conversation, new, reading)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,32 +107,36 @@ class PostgresFunctions:
     batch: Statements
 
     def exchange(
-        self, conversation: ConversationRef, new: Sequence[NewMessage], size: int
+        self, conversation: ConversationRef, new: Sequence[NewMessage], reading: Reading
     ) -> Reply:
-        messages = [(m.role, m.body, m.request_key, m.size) for m in new]
-        several = len(new) > 1
+        messages = [(m.role, m.body, m.request_key, m.size, m.tokens) for m in new]
+        as_lists = len(new) > 1 or new[0].tokens is not None
+        values = map(list, zip(*messages, strict=True)) if as_lists else messages[0][:4]
         reply = self._call(
-            ADD_SEVERAL if several else ADD_ONE,
+            reading,
+            ADD_SEVERAL if as_lists else ADD_ONE,
             conversation.key,
             conversation.memory_id,
             conversation.now,
             conversation.milliseconds_left(),
-            reading(size),
+            reading.json,
             new[0].fingerprint,
-            *(map(list, zip(*messages, strict=True)) if several else messages[0]),
+            *values,
         )
-        return reply or self.batch.exchange(conversation, new, size)
+        return reply if isinstance(reply, Reply) else reply.exchange(conversation, new, reading)
 
-    def window(self, conversation: ConversationRef, size: int) -> Reply:
-        reply = self._call(CALL_WINDOW, conversation.key, conversation.memory_id, reading(size))
-        return reply or self.batch.window(conversation, size)
+    def window(self, conversation: ConversationRef, reading: Reading) -> Reply:
+        reply = self._call(
+            reading, CALL_WINDOW, conversation.key, conversation.memory_id, reading.json
+        )
+        return reply if isinstance(reply, Reply) else reply.window(conversation, reading)
 
-    def _call(self, statement: str, *arguments: Any) -> Reply | None:
-        """The function's reply; None if it cannot serve."""
+    def _call(self, reading: Reading, statement: str, *arguments: Any) -> Reply | Statements:
+        """The function's reply; where it cannot serve, the variant that does."""
         connection: Any = connections[self.using]
         # What the function sets lasts until the transaction ends, which has to be its own.
         if not connection.autocommit:
-            return None
+            return self.batch
         session = session_of(connection)
         try:
             (last, outcome, _), *window = session.rows(connection, statement, arguments)
@@ -129,9 +148,15 @@ class PostgresFunctions:
             outcome = USE_THE_BATCH
         if outcome == USE_THE_BATCH:
             session.has_functions = False
-            return None
+            return self.batch
+        # The oldest message is last, or the one before it, if the last one is pinned.
+        is_cut = len(window) > reading.max_messages or None in [row[2] for row in window[-2:]]
+        if outcome == MEASURE_FIRST or is_cut:
+            return PortableOrm(self.using)
         window.reverse()
-        return Reply(Outcome(outcome), last, list(map(as_stored_message, window)))
+        return Reply(
+            Outcome(outcome), last, finished(list(map(as_stored_message, window)), reading)
+        )
 
 
 class Session:
@@ -180,8 +205,3 @@ def session_of(connection: Any) -> Session:
         driver.convstore_session = Session(connection)
     session: Session = driver.convstore_session
     return session
-
-
-def reading(size: int) -> str:
-    """What is to be read, as a record to which more can be added."""
-    return f'{{"size": {size}}}'

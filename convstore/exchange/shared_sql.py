@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django.db import connections
 
+from convstore.exchange.portable_orm import PortableOrm
 from convstore.exchange.statements import (
     ACTIVE_STEP,
     PINNED_ROLES,
@@ -22,6 +23,7 @@ from convstore.exchange.statements import (
     pinned_window,
 )
 from convstore.models import Conversation, Kind, Message
+from convstore.windows import Reading
 
 CONVERSATION, MESSAGE = Conversation._meta.db_table, Message._meta.db_table
 ROLES = ", ".join(f"'{role}'" for role in PINNED_ROLES)
@@ -50,13 +52,14 @@ ON CONFLICT (id) DO UPDATE SET active_at = excluded.active_at
 WHERE {CONVERSATION}.active_at < %(stale)s"""
 
 COLUMNS = """(conversation_id, position, role, body, request_key, fingerprint,
-   created_at, size, kind)"""
+   created_at, size, tokens, kind)"""
 # One message. It adds nothing if its key is stored.
 ADD = f"""
 INSERT INTO {MESSAGE}
   {COLUMNS}
 SELECT %(key)s, COALESCE(({NEWEST}), 0) + 1, %(role_0)s, %(body_0)s,
-  %(request_key_0)s, %(fingerprint)s, %(now)s, %(size_0)s, {Kind.MESSAGE.value}
+  %(request_key_0)s, %(fingerprint)s, %(now)s, %(size_0)s, %(tokens_0)s,
+  {Kind.MESSAGE.value}
 WHERE {SAME_ID}
 ON CONFLICT (conversation_id, request_key) DO NOTHING"""
 
@@ -70,16 +73,38 @@ FROM {OWN_ROWS}"""
 # The newest rows up to {bound}, which is the request's last message or the newest one, and the
 # pinned row. They are two ranges of the primary key, because `position > n OR position = 1`
 # would scan the whole conversation on SQLite.
-ROWS = f"""SELECT position, role, body FROM {MESSAGE}
+ROWS = f"""SELECT position, role, {{body}} FROM {MESSAGE}
   WHERE conversation_id = %(key)s AND position <= ({{bound}}) AND {IN_WINDOWS} AND {{same_id}}
   ORDER BY position DESC LIMIT %(size)s"""
-PINNED = f"""SELECT position, role, body FROM {MESSAGE}
+PINNED = f"""SELECT position, role, {{body}} FROM {MESSAGE}
   WHERE conversation_id = %(key)s AND position = 1 AND role IN ({ROLES}) AND {IN_WINDOWS}
     AND ({{bound}}) > %(size)s AND {{same_id}}"""
 BOTH = f"SELECT * FROM ({ROWS}) AS newest UNION ALL SELECT * FROM ({PINNED}) AS pinned"
 # The newest window, and the window that ends in the last message of this request.
-READ = BOTH.format(bound=NEWEST, same_id=SAME_ID)
-READ_OWN = BOTH.format(bound=OWN, same_id=SAME_ID)
+READ = BOTH.format(bound=NEWEST, same_id=SAME_ID, body="body")
+READ_OWN = BOTH.format(bound=OWN, same_id=SAME_ID, body="body")
+
+# For a batch, which has to know before it adds or reads something: the bytes of so many rows up to
+# {bound}, and those of the first one, which may be pinned. Rows that were written before there was
+# the column have size 0. NULL, if messages in between are erased. A LIMIT in a subquery would need
+# a temporary table on MariaDB.
+SIZE = "CASE WHEN size > 0 THEN size ELSE OCTET_LENGTH(body) END"
+BYTES = f"""(SELECT COALESCE(SUM({SIZE}), 0) FROM {MESSAGE}
+    WHERE conversation_id = %(key)s AND position > ({{bound}}) - {{count}}
+      AND position <= ({{bound}}) AND {IN_WINDOWS}
+    HAVING COUNT(*) = LEAST(COALESCE(({{bound}}), 0), {{count}}))
+  + COALESCE((SELECT {SIZE} FROM {MESSAGE} WHERE conversation_id = %(key)s AND position = 1), 0)"""
+BODY = f"CASE WHEN {BYTES} <= %(max_bytes)s THEN body END AS body"
+FITS = BYTES.format(bound=NEWEST, count="%(older)s") + " + %(new_bytes)s <= %(max_bytes)s"
+
+
+def guarded(statement: str, bound: str, same_id: str = SAME_ID) -> str:
+    """ROWS, PINNED or BOTH up to {bound}, without bodies if these may be too many bytes."""
+    body = BODY.format(bound=bound, count="%(size)s")
+    return statement.format(bound=bound, same_id=same_id, body=body)
+
+
+GUARDED_READ = guarded(BOTH, NEWEST)
 
 
 def find(count: int) -> str:
@@ -98,25 +123,45 @@ class SharedSql:
 
     using: str
 
-    def window(self, conversation: ConversationRef, size: int) -> Reply:
+    def window(self, conversation: ConversationRef, reading: Reading) -> Reply:
+        if reading.is_plain:
+            rows = self.read_window(conversation, reading)
+            if rows is not None:
+                return Reply(Outcome.DONE, rows=pinned_window(rows, reading.size))
+        return self.portable.window(conversation, reading)
+
+    @property
+    def portable(self) -> PortableOrm:
+        """What takes over where a window is not plain, or not surely within the limits."""
+        return PortableOrm(self.using)
+
+    def read_window(
+        self, conversation: ConversationRef, reading: Reading
+    ) -> list[StoredMessage] | None:
+        """The candidates for the newest window; None if they may be over the limit."""
         with connections[self.using].cursor() as cursor:
-            cursor.execute(READ, self.parameters(conversation, size))
-            return Reply(Outcome.DONE, rows=window_of(cursor.fetchall(), size))
+            cursor.execute(GUARDED_READ, self.parameters(conversation, reading))
+            return complete(cursor.fetchall())
 
     def run_batch(
         self,
         statements: Sequence[str],
         conversation: ConversationRef,
         new: Sequence[NewMessage],
-        size: int,
+        reading: Reading,
     ) -> Reply:
         """Run the statements of an exchange in one round trip: `find`, then the window."""
-        parameters = self.parameters(conversation, size) | self.key_parameters(new)
+        parameters = self.parameters(conversation, reading) | self.key_parameters(new)
+        parameters["older"] = max(reading.size - len(new), 0)
+        parameters["new_bytes"] = sum(message.size for message in new)
         for n, message in enumerate(new):
             parameters |= self.message_parameters(message, n)
         (found, *_), *windows = self.fetch_all(";".join(statements), parameters)
-        rows = [row for window in windows for row in window]
-        return reply(Found(*found), conversation, new, rows, size)
+        rows = complete([row for window in windows for row in window])
+        outcome = outcome_of(Found(*found), conversation.memory_id, len(new))
+        if outcome == Outcome.NOT_STORED or rows is None:
+            return self.portable.exchange(conversation, new, reading)
+        return reply(Found(*found), conversation, new, rows, reading.size)
 
     def fetch_all(self, statements: str, parameters: dict[str, Any]) -> list[list[Any]]:
         """Send several statements as one query; return the rows of each that has some."""
@@ -129,7 +174,7 @@ class SharedSql:
                 if not cursor.nextset():
                     return results
 
-    def parameters(self, conversation: ConversationRef, size: int) -> dict[str, Any]:
+    def parameters(self, conversation: ConversationRef, reading: Reading) -> dict[str, Any]:
         """The parameters that every statement has."""
         operations = connections[self.using].ops
         return {
@@ -137,12 +182,18 @@ class SharedSql:
             "memory_id": conversation.memory_id,
             "now": operations.adapt_datetimefield_value(conversation.now),
             "stale": operations.adapt_datetimefield_value(conversation.now - ACTIVE_STEP),
-            "size": size,
+            "size": reading.size,
+            "max_bytes": reading.max_bytes,
         }
 
     def message_parameters(self, message: NewMessage, n: int) -> dict[str, Any]:
         """The parameters of ADD for one message, whose names end in `n`."""
-        return {f"role_{n}": message.role, f"body_{n}": message.body, f"size_{n}": message.size}
+        return {
+            f"role_{n}": message.role,
+            f"body_{n}": message.body,
+            f"size_{n}": message.size,
+            f"tokens_{n}": message.tokens,
+        }
 
     def key_parameters(self, new: Sequence[NewMessage]) -> dict[str, Any]:
         """The parameters that tell which messages are those of this request."""
@@ -163,17 +214,34 @@ def reply(
     found: Found,
     conversation: ConversationRef,
     new: Sequence[NewMessage],
-    rows: Sequence[Any],
+    rows: Sequence[StoredMessage],
     size: int,
 ) -> Reply:
     """The reply to a request, of which `found` is stored."""
     outcome = outcome_of(found, conversation.memory_id, len(new))
     if outcome != Outcome.DONE:
         return Reply(outcome)
-    window = window_of(rows, size)
+    window = pinned_window(rows, size)
     return Reply(outcome, found.last or window[-1].position, window)
 
 
-def window_of(rows: Sequence[Any], size: int) -> list[StoredMessage]:
-    """The window out of the rows of READ."""
-    return pinned_window([StoredMessage(*row) for row in rows], size)
+def complete(rows: Sequence[Any]) -> list[StoredMessage] | None:
+    """The rows of a guarded statement; None if it read no bodies."""
+    if rows and rows[0][2] is None:
+        return None
+    return [StoredMessage(*row) for row in rows]
+
+
+def within(max_bytes: int, rows: Iterable[Any]) -> list[Any] | None:
+    """The rows, which are fetched one after another; None if their bodies have more bytes."""
+    fetched = []
+    characters = 0
+    for row in rows:
+        characters += len(row[2])
+        if characters > max_bytes:
+            return None
+        fetched.append(row)
+    # In UTF-8, a character has up to four bytes.
+    if 4 * characters > max_bytes and sum(len(row[2].encode()) for row in fetched) > max_bytes:
+        return None
+    return fetched

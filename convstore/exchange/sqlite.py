@@ -17,7 +17,15 @@ from django.db import connections
 from convstore.conf import database_timeout
 from convstore.exchange import shared_sql
 from convstore.exchange.fair_lock import FairLock
-from convstore.exchange.shared_sql import COLUMNS, MESSAGE, NEWEST, OWN, SAME_ID, SharedSql
+from convstore.exchange.shared_sql import (
+    COLUMNS,
+    MESSAGE,
+    NEWEST,
+    OWN,
+    SAME_ID,
+    SharedSql,
+    within,
+)
 from convstore.exchange.statements import (
     ConversationRef,
     Found,
@@ -29,6 +37,7 @@ from convstore.exchange.statements import (
     outcome_of,
 )
 from convstore.models import Kind
+from convstore.windows import Reading
 
 
 def colon_named(statement: str) -> str:
@@ -46,18 +55,20 @@ class Range:
 
     def __init__(self, bound: str) -> None:
         self.rows, self.pinned = (
-            colon_named(each.format(bound=bound, same_id=SAME_ID))
+            colon_named(each.format(bound=bound, same_id=SAME_ID, body="body"))
             for each in (shared_sql.ROWS, shared_sql.PINNED)
         )
 
-    def read(self, cursor: Any, parameters: Mapping[str, Any]) -> list[StoredMessage]:
-        """The window, oldest first."""
-        size = parameters["size"]
+    def read(self, cursor: Any, parameters: Mapping[str, Any]) -> list[StoredMessage] | None:
+        """The window, oldest first; None if it is over the limit on replies."""
+        size, max_bytes = parameters["size"], parameters["max_bytes"]
         cursor.execute(self.rows, parameters)
-        rows = cursor.fetchall()
-        if len(rows) == size > 1 and rows[-1][0] > 1:
+        rows = within(max_bytes, cursor)
+        if rows and len(rows) == size > 1 and rows[-1][0] > 1:
             cursor.execute(self.pinned, parameters)
-            rows[-1:] = cursor.fetchall() or rows[-1:]
+            rows = within(max_bytes, [*rows[:-1], *(cursor.fetchall() or rows[-1:])])
+        if rows is None:
+            return None
         rows.reverse()
         return list(map(as_stored_message, rows))
 
@@ -65,7 +76,7 @@ class Range:
 # What several messages need to know. Nobody else writes until the end of the transaction.
 LOOK = colon_named(f"SELECT COALESCE(({NEWEST}), 0), {SAME_ID}")
 ROW = f"""(:key, :last + {{n}} + 1, :role_{{n}}, :body_{{n}}, :request_key_{{n}}, :fingerprint,
-  :now, :size_{{n}}, {Kind.MESSAGE.value})"""
+  :now, :size_{{n}}, :tokens_{{n}}, {Kind.MESSAGE.value})"""
 ROWS_AT_ONCE = 100  # older versions of SQLite take 999 parameters
 # A shorter wait is not taken off the time limit.
 SHORT_WAIT = 0.1
@@ -93,21 +104,32 @@ _locks_guard = threading.Lock()
 class SqliteInProcess(SharedSql):
     """The threads of this process write one after the other, in the order of their requests."""
 
-    def window(self, conversation: ConversationRef, size: int) -> Reply:
+    def read_window(
+        self, conversation: ConversationRef, reading: Reading
+    ) -> list[StoredMessage] | None:
         parameters = {
             "key": self.uuid(conversation.key),
             "memory_id": conversation.memory_id,
-            "size": size,
+            "size": reading.size,
+            "max_bytes": reading.max_bytes,
         }
         with _open_cursor(connections[self.using]) as cursor:
-            return Reply(Outcome.DONE, rows=UP_TO_NEWEST.read(cursor, parameters))
+            return UP_TO_NEWEST.read(cursor, parameters)
 
     def exchange(
-        self, conversation: ConversationRef, new: Sequence[NewMessage], size: int
+        self, conversation: ConversationRef, new: Sequence[NewMessage], reading: Reading
     ) -> Reply:
+        with turn_to_write(connections[self.using]):
+            reply = self._exchange(conversation, new, reading) if reading.is_plain else None
+            return reply or self.portable.exchange(conversation, new, reading)
+
+    def _exchange(
+        self, conversation: ConversationRef, new: Sequence[NewMessage], reading: Reading
+    ) -> Reply | None:
+        """The reply; None if its window is over the limit, so that nothing was done."""
         connection = connections[self.using]
-        parameters = self.parameters(conversation, size) | self.key_parameters(new)
-        with turn_to_write(connection), _write_transaction(connection) as cursor:
+        parameters = self.parameters(conversation, reading) | self.key_parameters(new)
+        with _write_transaction(connection) as cursor:
             cursor.execute(LOCK, parameters)
             added = self._add(cursor, parameters, new)
             found = Found(conversation.memory_id, added, added)
@@ -119,6 +141,9 @@ class SqliteInProcess(SharedSql):
                 connection.connection.rollback()
                 return Reply(outcome)
             window = UP_TO_OWN.read(cursor, parameters)
+            if window is None:
+                connection.connection.rollback()
+                return None
         return Reply(outcome, found.last or window[-1].position, window)
 
     def _add(self, cursor: Any, parameters: dict[str, Any], new: Sequence[NewMessage]) -> int:

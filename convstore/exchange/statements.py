@@ -25,6 +25,7 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from convstore.conf import database_timeout
+from convstore.windows import TOOL_PAIR, Choice, Reading, without_orphans
 
 PINNED_ROLES = ("system", "developer")
 # Conversation.active_at is updated at most this often.
@@ -43,11 +44,18 @@ class StoredMessage(NamedTuple):
 as_stored_message = partial(tuple.__new__, StoredMessage)
 
 
+class Window(list[StoredMessage]):
+    """Messages, oldest first; `truncated` if a limit on replies left older ones out."""
+
+    truncated = False
+
+
 @dataclass(frozen=True, slots=True)
 class NewMessage:
     """A message to be added, which has no position yet.
 
     `size` is the length of its body in UTF-8. All messages of a request have one `fingerprint`.
+    `tokens` is None if nobody has counted.
     """
 
     role: str
@@ -55,6 +63,7 @@ class NewMessage:
     request_key: UUID
     fingerprint: UUID
     size: int
+    tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,31 +95,43 @@ class Outcome(StrEnum):
     NOT_STORED = "not stored"
     """Its messages are not there; another try may store them."""
 
+    WRONG_POSITION = "wrong position"
+    """The conversation's highest position is not the expected one."""
+
+    TOO_LARGE = "too large"
+    """The window is over a limit on replies."""
+
 
 class Reply(NamedTuple):
     """What a variant found: `last` is the position of the request's last message, 0 if it has none,
-    and `rows` are the window, oldest first.
+    and `rows` are the window, oldest first; `truncated` if more were asked for.
+
+    After WRONG_POSITION, `last` is the highest position; after TOO_LARGE, `fitting_size` is the
+    largest size whose window is within the limits, 0 if there is none.
     """
 
     outcome: Outcome
     last: int = 0
     rows: Sequence[StoredMessage] = ()
+    truncated: bool = False
+    fitting_size: int = 0
 
 
 class Statements(Protocol):
     """One way to run an exchange."""
 
     def exchange(
-        self, conversation: ConversationRef, new: Sequence[NewMessage], size: int
+        self, conversation: ConversationRef, new: Sequence[NewMessage], reading: Reading
     ) -> Reply:
         """Add `new` (at least one), all or none; read the window that ends there.
 
         A request whose messages are all stored already adds nothing, and gets the window that
-        ends in them. One with a key that belongs to other messages is KEY_REUSED: messages that
+        ends in them, whatever its `expected_position`; that window is never TOO_LARGE, but holds
+        what fits. One with a key that belongs to other messages is KEY_REUSED: messages that
         differ in anything, are fewer or are more.
         """
 
-    def window(self, conversation: ConversationRef, size: int) -> Reply:
+    def window(self, conversation: ConversationRef, reading: Reading) -> Reply:
         """Read the newest window; it has no rows if the conversation is unknown."""
 
 
@@ -135,6 +156,16 @@ def outcome_of(found: Found, memory_id: str, wanted: int) -> Outcome:
     if found.keys == 0:
         return Outcome.NOT_STORED
     return Outcome.DONE if found.keys == found.same == wanted else Outcome.KEY_REUSED
+
+
+def is_refused(choice: Choice, reading: Reading) -> bool:
+    """Whether a request that is not a retry gets no window."""
+    return choice.over_limit and not (reading.truncate and choice.fitting_size)
+
+
+def finished(window: Sequence[StoredMessage], reading: Reading) -> Sequence[StoredMessage]:
+    """The window out of the chosen messages, oldest first."""
+    return without_orphans(window) if reading.unit == TOOL_PAIR else window
 
 
 def pinned_window(rows: Sequence[StoredMessage], size: int) -> list[StoredMessage]:

@@ -48,7 +48,6 @@ CREATE OR REPLACE FUNCTION {schema}.convstore_exchange_v1(
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER AS $function$
 #variable_conflict use_variable
 DECLARE
-  wanted bigint := reading->>'size';
   settings text;
   held_by text;
   active timestamptz;
@@ -57,9 +56,11 @@ DECLARE
   stored integer := 0;
   same integer := 0;
   last bigint := 0;
-  first bigint := 0;
-  first_role text;
-  first_body text;
+  was_empty boolean;
+  window_bytes bigint;
+  window_count bigint;
+  has_gaps boolean;
+{variables}
 BEGIN
   -- The caller's search_path may lead to the tables of another schema.
   IF current_setting('transaction_isolation') <> 'read committed'
@@ -100,11 +101,37 @@ BEGIN
       last := greatest(last, found_at);
     END IF;
   END LOOP;
+{pinned}
   IF stored = 0 THEN
-    SELECT m.position INTO last FROM {schema}.convstore_message m
-      WHERE m.conversation_id = for_key ORDER BY m.position DESC LIMIT 1;
+    new_count := cardinality(keys);
+    FOR n IN 1 .. new_count LOOP
+      new_bytes := new_bytes + sizes[n];
+    END LOOP;
+{last_of_pairs}
+{group}
+    -- The highest position, and whether the window is surely within the limits on replies. If not,
+    -- or if messages in between are erased, somebody has to measure it.
+    SELECT max(w.position), coalesce(sum(w.bytes), 0), count(*), bool_or(w.kind <> 0)
+      INTO last, window_bytes, window_count, has_gaps
+      FROM (SELECT m.position, m.kind, {bytes} AS bytes FROM {schema}.convstore_message m
+        WHERE m.conversation_id = for_key ORDER BY m.position DESC
+        LIMIT greatest(least(wanted, max_messages + 1) - new_count, grouped, 1)) AS w;
     last := coalesce(last, 0);
-    FOR n IN 1 .. cardinality(keys) LOOP
+    IF last <> (reading->>'expected_position')::bigint THEN
+      "position" := last;
+      "role" := 'wrong position';
+      RETURN NEXT;
+      RETURN;
+    END IF;
+    IF has_gaps OR window_bytes + coalesce(first_bytes, 0) + new_bytes > max_bytes
+      OR (window_count + new_count >= max_messages AND (in_pairs OR wanted > max_messages))
+    THEN
+      "role" := 'measure first';
+      RETURN NEXT;
+      RETURN;
+    END IF;
+    was_empty := last = 0;
+    FOR n IN 1 .. new_count LOOP
       last := last + 1;
       INSERT INTO {schema}.convstore_message
           (conversation_id, "position", "role", body, request_key, fingerprint, created_at,
@@ -112,11 +139,15 @@ BEGIN
         VALUES (for_key, last, roles[n], bodies[n], keys[n], mark, at,
           sizes[n], tokens[n], coalesce(kinds[n], 0));
     END LOOP;
+    IF was_empty AND new_count > 1 THEN
+{pinned}
+    END IF;
   ELSIF stored <> cardinality(keys) OR same <> stored THEN
     "role" := 'key reused';
     RETURN NEXT;
     RETURN;
   END IF;
+{group}
 
   "position" := last;
   "role" := 'done';
@@ -132,12 +163,9 @@ RETURNS TABLE ("position" bigint, "role" text, body text)
 LANGUAGE plpgsql STABLE SECURITY INVOKER AS $function$
 #variable_conflict use_variable
 DECLARE
-  wanted bigint := reading->>'size';
   settings text;
   last bigint := 9223372036854775807;
-  first bigint := 0;
-  first_role text;
-  first_body text;
+{variables}
 BEGIN
   IF to_regclass('convstore_message') IS DISTINCT FROM {messages}::regclass THEN
     "role" := 'use the batch';
@@ -145,32 +173,99 @@ BEGIN
     RETURN;
   END IF;
   settings := ''{keep_plans};
-  "position" := 0;
-  "role" := 'done';
-  RETURN NEXT;
   PERFORM FROM {schema}.convstore_conversation c
     WHERE c.id >= for_key AND c.id <= for_key AND c.memory_id = for_id ORDER BY c.id LIMIT 1;
   IF NOT FOUND THEN
+    "position" := 0;
+    "role" := 'done';
+    RETURN NEXT;
     RETURN;
   END IF;
+{last_of_pairs}
+{pinned}
+{group}
+  "position" := 0;
+  "role" := 'done';
+  RETURN NEXT;
 {read}
 END
 $function$"""
 
-# Newest first. The last row is the conversation's first message if it is pinned, and `first` is
-# 1 then: it counts, and the other rows are behind it.
-READ = """
+# What both functions know of the window. `wanted` is how many messages it holds at most, `first`
+# is 1 if the conversation's first message is pinned, `grouped` how many of the newest ones belong
+# to the last one, and `new_...` are those of the messages that are still to be added.
+VARIABLES = """
+  wanted bigint := reading->>'size';
+  max_bytes bigint := reading->>'max_bytes';
+  max_messages bigint := reading->>'max_messages';
+  budget bigint := reading->>'tokens';
+  in_pairs boolean := coalesce(reading->>'unit' = 'tool_pair', false);
+  first bigint := 0;
+  first_role text;
+  first_body text;
+  first_bytes bigint;
+  first_tokens bigint;
+  grouped bigint := 0;
+  new_count bigint := 0;
+  new_bytes bigint := 0;
+  counted bigint := 0;
+  cost bigint;"""
+
+# Rows that were written before there was the column have size 0.
+BYTES = "CASE WHEN m.size > 0 THEN m.size ELSE octet_length(m.body) END"
+TOKENS = f"coalesce(m.tokens, (({BYTES}) + 3) / 4)"
+
+# A pinned message counts, and the other messages of the window are behind it.
+PINNED = """
   IF wanted >= 2 THEN
-    SELECT m.position, m.role, m.body INTO first, first_role, first_body
+    SELECT m.position, m.role, m.body, {bytes}, {tokens}
+      INTO first, first_role, first_body, first_bytes, first_tokens
       FROM {schema}.convstore_message m
       WHERE m.conversation_id = for_key AND m.position <= 1
         AND m.role IN ('system', 'developer') AND m.kind = 0
       ORDER BY m.position LIMIT 1;
     first := coalesce(first, 0);
+  END IF;"""
+
+LAST_OF_PAIRS = """
+  IF in_pairs THEN
+    SELECT m.position INTO last FROM {schema}.convstore_message m
+      WHERE m.conversation_id = for_key ORDER BY m.position DESC LIMIT 1;
+  END IF;"""
+
+# The newest messages that answer calls of tools, and the message with the calls.
+GROUP = """
+  IF in_pairs THEN
+    SELECT m.position INTO grouped FROM {schema}.convstore_message m
+      WHERE m.conversation_id = for_key AND m.position <= last
+        AND m.position > last - max_messages AND m.role <> 'tool' AND m.kind = 0
+      ORDER BY m.position DESC LIMIT 1;
+    grouped := coalesce(last - grouped + 1, max_messages + 1);
+  END IF;"""
+
+# Newest first; the pinned message is the last row. Bodies over the limit on replies are NULL, and
+# one message more than the limit tells that there are too many: somebody has to measure then.
+READ = """
+  wanted := wanted - first;
+  IF budget IS NOT NULL THEN
+    budget := budget - coalesce(first_tokens, 0);
+    FOR cost IN SELECT {tokens} FROM {schema}.convstore_message m
+      WHERE m.conversation_id = for_key AND m.position > first AND m.position <= last
+        AND m.kind = 0
+      ORDER BY m.position DESC LIMIT wanted
+    LOOP
+      budget := budget - cost;
+      EXIT WHEN budget < 0;
+      counted := counted + 1;
+    END LOOP;
+    wanted := greatest(counted, 1);
   END IF;
-  RETURN QUERY SELECT m.position, m.role::text, m.body FROM {schema}.convstore_message m
+  max_bytes := max_bytes - coalesce(first_bytes, 0);
+  RETURN QUERY SELECT m.position, m.role::text, CASE WHEN max_bytes >=
+      sum({bytes}) OVER (ORDER BY m.position DESC ROWS UNBOUNDED PRECEDING) THEN m.body END
+    FROM {schema}.convstore_message m
     WHERE m.conversation_id = for_key AND m.position > first AND m.position <= last AND m.kind = 0
-    ORDER BY m.position DESC LIMIT wanted - first;
+    ORDER BY m.position DESC LIMIT least(greatest(wanted, grouped), max_messages + 1);
   IF first = 1 THEN
     "position" := 1;
     "role" := first_role;
@@ -197,11 +292,14 @@ def create(apps: Any, schema_editor: Any) -> None:
     if connection.vendor != "postgresql":
         return
     names = names_of_tables(connection)
-    read = READ.format(**names)
+    parts = {"variables": VARIABLES, "pinned": PINNED, "group": GROUP}
+    parts |= {"last_of_pairs": LAST_OF_PAIRS, "read": READ}
+    names |= {"bytes": BYTES, "tokens": TOKENS}
+    parts = {name: part.format(**names) for name, part in parts.items()}
     try:
         with transaction.atomic(connection.alias):
             for function in (EXCHANGE, WINDOW):
-                text = function.format(**names, keep_plans=KEEP_PLANS, read=read)
+                text = function.format(**names, keep_plans=KEEP_PLANS, **parts)
                 schema_editor.execute(text, params=None)
     except Error as error:
         if error_code(error.__cause__) not in CANNOT_CREATE:

@@ -147,7 +147,7 @@ def test_what_is_known_is_not_counted(door):
             "content_type": "x",
         },
     )
-    request["inputs"].append(tensor("tokens", ["7"]))
+    request["inputs"].append(tensor("tokens", [7], datatype="INT64"))
     assert growth(door, request) == {"messages_stored": 1}
 
 

@@ -143,9 +143,12 @@ def texts(door: HttpDoor) -> None:
 
 @probe("Tensors", "tokens")
 def tokens(door: HttpDoor) -> None:
-    request = with_tensor(append_request(new_id(), "x"), "tokens", ["7"])
+    request = append_request(new_id(), "x", parameters={"window_tokens": 10})
+    request["inputs"].append(tensor("tokens", [7], datatype="INT64"))
     reply = door.infer(request, "default")
     assert list(reply.messages[0]) == ["role", "content"]
+    assert door.infer(request, "default").texts == ["x"]  # for 7 + 7 are more than 10
+    refused(door.infer(with_tensor(asked(), "tokens", ["7"])), "it must be INT64")
 
 
 @probe("Tensors", "others that the memory names")
@@ -175,6 +178,39 @@ def window_size(door: HttpDoor) -> None:
         reply = door.infer(append_request(talk, text, parameters={"window_size": 2}))
     assert reply.texts == ["b", "c"]
     refused(door.infer(asked(window_size=0)), "'window_size' is 0")
+
+
+@probe("Parameters", "window_unit")
+def window_unit(door: HttpDoor) -> None:
+    talk = new_id()
+    call = with_tensor(append_request(talk, "", role="assistant"), "tool_calls", [CALL])
+    assert door.infer(call, "default").status == 200
+    answer = append_request(
+        talk, "12", role="tool", parameters={"window_size": 1, "window_unit": "tool_pair"}
+    )
+    answer = with_tensor(answer, "tool_call_id", [json.loads(CALL)["id"]])
+    assert door.infer(answer, "default").texts == ["", "12"]
+    refused(door.infer(asked(window_unit="pair")), "'message' or 'tool_pair'")
+
+
+@probe("Parameters", "window_tokens")
+def window_tokens(door: HttpDoor) -> None:
+    talk = new_id()
+    for text in ("a", "b"):
+        reply = door.infer(append_request(talk, text, parameters={"window_tokens": 1}))
+    assert reply.texts == ["b"]
+    refused(door.infer(asked(window_tokens=0)), "'window_tokens' is 0")
+
+
+@probe("Parameters", "expected_position")
+def expected_position(door: HttpDoor) -> None:
+    request = asked(expected_position=0)
+    assert door.infer(request).status == 200
+    reply = door.infer(request)
+    assert reply.status == 409
+    assert "highest position is 1" in reply.document["error"]
+    assert door.infer(read_request(request["inputs"][0]["data"][0])).texts == ["x"]
+    refused(door.infer(read_request("x", parameters={"expected_position": 1})), "without a message")
 
 
 @probe("Parameters", "memory_parameters")

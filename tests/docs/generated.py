@@ -185,6 +185,12 @@ def limits() -> str:
         ),
         ("characters of an idempotency key", f"1 to {MAX_KEY_CHARACTERS}", "400"),
         ("`window_size`", f"1 to {MAX_WINDOW_SIZE:,}", "400"),
+        (
+            "messages in a reply, and their bytes",
+            f"`MAX_WINDOW`, by default {settings.MAX_WINDOW:,}, and `MAX_REPLY_BYTES`, by default"
+            f" {settings.MAX_REPLY_BYTES:,}",
+            "413",
+        ),
         ("levels of a tool call's JSON", f"{MAX_TOOL_CALL_DEPTH}", "400"),
         ("levels of any JSON", f"{MAX_JSON_DEPTH}", "400"),
         (

@@ -78,6 +78,7 @@ def _variable(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
         function, word = ast.unparse(node.func), node.args[0].value
         reads = function.startswith("os.environ.") or function in (
+            "one_of",
             "positive_integer",
             "comma_separated",
         )

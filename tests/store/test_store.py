@@ -26,7 +26,7 @@ from convstore.exchange.variants import statements_for
 from convstore.messages import Message, Part
 from convstore.models import Conversation
 from convstore.models import Message as Row
-from convstore.store import ConversationStore, conversation_key
+from convstore.store import ConversationStore, conversation_key, reading_of
 
 
 def say(text: str, role: str = "user") -> Message:
@@ -121,7 +121,7 @@ def test_messages_of_which_one_fails_are_not_added_at_all(store):
     nobody: Any = None
     bad = replace(good, role=nobody, request_key=uuid.uuid4())
     with pytest.raises(IntegrityError):
-        store.variant(store.using).exchange(to, [good, bad], 10)
+        store.variant(store.using).exchange(to, [good, bad], reading_of(10))
     assert texts(store.window("a", 10)) == ["1"]
 
 

@@ -128,20 +128,23 @@ def inserts(tape: Tape) -> list[Statement]:
     return [statement for statement in tape.statements if statement.sql.startswith("INSERT")]
 
 
-WINDOW = [(8, "user", "{}", "a")]
+MEASURED = [(7, "user", 2, None, "user", 2, None, "a")]
+MEASURED_8 = [(8, "user", 2, None, "user", 2, None, "a")]
+WINDOW = [(8, "user", "{}")]
 
 
 @each(BUSY)
-@pytest.mark.parametrize("step", range(4))
+@pytest.mark.parametrize("step", range(5))
 def test_a_transaction_that_may_succeed_is_repeated_whole_with_its_key(tape, store, fault, step):
-    """It fails as it locks, as it looks for its key or its position, or as it adds."""
-    once = [held(tape), NO_ROWS, [(7,)], DONE]
+    """It fails as it locks, as it looks for its key or its position, or measures, or as it adds."""
+    once = [held(tape), NO_ROWS, [(7,)], MEASURED, DONE]
     tape.play(*once[:step], fault(), *once, WINDOW)
     assert [row.position for row in exchange(store)] == [8]
     heard = [statement.sql.split()[0] for statement in tape.statements]
     assert heard.index("ROLLBACK") == step + 2
     assert heard[step + 3 :] == [
         "BEGIN",
+        "SELECT",
         "SELECT",
         "SELECT",
         "SELECT",
@@ -154,13 +157,13 @@ def test_a_transaction_that_may_succeed_is_repeated_whole_with_its_key(tape, sto
 
 
 @each(LOST)
-@pytest.mark.parametrize("step", range(4))
+@pytest.mark.parametrize("step", range(5))
 def test_a_lost_connection_is_replaced_and_all_is_repeated(tape, store, fault, step):
-    once = [held(tape), NO_ROWS, [(7,)], DONE]
+    once = [held(tape), NO_ROWS, [(7,)], MEASURED, DONE]
     tape.play(*once[:step], fault(), *once, WINDOW)
     assert [row.position for row in exchange(store)] == [8]
     heard = [statement.sql.split()[0] for statement in tape.statements]
-    assert heard[-7:] == ["BEGIN", "SELECT", "SELECT", "SELECT", "INSERT", "SELECT", "COMMIT"]
+    assert heard[-8:] == ["BEGIN", *["SELECT"] * 4, "INSERT", "SELECT", "COMMIT"]
     assert all(KEY.hex in statement.values.values() for statement in inserts(tape))
     assert len(tape.opened) == 2
 
@@ -168,7 +171,8 @@ def test_a_lost_connection_is_replaced_and_all_is_repeated(tape, store, fault, s
 @each(LOST)
 def test_a_message_whose_commit_was_not_heard_is_found_by_its_key(tape, store, fault):
     tape.play(
-        held(tape), NO_ROWS, [(7,)], DONE, WINDOW, held(tape), [stored_row(8, *HELLO)], WINDOW
+        *(held(tape), NO_ROWS, [(7,)], MEASURED, DONE, WINDOW),
+        *(held(tape), [stored_row(8, *HELLO)], MEASURED_8, WINDOW),
     )
     tape.commits = iter([fault()])
     assert [row.position for row in exchange(store)] == [8]
@@ -196,7 +200,7 @@ def test_a_database_without_tables_says_what_to_run(tape, store, fault):
 
 @each(FULL)
 def test_a_database_that_cannot_be_written_is_not_asked_again(tape, store, fault):
-    tape.play(held(tape), NO_ROWS, [(7,)], fault())
+    tape.play(held(tape), NO_ROWS, [(7,)], MEASURED, fault())
     with pytest.raises(Unavailable, match="no room left or cannot be written"):
         exchange(store)
 

@@ -17,6 +17,7 @@ from convstore.exchange.portable_orm import PortableOrm
 from convstore.exchange.statements import ConversationRef, NewMessage, Reply, StoredMessage
 from convstore.messages import Message, Part
 from convstore.store import ConversationStore
+from convstore.windows import Reading
 from tests.unit.recorded.recording import (
     DONE,
     NO_ROWS,
@@ -38,8 +39,8 @@ BRIEF, LONG_AGO = timedelta(minutes=1), timedelta(hours=2)
 class AtNow(PortableOrm):
     """The portable variant at a fixed time, so that its statements can be kept."""
 
-    def exchange(self, to: ConversationRef, new: Sequence[NewMessage], size: int) -> Reply:
-        return super().exchange(replace(to, now=NOW), new, size)
+    def exchange(self, to: ConversationRef, new: Sequence[NewMessage], reading: Reading) -> Reply:
+        return super().exchange(replace(to, now=NOW), new, reading)
 
 
 @pytest.fixture
@@ -72,10 +73,15 @@ def held(tape: Tape, since: timedelta = BRIEF, memory_id: str = "a") -> Answer:
 
 
 def row(position: int, role: str = "user") -> tuple[object, ...]:
-    return (position, role, "{}", "a")
+    return (position, role, "{}")
 
 
-PINNED = [(1, "system", "{}")]
+def measured(*positions: int, first: str = "user", memory_id: str = "a") -> Answer:
+    """The measures of messages, and of the conversation's first one."""
+    return [(n, "user", 2, None, first, 2, None, memory_id) for n in positions]
+
+
+PINNED = row(1, "system")
 
 
 def hello(size: int) -> Callable[[ConversationStore], list[StoredMessage]]:
@@ -95,44 +101,50 @@ SCENES = [
         lambda tape: [
             NO_ROWS,
             duplicate(tape.kind),
-            *(held(tape), NO_ROWS, [(1,)], DONE, [row(2), row(1)]),
+            *(held(tape), NO_ROWS, [(1,)], measured(1), DONE, [row(2), row(1)]),
         ],
         [1, 2],
     ),
     Scene(
         "a message to a conversation that is there",
         hello(10),
-        lambda tape: [held(tape), NO_ROWS, [(1,)], DONE, [row(2), row(1)]],
+        lambda tape: [held(tape), NO_ROWS, [(1,)], measured(1), DONE, [row(2), row(1)]],
         [1, 2],
     ),
     Scene(
         "a message to a conversation that was silent for two hours",
         hello(10),
-        lambda tape: [held(tape, LONG_AGO), DONE, NO_ROWS, [(1,)], DONE, [row(2), row(1)]],
+        lambda tape: [
+            *(held(tape, LONG_AGO), DONE, NO_ROWS),
+            *([(1,)], measured(1), DONE, [row(2), row(1)]),
+        ],
         [1, 2],
     ),
     Scene(
         "two messages at once, and the pinned first one",
         lambda store: store.exchange("a", [say("look"), say("", "tool")], 3, KEY),
-        lambda tape: [held(tape), NO_ROWS, [(6,)], DONE, [row(8), row(7), row(6)], PINNED],
+        lambda tape: [
+            *(held(tape), NO_ROWS, [(6,)], measured(6, first="system"), DONE),
+            [row(8), row(7), PINNED],
+        ],
         [1, 7, 8],
     ),
     Scene(
         "the same request again",
         hello(2),
-        lambda tape: [held(tape), [stored_row(8, SAID)], [row(8), row(7)], NO_ROWS],
+        lambda tape: [held(tape), [stored_row(8, SAID)], measured(8, 7), [row(8), row(7)]],
         [7, 8],
     ),
     Scene(
         "a window that is only read",
         lambda store: store.window("a", 10),
-        lambda _: [[row(2), row(1)]],
+        lambda _: [measured(2, 1), [row(2), row(1)]],
         [1, 2],
     ),
     Scene(
         "a window that is only read, and the pinned first message",
         lambda store: store.window("a", 2),
-        lambda _: [[row(8), row(7)], PINNED],
+        lambda _: [measured(8, 7, first="system"), [row(8), PINNED]],
         [1, 8],
     ),
     Scene(
@@ -204,13 +216,13 @@ def test_the_first_statement_locks_the_conversation_and_slices_nothing(all_state
 def test_every_exchange_ends_with_its_window_and_a_commit(tape, store):
     for scene in SCENES:
         play(tape, store, scene)
-        heard = [statement.sql.split()[0] for statement in tape.statements]
+        heard = [statement.sql.split()[0].lstrip("(") for statement in tape.statements]
         if "BEGIN" in heard:
             assert heard[-2:] == ["SELECT", "COMMIT"]
 
 
 def test_the_window_is_read_backwards_from_its_end_as_far_as_it_goes(tape, store):
-    tape.play([row(8), row(7)], NO_ROWS)
+    tape.play(measured(8, 7), [row(8), row(7)])
     store.window("a", 2)
     sql = tape.statements[0].sql
     assert "ORDER BY 1 DESC" in sql
@@ -230,7 +242,7 @@ def test_a_key_that_another_id_holds_is_left_alone(tape, store):
 
 def test_empty_texts_come_back_as_such_though_oracle_has_none(tape, store):
     empty = None if tape.kind == "oracle" else ""
-    tape.play([(empty, tape.moment(NOW))], NO_ROWS, NO_ROWS, DONE, [(1, empty, "{}", empty)])
+    tape.play([(empty, tape.moment(NOW))], NO_ROWS, NO_ROWS, DONE, [(1, empty, "{}")])
     assert store.exchange("", [say("hello", "")], 10, KEY) == [StoredMessage(1, "", "{}")]
 
 

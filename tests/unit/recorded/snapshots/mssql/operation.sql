@@ -48,14 +48,13 @@ INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], 
     -- 7 = 2026-01-02 03:04:05.678901+00:00
     -- 8 = 65
     -- 9 = 0
-SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+SELECT [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body]
     FROM [convstore_message]
-    INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ?)
-    ORDER BY 1 DESC;
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] >= ? AND [convstore_message].[position] <= ?);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 0
     -- 3 = 1
+    -- 4 = 1
 COMMIT;
 
 -- two first messages at once: the other one's conversation is there first
@@ -90,6 +89,31 @@ SELECT TOP 1 [convstore_message].[position] AS [position]
     WHERE [convstore_message].[conversation_id] = ?
     ORDER BY 1 DESC;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+SELECT TOP 9 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], CASE WHEN [convstore_message].[size] > ? THEN [convstore_message].[size] ELSE 3 * LEN([convstore_message].[body]) END AS [bytes], [convstore_message].[tokens] AS [tokens], (SELECT U0.[role] AS [role]
+    FROM [convstore_message] U0
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_role], (SELECT CASE WHEN (U0.[size] > ?) THEN U0.[size] ELSE 3 * LEN(U0.[body]) END AS [bytes]
+    FROM [convstore_message] U0
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_bytes], (SELECT U0.[tokens] AS [tokens]
+    FROM [convstore_message] U0
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_tokens], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+    FROM [convstore_message]
+    INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ?)
+    ORDER BY 1 DESC;
+    -- 1 = 0
+    -- 2 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 3 = 0
+    -- 4 = 1
+    -- 5 = 0
+    -- 6 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 7 = 0
+    -- 8 = 1
+    -- 9 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 10 = 0
+    -- 11 = 1
+    -- 12 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 13 = 0
+    -- 14 = 1
 INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at], [size], [tokens], [kind])
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
@@ -101,14 +125,13 @@ INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], 
     -- 7 = 2026-01-02 03:04:05.678901+00:00
     -- 8 = 65
     -- 9 = 0
-SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+SELECT [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body]
     FROM [convstore_message]
-    INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ?)
-    ORDER BY 1 DESC;
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] >= ? AND [convstore_message].[position] <= ?);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 0
-    -- 3 = 2
+    -- 3 = 1
+    -- 4 = 2
 COMMIT;
 
 -- a message to a conversation that is there
@@ -127,6 +150,31 @@ SELECT TOP 1 [convstore_message].[position] AS [position]
     WHERE [convstore_message].[conversation_id] = ?
     ORDER BY 1 DESC;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+SELECT TOP 9 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], CASE WHEN [convstore_message].[size] > ? THEN [convstore_message].[size] ELSE 3 * LEN([convstore_message].[body]) END AS [bytes], [convstore_message].[tokens] AS [tokens], (SELECT U0.[role] AS [role]
+    FROM [convstore_message] U0
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_role], (SELECT CASE WHEN (U0.[size] > ?) THEN U0.[size] ELSE 3 * LEN(U0.[body]) END AS [bytes]
+    FROM [convstore_message] U0
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_bytes], (SELECT U0.[tokens] AS [tokens]
+    FROM [convstore_message] U0
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_tokens], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+    FROM [convstore_message]
+    INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ?)
+    ORDER BY 1 DESC;
+    -- 1 = 0
+    -- 2 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 3 = 0
+    -- 4 = 1
+    -- 5 = 0
+    -- 6 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 7 = 0
+    -- 8 = 1
+    -- 9 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 10 = 0
+    -- 11 = 1
+    -- 12 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 13 = 0
+    -- 14 = 1
 INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at], [size], [tokens], [kind])
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
@@ -138,14 +186,13 @@ INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], 
     -- 7 = 2026-01-02 03:04:05.678901+00:00
     -- 8 = 65
     -- 9 = 0
-SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+SELECT [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body]
     FROM [convstore_message]
-    INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ?)
-    ORDER BY 1 DESC;
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] >= ? AND [convstore_message].[position] <= ?);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 0
-    -- 3 = 2
+    -- 3 = 1
+    -- 4 = 2
 COMMIT;
 
 -- a message to a conversation that was silent for two hours
@@ -168,6 +215,31 @@ SELECT TOP 1 [convstore_message].[position] AS [position]
     WHERE [convstore_message].[conversation_id] = ?
     ORDER BY 1 DESC;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+SELECT TOP 9 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], CASE WHEN [convstore_message].[size] > ? THEN [convstore_message].[size] ELSE 3 * LEN([convstore_message].[body]) END AS [bytes], [convstore_message].[tokens] AS [tokens], (SELECT U0.[role] AS [role]
+    FROM [convstore_message] U0
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_role], (SELECT CASE WHEN (U0.[size] > ?) THEN U0.[size] ELSE 3 * LEN(U0.[body]) END AS [bytes]
+    FROM [convstore_message] U0
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_bytes], (SELECT U0.[tokens] AS [tokens]
+    FROM [convstore_message] U0
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_tokens], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+    FROM [convstore_message]
+    INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ?)
+    ORDER BY 1 DESC;
+    -- 1 = 0
+    -- 2 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 3 = 0
+    -- 4 = 1
+    -- 5 = 0
+    -- 6 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 7 = 0
+    -- 8 = 1
+    -- 9 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 10 = 0
+    -- 11 = 1
+    -- 12 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 13 = 0
+    -- 14 = 1
 INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at], [size], [tokens], [kind])
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
@@ -179,14 +251,13 @@ INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], 
     -- 7 = 2026-01-02 03:04:05.678901+00:00
     -- 8 = 65
     -- 9 = 0
-SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+SELECT [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body]
     FROM [convstore_message]
-    INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ?)
-    ORDER BY 1 DESC;
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] >= ? AND [convstore_message].[position] <= ?);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 0
-    -- 3 = 2
+    -- 3 = 1
+    -- 4 = 2
 COMMIT;
 
 -- two messages at once, and the pinned first one
@@ -206,6 +277,31 @@ SELECT TOP 1 [convstore_message].[position] AS [position]
     WHERE [convstore_message].[conversation_id] = ?
     ORDER BY 1 DESC;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
+SELECT TOP 1 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], CASE WHEN [convstore_message].[size] > ? THEN [convstore_message].[size] ELSE 3 * LEN([convstore_message].[body]) END AS [bytes], [convstore_message].[tokens] AS [tokens], (SELECT U0.[role] AS [role]
+    FROM [convstore_message] U0
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_role], (SELECT CASE WHEN (U0.[size] > ?) THEN U0.[size] ELSE 3 * LEN(U0.[body]) END AS [bytes]
+    FROM [convstore_message] U0
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_bytes], (SELECT U0.[tokens] AS [tokens]
+    FROM [convstore_message] U0
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_tokens], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+    FROM [convstore_message]
+    INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ?)
+    ORDER BY 1 DESC;
+    -- 1 = 0
+    -- 2 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 3 = 0
+    -- 4 = 1
+    -- 5 = 0
+    -- 6 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 7 = 0
+    -- 8 = 1
+    -- 9 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 10 = 0
+    -- 11 = 1
+    -- 12 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 13 = 0
+    -- 14 = 6
 INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at], [size], [tokens], [kind])
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?), (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
@@ -226,23 +322,19 @@ INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], 
     -- 16 = 2026-01-02 03:04:05.678901+00:00
     -- 17 = 60
     -- 18 = 0
-SELECT TOP 3 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
-    FROM [convstore_message]
-    INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ?)
-    ORDER BY 1 DESC;
-    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
-    -- 2 = 0
-    -- 3 = 8
 SELECT [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body]
     FROM [convstore_message]
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ? AND [convstore_message].[position] = ? AND [convstore_message].[role] IN (?, ?));
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] >= ? AND [convstore_message].[position] <= ?)
+    UNION ALL SELECT [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body]
+    FROM [convstore_message]
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] = ?);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 0
-    -- 3 = 8
-    -- 4 = 1
-    -- 5 = 'system'
-    -- 6 = 'developer'
+    -- 3 = 7
+    -- 4 = 8
+    -- 5 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 6 = 0
+    -- 7 = 1
 COMMIT;
 
 -- the same request again
@@ -256,56 +348,137 @@ SELECT [convstore_message].[position] AS [position], [convstore_message].[finger
     WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[request_key] IN (?));
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = '7e57ab1e000040008000000000000001'
-SELECT TOP 2 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+SELECT TOP 2 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], CASE WHEN [convstore_message].[size] > ? THEN [convstore_message].[size] ELSE 3 * LEN([convstore_message].[body]) END AS [bytes], [convstore_message].[tokens] AS [tokens], (SELECT U0.[role] AS [role]
+    FROM [convstore_message] U0
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_role], (SELECT CASE WHEN (U0.[size] > ?) THEN U0.[size] ELSE 3 * LEN(U0.[body]) END AS [bytes]
+    FROM [convstore_message] U0
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_bytes], (SELECT U0.[tokens] AS [tokens]
+    FROM [convstore_message] U0
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_tokens], [convstore_conversation].[memory_id] AS [conversation__memory_id]
     FROM [convstore_message]
     INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
     WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ?)
     ORDER BY 1 DESC;
-    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
-    -- 2 = 0
-    -- 3 = 8
+    -- 1 = 0
+    -- 2 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 3 = 0
+    -- 4 = 1
+    -- 5 = 0
+    -- 6 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 7 = 0
+    -- 8 = 1
+    -- 9 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 10 = 0
+    -- 11 = 1
+    -- 12 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 13 = 0
+    -- 14 = 8
 SELECT [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body]
     FROM [convstore_message]
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ? AND [convstore_message].[position] = ? AND [convstore_message].[role] IN (?, ?));
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] >= ? AND [convstore_message].[position] <= ?);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 0
-    -- 3 = 8
-    -- 4 = 1
-    -- 5 = 'system'
-    -- 6 = 'developer'
+    -- 3 = 7
+    -- 4 = 8
 COMMIT;
 
 -- a window that is only read
-SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], CASE WHEN [convstore_message].[size] > ? THEN [convstore_message].[size] ELSE 3 * LEN([convstore_message].[body]) END AS [bytes], [convstore_message].[tokens] AS [tokens], (SELECT U0.[role] AS [role]
+    FROM [convstore_message] U0
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_role], (SELECT CASE WHEN (U0.[size] > ?) THEN U0.[size] ELSE 3 * LEN(U0.[body]) END AS [bytes]
+    FROM [convstore_message] U0
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_bytes], (SELECT U0.[tokens] AS [tokens]
+    FROM [convstore_message] U0
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_tokens], [convstore_conversation].[memory_id] AS [conversation__memory_id]
     FROM [convstore_message]
     INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ?)
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ?)
     ORDER BY 1 DESC;
-    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
-    -- 2 = 0
-
--- a window that is only read, and the pinned first message
-SELECT TOP 2 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
-    FROM [convstore_message]
-    INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ?)
-    ORDER BY 1 DESC;
-    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
-    -- 2 = 0
+    -- 1 = 0
+    -- 2 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 3 = 0
+    -- 4 = 1
+    -- 5 = 0
+    -- 6 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 7 = 0
+    -- 8 = 1
+    -- 9 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 10 = 0
+    -- 11 = 1
+    -- 12 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 13 = 0
+    -- 14 = 9223372036854775807
 SELECT [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body]
     FROM [convstore_message]
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] = ? AND [convstore_message].[role] IN (?, ?));
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] >= ? AND [convstore_message].[position] <= ?);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 0
     -- 3 = 1
-    -- 4 = 'system'
-    -- 5 = 'developer'
+    -- 4 = 2
 
--- the window of an unknown conversation
-SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+-- a window that is only read, and the pinned first message
+SELECT TOP 2 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], CASE WHEN [convstore_message].[size] > ? THEN [convstore_message].[size] ELSE 3 * LEN([convstore_message].[body]) END AS [bytes], [convstore_message].[tokens] AS [tokens], (SELECT U0.[role] AS [role]
+    FROM [convstore_message] U0
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_role], (SELECT CASE WHEN (U0.[size] > ?) THEN U0.[size] ELSE 3 * LEN(U0.[body]) END AS [bytes]
+    FROM [convstore_message] U0
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_bytes], (SELECT U0.[tokens] AS [tokens]
+    FROM [convstore_message] U0
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_tokens], [convstore_conversation].[memory_id] AS [conversation__memory_id]
     FROM [convstore_message]
     INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ?)
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ?)
     ORDER BY 1 DESC;
-    -- 1 = '6382b3cc881482b7bbfcaeed026001c0'
+    -- 1 = 0
+    -- 2 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 3 = 0
+    -- 4 = 1
+    -- 5 = 0
+    -- 6 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 7 = 0
+    -- 8 = 1
+    -- 9 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 10 = 0
+    -- 11 = 1
+    -- 12 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 13 = 0
+    -- 14 = 9223372036854775807
+SELECT [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body]
+    FROM [convstore_message]
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] >= ? AND [convstore_message].[position] <= ?)
+    UNION ALL SELECT [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body]
+    FROM [convstore_message]
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] = ?);
+    -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 0
+    -- 3 = 8
+    -- 4 = 8
+    -- 5 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 6 = 0
+    -- 7 = 1
+
+-- the window of an unknown conversation
+SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], CASE WHEN [convstore_message].[size] > ? THEN [convstore_message].[size] ELSE 3 * LEN([convstore_message].[body]) END AS [bytes], [convstore_message].[tokens] AS [tokens], (SELECT U0.[role] AS [role]
+    FROM [convstore_message] U0
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_role], (SELECT CASE WHEN (U0.[size] > ?) THEN U0.[size] ELSE 3 * LEN(U0.[body]) END AS [bytes]
+    FROM [convstore_message] U0
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_bytes], (SELECT U0.[tokens] AS [tokens]
+    FROM [convstore_message] U0
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_tokens], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+    FROM [convstore_message]
+    INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ?)
+    ORDER BY 1 DESC;
+    -- 1 = 0
+    -- 2 = '6382b3cc881482b7bbfcaeed026001c0'
+    -- 3 = 0
+    -- 4 = 1
+    -- 5 = 0
+    -- 6 = '6382b3cc881482b7bbfcaeed026001c0'
+    -- 7 = 0
+    -- 8 = 1
+    -- 9 = '6382b3cc881482b7bbfcaeed026001c0'
+    -- 10 = 0
+    -- 11 = 1
+    -- 12 = '6382b3cc881482b7bbfcaeed026001c0'
+    -- 13 = 0
+    -- 14 = 9223372036854775807
