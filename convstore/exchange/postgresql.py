@@ -149,9 +149,7 @@ class PostgresFunctions:
         if outcome == USE_THE_BATCH:
             session.has_functions = False
             return self.batch
-        # The oldest message is last, or the one before it, if the last one is pinned.
-        is_cut = len(window) > reading.max_messages or None in [row[2] for row in window[-2:]]
-        if outcome == MEASURE_FIRST or is_cut:
+        if outcome == MEASURE_FIRST:
             return PortableOrm(self.using)
         window.reverse()
         return Reply(

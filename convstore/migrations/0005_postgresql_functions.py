@@ -57,8 +57,6 @@ DECLARE
   same integer := 0;
   last bigint := 0;
   was_empty boolean;
-  window_bytes bigint;
-  window_count bigint;
   has_gaps boolean;
 {variables}
 BEGIN
@@ -148,6 +146,10 @@ BEGIN
     RETURN;
   END IF;
 {group}
+{budget}
+  IF stored > 0 THEN
+{check}
+  END IF;
 
   "position" := last;
   "role" := 'done';
@@ -184,6 +186,8 @@ BEGIN
 {last_of_pairs}
 {pinned}
 {group}
+{budget}
+{check}
   "position" := 0;
   "role" := 'done';
   RETURN NEXT;
@@ -209,7 +213,9 @@ VARIABLES = """
   new_count bigint := 0;
   new_bytes bigint := 0;
   counted bigint := 0;
-  cost bigint;"""
+  cost bigint;
+  window_bytes bigint;
+  window_count bigint;"""
 
 # Rows that were written before there was the column have size 0.
 BYTES = "CASE WHEN m.size > 0 THEN m.size ELSE octet_length(m.body) END"
@@ -243,9 +249,8 @@ GROUP = """
     grouped := coalesce(last - grouped + 1, max_messages + 1);
   END IF;"""
 
-# Newest first; the pinned message is the last row. Bodies over the limit on replies are NULL, and
-# one message more than the limit tells that there are too many: somebody has to measure then.
-READ = """
+# From here on, `wanted` is without the pinned message.
+BUDGET = """
   wanted := wanted - first;
   IF budget IS NOT NULL THEN
     budget := budget - coalesce(first_tokens, 0);
@@ -259,13 +264,28 @@ READ = """
       counted := counted + 1;
     END LOOP;
     wanted := greatest(counted, 1);
-  END IF;
-  max_bytes := max_bytes - coalesce(first_bytes, 0);
-  RETURN QUERY SELECT m.position, m.role::text, CASE WHEN max_bytes >=
-      sum({bytes}) OVER (ORDER BY m.position DESC ROWS UNBOUNDED PRECEDING) THEN m.body END
-    FROM {schema}.convstore_message m
+  END IF;"""
+
+# Before bodies are read: where the window is over a limit, somebody has to measure it.
+CHECK = """
+  SELECT coalesce(sum(w.bytes), 0), count(*) INTO window_bytes, window_count
+    FROM (SELECT {bytes} AS bytes FROM {schema}.convstore_message m
+      WHERE m.conversation_id = for_key AND m.position > first AND m.position <= last
+        AND m.kind = 0
+      ORDER BY m.position DESC LIMIT least(greatest(wanted, grouped), max_messages + 1)) AS w;
+  IF window_bytes + coalesce(first_bytes, 0) > max_bytes
+    OR window_count + first > max_messages
+  THEN
+    "role" := 'measure first';
+    RETURN NEXT;
+    RETURN;
+  END IF;"""
+
+# Newest first; the pinned message is the last row.
+READ = """
+  RETURN QUERY SELECT m.position, m.role::text, m.body FROM {schema}.convstore_message m
     WHERE m.conversation_id = for_key AND m.position > first AND m.position <= last AND m.kind = 0
-    ORDER BY m.position DESC LIMIT least(greatest(wanted, grouped), max_messages + 1);
+    ORDER BY m.position DESC LIMIT greatest(wanted, grouped);
   IF first = 1 THEN
     "position" := 1;
     "role" := first_role;
@@ -293,7 +313,7 @@ def create(apps: Any, schema_editor: Any) -> None:
         return
     names = names_of_tables(connection)
     parts = {"variables": VARIABLES, "pinned": PINNED, "group": GROUP}
-    parts |= {"last_of_pairs": LAST_OF_PAIRS, "read": READ}
+    parts |= {"last_of_pairs": LAST_OF_PAIRS, "budget": BUDGET, "check": CHECK, "read": READ}
     names |= {"bytes": BYTES, "tokens": TOKENS}
     parts = {name: part.format(**names) for name, part in parts.items()}
     try:

@@ -57,7 +57,8 @@ TENSORS_OF = {
     "versioned": [*TOOLS, "name", "refusal"],
 }
 REQUEST_PARAMETERS = (
-    "binary_data_output, idempotency_key, memory_parameters, positions, window_size"
+    "binary_data_output, expected_position, idempotency_key, memory_parameters, positions,"
+    " window_size, window_unit, window_tokens"
 )
 WITH_VERSIONS = [*TENSORS_OF, "versioned/versions/3"]
 
@@ -82,6 +83,7 @@ def test_the_metadata_are_those_of_the_http_door(mlserver, service, memory):
         "parameters": {
             "request_parameters": REQUEST_PARAMETERS,
             "window_size": MEMORIES[name][1].get("window_size", 10),
+            "window_unit": "message",
         },
     }
 
