@@ -18,10 +18,10 @@ from convstore.exchange.shared_sql import (
     PINNED,
     ROWS,
     SharedSql,
-    complete,
     find,
     guarded,
     placeholders,
+    window_of,
 )
 from convstore.exchange.statements import ConversationRef, NewMessage, Reply, StoredMessage
 from convstore.models import Kind
@@ -61,7 +61,7 @@ class MySqlBatch(SharedSql):
         self, conversation: ConversationRef, reading: Reading
     ) -> list[StoredMessage] | None:
         results = self.fetch_all(READ, self.parameters(conversation, reading))
-        return complete([row for window in results for row in window])
+        return window_of([row for rows in results for row in rows], reading.size)
 
     def exchange(
         self, conversation: ConversationRef, new: Sequence[NewMessage], reading: Reading

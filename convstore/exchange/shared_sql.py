@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,7 @@ from convstore.exchange.statements import (
     Outcome,
     Reply,
     StoredMessage,
+    as_stored_message,
     outcome_of,
     pinned_window,
 )
@@ -107,6 +108,10 @@ def guarded(statement: str, bound: str, same_id: str = SAME_ID) -> str:
 GUARDED_READ = guarded(BOTH, NEWEST)
 
 
+# Each of these rows may be as large as a reply.
+ROWS_AT_A_TIME = 10
+
+
 def find(count: int) -> str:
     """FIND for a request of so many messages."""
     return FIND.format(keys=placeholders(count))
@@ -125,9 +130,9 @@ class SharedSql:
 
     def window(self, conversation: ConversationRef, reading: Reading) -> Reply:
         if reading.is_plain:
-            rows = self.read_window(conversation, reading)
-            if rows is not None:
-                return Reply(Outcome.DONE, rows=pinned_window(rows, reading.size))
+            window = self.read_window(conversation, reading)
+            if window is not None:
+                return Reply(Outcome.DONE, rows=window)
         return self.portable.window(conversation, reading)
 
     @property
@@ -138,10 +143,10 @@ class SharedSql:
     def read_window(
         self, conversation: ConversationRef, reading: Reading
     ) -> list[StoredMessage] | None:
-        """The candidates for the newest window; None if they may be over the limit."""
+        """The newest window; None if it may be over the limit."""
         with connections[self.using].cursor() as cursor:
             cursor.execute(GUARDED_READ, self.parameters(conversation, reading))
-            return complete(cursor.fetchall())
+            return window_of(cursor.fetchall(), reading.size)
 
     def run_batch(
         self,
@@ -157,11 +162,13 @@ class SharedSql:
         for n, message in enumerate(new):
             parameters |= self.message_parameters(message, n)
         (found, *_), *windows = self.fetch_all(";".join(statements), parameters)
-        rows = complete([row for window in windows for row in window])
+        window = window_of([row for rows in windows for row in rows], reading.size)
         outcome = outcome_of(Found(*found), conversation.memory_id, len(new))
-        if outcome == Outcome.NOT_STORED or rows is None:
+        if outcome == Outcome.NOT_STORED or window is None:
             return self.portable.exchange(conversation, new, reading)
-        return reply(Found(*found), conversation, new, rows, reading.size)
+        if outcome != Outcome.DONE:
+            return Reply(outcome)
+        return Reply(outcome, Found(*found).last or window[-1].position, window)
 
     def fetch_all(self, statements: str, parameters: dict[str, Any]) -> list[list[Any]]:
         """Send several statements as one query; return the rows of each that has some."""
@@ -210,38 +217,27 @@ class SharedSql:
         return value if native else value.hex
 
 
-def reply(
-    found: Found,
-    conversation: ConversationRef,
-    new: Sequence[NewMessage],
-    rows: Sequence[StoredMessage],
-    size: int,
-) -> Reply:
-    """The reply to a request, of which `found` is stored."""
-    outcome = outcome_of(found, conversation.memory_id, len(new))
-    if outcome != Outcome.DONE:
-        return Reply(outcome)
-    window = pinned_window(rows, size)
-    return Reply(outcome, found.last or window[-1].position, window)
-
-
-def complete(rows: Sequence[Any]) -> list[StoredMessage] | None:
-    """The rows of a guarded statement; None if it read no bodies."""
+def window_of(rows: Sequence[Any], size: int) -> list[StoredMessage] | None:
+    """The window out of the rows of a guarded statement; None if it read no bodies."""
     if rows and rows[0][2] is None:
         return None
-    return [StoredMessage(*row) for row in rows]
+    return pinned_window(list(map(as_stored_message, rows)), size)
 
 
-def within(max_bytes: int, rows: Iterable[Any]) -> list[Any] | None:
-    """The rows, which are fetched one after another; None if their bodies have more bytes."""
-    fetched = []
+def fetch_within(max_bytes: int, cursor: Any) -> list[Any] | None:
+    """All rows, a few at a time; None if their bodies have more bytes."""
+    rows: list[Any] = []
     characters = 0
-    for row in rows:
-        characters += len(row[2])
+    while some := cursor.fetchmany(ROWS_AT_A_TIME):
+        characters += sum([len(row[2]) for row in some])
         if characters > max_bytes:
             return None
-        fetched.append(row)
-    # In UTF-8, a character has up to four bytes.
-    if 4 * characters > max_bytes and sum(len(row[2].encode()) for row in fetched) > max_bytes:
-        return None
-    return fetched
+        rows += some
+    return rows if are_within(max_bytes, rows) else None
+
+
+def are_within(max_bytes: int, rows: Sequence[Any]) -> bool:
+    """Whether their bodies have no more bytes."""
+    # In UTF-8, a character has up to four.
+    characters = sum([len(row[2]) for row in rows])
+    return 4 * characters <= max_bytes or sum(len(row[2].encode()) for row in rows) <= max_bytes

@@ -24,7 +24,8 @@ from convstore.exchange.shared_sql import (
     OWN,
     SAME_ID,
     SharedSql,
-    within,
+    are_within,
+    fetch_within,
 )
 from convstore.exchange.statements import (
     ConversationRef,
@@ -63,10 +64,13 @@ class Range:
         """The window, oldest first; None if it is over the limit on replies."""
         size, max_bytes = parameters["size"], parameters["max_bytes"]
         cursor.execute(self.rows, parameters)
-        rows = within(max_bytes, cursor)
+        rows = fetch_within(max_bytes, cursor)
         if rows and len(rows) == size > 1 and rows[-1][0] > 1:
             cursor.execute(self.pinned, parameters)
-            rows = within(max_bytes, [*rows[:-1], *(cursor.fetchall() or rows[-1:])])
+            if pinned := cursor.fetchall():
+                rows[-1:] = pinned
+                if not are_within(max_bytes, rows):
+                    return None
         if rows is None:
             return None
         rows.reverse()
