@@ -16,6 +16,8 @@ from testing.processes import Process, process_group
 PEAK_OF_TEXT = 24
 # A control character of one byte becomes six in JSON.
 PEAK_OF_CONTROL_CHARACTERS = 40
+# Bytes of memory for each byte of the messages in a reply.
+PEAK_OF_A_REPLY = 9
 # Bytes of memory for each value of MAX_VALUES, at the most.
 PEAK_OF_A_VALUE = BYTES_OF_A_VALUE * PEAK_OF_TEXT
 # What a process takes before its first request, and for small ones.

@@ -9,13 +9,22 @@ from typing import Any
 
 import pytest
 
-from testing.bodies import append_request, binary_body, binary_tensor, document, new_id, tensor
+from testing.bodies import (
+    append_request,
+    binary_body,
+    binary_tensor,
+    document,
+    new_id,
+    read_request,
+    tensor,
+)
 from testing.mlserver import MLServer
 from testing.processes import Process
 from testing.service import Service, write_memories
 from tests.doors import Door, GrpcDoor, HttpDoor, RestDoor
 from tests.peak import (
     BASE,
+    PEAK_OF_A_REPLY,
     PEAK_OF_A_VALUE,
     PEAK_OF_CONTROL_CHARACTERS,
     PEAK_OF_TEXT,
@@ -26,6 +35,7 @@ from tests.peak import (
 pytestmark = [pytest.mark.one_database, pytest.mark.slow]
 
 BODY = 8 * 1024**2
+WINDOW, MESSAGES = 2 * BODY, 16
 VALUES = BODY // 64  # as many for each byte as the defaults allow
 SMALL = 24 * 1024**2  # what one more request may take of anything, such as a thread's first
 
@@ -45,6 +55,7 @@ def fresh(
     start, door = DOORS[request.param]
     write_memories(tmp_path / "models")
     limits = {"MAX_BODY_BYTES": str(BODY), "MAX_VALUES": str(VALUES), "DATABASE_TIMEOUT": "60"}
+    limits["MAX_REPLY_BYTES"] = str(8 * BODY)  # control characters become six bytes each
     with start(tmp_path, tmp_path / "models", **limits) as service:
         yield service, lambda: door(service)
 
@@ -108,6 +119,22 @@ def test_control_characters_take_so_many_times_their_size(fresh):
         assert at.send(body, **headers).status == 200
 
     assert peak_growth(service, ask) < PEAK_OF_CONTROL_CHARACTERS * BODY + SMALL
+
+
+@pytest.mark.parametrize("fresh", [*HTTP, *MLSERVER], indirect=True)
+def test_a_window_takes_so_many_times_its_size(fresh):
+    service, door = fresh
+    at = door()
+    sent = with_text("\N{GRINNING FACE}", WINDOW // MESSAGES - 2_000)
+    for _ in range(MESSAGES):
+        assert at.infer(sent, "one").status == 200
+    (memory_id,) = sent["inputs"][0]["data"]
+
+    def ask() -> None:
+        reply = at.infer(read_request(memory_id))
+        assert len(reply.history) == MESSAGES
+
+    assert peak_growth(service, ask) < PEAK_OF_A_REPLY * WINDOW + SMALL
 
 
 @pytest.mark.parametrize(

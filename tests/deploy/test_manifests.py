@@ -23,7 +23,7 @@ from memory_api.model_repository import read_repository
 from memory_api.model_settings import memory_from_settings
 from testing.processes import ROOT
 from tests.deploy.manifests import JUDGES, documents, name, seldon, validate
-from tests.peak import BASE, PEAK_OF_CONTROL_CHARACTERS
+from tests.peak import BASE, PEAK_OF_A_REPLY, PEAK_OF_CONTROL_CHARACTERS
 
 BIN = Path(sys.executable).parent
 EXAMPLES = Path(__file__).parent / "seldon_examples"
@@ -330,6 +330,9 @@ def test_a_pod_has_the_memory_that_the_settings_may_take(settings):
     limit = container["resources"]["limits"]["memory"]
     assert limit.endswith("Gi")
     needed = (
-        BASE + settings.MAX_BUFFERED_BYTES + PEAK_OF_CONTROL_CHARACTERS * settings.MAX_BYTES_IN_WORK
+        BASE
+        + settings.MAX_BUFFERED_BYTES
+        + PEAK_OF_CONTROL_CHARACTERS * settings.MAX_BYTES_IN_WORK
+        + settings.THREADS * PEAK_OF_A_REPLY * settings.MAX_REPLY_BYTES
     )
     assert needed <= int(limit.removesuffix("Gi")) * 1024**3 < 2 * needed

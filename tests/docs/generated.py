@@ -48,7 +48,13 @@ from memory_api.limits import (
 )
 from memory_api.tables import TablesNotReady
 from tests.docs.pages import ROOT
-from tests.peak import BASE, PEAK_OF_A_VALUE, PEAK_OF_CONTROL_CHARACTERS, PEAK_OF_TEXT
+from tests.peak import (
+    BASE,
+    PEAK_OF_A_REPLY,
+    PEAK_OF_A_VALUE,
+    PEAK_OF_CONTROL_CHARACTERS,
+    PEAK_OF_TEXT,
+)
 
 MIB = 1024**2
 SOMETHING = "…"
@@ -232,6 +238,7 @@ def memory() -> str:
             "control characters as binary data, each of which is six bytes in JSON",
             f"{PEAK_OF_CONTROL_CHARACTERS} times their bytes",
         ),
+        ("the messages of a reply", f"{PEAK_OF_A_REPLY} times their bytes"),
         ("a JSON value, or an element of a tensor", f"{PEAK_OF_A_VALUE} bytes"),
         ("a process by itself", f"{BASE // MIB} MiB"),
     ]
