@@ -16,6 +16,8 @@ DEFAULT_TENSOR_NAMES = (
     *("role", "content", "type"),
     *("tool_calls", "tool_call_id", "name", "refusal"),
 )
+# Without these, an answer of a tool and its call cannot be told to belong together.
+TOOL_TENSORS = frozenset({"tool_calls", "tool_call_id"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

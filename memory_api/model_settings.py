@@ -15,12 +15,12 @@ from convstore.database.url import database_alias
 from convstore.errors import DatabaseUrlError
 from convstore.messages import MAX_NAME_CHARACTERS
 from convstore.store import ConversationStore
-from convstore.windows import MESSAGE, UNITS
+from convstore.windows import MESSAGE, TOOL_PAIR, UNITS
 from memory_api import mlserver_fields
 from memory_api.did_you_mean import misspelt
 from memory_api.errors import SettingsError, quote
 from memory_api.json_text import json_type
-from memory_api.memory import DEFAULT_TENSOR_NAMES, DEFAULT_WINDOW_SIZE, Memory
+from memory_api.memory import DEFAULT_TENSOR_NAMES, DEFAULT_WINDOW_SIZE, TOOL_TENSORS, Memory
 from memory_api.metrics import metrics_of
 from memory_api.settings_section import Section
 
@@ -87,13 +87,14 @@ def memory_from_settings(
     older = extra.take("database_config", None, dict)
     database, config = _database_and_config(extra) if older is None else _older_shape(extra, older)
     _check_model_type(config)
+    tensor_names = _tensor_names(config, needs_role=older is None)
     return Memory(
         name=name,
         version=version,
         window_size=_window_size(config),
-        window_unit=_window_unit(config),
+        window_unit=_window_unit(config, tensor_names),
         window_tokens=_window_tokens(config),
-        tensor_names=_tensor_names(config, needs_role=older is None),
+        tensor_names=tensor_names,
         auto_migrate=config.take("auto_migrate", True, bool),
         once_per_request_id=_once_per_request_id(config),
         store=_store(database, config, metrics_of(name, version or "").observe_database),
@@ -172,10 +173,13 @@ def _window_size(config: Section) -> int:
     return size
 
 
-def _window_unit(config: Section) -> str:
+def _window_unit(config: Section, tensor_names: Sequence[str]) -> str:
     unit: str = config.take("window_unit", MESSAGE, str)
     if unit not in UNITS:
         raise config.error("window_unit", unit, " or ".join(map(repr, UNITS)))
+    if unit == TOOL_PAIR and not TOOL_TENSORS.issubset(tensor_names):
+        wanted = f"{MESSAGE!r} where tensor_names lack 'tool_calls' or 'tool_call_id'"
+        raise config.error("window_unit", unit, wanted)
     return unit
 
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from convstore.messages import Message
-from convstore.windows import UNITS, WindowOptions
+from convstore.windows import TOOL_PAIR, UNITS, WindowOptions
 from memory_api import v2
 from memory_api.errors import BadRequest, quote
 from memory_api.json_text import is_integer, json_type
 from memory_api.limits import MAX_TOKENS, MAX_WINDOW_SIZE
-from memory_api.memory import Memory
+from memory_api.memory import TOOL_TENSORS, Memory
 from memory_api.v2 import TOKENS
 
 MAX_POSITION = 2**63 - 1
@@ -33,7 +33,7 @@ def window_options(memory: Memory, request: v2.InferRequest) -> WindowOptions:
     given |= {name: value for name, value in request.parameters.items() if value is not None}
     return WindowOptions(
         _integer(given, "window_size", 1, MAX_WINDOW_SIZE) or memory.window_size,
-        _unit(given) or memory.window_unit,
+        _unit(given, memory) or memory.window_unit,
         _integer(given, "window_tokens", 1, MAX_TOKENS) or memory.window_tokens,
     )
 
@@ -67,8 +67,13 @@ def counted(request: v2.InferRequest, messages: Sequence[Message]) -> Sequence[M
     return [replace(message, tokens=count) for message, count in zip(messages, tokens, strict=True)]
 
 
-def _unit(given: dict[str, Any]) -> str | None:
+def _unit(given: dict[str, Any], memory: Memory) -> str | None:
     unit = given.get("window_unit")
+    if unit == TOOL_PAIR and not TOOL_TENSORS.issubset(memory.tensor_names):
+        raise BadRequest(
+            f"parameter 'window_unit' is '{TOOL_PAIR}', which needs a memory whose"
+            " config.tensor_names have 'tool_calls' and 'tool_call_id'"
+        )
     if unit is None or (isinstance(unit, str) and unit in UNITS):
         return unit
     came = quote(unit) if isinstance(unit, str) else json_type(unit)

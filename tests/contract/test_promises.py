@@ -191,6 +191,7 @@ def window_unit(door: HttpDoor) -> None:
     answer = with_tensor(answer, "tool_call_id", [json.loads(CALL)["id"]])
     assert door.infer(answer, "default").texts == ["", "12"]
     refused(door.infer(asked(window_unit="pair")), "'message' or 'tool_pair'")
+    refused(door.infer(asked(window_unit="tool_pair")), "config.tensor_names")
 
 
 @probe("Parameters", "window_tokens")
