@@ -39,10 +39,7 @@ def refusal(extra: dict[str, Any]) -> str:
 def test_seldons_filesys_file_loads_unchanged(root):
     (found,) = read_repository(root / "memory_api" / "default_models").memories
     assert (found.name, found.version, found.window_size) == ("filesys-memory", None, 50)
-    assert found.tensor_names == (
-        *("role", "content", "type", "tool_calls", "tool_call_id"),
-        *("name", "refusal"),
-    )
+    assert found.tensor_names == ("role", "content", "type")
     assert found.store.using == "default"
 
 
