@@ -164,7 +164,9 @@ class KeyedRequest:
         self.document = append_request(
             self.memory_id, "asked", parameters={"idempotency_key": str(uuid.uuid4())}
         )
-        memory.store.check()  # there is a connection when the fault comes
+        # There is a connection when the fault comes, and a new one, which has prepared nothing.
+        connections[memory.store.using].close()
+        memory.store.check()
 
     def call(self) -> Any:
         return documents.write(infer(self.memory, self.document).document)
