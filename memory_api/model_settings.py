@@ -20,9 +20,11 @@ from memory_api import mlserver_fields
 from memory_api.did_you_mean import misspelt
 from memory_api.errors import SettingsError, quote
 from memory_api.json_text import json_type
+from memory_api.limits import MAX_TOKENS, MAX_WINDOW_SIZE
 from memory_api.memory import DEFAULT_TENSOR_NAMES, DEFAULT_WINDOW_SIZE, TOOL_TENSORS, Memory
 from memory_api.metrics import metrics_of
 from memory_api.settings_section import Section
+from memory_api.v2 import TOKENS
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +35,8 @@ TOP_FIELDS = ("name", "implementation", "parameters", *mlserver_fields.MODEL_FIE
 PARAMETER_FIELDS = ("version", "extra", *mlserver_fields.ALL_PARAMETERS)
 EXTRA_FIELDS = ("database", "config", "prompt_utils", "database_config", "memory_config")
 PROMPT_FIELDS = ("model_type",)
+# Tensors that have a meaning of their own, and are no part of a message.
+NOT_OF_MESSAGES = frozenset(("memory_id", TOKENS))
 WINDOW_FIELDS = ("window_size", "window_unit", "window_tokens")
 MEMORY_FIELDS = (*WINDOW_FIELDS, "tensor_names", "model_type", "auto_migrate", "idempotency")
 CONFIG_FIELDS = {
@@ -168,8 +172,8 @@ def _database(section: Section) -> str:
 
 def _window_size(config: Section) -> int:
     size: int = config.take("window_size", DEFAULT_WINDOW_SIZE, int)
-    if size < 1:
-        raise config.error("window_size", size, "an integer of at least 1")
+    if not 1 <= size <= MAX_WINDOW_SIZE:
+        raise config.error("window_size", size, f"an integer from 1 to {MAX_WINDOW_SIZE}")
     return size
 
 
@@ -185,8 +189,8 @@ def _window_unit(config: Section, tensor_names: Sequence[str]) -> str:
 
 def _window_tokens(config: Section) -> int | None:
     tokens: int | None = config.take("window_tokens", None, int)
-    if tokens is not None and tokens < 1:
-        raise config.error("window_tokens", tokens, "null or an integer of at least 1")
+    if tokens is not None and not 1 <= tokens <= MAX_TOKENS:
+        raise config.error("window_tokens", tokens, f"null or an integer from 1 to {MAX_TOKENS}")
     return tokens
 
 
@@ -195,10 +199,10 @@ def _tensor_names(config: Section, *, needs_role: bool) -> tuple[str, ...]:
     if (
         not all(isinstance(name, str) and name for name in names)
         or "content" not in names
-        or "memory_id" in names
+        or not NOT_OF_MESSAGES.isdisjoint(names)
         or len(set(names)) < len(names)
     ):
-        wanted = "a list of names, each once, with 'content' and without 'memory_id'"
+        wanted = "a list of names, each once, with 'content', without 'memory_id' and 'tokens'"
         raise config.error("tensor_names", names, wanted)
     for name in names:
         if meant := misspelt(name, DEFAULT_TENSOR_NAMES):

@@ -241,7 +241,7 @@ WRONG: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
     "a window of nothing": (
         {"window_size": 0},
         {},
-        "parameters.extra.config.window_size is 0; it must be an integer of at least 1",
+        "parameters.extra.config.window_size is 0; it must be an integer from 1 to 2147483647",
     ),
     "a kind of database that there is not, out of spec.parameters": (
         {},

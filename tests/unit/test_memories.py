@@ -157,8 +157,11 @@ REFUSED_TOP: list[tuple[dict[str, Any], str]] = [
     ({"a field\n": 1}, '"a field\\n" is not a field'),
 ]
 REFUSED_CONFIG = [
-    ({"window_size": 0}, "config.window_size is 0; it must be an integer of at least 1"),
+    ({"window_size": 0}, "config.window_size is 0; it must be an integer from 1 to 2147483647"),
     ({"window_size": -5}, "config.window_size is -5"),
+    ({"window_size": 2**31}, "config.window_size is 2147483648; it must be an integer from 1 to"),
+    ({"window_tokens": 0}, "config.window_tokens is 0; it must be null or an integer from 1 to"),
+    ({"window_tokens": 2**31}, "config.window_tokens is 2147483648"),
     ({"window_size": "many"}, "config.window_size is 'many'; it must be an integer"),
     ({"window_size": True}, "config.window_size is True; it must be an integer"),
     ({"window_size": 2.5}, "config.window_size is 2.5; it must be an integer"),
@@ -176,6 +179,10 @@ REFUSED_CONFIG = [
     ),
     ({"tensor_names": ["content", "content"]}, "config.tensor_names"),
     ({"tensor_names": ["content", "memory_id"]}, "config.tensor_names"),
+    (
+        {"tensor_names": ["role", "content", "tokens"]},
+        "config.tensor_names is ['role', 'content', 'tokens']",
+    ),
     ({"tensor_names": ["content", 5]}, "config.tensor_names"),
     ({"tensor_names": "content"}, "config.tensor_names is 'content'; it must be a list"),
     ({"model_type": "completions"}, "config.model_type is 'completions'"),
