@@ -43,13 +43,25 @@ def check_names(memory: Memory, request: v2.InferRequest) -> None:
         measured.unknown_parameters.inc()
     older = request.parameters.get("memory_parameters")
     if isinstance(older, dict) and (unknown := set(older).difference(WINDOW_PARAMETERS)):
-        _refuse_near_misses(unknown, WINDOW_PARAMETERS, "memory_parameters")
+        # Some clients send null for a parameter that they do not set.
+        sent = [name for name in unknown if older[name] is not None]
+        _refuse_misplaced(sent, "in 'memory_parameters'")
+        _refuse_near_misses(unknown, PARAMETERS, "parameter")
         measured.unknown_parameters.inc()
+    if request.unknown_fields:
+        _refuse_misplaced(request.unknown_fields, "beside 'inputs'")
+        _refuse_near_misses(request.unknown_fields, ("parameters", "outputs"), "field")
 
 
 @cache
 def _known_tensors(tensor_names: Sequence[str]) -> Collection[str]:
     return dict.fromkeys((MEMORY_ID, *tensor_names, *DEFAULT_TENSOR_NAMES, TOKENS))
+
+
+def _refuse_misplaced(unknown: Iterable[str], where: str) -> None:
+    for name in sorted(unknown):
+        if name in PARAMETERS:
+            raise BadRequest(f"'{name}' is {where}; send it in 'parameters' of the request")
 
 
 def _refuse_near_misses(unknown: Iterable[str], known: Collection[str], what: str) -> None:

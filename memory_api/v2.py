@@ -26,6 +26,9 @@ INTEGER_TYPES = {
     "UINT64": "Q",
 }
 
+# What a request's document may have.
+FIELDS = {"id", "parameters", "inputs", "outputs"}
+
 # The one tensor of integers that a memory reads: how many tokens each message has.
 TOKENS = "tokens"
 
@@ -74,6 +77,7 @@ class InferRequest:
     inputs: Sequence[Input]
     outputs: Sequence[Output] | None
     binary: bool  # whether outputs are binary by default
+    unknown_fields: Collection[str] = ()
 
     def strings(self, name: str) -> list[str] | None:
         """The elements of the BYTES tensor `name`; None if it was not sent."""
@@ -87,14 +91,14 @@ class InferRequest:
         it becomes JSON text.
         """
         tensor = self._input(name)
-        if tensor is None or (tensor.elements and all(each is None for each in tensor.elements)):
+        if tensor is None or _is_null(tensor):
             return None
         return _strings(tensor, objects=objects)
 
     def integers(self, name: str) -> list[int] | None:
-        """The elements of the tensor of integers `name`; None if it was not sent."""
+        """The elements of the tensor of integers `name`; None if it was not sent, or all null."""
         tensor = self._input(name)
-        return None if tensor is None else _integers(tensor)
+        return None if tensor is None or _is_null(tensor) else _integers(tensor)
 
     def _input(self, name: str) -> Input | None:
         found = [tensor for tensor in self.inputs if tensor.name == name]
@@ -107,7 +111,7 @@ class InferRequest:
 
 
 def parse(document: object, max_tensors: int = 2**31) -> InferRequest:
-    """The request in a JSON document. Unknown fields are ignored.
+    """The request in a JSON document.
 
     Raises BadRequest, and TooLarge for more inputs or outputs than `max_tensors`.
     """
@@ -132,6 +136,7 @@ def parse(document: object, max_tensors: int = 2**31) -> InferRequest:
         outputs=[_output(tensor, f"outputs[{n}]", binary) for n, tensor in enumerate(outputs)]
         or None,
         binary=binary,
+        unknown_fields={name for name in fields.keys() - FIELDS if fields[name] is not None},
     )
 
 
@@ -182,6 +187,10 @@ def _flatten(data: object) -> Iterator[object]:
             yield value
         else:
             stack.pop()
+
+
+def _is_null(tensor: Input) -> bool:
+    return bool(tensor.elements) and all(each is None for each in tensor.elements)
 
 
 def _strings(tensor: Input, *, objects: bool = False) -> list[str]:

@@ -15,7 +15,7 @@ from testing.bodies import append_request, append_several_request, new_id, read_
 from testing.mlserver import MLServer
 from testing.service import Service, write_memories
 from tests.contract.conftest import Rows, counted
-from tests.doors import DOORS, Door, HttpDoor, RestDoor, open_door
+from tests.doors import DOORS, JSON_DOORS, Door, HttpDoor, RestDoor, at, open_door
 from tests.refusals import refusal_sentence
 
 MAX_REPLY_BYTES, MAX_WINDOW = 4000, 8
@@ -125,6 +125,13 @@ def test_an_expected_position_that_is_wrong_is_refused_with_the_current_one(door
     reply = door.infer(read_request(memory_id, parameters={"expected_position": 2}))
     assert reply.status == door.bad_request
     assert "expected_position" in refusal_sentence(reply)
+
+
+@at(*JSON_DOORS)
+def test_tokens_that_are_all_null_were_not_sent(door):
+    request = append_request(new_id(), "x", parameters={"window_tokens": 1})
+    request["inputs"].append(tensor("tokens", [None], datatype="INT64"))
+    assert door.infer(request).texts == ["x"]
 
 
 def test_a_budget_counts_the_tokens_that_were_sent_or_bytes(door):

@@ -88,6 +88,43 @@ def test_a_parameter_in_the_older_form_is_refused_as_well(door):
     assert "did you mean 'window_size'?" in refusal_sentence(reply)
 
 
+@at(*JSON_DOORS)
+@pytest.mark.parametrize("name", ["idempotency_key", "expected_position", "positions"])
+def test_a_parameter_that_the_older_form_does_not_have_is_refused_there(door, rows, name):
+    before = rows()
+    older = {"memory_parameters": {name: 1}}
+    reply = door.infer(append_request(new_id(), "hello", parameters=older))
+    assert reply.status == door.bad_request
+    assert refusal_sentence(reply) == (
+        f"'{name}' is in 'memory_parameters'; send it in 'parameters' of the request"
+    )
+    assert rows() == before
+    unset = {"memory_parameters": {name: None}}
+    assert door.infer(append_request(new_id(), "hello", parameters=unset)).status == 200
+
+
+# MLServer drops the fields of a document that it does not know.
+MISPLACED = {
+    "idempotency_key": "'idempotency_key' is beside 'inputs'; send it in 'parameters'",
+    "window_size": "'window_size' is beside 'inputs'; send it in 'parameters'",
+    "parameter": "there is no field \"parameter\"; did you mean 'parameters'?",
+    "Parameters": "there is no field \"Parameters\"; did you mean 'parameters'?",
+    "output": "there is no field \"output\"; did you mean 'outputs'?",
+}
+
+
+@at("http")
+@pytest.mark.parametrize(("field", "says"), MISPLACED.items())
+def test_a_field_of_the_document_that_would_lose_a_parameter_is_refused(door, rows, field, says):
+    before = rows()
+    request = append_request(new_id(), "hello")
+    reply = door.infer({**request, field: {"idempotency_key": "k"}})
+    assert reply.status == door.bad_request
+    assert refusal_sentence(reply).startswith(says)
+    assert rows() == before
+    assert door.infer({**request, field: None, "timeout": 5}).status == 200
+
+
 @at("http")
 def test_a_tensor_that_is_nearly_one_of_the_settings_is_refused(door):
     request = append_request(new_id(), "hello")
