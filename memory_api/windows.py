@@ -62,7 +62,8 @@ def counted(request: v2.InferRequest, messages: Sequence[Message]) -> Sequence[M
     for n, count in enumerate(tokens):
         if not 0 <= count <= MAX_TOKENS:
             raise BadRequest(
-                f"element {n} of tensor 'tokens' is out of range; it must be from 0 to {MAX_TOKENS}"
+                f"element {n} of tensor 'tokens' is {_shown(count)}; it must be an integer from 0"
+                f" to {MAX_TOKENS}"
             )
     return [replace(message, tokens=count) for message, count in zip(messages, tokens, strict=True)]
 
@@ -85,7 +86,11 @@ def _integer(given: Any, name: str, lowest: int, highest: int) -> int | None:
     value = given.get(name)
     if value is None or (is_integer(value) and lowest <= value <= highest):
         return value
-    came = value if is_integer(value) and abs(value) < 2**64 else json_type(value)
     raise BadRequest(
-        f"parameter '{name}' is {came}; it must be an integer from {lowest} to {highest}"
+        f"parameter '{name}' is {_shown(value)}; it must be an integer from {lowest} to {highest}"
     )
+
+
+def _shown(value: object) -> object:
+    """The value, if it is an integer that a sentence has room for, or else its type."""
+    return value if is_integer(value) and abs(value) < 2**64 else json_type(value)

@@ -134,6 +134,16 @@ def test_tokens_that_are_all_null_were_not_sent(door):
     assert door.infer(request).texts == ["x"]
 
 
+@at(*JSON_DOORS)
+@pytest.mark.parametrize("count", [-1, 2**31])
+def test_tokens_that_no_message_has_are_refused_with_what_came(door, count):
+    request = append_request(new_id(), "x")
+    request["inputs"].append(tensor("tokens", [count], datatype="INT64"))
+    reply = door.infer(request)
+    assert reply.status == door.bad_request
+    assert refusal_sentence(reply).startswith(f"element 0 of tensor 'tokens' is {count}; it must")
+
+
 def test_a_budget_counts_the_tokens_that_were_sent_or_bytes(door):
     memory_id = new_id()
     for n in range(4):
