@@ -40,6 +40,10 @@ def write_memories_to_inspect(folder: Path) -> Path:
     return models
 
 
+# As many messages as one request may have.
+MAX_MESSAGES = 1_000
+
+
 # --- Sent and stored ---------------------------------------------------------------------
 
 
@@ -69,10 +73,12 @@ def say(service: Service, talk: SentConversation, memory: str = WITH_TOOLS) -> S
 def say_at_once(
     service: Service, talk: SentConversation, memory: str = WITH_TOOLS
 ) -> SentConversation:
-    """Send messages, each with one text, in one request."""
-    roles = [message.role for message in talk.messages]
-    contents = [[message.parts[0].value] for message in talk.messages]
-    infer(service, append_several_request(talk.memory_id, roles, content=contents), memory)
+    """Send messages, each with one text, as many in a request as it may have."""
+    for start in range(0, len(talk.messages), MAX_MESSAGES):
+        messages = talk.messages[start : start + MAX_MESSAGES]
+        roles = [message.role for message in messages]
+        contents = [[message.parts[0].value] for message in messages]
+        infer(service, append_several_request(talk.memory_id, roles, content=contents), memory)
     return talk
 
 
