@@ -484,9 +484,9 @@ def test_a_request_that_was_zipped_is_read(core2, load, url):
     assert history(core2, name, memory_id) == [body("Hi")]
 
 
-def test_a_message_of_40_mb_goes_in_and_comes_back(core2, load, url):
+def test_a_message_of_33_mb_goes_in_and_comes_back(core2, load, url):
     name = load(memory("large", url))
-    memory_id, text = new_id(), "x" * 40_000_000
+    memory_id, text = new_id(), "x" * 33_000_000
     channel, service = core2.connected()
     reply = service.ModelInfer(request(name, saying(memory_id, text)), timeout=60)
     assert tensors_of(reply)["history"] == [body(text)]

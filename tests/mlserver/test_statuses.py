@@ -65,6 +65,8 @@ def test_every_reason_has_a_status_that_makes_the_agent_reload_nothing(tmp_path)
         "MemoryUnavailable": [503, "wrong"],
         "SettingsError": [422, "wrong"],
         "MessageTooLarge": [422, "wrong"],
+        "WindowTooLarge": [422, "wrong"],
+        "WrongPosition": [422, "wrong"],
         "RequestKeyReused": [422, "wrong"],
         "IdentityClash": [500, "wrong"],
         "Unavailable": [503, "wrong"],
