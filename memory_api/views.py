@@ -137,7 +137,8 @@ def _delivery(request: Request) -> Delivery:
 class RepositoryIndex(V2View):
     @describe_index
     def post(self, request: Request) -> HttpResponse:
-        only_ready = v2.parse_index_request(request.data)
+        with Share() as self.share:
+            only_ready = v2.parse_index_request(request.data)
         index = [_index_entry(entry) for entry in repository().entries]
         return json_response([each for each in index if not only_ready or not each["reason"]])
 
