@@ -602,7 +602,7 @@ IGNORED = {
     "numbers": [tensor("logits", [[0.5, 1e-9], [2, -3]], datatype="FP32", shape=[2, 2])],
     "no data": [tensor("empty", [], shape=[0])],
     "a doubled name": [tensor("output_all", ["a"]), tensor("output_all", ["b"])],
-    "other names": [tensor("Rolle", ["assistant"]), tensor("the content", ["x"])],
+    "other names": [tensor("speaker", ["assistant"]), tensor("the content", ["x"])],
     "tools this memory does not keep": [
         tensor("tool_calls", ["not JSON"]),
         tensor("tool_call_id", ["a", "b"]),
