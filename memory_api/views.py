@@ -39,6 +39,14 @@ class V2View(APIView):
     content_negotiation_class = parsers.SingleFormat
     http_method_names = ("get", "post", "head")
 
+    def __init__(self, **initial: Any) -> None:
+        super().__init__(**initial)
+        self.share = Share()  # the parser takes what the body takes
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        with self.share:
+            return super().dispatch(request, *args, **kwargs)
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Nothing: there is one format, one version, and no authentication or throttle."""
 
@@ -115,15 +123,11 @@ class ModelMetadata(V2View):
 
 
 class Infer(V2View):
-    def __init__(self, **initial: Any) -> None:
-        super().__init__(**initial)
-        self.share = Share()
-
     @describe_inference
     def post(self, request: Request, name: str, version: str | None = None) -> HttpResponse:
         memory = find_memory(name, version)
         measured = http_metrics.infer_metrics_of(*memory.labels)
-        with measured.duration.time(), measured.failure.count_exceptions(), self.share:
+        with measured.duration.time(), measured.failure.count_exceptions():
             answer = contract.infer(memory, request.data, _delivery(request))
             response = inference_response(answer)
         measured.success.inc()
@@ -137,8 +141,7 @@ def _delivery(request: Request) -> Delivery:
 class RepositoryIndex(V2View):
     @describe_index
     def post(self, request: Request) -> HttpResponse:
-        with Share() as self.share:
-            only_ready = v2.parse_index_request(request.data)
+        only_ready = v2.parse_index_request(request.data)
         index = [_index_entry(entry) for entry in repository().entries]
         return json_response([each for each in index if not only_ready or not each["reason"]])
 
