@@ -224,16 +224,14 @@ def window_of(rows: Sequence[Any], size: int) -> list[StoredMessage] | None:
     return pinned_window(list(map(as_stored_message, rows)), size)
 
 
-def fetch_within(max_bytes: int, cursor: Any) -> list[Any] | None:
-    """All rows, a few at a time; None if their bodies have more bytes."""
+def fetch_some(max_bytes: int, cursor: Any) -> list[Any]:
+    """All rows, a few at a time; no more once their bodies are over the limit."""
     rows: list[Any] = []
     characters = 0
-    while some := cursor.fetchmany(ROWS_AT_A_TIME):
+    while characters <= max_bytes and (some := cursor.fetchmany(ROWS_AT_A_TIME)):
         characters += sum([len(row[2]) for row in some])
-        if characters > max_bytes:
-            return None
         rows += some
-    return rows if are_within(max_bytes, rows) else None
+    return rows
 
 
 def are_within(max_bytes: int, rows: Sequence[Any]) -> bool:

@@ -25,7 +25,7 @@ from convstore.exchange.shared_sql import (
     SAME_ID,
     SharedSql,
     are_within,
-    fetch_within,
+    fetch_some,
 )
 from convstore.exchange.statements import (
     ConversationRef,
@@ -64,14 +64,11 @@ class Range:
         """The window, oldest first; None if it is over the limit on replies."""
         size, max_bytes = parameters["size"], parameters["max_bytes"]
         cursor.execute(self.rows, parameters)
-        rows = fetch_within(max_bytes, cursor)
-        if rows and len(rows) == size > 1 and rows[-1][0] > 1:
+        rows = fetch_some(max_bytes, cursor)
+        if len(rows) == size > 1 and rows[-1][0] > 1:
             cursor.execute(self.pinned, parameters)
-            if pinned := cursor.fetchall():
-                rows[-1:] = pinned
-                if not are_within(max_bytes, rows):
-                    return None
-        if rows is None:
+            rows[-1:] = cursor.fetchall() or rows[-1:]
+        if not are_within(max_bytes, rows):
             return None
         rows.reverse()
         return list(map(as_stored_message, rows))
