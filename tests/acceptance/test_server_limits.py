@@ -224,7 +224,7 @@ def test_without_a_file_for_another_connection_the_worker_waits_for_one(tmp_path
         worker = max(process_group(service.process.pid), key=lambda each: each.num_threads())
         soft, hard = worker.rlimit(psutil.RLIMIT_NOFILE)
         served.send(head("POST", INFER, content_length="9"), b"1")  # so that it is not idle
-        worker.rlimit(psutil.RLIMIT_NOFILE, (worker.num_fds(), hard))
+        worker.rlimit(psutil.RLIMIT_NOFILE, (0, hard))
         waiting = stack.enter_context(Wire(service))
         waiting.send(LIVE)
         time.sleep(2)

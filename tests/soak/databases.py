@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,15 +56,17 @@ def made_on(server: Server) -> str:
     return server.url("crashes")
 
 
-def kill(server: Server) -> None:
-    """kill -9, then a start."""
+def kill(server: Server, meanwhile: Callable[[], None] = lambda: None) -> None:
+    """kill -9, then a start after `meanwhile`."""
     server.kill()
+    meanwhile()
     server.start()
 
 
-def restart(server: Server) -> None:
+def restart(server: Server, meanwhile: Callable[[], None] = lambda: None) -> None:
     """As a service manager does it: connections are closed, and what is in memory is written."""
     server.stop()
+    meanwhile()
     server.start()
 
 

@@ -75,6 +75,13 @@ class Load:
             assert time.monotonic() < deadline, f"nothing but {self.failed[-3:]}"
             time.sleep(0.005)
 
+    def wait_for_a_failure(self) -> None:
+        known = len(self.failed)
+        deadline = time.monotonic() + PROGRESS_SECONDS
+        while len(self.failed) == known:
+            assert time.monotonic() < deadline, "no request failed"
+            time.sleep(0.005)
+
     def client(self, number: int) -> Writer:
         """What client `number` writes through."""
         return Client(self.address)

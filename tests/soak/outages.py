@@ -46,5 +46,6 @@ def assert_all_kept(url: str, load: Load, hits: Sequence[Outage], ways: Collecti
     strange = unexplained(load.failed, hits, ways)
     assert not strange, f"{report}\n{len(strange)} failures that no outage explains: {strange[:5]}"
     # Not each: where a database is back soon enough, the service has tried again meanwhile.
+    # A short proof holds one that lasts until a request fails, or `hit` cuts connections.
     assert len(felt(hits, load.failed)) > (len(hits) / 2 if SOAK else 0), str(report)
     assert slowest_healing(hits, load.acknowledged) < HEALED_WITHIN, str(report)

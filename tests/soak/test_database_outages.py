@@ -26,7 +26,8 @@ def test_a_database_that_is_killed_again_and_again_keeps_every_acknowledged_mess
         url = made_on(server)
         with serving(url, folder) as service:
             with Load(service.url) as load:
-                kills = outages(load, KILLS, lambda: kill(server))
+                kills = outages(load, KILLS - 1, lambda: kill(server))
+                kills += outages(load, 1, lambda: kill(server, load.wait_for_a_failure))
             assert_all_kept(url, load, kills, {UNAVAILABLE})
 
 
@@ -39,6 +40,7 @@ def test_a_database_that_is_restarted_every_few_seconds_keeps_every_acknowledged
         with serving(url, folder) as service:
             with Load(service.url) as load:
                 restarts = outages(
-                    load, RESTARTS, lambda: restart(server), SECONDS_BETWEEN_RESTARTS
+                    load, RESTARTS - 1, lambda: restart(server), SECONDS_BETWEEN_RESTARTS
                 )
+                restarts += outages(load, 1, lambda: restart(server, load.wait_for_a_failure))
             assert_all_kept(url, load, restarts, {UNAVAILABLE})

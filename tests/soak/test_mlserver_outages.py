@@ -110,7 +110,8 @@ if KINDS_WITH_A_SERVER:  # an SQLite file is never away
             url = made_on(server)
             with serving(tmp_path, url, workers) as (core2, name):
                 with clients_of(core2, name) as clients:
-                    found = outages(clients, KILLS, lambda: kill(server))
+                    found = outages(clients, KILLS - 1, lambda: kill(server))
+                    found += outages(clients, 1, lambda: kill(server, clients.wait_for_a_failure))
                     found += outages(
                         clients, RESTARTS, lambda: restart(server), SECONDS_BETWEEN_RESTARTS
                     )
