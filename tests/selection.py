@@ -2,7 +2,8 @@
 
 The matrix is chosen, not multiplied. On the first database everything runs, at each door.
 On each other database: the tests of the store, and the contract through the HTTP door. A
-second version of a database that is there already runs the tests of the store alone.
+second version of a database that is there already runs the tests of the store alone, by the
+statements that it is served with.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from typing import Any
 import pytest
 
 from convstore.exchange.postgresql import PostgresBatch
+from convstore.exchange.variants import statements_for
 from tests.doors import MLSERVER_DOORS
 from tests.length import SOAK
 from tests.machine import DATABASES, FIRST_DATABASE, FIXTURES, is_allowed
 
 TESTS = Path(__file__).parent
-# The folders whose files take longest come first, for workers to end at the same time.
+# What takes longest comes first, for workers to end at the same time.
+LONGEST = ("test_fault_at_every_step.py", "test_races.py", "test_hostile.py")
 ORDER = (
     *("deploy", "package", "soak", "browser", "docs", "mlserver"),
     *("acceptance", "contract", "store", "unit"),
@@ -65,8 +68,14 @@ def is_in_matrix(item: pytest.Item, needed: set[str]) -> bool:
     if kind == FIRST_DATABASE or folder(item) == "soak":
         return True
     if kind in SECOND_VERSIONS:
-        return folder(item) == "store"
+        return folder(item) == "store" and is_served_so(parameters(item))
     return "mlserver" not in needed and not item.get_closest_marker("one_database")
+
+
+def is_served_so(given: dict[str, Any]) -> bool:
+    """Whether a test is about the statements that a database's store chooses itself, or none."""
+    own = (None, "fast", statements_for)
+    return given.get("store") in own and given.get("variant") in own
 
 
 def is_of_batch(given: dict[str, Any]) -> bool:
@@ -85,7 +94,7 @@ def select(items: list[pytest.Item], *, fast: bool) -> tuple[list[pytest.Item], 
         left_out.update(missing)
         if not (missing or (fast and takes_long(item))):
             selected.append(item)
-    selected.sort(key=lambda item: ORDER.index(folder(item)))
+    selected.sort(key=lambda item: (item.path.name not in LONGEST, ORDER.index(folder(item))))
     return selected, left_out
 
 
