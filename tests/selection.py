@@ -29,6 +29,7 @@ ORDER = (
     *("acceptance", "contract", "store", "unit"),
 )
 SECOND_VERSIONS = ("postgresql-debian",)
+SQL_SERVER = re.compile("mssql|sql_server|SQL Server|FreeTDS|microsoft")
 # What takes no time.
 LIBRARIES = ("unixodbc",)
 DATABASE_PARAMETERS = ("database_kind", "kind")
@@ -45,13 +46,18 @@ def needs(item: pytest.Item) -> set[str]:
     found = {need for mark in item.iter_markers("needs") for need in mark.args}
     found |= {FIXTURES[name] for name in getattr(item, "fixturenames", ()) if name in FIXTURES}
     given = parameters(item)
-    if re.search("mssql|sql_server|SQL Server|FreeTDS", f"{item.nodeid} {given}"):
+    if any(map(SQL_SERVER.search, (item.nodeid, *texts(given)))):
         found.add("unixodbc")  # which the driver's module loads
     kinds = {given.get(name) for name in DATABASE_PARAMETERS}
     found |= {kind for kind in DATABASES if kind in kinds} - {"sqlite"}
     if any(given.get(name) in MLSERVER_DOORS for name in DOOR_PARAMETERS):
         found.add("mlserver")
     return found
+
+
+def texts(given: dict[str, Any]) -> list[str]:
+    """The parameters that are short texts, such as a URL."""
+    return [value for value in given.values() if isinstance(value, str) and len(value) < 1_000]
 
 
 def has_its_length(item: pytest.Item) -> bool:
