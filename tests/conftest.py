@@ -33,6 +33,7 @@ from testing.mlserver import MLServer
 from testing.postgres import Postgres, debians
 from testing.service import Service, write_memories
 from tests.doors import DOORS, Door, open_door
+from tests.length import times
 from tests.machine import DATABASES, NEEDS, is_here
 from tests.selection import select
 
@@ -44,8 +45,13 @@ STARTS: dict[str, Callable[[], Server]] = {
     "mariadb": lambda: MariaDb("max-allowed-packet=256M"),
 }
 
-# On a busy machine, any example and its making may take long.
-settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# On a busy machine, any example and its making may take long. Each run takes other examples.
+settings.register_profile(
+    "tests",
+    max_examples=times(50, soak=100),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("tests")
 
 exercised: dict[str, str] = {}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from django.db import connections
 
 from convstore.database.url import database_alias
@@ -23,6 +24,11 @@ Server = Postgres | MariaDb
 SERVERS: dict[str, type[Server]] = {"postgresql": Postgres, "mariadb": MariaDb}
 KINDS_WITH_A_SERVER = [kind for kind in DATABASES if kind in SERVERS]
 KINDS = [kind for kind in DATABASES if kind == "sqlite" or kind in SERVERS]
+
+
+def short_on(*names: str, of: Sequence[str] = KINDS) -> list[pytest.ParameterSet]:
+    """The kinds `of` databases as parameters of a proof, which is short on these, or left out."""
+    return [pytest.param(kind, marks=[] if kind in names else pytest.mark.soak_only) for kind in of]
 
 
 def serving(url: str, folder: Path, shared: Path | None = None) -> Service:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests.soak.databases import KINDS_WITH_A_SERVER, SERVERS, kill, made_on, restart, serving
+from tests.soak.databases import (
+    KINDS_WITH_A_SERVER,
+    SERVERS,
+    kill,
+    made_on,
+    restart,
+    serving,
+    short_on,
+)
 from tests.soak.load import Load
 from tests.soak.outages import checked, outages
 
@@ -19,7 +27,7 @@ KILLS = 3
 pytestmark = pytest.mark.soak
 
 
-@pytest.mark.parametrize("kind", KINDS_WITH_A_SERVER)
+@pytest.mark.parametrize("kind", short_on("postgresql", of=KINDS_WITH_A_SERVER))
 def test_what_a_forgetful_database_loses_when_it_is_killed_is_found(kind, folder):
     with SERVERS[kind](*FORGETFUL[kind]) as server:
         url = made_on(server)

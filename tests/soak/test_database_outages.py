@@ -9,7 +9,15 @@ from __future__ import annotations
 import pytest
 
 from tests.length import times
-from tests.soak.databases import KINDS_WITH_A_SERVER, SERVERS, kill, made_on, restart, serving
+from tests.soak.databases import (
+    KINDS_WITH_A_SERVER,
+    SERVERS,
+    kill,
+    made_on,
+    restart,
+    serving,
+    short_on,
+)
 from tests.soak.load import UNAVAILABLE, Load
 from tests.soak.outages import assert_all_kept, outages
 
@@ -31,7 +39,7 @@ def test_a_database_that_is_killed_again_and_again_keeps_every_acknowledged_mess
             assert_all_kept(url, load, kills, {UNAVAILABLE})
 
 
-@pytest.mark.parametrize("kind", KINDS_WITH_A_SERVER)
+@pytest.mark.parametrize("kind", short_on("mariadb", of=KINDS_WITH_A_SERVER))
 def test_a_database_that_is_restarted_every_few_seconds_keeps_every_acknowledged_message(
     kind, folder
 ):

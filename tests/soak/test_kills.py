@@ -15,7 +15,7 @@ import pytest
 
 from testing.service import Service
 from tests.length import times
-from tests.soak.databases import KINDS, database, serving
+from tests.soak.databases import database, serving, short_on
 from tests.soak.load import CUT, REFUSED, Load
 from tests.soak.outages import assert_all_kept, outages
 
@@ -25,7 +25,7 @@ KILLS = times(3, soak=30)
 WORKER_SECONDS = 30
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", short_on("sqlite", "postgresql"))
 def test_a_server_that_is_killed_again_and_again_keeps_what_it_acknowledged(kind, folder, tmp_path):
     with database(kind, tmp_path) as url, serving(url, folder) as service:
         with Load(service.url) as load:
@@ -33,7 +33,7 @@ def test_a_server_that_is_killed_again_and_again_keeps_what_it_acknowledged(kind
         assert_all_kept(url, load, kills, {REFUSED, CUT})
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", short_on("sqlite", "mariadb"))
 def test_a_worker_that_is_killed_again_and_again_keeps_what_it_acknowledged(kind, folder, tmp_path):
     with database(kind, tmp_path) as url, serving(url, folder) as service:
         with Load(service.url) as load:

@@ -39,7 +39,7 @@ from tests.mlserver.core2 import (
     tensors_of,
 )
 from tests.soak.checker import WINDOW, Outage, unexplained
-from tests.soak.databases import SERVERS, database, kill, made_on, restart
+from tests.soak.databases import SERVERS, database, kill, made_on, restart, short_on
 from tests.soak.load import CUT, REFUSED, UNAVAILABLE
 from tests.soak.mlserver_load import (
     CANCELLED,
@@ -118,7 +118,7 @@ if KINDS_WITH_A_SERVER:  # an SQLite file is never away
                 assert_all_kept(url, clients, found, {UNAVAILABLE})
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", short_on("postgresql", of=KINDS))
 def test_a_server_that_is_killed_keeps_every_acknowledged_message(kind, tmp_path):
     with database(kind, tmp_path) as url, serving(tmp_path, url) as (core2, name):
         with clients_of(core2, name) as clients:
@@ -126,7 +126,7 @@ def test_a_server_that_is_killed_keeps_every_acknowledged_message(kind, tmp_path
         assert_all_kept(url, clients, kills, {REFUSED, CUT, UNKNOWN_MODEL, NOT_LOADED_YET})
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", short_on("sqlite", of=KINDS))
 def test_a_worker_that_is_killed_keeps_every_acknowledged_message(kind, tmp_path):
     with database(kind, tmp_path) as url, serving(tmp_path, url, workers=1) as (core2, name):
 
@@ -158,7 +158,7 @@ def workers_of(core2: Core2Server) -> list[psutil.Process]:
     return [child for child in alive if "spawn_main" in " ".join(child.cmdline())]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", short_on("sqlite", of=KINDS))
 def test_a_server_that_is_terminated_under_load_ends_soon_and_keeps_what_it_acknowledged(
     kind, tmp_path
 ):
@@ -272,7 +272,7 @@ def tables(url: str) -> set[str]:
         connection.close()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", short_on("postgresql", of=KINDS))
 def test_replicas_that_start_at_once_on_an_empty_database_all_come_up(kind, tmp_path):
     """As Kubernetes starts them; each loads its memory by itself, at its start."""
     with database(kind, tmp_path) as url, ExitStack() as running:

@@ -17,7 +17,15 @@ import pytest
 from testing.service import Service
 from tests.length import times
 from tests.soak.checker import Outage, unexplained
-from tests.soak.databases import KINDS, SERVERS, kill, made_on, serving, stored
+from tests.soak.databases import (
+    KINDS,
+    SERVERS,
+    kill,
+    made_on,
+    serving,
+    short_on,
+    stored,
+)
 from tests.soak.load import CUT, UNAVAILABLE
 from tests.soak.retries import Retries, faults
 from tests.soak.test_kills import kill_a_worker
@@ -45,7 +53,7 @@ def service_to_hit(kind: str, folder: Path, tmp_path: Path) -> Iterator[tuple[st
 
 
 @pytest.mark.timeout(times(600, soak=7200))
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", short_on("sqlite", "postgresql"))
 def test_retries_through_kills_are_stored_once_and_answered_alike(kind, folder, tmp_path):
     with service_to_hit(kind, folder, tmp_path) as (url, service, hits):
         outages = []

@@ -642,8 +642,9 @@ class Wire:
             for n, request in enumerate(self._requests(call))
             # After the last of several the transaction goes on, or its end is reported.
             for place in range(len(request.statements) + (len(request.statements) > 1))
-            for error, end in self._speech.errors.items()
-            for harm in (Refused(n, place, error), Refused(n, place, error, twice=True))
+            for number, (error, end) in enumerate(self._speech.errors.items())
+            for twice in ([False, True] if number == 0 else [False])
+            for harm in [Refused(n, place, error, twice)]
         ]
 
     def deaths(self, call: Call) -> list[Fault]:
