@@ -15,7 +15,13 @@ from convstore.exchange.statements import Window
 from convstore.messages import is_utf8
 from memory_api import v2
 from memory_api.errors import BadRequest, TooLarge, quote
-from memory_api.idempotency import Delivery, idempotency_key, reply_id, request_key
+from memory_api.idempotency import (
+    Delivery,
+    idempotency_key,
+    refuse_misspelt_headers,
+    reply_id,
+    request_key,
+)
 from memory_api.left_out_tensors import note_left_out
 from memory_api.limits import MAX_MEMORY_ID_LENGTH
 from memory_api.memory import Memory
@@ -46,6 +52,7 @@ def infer(memory: Memory, document: object, delivery: Delivery = NO_HEADERS) -> 
     request = v2.parse(document, settings.MAX_TENSORS)
     _refuse_too_large(request)
     check_names(memory, request)
+    refuse_misspelt_headers(delivery.header_names)
     outputs = _requested_outputs(request)
     memory_id = _memory_id(request)
     options = window_options(memory, request)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
+
+from memory_api.errors import BadRequest, quote
 
 # A name of a megabyte would take minutes.
 MAX_CHARACTERS = 100
+# Shorter names are all alike but for a letter.
+FEWEST_LETTERS = 3
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:
@@ -27,9 +31,21 @@ def misspelt(name: str, known: Collection[str]) -> str:
     return next((each for each in known if _is_nearly(name, each)), "")
 
 
+def refuse_misspelt(unknown: Iterable[str], known: Collection[str], what: str) -> None:
+    """Refuse a name that is nearly a known one, of what is called `what`. Raises BadRequest."""
+    for name in sorted(unknown):
+        if meant := misspelt(name, known):
+            raise BadRequest(
+                f"there is no {what} {quote(name)}; did you mean '{meant}'? If not, send a name"
+                " that is less like it"
+            )
+
+
 def _is_nearly(one: str, other: str) -> bool:
     """Whether they are the same, or but for a letter: missing, added, wrong, or one too late."""
     one, other = _plain(one), _plain(other)
+    if min(len(one), len(other)) < FEWEST_LETTERS:
+        return one == other != ""
     while one and other and one[0] == other[0]:
         one, other = one[1:], other[1:]
     swapped = one[:2] == other[:2][::-1] and one[2:] == other[2:]

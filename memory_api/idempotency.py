@@ -9,27 +9,43 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
 from convstore.messages import Message
+from memory_api.did_you_mean import refuse_misspelt
 from memory_api.errors import BadRequest
 from memory_api.json_text import json_type
 from memory_api.limits import MAX_KEY_CHARACTERS
 from memory_api.memory import Memory
 
 PARAMETER, HEADER = "idempotency_key", "Idempotency-Key"
+# Names that are nearly as long as HEADER differ from its length by no more.
+NEARLY_AS_LONG = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What a door knows of a request beside its document: two headers, or the same as metadata."""
+    """What a door knows of a request beside its document: its headers, or gRPC's metadata.
+
+    A header that was sent more than once has all its values, with commas in between.
+    """
 
     request_id: str | None = None
     idempotency_key: str | None = None
+    header_names: Collection[str] = ()
+
+
+def refuse_misspelt_headers(names: Iterable[str]) -> None:
+    """Refuse a header that is nearly the key's, which nobody would read. Raises BadRequest."""
+    for name in names:
+        if abs(len(name) - len(HEADER)) <= NEARLY_AS_LONG:
+            lower = name.lower()
+            if lower != HEADER.lower():
+                refuse_misspelt([lower], [HEADER], "header")
 
 
 def idempotency_key(parameters: Mapping[str, Any], header: str | None) -> str | None:
@@ -42,6 +58,12 @@ def idempotency_key(parameters: Mapping[str, Any], header: str | None) -> str | 
         raise BadRequest(
             f"header '{HEADER}' has other characters than printable ASCII; send such a key as"
             f" parameter '{PARAMETER}'"
+        )
+    if header is not None and "," in header:
+        # Servers and proxies join the values of a header that was sent twice.
+        raise BadRequest(
+            f"header '{HEADER}' has a comma, or was sent twice; send it once, and a key with a"
+            f" comma as parameter '{PARAMETER}'"
         )
     if None not in (parameter, header) and parameter != header:
         raise BadRequest(

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 
 from memory_api import v2
-from memory_api.did_you_mean import misspelt
-from memory_api.errors import BadRequest, quote
+from memory_api.did_you_mean import refuse_misspelt
+from memory_api.errors import BadRequest
 from memory_api.memory import DEFAULT_TENSOR_NAMES, Memory
 from memory_api.metrics import metrics_of
 from memory_api.v2 import TOKENS
@@ -36,21 +36,21 @@ def check_names(memory: Memory, request: v2.InferRequest) -> None:
     measured = metrics_of(*memory.labels)
     tensors = {tensor.name for tensor in request.inputs}
     if unknown := tensors.difference(_known_tensors(memory.tensor_names)):
-        _refuse_near_misses(unknown, _known_tensors(memory.tensor_names), "tensor")
+        refuse_misspelt(unknown, _known_tensors(memory.tensor_names), "tensor")
         measured.unknown_tensors.inc()
     if unknown := set(request.parameters).difference(PARAMETERS, OF_MLSERVER):
-        _refuse_near_misses(unknown, PARAMETERS, "parameter")
+        refuse_misspelt(unknown, PARAMETERS, "parameter")
         measured.unknown_parameters.inc()
     older = request.parameters.get("memory_parameters")
     if isinstance(older, dict) and (unknown := set(older).difference(WINDOW_PARAMETERS)):
         # Some clients send null for a parameter that they do not set.
         sent = [name for name in unknown if older[name] is not None]
         _refuse_misplaced(sent, "in 'memory_parameters'")
-        _refuse_near_misses(unknown, PARAMETERS, "parameter")
+        refuse_misspelt(unknown, PARAMETERS, "parameter")
         measured.unknown_parameters.inc()
     if request.unknown_fields:
         _refuse_misplaced(request.unknown_fields, "beside 'inputs'")
-        _refuse_near_misses(request.unknown_fields, ("parameters", "outputs"), "field")
+        refuse_misspelt(request.unknown_fields, ("parameters", "outputs"), "field")
 
 
 @cache
@@ -62,12 +62,3 @@ def _refuse_misplaced(unknown: Iterable[str], where: str) -> None:
     for name in sorted(unknown):
         if name in PARAMETERS:
             raise BadRequest(f"'{name}' is {where}; send it in 'parameters' of the request")
-
-
-def _refuse_near_misses(unknown: Iterable[str], known: Collection[str], what: str) -> None:
-    for name in sorted(unknown):
-        if meant := misspelt(name, known):
-            raise BadRequest(
-                f"there is no {what} {quote(name)}; did you mean '{meant}'? Other unknown names"
-                " are allowed"
-            )

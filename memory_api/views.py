@@ -135,7 +135,10 @@ class Infer(V2View):
 
 
 def _delivery(request: Request) -> Delivery:
-    return Delivery(request.META.get("HTTP_X_REQUEST_ID"), request.META.get("HTTP_IDEMPOTENCY_KEY"))
+    # Django's `headers` would make a dictionary of them.
+    meta = request.META
+    names = [key[5:].replace("_", "-") for key in meta if key.startswith("HTTP_")]
+    return Delivery(meta.get("HTTP_X_REQUEST_ID"), meta.get("HTTP_IDEMPOTENCY_KEY"), names)
 
 
 class RepositoryIndex(V2View):

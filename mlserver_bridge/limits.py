@@ -1,4 +1,4 @@
-"""What MLServer reads of a request to a memory: no more than the HTTP door would.
+"""What MLServer reads of a request to a memory: no more, and no less, than the HTTP door would.
 
 MLServer 1.7 has no limit on a REST body, on what it becomes when it is decompressed, or on what
 is in it, and asks a runtime only after it has built all of it. So two classes by which it reads
@@ -14,9 +14,11 @@ from django.conf import settings
 from mlserver.errors import MLServerError
 from mlserver.grpc import servicers
 from mlserver.grpc.converters import ModelInferRequestConverter
+from mlserver.grpc.utils import to_headers
 from mlserver.rest import app
 from mlserver.rest.requests import Request
 from mlserver.types import InferenceRequest
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
 from convstore.errors import Unavailable
@@ -27,6 +29,8 @@ from memory_api.json_text import refuse_excess
 from memory_api.limits import BYTES_OF_A_VALUE
 
 STATUS = 422  # as of all refusals at MLServer's doors
+# The headers that a memory reads of each delivery of a request.
+OF_DELIVERY = ("idempotency-key", "x-request-id")
 
 _memories: set[str] = set()
 
@@ -36,6 +40,7 @@ def limit_requests(name: str) -> None:
     _memories.add(name)
     app.Request = LimitedRequest
     servicers.ModelInferRequestConverter = LimitedConverter
+    servicers.to_headers = all_headers
 
 
 # --- REST --------------------------------------------------------------------------------
@@ -58,6 +63,13 @@ class LimitedRequest(Request):
         super().__init__(*arguments)
         self._share = Share()
         weakref.finalize(self, self._share.give_back)
+
+    @property
+    def headers(self) -> Headers:
+        """MLServer would take the first value of a header that was sent twice."""
+        if not hasattr(self, "_headers"):
+            self._headers = _joined(super().headers)
+        return self._headers
 
     async def body(self) -> bytes:
         if not hasattr(self, "_body") and self.path_params.get("model_name") in _memories:
@@ -92,7 +104,27 @@ class LimitedRequest(Request):
         return documents.decompress(body, coding, settings.MAX_BODY_BYTES, self._share.take)
 
 
+def _joined(headers: Headers) -> Headers:
+    """The headers, those of OF_DELIVERY once each, with commas between its values."""
+    values = {name: headers.getlist(name) for name in OF_DELIVERY}
+    if all(len(each) < 2 for each in values.values()):
+        return headers
+    others = [(name, value) for name, value in headers.raw if name.decode("latin-1") not in values]
+    once = [(name.encode(), ",".join(each).encode("latin-1")) for name, each in values.items()]
+    return Headers(raw=[*others, *(pair for pair in once if pair[1])])
+
+
 # --- gRPC --------------------------------------------------------------------------------
+
+
+def all_headers(context: Any) -> dict[str, str]:
+    """gRPC's metadata. MLServer would take the last value of what was sent twice."""
+    headers: dict[str, str] = to_headers(context)
+    for name in OF_DELIVERY:
+        values = [each.value for each in context.invocation_metadata() if each.key == name]
+        if len(values) > 1:
+            headers[name] = ",".join(values)
+    return headers
 
 
 class LimitedConverter(ModelInferRequestConverter):

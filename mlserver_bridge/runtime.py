@@ -136,7 +136,7 @@ class ConversationalMemory(MLModel):
             raise MLServerError(f"model {self.name} is not loaded", 503)
         headers = _headers(payload)
         request_id = headers.get("x-request-id", "")
-        delivery = Delivery(request_id, headers.get("idempotency-key"))
+        delivery = Delivery(request_id, headers.get("idempotency-key"), headers.keys())
         try:
             response = await self.threads.run(partial(self._infer, payload, delivery))
         except Exception as error:

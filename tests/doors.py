@@ -116,11 +116,11 @@ class GrpcDoor:
         assert reply.status != 200 or reply.raw == self.raw
         return reply
 
-    def send(self, request: pb.ModelInferRequest, **metadata: str) -> Reply:
-        """Any message at all, as it is."""
+    def send(self, request: pb.ModelInferRequest, *more: tuple[str, str], **metadata: str) -> Reply:
+        """Any message at all, as it is; `more` is metadata that may have a name twice."""
         try:
             response = self.service.grpc.ModelInfer(
-                request, timeout=60, metadata=tuple(metadata.items())
+                request, timeout=60, metadata=(*more, *metadata.items())
             )
         except grpc.RpcError as error:
             return Reply(self.statuses[error.code()], {"error": error.details()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from tempfile import SpooledTemporaryFile
 from typing import Any
@@ -12,10 +13,13 @@ from gunicorn.http.message import Request
 from gunicorn.http.unreader import Unreader
 
 from memory_api.errors import TooLarge
+from memory_api.idempotency import refuse_misspelt_headers
 
 # A larger body is kept in a temporary file until a thread reads it.
 MAX_BODY_IN_MEMORY = 1024 * 1024
 LINE_END = b"\r\n"
+# gunicorn drops such a header: in WSGI, it could not be told from one with - instead.
+UNDERSCORED = re.compile(rb"(?m)^([^:_\r\n]*+_[^:\r\n]*+):")
 
 
 class MoreNeeded(Exception):
@@ -41,7 +45,8 @@ class IncomingRequest:
     """Feed it with bytes until `is_whole`; then `message` can be served.
 
     `message` is gunicorn's request, None until its head is whole. `feed` raises what gunicorn's
-    parser raises, and TooLarge as soon as the body is known to be over `max_body` bytes.
+    parser raises, TooLarge as soon as the body is known to be over `max_body` bytes, and BadRequest
+    for a header that gunicorn drops and that is nearly one of ours.
     """
 
     def __init__(self, cfg: Any, client: Any, number: int, max_body: int) -> None:
@@ -99,7 +104,10 @@ class IncomingRequest:
         else:
             self._left = reader.length
             self._check_size(self._left)
-        self._buffer = bytearray(received.take_buffered())
+        rest = bytearray(received.take_buffered())
+        dropped = UNDERSCORED.findall(self._buffer[: len(self._buffer) - len(rest)])
+        refuse_misspelt_headers(name.decode("latin-1") for name in dropped)
+        self._buffer = rest
         self.message, message.body = message, self.body
 
     def _check_size(self, size: int) -> None:

@@ -13,7 +13,7 @@ from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER
 
 from memory_api import http_metrics
-from memory_api.errors import TooLarge, quote
+from memory_api.errors import RequestError, quote
 from memory_api.server import refusals
 from memory_api.server.connection import Connection, State
 from memory_api.server.connections import Connections
@@ -86,7 +86,7 @@ class Loop:
         had_head = incoming.message is not None
         try:
             incoming.feed(data)
-        except (ParseException, TooLarge) as error:
+        except (ParseException, RequestError) as error:
             self._log.info("Refused a request of %s: %s", connection.client, quote(str(error)))
             self.refuse(connection, *refusals.refusal(error))
             return

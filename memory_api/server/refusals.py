@@ -10,11 +10,12 @@ from http import HTTPStatus
 from gunicorn import util
 from gunicorn.http import errors
 
-from memory_api.errors import TooLarge, quote
+from memory_api.errors import BadRequest, RequestError, TooLarge, quote
 from memory_api.http_errors import RETRY_AFTER_SECONDS
 
 STATUSES: dict[type[Exception], int] = {
     TooLarge: 413,
+    BadRequest: 400,
     errors.LimitRequestLine: 414,
     errors.LimitRequestHeaders: 431,
     errors.ExpectationFailed: 417,
@@ -38,9 +39,9 @@ FAILED = "the server failed; its log has the details"
 
 def refusal(error: Exception) -> tuple[int, str]:
     """The status and the sentence for what was raised while a request came in."""
-    if isinstance(error, TooLarge):
-        return 413, str(error)
     status = next(STATUSES[base] for base in type(error).__mro__ if base in STATUSES)
+    if isinstance(error, RequestError):
+        return status, str(error)
     return status, f"the server does not accept this request: {quote(str(error))}"
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from testing.bodies import append_request, append_several_request, new_id, read_request
-from tests.doors import GRPC_DOORS, JSON_DOORS, HttpDoor, Reply, at
+from tests.doors import GRPC_DOORS, JSON_DOORS, Door, GrpcDoor, HttpDoor, Reply, at, infer_request
 from tests.refusals import refusal_sentence
+from tests.wire import INFER, Wire
 
 CLIENTS = 16
 BY_PARAMETER, BY_HEADER = "parameter", "header"
@@ -230,6 +232,56 @@ def test_a_wrong_key_is_refused_and_nothing_is_written(door, rows, parameters, h
         assert reply.status == door.bad_request
         assert sentence in refusal_sentence(reply)
     assert rows() == before
+
+
+def send_headers(door: Door, request: dict[str, Any], *headers: tuple[str, str]) -> Reply:
+    """Send the request to `memory` with these headers, of which two may have one name."""
+    if isinstance(door, GrpcDoor):
+        return door.send(infer_request(request, door.raw, model_name="memory"), *headers)
+    body = json.dumps(request)
+    sent = {"Host": "x", "Content-Type": "application/json", "Content-Length": str(len(body))}
+    lines = [f"{name}: {value}" for name, value in [*sent.items(), *headers]]
+    with Wire(door.service) as wire:
+        wire.send("\r\n".join([f"POST {INFER} HTTP/1.1", *lines, "", body]).encode())
+        reply = wire.reply()
+    assert reply is not None
+    return Reply(reply.status, reply.document, reply.body)
+
+
+@pytest.mark.parametrize("keys", [("a", "b"), ("a", "a"), ("a,b",), ("a, b",)], ids=str)
+def test_a_header_that_was_sent_twice_is_refused_with_one_sentence(door, rows, keys):
+    before = rows()
+    sent = [("idempotency-key", key) for key in keys]
+    reply = send_headers(door, append_request(new_id(), "x"), *sent)
+    assert reply.status == door.bad_request
+    assert refusal_sentence(reply) == (
+        "header 'Idempotency-Key' has a comma, or was sent twice; send it once, and a key with a"
+        " comma as parameter 'idempotency_key'"
+    )
+    assert rows() == before
+
+
+MISSPELT = [
+    *("idempotency_key", "x-idempotency-key", "x_idempotency_key", "idempotencykey"),
+    *("idempotency-keys", "idempotenci-key", "idempotency-kye"),
+]
+
+
+@pytest.mark.parametrize("name", MISSPELT)
+def test_a_header_that_is_nearly_the_keys_is_refused_with_one_sentence(door, rows, name):
+    before = rows()
+    reply = send_headers(door, append_request(new_id(), "x"), (name, "k"))
+    assert reply.status == door.bad_request
+    assert refusal_sentence(reply) == (
+        f"there is no header \"{name}\"; did you mean 'Idempotency-Key'? If not, send a name that"
+        " is less like it"
+    )
+    assert rows() == before
+
+
+def test_other_headers_are_nobodys_business(door):
+    others = [("x_tenant", "a"), ("x-tenant", "b"), ("x-tenant", "c"), ("my-idempotency-key", "k")]
+    assert send_headers(door, append_request(new_id(), "x"), *others).texts == ["x"]
 
 
 @at(*JSON_DOORS)

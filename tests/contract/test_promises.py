@@ -324,6 +324,17 @@ def idempotency_header(door: HttpDoor) -> None:
     refused(door.infer(asked(idempotency_key="a"), **{"Idempotency-Key": "b"}), "differ")
 
 
+@probe("Headers", "nearly Idempotency-Key")
+def misspelt_header(door: HttpDoor) -> None:
+    refused(door.infer(asked(), **{"X-Idempotency-Key": "k"}), "did you mean 'Idempotency-Key'?")
+    refused(door.infer(asked(), Idempotency_Key="k"), "did you mean 'Idempotency-Key'?")
+
+
+@probe("Headers", "any other")
+def other_headers(door: HttpDoor) -> None:
+    assert door.infer(asked(), **{"X-Tenant": "a", "Idempotent": "yes"}).texts == ["x"]
+
+
 @probe("Headers", "Retry-After")
 def retry_after(door: HttpDoor) -> None:
     reply = door.infer(document(tensor("memory_id", ["x"])), "down")

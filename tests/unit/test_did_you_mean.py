@@ -44,6 +44,14 @@ def test_a_name_is_misspelt_if_it_is_a_known_one_but_for_a_letter_or_case(name, 
     assert misspelt(name, KNOWN) == meant
 
 
+def test_a_short_name_is_misspelt_only_in_its_case_and_dashes():
+    known = ("x", "id")
+    assert misspelt("X", known) == "x"
+    assert misspelt("I_D", known) == "id"
+    for name in ("y", "", "-", "it", "ids", "xy"):
+        assert misspelt(name, known) == ""
+
+
 @pytest.mark.parametrize("name", ["", "name", "nmea_", "toolcal", "configure", "size_window"])
 def test_a_known_name_and_one_that_is_further_away_are_not_misspelt(name) -> None:
     assert misspelt(name, KNOWN) == ""
