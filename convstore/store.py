@@ -42,7 +42,7 @@ from convstore.exchange.statements import (
 )
 from convstore.exchange.variants import statements_for
 from convstore.messages import MAX_NAME_CHARACTERS, Message, is_utf8
-from convstore.windows import Reading, WindowOptions
+from convstore.windows import Limit, Reading, WindowOptions
 
 # The pause between two tries of a transaction is random. Its upper limit, in seconds, begins
 # with the first of these, doubles with each try, and ends at the second.
@@ -121,8 +121,16 @@ class ConversationStore:
         # The keys are made before the first try, so that a retry finds what an earlier try
         # stored, even if the answer to its COMMIT was lost.
         new = _new_messages(messages, request_key or uuid.uuid4())
-        _refuse_too_large(new, reading.max_bytes)
-        return self._run(lambda statements: statements.exchange(conversation, new, reading))
+        largest = max(message.size for message in new)
+        # It may be a retry, from before the limit was lowered: those are answered.
+        if largest > reading.max_bytes and request_key is None:
+            raise _message_too_large(largest)
+        try:
+            return self._run(lambda statements: statements.exchange(conversation, new, reading))
+        except WindowTooLarge:
+            if largest > reading.max_bytes:
+                raise _message_too_large(largest) from None
+            raise
 
     async def aappend(self, memory_id: str, messages: Sequence[Message]) -> int:
         """`append` for asynchronous code; it runs in a thread, as Django's ORM does."""
@@ -223,14 +231,28 @@ def _done(reply: Reply) -> Reply:
                 reply.last,
             )
         case Outcome.TOO_LARGE:
-            size = reply.fitting_size
-            raise WindowTooLarge(
-                f"the window is over the limit of {max_reply_bytes()} bytes or of {max_window()}"
-                " messages in a reply; "
-                + (f"a window_size of {size} would fit" if size else "no window_size would fit"),
-                size,
-            )
+            raise _window_too_large(reply.limit, reply.fitting_size)
     return reply
+
+
+def _window_too_large(limit: Limit, size: int) -> WindowTooLarge:
+    over = f"{max_reply_bytes()} bytes (MAX_REPLY_BYTES)"
+    if limit == Limit.MESSAGES:
+        over = f"{max_window()} messages (MAX_WINDOW)"
+    fits = f"a window_size of {size} would fit"
+    if not size:
+        fits = (
+            "no window_size would fit: the newest message alone, or in tool pairs the newest call"
+            " with its answers, is too large"
+        )
+    return WindowTooLarge(f"the window is over the limit on a reply, {over}; {fits}", size)
+
+
+def _message_too_large(size: int) -> MessageTooLarge:
+    return MessageTooLarge(
+        f"a message has {size} bytes; the limit is {max_reply_bytes()} (MAX_REPLY_BYTES), since a"
+        " reply has to hold it"
+    )
 
 
 def _window(reply: Reply) -> Window:
@@ -258,15 +280,6 @@ def _reading_of(
     options = WindowOptions(window) if isinstance(window, int) else window
     limits = (max_bytes, max_messages, truncate, expected_position)
     return Reading(options.size, options.unit, options.tokens, *limits)
-
-
-def _refuse_too_large(new: Sequence[NewMessage], max_bytes: int) -> None:
-    """Refuse a message that no window could hold."""
-    largest = max(message.size for message in new)
-    if largest > max_bytes:
-        raise MessageTooLarge(
-            f"a message has {largest} bytes; the limit is {max_bytes}, which is the largest reply"
-        )
 
 
 def conversation_key(memory_id: str) -> UUID:

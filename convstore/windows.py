@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from functools import cached_property
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -45,9 +46,9 @@ class WindowOptions:
 class Reading:
     """What a transaction reads: the window's options, and the limits on each reply.
 
-    With `truncate`, a window that is over a limit holds the newest messages that fit; without,
-    it is refused. `expected_position`: add only if this is the highest position; 0 if there is
-    no message.
+    With `truncate`, a window that is over a limit holds the newest messages that fit, be there
+    none; without, it is refused. `expected_position`: add only if this is the highest position; 0
+    if there is no message.
     """
 
     size: int
@@ -89,16 +90,23 @@ class Measures(NamedTuple):
         return -(-self.size // BYTES_PER_TOKEN) if self.tokens is None else self.tokens
 
 
+class Limit(StrEnum):
+    """A limit on each reply."""
+
+    BYTES = "bytes"
+    MESSAGES = "messages"
+
+
 class Choice(NamedTuple):
     """The `length` newest messages, and the pinned one before them if `with_pinned`.
 
-    If `over_limit`, more were asked for. `fitting_size` is the largest size whose window is
-    within the limits; 0 if there is none.
+    If more were asked for, `limit` is what left them out. `fitting_size` is the largest size whose
+    window is within the limits; 0 if there is none.
     """
 
     length: int
     with_pinned: bool
-    over_limit: bool = False
+    limit: Limit | None = None
     fitting_size: int = 0
 
 
@@ -113,14 +121,14 @@ def choose(newest: Sequence[Measures], pinned: Measures | None, reading: Reading
     if reading.tokens is not None:
         left = reading.tokens - sum(message.cost for message in first)
         wanted = max(group, _count_within(left, newest[:wanted], lambda each: each.cost))
-    room = _room(newest, first, reading)
+    room, limit = _room(newest, first, reading)
     if wanted <= room:
         return Choice(wanted, pinned is not None)
     if room >= group:
-        return Choice(room, pinned is not None, True, room + len(first))
+        return Choice(room, pinned is not None, limit, room + len(first))
     # The newest messages come before the pinned one. A window of one message has none.
-    room = min(wanted, _room(newest, [], reading))
-    return Choice(room, False, True, 1 if first and room >= group else 0)
+    room = min(wanted, _room(newest, [], reading)[0])
+    return Choice(room, False, limit, 1 if first and room >= group else 0)
 
 
 def _group_length(newest: Sequence[Measures], unit: str) -> int:
@@ -134,11 +142,15 @@ def _group_length(newest: Sequence[Measures], unit: str) -> int:
     return min(1, len(newest))
 
 
-def _room(newest: Sequence[Measures], first: Sequence[Measures], reading: Reading) -> int:
-    """How many of the newest messages are within the limits beside `first`."""
+def _room(
+    newest: Sequence[Measures], first: Sequence[Measures], reading: Reading
+) -> tuple[int, Limit]:
+    """How many of the newest messages are within the limits beside `first`, and which limit leaves
+    out those before them."""
     left = reading.max_bytes - sum(message.size for message in first)
     some = newest[: reading.max_messages - len(first)]
-    return _count_within(left, some, lambda message: message.size)
+    room = _count_within(left, some, lambda message: message.size)
+    return room, Limit.MESSAGES if room == len(some) else Limit.BYTES
 
 
 def _count_within(

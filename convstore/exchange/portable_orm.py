@@ -20,7 +20,6 @@ from convstore.exchange.statements import (
     Reply,
     StoredMessage,
     finished,
-    is_refused,
     outcome_of,
 )
 from convstore.models import IN_WINDOWS, Conversation, Kind, Message
@@ -82,8 +81,8 @@ class PortableOrm:
     def window(self, conversation: ConversationRef, reading: Reading) -> Reply:
         newest, pinned = self._measures(conversation, reading, MAX_POSITION)
         choice = choose(newest, pinned, reading)
-        if is_refused(choice, reading):
-            return Reply(Outcome.TOO_LARGE, fitting_size=choice.fitting_size)
+        if choice.limit and not reading.truncate:
+            return Reply(Outcome.TOO_LARGE, limit=choice.limit, fitting_size=choice.fitting_size)
         return self._read(conversation, reading, 0, newest, choice)
 
     def _exchange(
@@ -98,14 +97,16 @@ class PortableOrm:
             newest, pinned = self._measures(conversation, reading, found.last)
             choice = choose(newest, pinned, reading)
             return self._read(conversation, reading, found.last, newest, choice)
+        if max(message.size for message in new) > reading.max_bytes:
+            return Reply(Outcome.TOO_LARGE)
         last = self._last_position(conversation)
         if reading.expected_position not in (None, last):
             return Reply(Outcome.WRONG_POSITION, last)
         added = [Measures(last + n, m.role, m.size, m.tokens) for n, m in enumerate(new, 1)]
         newest, pinned = self._measures(conversation, reading, last, added[::-1])
         choice = choose(newest, pinned, reading)
-        if is_refused(choice, reading):
-            return Reply(Outcome.TOO_LARGE, fitting_size=choice.fitting_size)
+        if choice.limit and not reading.truncate:
+            return Reply(Outcome.TOO_LARGE, limit=choice.limit, fitting_size=choice.fitting_size)
         self._add(conversation, new, last)
         return self._read(conversation, reading, last + len(new), newest, choice)
 
@@ -144,9 +145,10 @@ class PortableOrm:
                 request_key__in=keys[start : start + KEYS_AT_ONCE]
             )
             rows += some.values_list("position", "fingerprint", "kind")
-        same = [kind == Kind.ERASED or mark == new[0].fingerprint for _, mark, kind in rows]
+        marked = [mark == new[0].fingerprint for _, mark, _ in rows]
+        same = [mark == new[0].fingerprint or kind == Kind.ERASED for _, mark, kind in rows]
         last = max((position for position, _, _ in rows), default=None)
-        return Found(conversation.memory_id, len(rows), sum(same), last)
+        return Found(conversation.memory_id, len(rows), sum(same), last, sum(marked))
 
     def _last_position(self, conversation: ConversationRef) -> int:
         newest = self._messages(conversation).order_by("-position")
@@ -232,7 +234,7 @@ class PortableOrm:
         if choice.with_pinned:
             rows = rows.union(stored.filter(position=1), all=True)
         window = sorted(map(StoredMessage._make, rows))
-        return Reply(Outcome.DONE, last, finished(window, reading), choice.over_limit)
+        return Reply(Outcome.DONE, last, finished(window, reading), bool(choice.limit))
 
     def _stored(self, conversation: ConversationRef) -> QuerySet[Message]:
         return self._messages(conversation).filter(IN_WINDOWS)

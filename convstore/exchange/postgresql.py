@@ -149,7 +149,8 @@ class PostgresFunctions:
         if outcome == USE_THE_BATCH:
             session.has_functions = False
             return self.batch
-        if outcome == MEASURE_FIRST:
+        # A function takes a request of which a part was deleted for one whose key was reused.
+        if outcome in (MEASURE_FIRST, Outcome.KEY_REUSED):
             return PortableOrm(self.using)
         window.reverse()
         return Reply(

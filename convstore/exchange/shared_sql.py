@@ -68,7 +68,7 @@ ON CONFLICT (conversation_id, request_key) DO NOTHING"""
 FIND = f"""
 SELECT (SELECT memory_id FROM {CONVERSATION} WHERE id = %(key)s), COUNT(*),
   SUM(CASE WHEN fingerprint = %(fingerprint)s OR kind = {Kind.ERASED.value} THEN 1 ELSE 0 END),
-  MAX(position)
+  MAX(position), SUM(CASE WHEN fingerprint = %(fingerprint)s THEN 1 ELSE 0 END)
 FROM {OWN_ROWS}"""
 
 # The newest rows up to {bound}, which is the request's last message or the newest one, and the

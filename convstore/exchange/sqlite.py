@@ -120,19 +120,24 @@ class SqliteInProcess(SharedSql):
     def exchange(
         self, conversation: ConversationRef, new: Sequence[NewMessage], reading: Reading
     ) -> Reply:
+        may_fit = sum(message.size for message in new) <= reading.max_bytes
+        is_plain = reading.is_plain and may_fit
         with turn_to_write(connections[self.using]):
-            reply = self._exchange(conversation, new, reading) if reading.is_plain else None
+            reply = self._exchange(conversation, new, reading) if is_plain else None
             return reply or self.portable.exchange(conversation, new, reading)
 
     def _exchange(
         self, conversation: ConversationRef, new: Sequence[NewMessage], reading: Reading
     ) -> Reply | None:
-        """The reply; None if its window is over the limit, so that nothing was done."""
+        """The reply; None if somebody has to look closer, and nothing was done."""
         connection = connections[self.using]
         parameters = self.parameters(conversation, reading) | self.key_parameters(new)
         with _write_transaction(connection) as cursor:
             cursor.execute(LOCK, parameters)
             added = self._add(cursor, parameters, new)
+            if 0 < added < len(new):  # the others are there, or were before a part was deleted
+                connection.connection.rollback()
+                return None
             found = Found(conversation.memory_id, added, added)
             if not added:
                 cursor.execute(find(len(new)), parameters)

@@ -25,7 +25,7 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from convstore.conf import database_timeout
-from convstore.windows import TOOL_PAIR, Choice, Reading, without_orphans
+from convstore.windows import TOOL_PAIR, Limit, Reading, without_orphans
 
 PINNED_ROLES = ("system", "developer")
 # Conversation.active_at is updated at most this often.
@@ -106,14 +106,15 @@ class Reply(NamedTuple):
     """What a variant found: `last` is the position of the request's last message, 0 if it has none,
     and `rows` are the window, oldest first; `truncated` if more were asked for.
 
-    After WRONG_POSITION, `last` is the highest position; after TOO_LARGE, `fitting_size` is the
-    largest size whose window is within the limits, 0 if there is none.
+    After WRONG_POSITION, `last` is the highest position; after TOO_LARGE, `limit` is the one that
+    the window is over, and `fitting_size` the largest size whose window is not, 0 if there is none.
     """
 
     outcome: Outcome
     last: int = 0
     rows: Sequence[StoredMessage] = ()
     truncated: bool = False
+    limit: Limit = Limit.BYTES
     fitting_size: int = 0
 
 
@@ -127,8 +128,9 @@ class Statements(Protocol):
 
         A request whose messages are all stored already adds nothing, and gets the window that
         ends in them, whatever its `expected_position`; that window is never TOO_LARGE, but holds
-        what fits. One with a key that belongs to other messages is KEY_REUSED: messages that
-        differ in anything, are fewer or are more.
+        what fits. So does one of whose messages some were deleted since. One with a key that
+        belongs to other messages is KEY_REUSED: messages that differ in anything, are fewer or are
+        more. A message that no reply could hold is TOO_LARGE, also where replies are cut.
         """
 
     def window(self, conversation: ConversationRef, reading: Reading) -> Reply:
@@ -139,14 +141,15 @@ class Found(NamedTuple):
     """What is stored of a request: see `outcome_of`.
 
     `memory_id` is that of the conversation's row, None if there is none. `keys` is how many of
-    the request's keys are stored, `same` how many of those with its fingerprint; an erased
-    message counts as the same, since erasure overwrites the fingerprint.
+    the request's keys are stored, `marked` how many of those with its fingerprint, and `same` those
+    and the erased ones, since erasure overwrites the fingerprint.
     """
 
     memory_id: str | None
     keys: int = 0
     same: int = 0
     last: int | None = None
+    marked: int = 0
 
 
 def outcome_of(found: Found, memory_id: str, wanted: int) -> Outcome:
@@ -155,12 +158,9 @@ def outcome_of(found: Found, memory_id: str, wanted: int) -> Outcome:
         return Outcome.ID_CLASH
     if found.keys == 0:
         return Outcome.NOT_STORED
-    return Outcome.DONE if found.keys == found.same == wanted else Outcome.KEY_REUSED
-
-
-def is_refused(choice: Choice, reading: Reading) -> bool:
-    """Whether a request that is not a retry gets no window."""
-    return choice.over_limit and not (reading.truncate and choice.fitting_size)
+    # The fingerprint is that of all messages: one that is left tells that the others were the same.
+    are_known = found.keys == wanted or found.marked
+    return Outcome.DONE if found.keys == found.same and are_known else Outcome.KEY_REUSED
 
 
 def finished(window: Sequence[StoredMessage], reading: Reading) -> Sequence[StoredMessage]:

@@ -25,6 +25,7 @@ from convstore.exchange.statements import StoredMessage
 from convstore.messages import Message, Part
 from convstore.models import Kind
 from convstore.store import ConversationStore, conversation_key
+from convstore.windows import WindowOptions
 from inspection.export import FORMATS, file_chunks
 
 KEY = conversation_key("a")
@@ -90,6 +91,32 @@ def test_a_request_sent_again_is_answered_although_its_messages_are_erased(store
     with pytest.raises(RequestKeyReused):
         store.exchange("a", [say("1"), say("2"), say("6")], 3, key)
     assert texts(store.window("a", 3)) == ["3"]
+
+
+@pytest.mark.parametrize("deleted", [1, 2])
+def test_a_request_of_which_a_part_was_deleted_is_known_until_all_of_it_is(
+    store, monkeypatch, deleted
+):
+    monkeypatch.setattr("convstore.archive.erasure.BATCH", deleted)
+    key, request = conversation_key("key"), [say("1"), say("2"), say("3")]
+    for options in (3, WindowOptions(3, tokens=1000)):
+        store.exchange("a", request, options, key)
+        store.append("a", [say("4")])
+        assert erase(store.using, KEY, 0) == ErasureResult(deleted, gone=False)
+
+        left = store.exchange("a", request, options, key)
+
+        assert texts(left) == ["1", "2", "3"][deleted:]
+        assert [message.position for message in left] == [1, 2, 3][deleted:]
+        others = [[say("1"), say("2"), say("x")], [*request, say("4")]]
+        if deleted == 1:  # a shorter request would not reach a key that is left
+            others += [request[:2], request[1:]]
+        for other in others:
+            with pytest.raises(RequestKeyReused):
+                store.exchange("a", other, options, key)
+        assert [message.position for message in store.window("a", 9)] == [1, 2, 3, 4][deleted:]
+        assert erase(store.using, KEY, 60).gone
+    assert texts(store.exchange("a", request, 3, key)) == ["1", "2", "3"]
 
 
 def test_people_do_not_read_it_and_count_without_it(filled):

@@ -16,7 +16,12 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from convstore.errors import MessageTooLarge, WindowTooLarge, WrongPosition
+from convstore.errors import (
+    MessageTooLarge,
+    RequestKeyReused,
+    WindowTooLarge,
+    WrongPosition,
+)
 from convstore.exchange.statements import StoredMessage, Window
 from convstore.messages import Message, Part
 from convstore.models import Message as Row
@@ -151,9 +156,7 @@ def test_each_request_gets_the_window_of_the_model(
 
 
 def refused(history: Sequence[Message], options: WindowOptions, limits: Limits) -> bool:
-    if fits(expected(history, options), limits):
-        return False
-    return not limits.truncate or not fitting_size_of(history, options, limits)
+    return not limits.truncate and not fits(expected(history, options), limits)
 
 
 def fitting_size_of(history: Sequence[Message], options: WindowOptions, limits: Limits) -> int:
@@ -203,6 +206,24 @@ def test_a_retry_is_never_refused_for_size_but_holds_what_fits(store, settings):
     assert (read(window), window.truncated) == (bodies(second[1:]), True)
 
 
+def test_a_retry_of_a_message_that_no_reply_can_hold_any_more_is_cut_to_nothing(store, settings):
+    key, message = uuid.uuid4(), [say("1" * 100)]
+    whole = settings.MAX_REPLY_BYTES
+    store.exchange("a", message, 9, key)
+    for overflow in ("refuse", "truncate"):
+        settings.MAX_REPLY_BYTES, settings.MAX_REPLY_OVERFLOW = 100, overflow
+        window = store.exchange("a", message, 9, key)
+        assert (window, window.truncated) == ([], True)
+        # The same message without that key is a new one.
+        for other in (None, uuid.uuid4()):
+            with pytest.raises(MessageTooLarge, match="the limit is 100"):
+                store.exchange("a", [say("short"), *message], 1, other)
+        with pytest.raises(RequestKeyReused):
+            store.exchange("a", [say("2" * 100)], 9, key)
+    settings.MAX_REPLY_BYTES = whole
+    assert read(store.window("a", 9)) == bodies(message)
+
+
 def test_a_message_that_no_reply_could_hold_is_refused_first(store, settings):
     settings.MAX_REPLY_BYTES = size_of(say("é" * 50))
     store.append("a", [say("é" * 50)])
@@ -214,11 +235,26 @@ def test_a_window_that_cannot_be_read_is_refused_and_says_which_size_would_fit(s
     for n in range(5):
         store.append("a", [say(str(n) * 100)])
     settings.MAX_REPLY_BYTES = 3 * size_of(say("0" * 100))
-    with pytest.raises(WindowTooLarge, match="a window_size of 3 would fit"):
+    limit = f"{settings.MAX_REPLY_BYTES} bytes .MAX_REPLY_BYTES."
+    with pytest.raises(WindowTooLarge, match=f"{limit}; a window_size of 3 would fit"):
         store.window("a", 5)
     assert len(store.window("a", 3)) == 3
     settings.MAX_REPLY_BYTES = 100
     with pytest.raises(WindowTooLarge, match="no window_size would fit"):
+        store.window("a", 5)
+    settings.MAX_REPLY_OVERFLOW = "truncate"
+    window = store.window("a", 5)
+    assert (window, window.truncated) == ([], True)
+
+
+def test_the_limit_that_a_window_is_over_is_named(store, settings):
+    settings.MAX_REPLY_BYTES = 4 * size_of(say("0" * 100))
+    settings.MAX_WINDOW = 3
+    store.append("a", [say("0" * 100, "system"), *[say(str(n) * 100) for n in range(4)]])
+    with pytest.raises(WindowTooLarge, match=r"3 messages .MAX_WINDOW.; a window_size of 3"):
+        store.window("a", 5)
+    settings.MAX_REPLY_BYTES = 2 * size_of(say("0" * 100))
+    with pytest.raises(WindowTooLarge, match=r"bytes .MAX_REPLY_BYTES.; a window_size of 1"):
         store.window("a", 5)
 
 
@@ -273,8 +309,24 @@ def test_the_group_of_the_newest_message_is_whole(store, settings):
     tokens = WindowOptions(2, "tool_pair", 1)
     assert read(store.window("a", tokens)) == bodies([history[0], *history[2:]])
     settings.MAX_WINDOW = 2
-    with pytest.raises(WindowTooLarge):
+    with pytest.raises(WindowTooLarge, match=r"2 messages .MAX_WINDOW.; no window_size"):
         store.window("a", pairs(1))
+
+
+def test_a_group_that_is_over_a_limit_is_refused_or_left_out_as_a_whole(store, settings):
+    settings.MAX_WINDOW = 3
+    group = [call("a", "b", "c"), answer("a"), answer("b"), answer("c")]
+    store.append("a", group[:3])
+    with pytest.raises(WindowTooLarge, match="no window_size would fit"):
+        store.exchange("a", group[3:], pairs(3))
+    assert rows(store, "a") == bodies(group[:3])
+    settings.MAX_REPLY_OVERFLOW = "truncate"
+    for _ in range(2):
+        window = store.exchange("a", group[3:], pairs(3), uuid.UUID(int=1))
+        assert (window, window.truncated) == ([], True)
+    assert rows(store, "a") == bodies(group)
+    last = say("done", "assistant")
+    assert read(store.exchange("a", [last], pairs(3))) == bodies([last])
 
 
 def test_an_answer_whose_call_is_not_there_is_left_out(store):
@@ -338,8 +390,16 @@ def test_every_window_of_a_valid_history_is_valid(
             window = store.window(memory_id, WindowOptions(size, "tool_pair", tokens))
         except WindowTooLarge:
             continue
-        assert window[-1].body == history[-1].to_json()
+        assert window.truncated or window[-1].body == history[-1].to_json()
+        if window.truncated and newest_group_bytes(history) <= max_bytes:
+            assert window[-1].body == history[-1].to_json()
         assert_valid([json.loads(row.body) for row in window], size)
+
+
+def newest_group_bytes(history: Sequence[Message]) -> int:
+    """The bytes of the newest message, and of those back to its call if it is an answer."""
+    starts = [n for n, message in enumerate(history) if message.role != "tool"]
+    return sum(map(size_of, history[starts[-1] :]))
 
 
 def test_tool_pairs_take_no_more_statements(store):
