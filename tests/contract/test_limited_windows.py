@@ -19,6 +19,7 @@ from tests.doors import DOORS, JSON_DOORS, Door, HttpDoor, RestDoor, at, open_do
 from tests.refusals import refusal_sentence
 
 MAX_REPLY_BYTES, MAX_WINDOW = 4000, 8
+LOWERED = 1000
 STATUSES: dict[type, tuple[int, int]] = {HttpDoor: (409, 413), RestDoor: (422, 422)}
 
 
@@ -43,11 +44,35 @@ def small(
 
 @pytest.fixture(scope="module")
 def small_mlserver(small: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MLServer]:
-    environment = dict(small.environment)
-    models = environment.pop("MODELS_DIR")
-    folder = tmp_path_factory.mktemp("small_mlserver")
-    with MLServer(folder, Path(models), None, **environment) as mlserver:
+    with mlserver_like(small, tmp_path_factory.mktemp("small_mlserver")) as mlserver:
         yield mlserver
+
+
+def mlserver_like(service: Service, folder: Path) -> MLServer:
+    environment = dict(service.environment)
+    return MLServer(folder, Path(environment.pop("MODELS_DIR")), None, **environment)
+
+
+@pytest.fixture(scope="module")
+def cutting(small: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service of the same memories after the limit was lowered, which cuts replies."""
+    lowered = {"MAX_REPLY_BYTES": str(LOWERED), "MAX_REPLY_OVERFLOW": "truncate"}
+    folder = tmp_path_factory.mktemp("cutting")
+    with Service(folder, **{**small.environment, **lowered}) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def cutting_mlserver(
+    cutting: Service, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MLServer]:
+    with mlserver_like(cutting, tmp_path_factory.mktemp("cutting_mlserver")) as mlserver:
+        yield mlserver
+
+
+@pytest.fixture(params=DOORS)
+def cutting_door(request: pytest.FixtureRequest, cutting: Service) -> Door:
+    return open_door(request.param, cutting, lambda: request.getfixturevalue("cutting_mlserver"))
 
 
 @pytest.fixture(params=DOORS)
@@ -192,3 +217,52 @@ def test_what_no_window_can_be_is_refused_by_its_name(door, parameters):
     reply = door.infer(append_request(new_id(), "1", parameters=parameters))
     assert reply.status == door.bad_request
     assert next(iter(parameters)) in refusal_sentence(reply)
+
+
+# --- Replies that are cut ----------------------------------------------------------------
+
+CUT = {"truncated": True}
+
+
+def test_a_reply_is_cut_to_the_newest_messages_that_fit_and_says_so(cutting_door):
+    memory_id = new_id()
+    for text in "abc":
+        last = cutting_door.infer(append_request(memory_id, text * 400))
+        assert last.status == 200
+    for reply in (last, cutting_door.infer(read_request(memory_id))):
+        assert reply.texts == ["b" * 400, "c" * 400]
+        assert reply.document["parameters"] == CUT
+    too_large = cutting_door.infer(append_request(memory_id, "d" * LOWERED))
+    assert too_large.status == statuses(cutting_door)[1]
+    assert f"the limit is {LOWERED}" in refusal_sentence(too_large)
+
+
+def test_a_call_whose_answers_do_not_fit_is_stored_and_left_out_with_them(cutting_door):
+    memory_id = new_id()
+    request = append_several_request(
+        memory_id,
+        ["assistant", "tool", "tool"],
+        content=[[], ["a" * 400], ["b" * 400]],
+        tool_calls=[[{"id": each, "type": "function"} for each in "ab"], "", ""],
+        tool_call_id=["", "a", "b"],
+    )
+    request["parameters"] = {"window_unit": "tool_pair", "idempotency_key": memory_id}
+    for _ in range(2):
+        reply = cutting_door.infer(request, "tools")
+        assert (reply.history, reply.document["parameters"]) == ([], CUT)
+    stored = cutting_door.infer(read_request(memory_id), "tools")
+    assert [message["role"] for message in stored.messages] == ["tool", "tool"]
+    done = append_request(memory_id, "done", role="assistant")
+    done["parameters"] = {"window_unit": "tool_pair", "window_size": 1}
+    assert cutting_door.infer(done, "tools").texts == ["done"]
+
+
+def test_a_retry_is_cut_and_not_refused_after_the_limit_was_lowered(cutting_door, small):
+    memory_id, parameters = new_id(), {"idempotency_key": "k", "positions": True}
+    request = append_request(memory_id, "x" * 2 * LOWERED, parameters=parameters)
+    assert HttpDoor(small).infer(request).status == 200
+    for _ in range(2):
+        reply = cutting_door.infer(request)
+        assert (reply.history, reply.document["parameters"]) == ([], CUT)
+    other = append_request(memory_id, "y" * 2 * LOWERED, parameters=parameters)
+    assert cutting_door.infer(other).status == 422
