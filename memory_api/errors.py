@@ -61,6 +61,11 @@ def quote(word: str) -> str:
     return text if len(text) <= MAX_QUOTED_CHARACTERS else text[:MAX_QUOTED_CHARACTERS] + '..."'
 
 
+def number_of(number: int, noun: str) -> str:
+    """A number of things, for use in a sentence: "1 element", "2 elements"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 # --- From an error to an answer ----------------------------------------------------------
 
 

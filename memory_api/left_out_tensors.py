@@ -45,7 +45,7 @@ def refuse_emptied(left_out: LeftOut) -> None:
     for name, elements in left_out.items():
         if name not in NO_CONTENT and any(map(_holds_something, elements)):
             raise BadRequest(
-                f"this memory does not keep tensor '{name}', without which a message is empty; add"
+                f"tensor '{name}' is all that a message has, but this memory does not keep it; add"
                 f" '{name}' to config.tensor_names of the memory"
             )
 

@@ -20,7 +20,7 @@ from django.conf import settings
 
 from convstore.messages import TOOL_CALLS, Message, Part
 from memory_api import v2
-from memory_api.errors import BadRequest, TooLarge
+from memory_api.errors import BadRequest, TooLarge, number_of
 from memory_api.extra_tensors import rule_for
 from memory_api.json_text import json_type, list_texts, parse_json, refuse_excess
 from memory_api.left_out_tensors import LeftOut, left_out_tensors, refuse_emptied
@@ -111,8 +111,8 @@ def _messages(
     for name, elements in tensors.items():
         if len(elements) != count:
             raise BadRequest(
-                f"tensor 'role' has {count} elements, but '{name}' has {len(elements)};"
-                f" for {count} messages it must have {count}, each a JSON list"
+                f"tensor '{name}' has {number_of(len(elements), 'element')}; it must have {count},"
+                " one JSON list for each element of 'role'"
             )
     messages = []
     for n, role in enumerate(roles):
@@ -173,8 +173,8 @@ def _message(
     types = extra.pop("type", ["text"] * len(values))
     if len(types) != len(values):
         raise BadRequest(
-            f"{where}tensor 'type' has {len(types)} elements, but 'content' has {len(values)};"
-            " each part needs one type"
+            f"{where}tensor 'type' has {number_of(len(types), 'element')}; it must have"
+            f" {len(values)}, one for each element of 'content'"
         )
     parts = [Part(*pair) for pair in zip(types, values, strict=True)]
     fields = {name: rule_for(name).read(elements, where) for name, elements in extra.items()}

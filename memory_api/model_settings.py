@@ -182,7 +182,7 @@ def _window_unit(config: Section, tensor_names: Sequence[str]) -> str:
     if unit not in UNITS:
         raise config.error("window_unit", unit, " or ".join(map(repr, UNITS)))
     if unit == TOOL_PAIR and not TOOL_TENSORS.issubset(tensor_names):
-        wanted = f"{MESSAGE!r} where tensor_names lack 'tool_calls' or 'tool_call_id'"
+        wanted = f"{MESSAGE!r}, since tensor_names lack 'tool_calls' or 'tool_call_id'"
         raise config.error("window_unit", unit, wanted)
     return unit
 
@@ -211,7 +211,7 @@ def _tensor_names(config: Section, *, needs_role: bool) -> tuple[str, ...]:
                 f" did you mean {meant!r}?"
             )
     if needs_role and "role" not in names:
-        wanted = "a list with 'role', or every message would be the user's"
+        wanted = "a list with 'role', since each message has one"
         raise config.error("tensor_names", names, wanted)
     return tuple(names)
 

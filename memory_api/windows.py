@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from convstore.messages import Message
-from convstore.windows import TOOL_PAIR, UNITS, WindowOptions
+from convstore.windows import MESSAGE, TOOL_PAIR, UNITS, WindowOptions
 from memory_api import v2
-from memory_api.errors import BadRequest, quote
+from memory_api.errors import BadRequest, number_of, quote
 from memory_api.json_text import is_integer, json_type
 from memory_api.limits import MAX_TOKENS, MAX_WINDOW_SIZE
 from memory_api.memory import TOOL_TENSORS, Memory
 from memory_api.v2 import TOKENS
 
 MAX_POSITION = 2**63 - 1
+# Where clients of Seldon's memory send a window's parameters.
+OLDER = "memory_parameters"
+
+Value = TypeVar("Value")
 
 
 def window_options(memory: Memory, request: v2.InferRequest) -> WindowOptions:
@@ -23,24 +28,29 @@ def window_options(memory: Memory, request: v2.InferRequest) -> WindowOptions:
 
     Raises BadRequest.
     """
-    older = request.parameters.get("memory_parameters")  # where clients of Seldon's memory send it
+    older = request.parameters.get(OLDER)
     if older is not None and not isinstance(older, dict):
-        raise BadRequest(
-            f"parameter 'memory_parameters' is {json_type(older)}; it must be an object"
-        )
-    # Some clients send null for a parameter that they do not set.
-    given = {name: value for name, value in (older or {}).items() if value is not None}
-    given |= {name: value for name, value in request.parameters.items() if value is not None}
+        raise BadRequest(f"parameter '{OLDER}' is {json_type(older)}; it must be an object")
+    places = {"": request.parameters}
+    if older:
+        places[f"{OLDER}."] = older
+
+    def asked(name: str, read: Callable[[str, Any], Value | None]) -> Value | None:
+        """The value in the first place that has one. Those behind it must be right, too."""
+        values = [read(prefix + name, place.get(name)) for prefix, place in places.items()]
+        return next((value for value in values if value is not None), None)
+
     return WindowOptions(
-        _integer(given, "window_size", 1, MAX_WINDOW_SIZE) or memory.window_size,
-        _unit(given, memory) or memory.window_unit,
-        _integer(given, "window_tokens", 1, MAX_TOKENS) or memory.window_tokens,
+        asked("window_size", partial(_integer, 1, MAX_WINDOW_SIZE)) or memory.window_size,
+        asked("window_unit", partial(_unit, memory)) or memory.window_unit,
+        asked("window_tokens", partial(_integer, 1, MAX_TOKENS)) or memory.window_tokens,
     )
 
 
 def expected_position(request: v2.InferRequest, messages: Sequence[Message]) -> int | None:
     """The position behind which the request adds; None if it is to add behind any."""
-    position = _integer(request.parameters, "expected_position", 0, MAX_POSITION)
+    name = "expected_position"
+    position = _integer(0, MAX_POSITION, name, request.parameters.get(name))
     if position is not None and not messages:
         raise BadRequest(
             "parameter 'expected_position' was sent without a message; it is for a request that"
@@ -56,8 +66,8 @@ def counted(request: v2.InferRequest, messages: Sequence[Message]) -> Sequence[M
         return messages
     if len(tokens) != len(messages):
         raise BadRequest(
-            f"tensor 'tokens' has {len(tokens)} elements for {len(messages)} messages; it must"
-            " have one for each message"
+            f"tensor 'tokens' has {number_of(len(tokens), 'element')}; it must have"
+            f" {len(messages)}, one for each message"
         )
     for n, count in enumerate(tokens):
         if not 0 <= count <= MAX_TOKENS:
@@ -68,22 +78,21 @@ def counted(request: v2.InferRequest, messages: Sequence[Message]) -> Sequence[M
     return [replace(message, tokens=count) for message, count in zip(messages, tokens, strict=True)]
 
 
-def _unit(given: dict[str, Any], memory: Memory) -> str | None:
-    unit = given.get("window_unit")
+def _unit(memory: Memory, name: str, unit: Any) -> str | None:
     if unit == TOOL_PAIR and not TOOL_TENSORS.issubset(memory.tensor_names):
         raise BadRequest(
-            f"parameter 'window_unit' is '{TOOL_PAIR}', which needs a memory whose"
-            " config.tensor_names have 'tool_calls' and 'tool_call_id'"
+            f"parameter '{name}' is '{TOOL_PAIR}', but this memory does not keep both 'tool_calls'"
+            f" and 'tool_call_id'; send '{MESSAGE}', or add both to config.tensor_names of the"
+            " memory"
         )
     if unit is None or (isinstance(unit, str) and unit in UNITS):
         return unit
     came = quote(unit) if isinstance(unit, str) else json_type(unit)
     wanted = " or ".join(f"'{each}'" for each in UNITS)
-    raise BadRequest(f"parameter 'window_unit' is {came}; it must be {wanted}")
+    raise BadRequest(f"parameter '{name}' is {came}; it must be {wanted}")
 
 
-def _integer(given: Any, name: str, lowest: int, highest: int) -> int | None:
-    value = given.get(name)
+def _integer(lowest: int, highest: int, name: str, value: Any) -> int | None:
     if value is None or (is_integer(value) and lowest <= value <= highest):
         return value
     raise BadRequest(

@@ -235,7 +235,7 @@ def test_a_message_that_would_be_empty_without_it_is_refused(door, rows, request
 
     assert reply.status == door.bad_request
     assert refusal_sentence(reply) == (
-        f"this memory does not keep tensor '{name}', without which a message is empty; add"
+        f"tensor '{name}' is all that a message has, but this memory does not keep it; add"
         f" '{name}' to config.tensor_names of the memory"
     )
     assert rows() == before

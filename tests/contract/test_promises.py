@@ -222,6 +222,8 @@ def memory_parameters(door: HttpDoor) -> None:
         reply = door.infer(append_request(talk, text, parameters=older))
     assert reply.texts == ["b"]
     refused(door.infer(asked(memory_parameters=1)), "it must be an object")
+    both = asked(memory_parameters={"window_size": 0}, window_size=1)
+    refused(door.infer(both), "'memory_parameters.window_size' is 0")
 
 
 @probe("Parameters", "idempotency_key")
