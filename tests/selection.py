@@ -33,7 +33,7 @@ SQL_SERVER = re.compile("mssql|sql_server|SQL Server|FreeTDS|microsoft")
 # What takes no time.
 LIBRARIES = ("unixodbc",)
 DATABASE_PARAMETERS = ("database_kind", "kind")
-DOOR_PARAMETERS = ("door", "limited_door", "restartable")
+DOOR_PARAMETERS = ("door", "limited_door", "cutting_door", "restartable")
 
 
 def parameters(item: pytest.Item) -> dict[str, Any]:

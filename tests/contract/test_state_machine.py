@@ -19,12 +19,20 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from testing.bodies import append_request, append_several_request, new_id, read_request
+from testing.bodies import append_request, append_several_request, new_id, read_request, tensor
 from testing.mlserver import MLServer
 from testing.processes import Process
 from testing.service import Service, write_memories
-from tests.contract.plain_model import Asked, Conversation, Expected, Said
-from tests.doors import Door, Reply, open_door
+from tests.contract.plain_model import (
+    KEY_REUSED,
+    TOOL_PAIR,
+    WRONG_POSITION,
+    Asked,
+    Conversation,
+    Expected,
+    Said,
+)
+from tests.doors import Door, HttpDoor, Reply, open_door
 from tests.length import times
 
 pytestmark = pytest.mark.soak
@@ -34,12 +42,27 @@ STEPS_OF_A_RUN = times(20, soak=100)
 RESTARTS_OF_A_RUN = 1
 CLIENTS = 4
 DOORS = ("http", "grpc")
+# A memory that keeps tool turns.
+MEMORY = "tools"
 
 roles = st.sampled_from(["system", "developer", "user", "assistant", "tool"])
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
-messages = st.builds(Said, roles, st.lists(texts, min_size=1, max_size=3).map(tuple))
+parts = st.lists(texts, min_size=1, max_size=3).map(tuple)
+ids = st.sampled_from("ab")
+calls = st.lists(ids, min_size=1, unique=True).map(tuple)
+messages = (
+    st.builds(Said, roles, parts)
+    | st.builds(Said, st.just("assistant"), parts, calls)
+    | st.builds(Said, st.just("tool"), parts, answers=ids)
+)
 several = st.lists(messages, min_size=1, max_size=4)
-asked = st.builds(Asked, st.none() | st.integers(1, 6), st.booleans())
+asked = st.builds(
+    Asked,
+    st.none() | st.integers(1, 6),
+    st.none() | st.sampled_from(["message", TOOL_PAIR]),
+    st.none() | st.integers(1, 100),
+    st.none() | st.booleans(),
+)
 talks = st.integers(0, 1)
 
 
@@ -68,9 +91,16 @@ class Memory(RuleBasedStateMachine):
     def append(self, talk: int, said: list[Said], asked: Asked) -> None:
         self.add(talk, said, asked)
 
+    @rule(talk=talks, said=several, asked=asked, off=st.integers(-1, 1), key=st.booleans())
+    def append_behind_a_position(
+        self, talk: int, said: list[Said], asked: Asked, off: int, key: bool
+    ) -> None:
+        position = max(0, len(self.models[talk].history) + off)
+        self.add(talk, said, replace(asked, expected_position=position), new_id() if key else None)
+
     @rule(talk=talks, asked=asked)
     def read(self, talk: int, asked: Asked) -> None:
-        reply = self.door.infer(read_request(self.ids[talk], parameters=asked.parameters))
+        reply = self.door.infer(read_request(self.ids[talk], parameters=asked.parameters), MEMORY)
         assert_is(reply, self.models[talk].read(asked))
         next(self.steps)
 
@@ -109,7 +139,7 @@ class Memory(RuleBasedStateMachine):
     ) -> None:
         key = new_id()
         request = self.request(talk, said, asked, key)
-        replies = list(self.pool.map(self.door.infer, itertools.repeat(request, CLIENTS)))
+        replies = list(self.pool.map(self.send, itertools.repeat(request, CLIENTS)))
         expected = self.models[talk].add(said, asked, key)
         for reply in replies:
             assert_is(reply, expected)
@@ -123,7 +153,7 @@ class Memory(RuleBasedStateMachine):
     ) -> None:
         asked = Asked(positions=True)
         requests = [self.request(talk, each, asked) for talk, each in zip(talks, said, strict=True)]
-        replies = list(self.pool.map(self.door.infer, requests))
+        replies = list(self.pool.map(self.send, requests))
         # Which of them was first, the replies say.
         order = sorted((0, 1), key=lambda n: replies[n].document["parameters"]["last_position"])
         for n in order:
@@ -145,9 +175,13 @@ class Memory(RuleBasedStateMachine):
     # --- How they are sent ---------------------------------------------------------------
 
     def add(self, talk: int, said: Sequence[Said], asked: Asked, key: str | None = None) -> Reply:
-        reply: Reply = self.door.infer(self.request(talk, said, asked, key))
+        reply = self.send(self.request(talk, said, asked, key))
         assert_is(reply, self.models[talk].add(said, asked, key))
         next(self.steps)
+        return reply
+
+    def send(self, request: dict[str, Any]) -> Reply:
+        reply: Reply = self.door.infer(request, MEMORY)
         return reply
 
     def request(
@@ -155,10 +189,17 @@ class Memory(RuleBasedStateMachine):
     ) -> dict[str, Any]:
         if len(said) == 1:
             request = append_request(self.ids[talk], *said[0].parts, role=said[0].role)
+            if said[0].calls:
+                request["inputs"].append(tensor("tool_calls", said[0].call_texts))
+            if said[0].answers:
+                request["inputs"].append(tensor("tool_call_id", [said[0].answers]))
         else:
-            parts = [list(each.parts) for each in said]
             request = append_several_request(
-                self.ids[talk], [each.role for each in said], content=parts
+                self.ids[talk],
+                [each.role for each in said],
+                content=[list(each.parts) for each in said],
+                tool_calls=[each.call_texts for each in said],
+                tool_call_id=[each.answers for each in said],
             )
         keyed = {} if key is None else {"idempotency_key": key}
         return {**request, "parameters": asked.parameters | keyed}
@@ -178,9 +219,10 @@ def whole(reply: Reply) -> object:
     return reply.body or reply.document
 
 
-def assert_is(reply: Reply, expected: Expected | None) -> None:
-    if expected is None:
-        assert reply.status == 422, reply.document
+def assert_is(reply: Reply, expected: Expected | str) -> None:
+    if not isinstance(expected, Expected):
+        statuses = {KEY_REUSED: 422, WRONG_POSITION: 409 if type(Memory.door) is HttpDoor else 422}
+        assert reply.status == statuses[expected], reply.document
         return
     assert reply.status == 200, reply.document
     assert (reply.history, reply.document["parameters"]) == (
