@@ -7,11 +7,8 @@ whatever the length of the conversation, and is on disk once it has returned.
 from __future__ import annotations
 
 import hashlib
-import random
-import time
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -20,33 +17,13 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 
-from convstore.conf import database_timeout, max_reply_bytes, max_window, truncates_replies
-from convstore.database.connection import open_connection
-from convstore.database.fault import BUSY, Fault
-from convstore.database.faults import classify
-from convstore.errors import (
-    IdentityClash,
-    MessageTooLarge,
-    RequestKeyReused,
-    Unavailable,
-    WindowTooLarge,
-    WrongPosition,
-)
-from convstore.exchange.statements import (
-    ConversationRef,
-    NewMessage,
-    Outcome,
-    Reply,
-    Statements,
-    Window,
-)
+from convstore.conf import max_reply_bytes, max_window, truncates_replies
+from convstore.errors import MessageTooLarge, Unavailable, WindowTooLarge
+from convstore.exchange.statements import ConversationRef, NewMessage, Reply, Statements, Window
 from convstore.exchange.variants import statements_for
 from convstore.messages import MAX_NAME_CHARACTERS, Message, is_utf8
-from convstore.windows import Limit, Reading, WindowOptions
-
-# The pause between two tries of a transaction is random. Its upper limit, in seconds, begins
-# with the first of these, doubles with each try, and ends at the second.
-FIRST_LIMIT, LAST_LIMIT = 0.01, 0.5
+from convstore.transactions import run_transaction
+from convstore.windows import Reading, WindowOptions
 
 
 def ignore_call(seconds: float, retries: int) -> None:
@@ -164,95 +141,7 @@ class ConversationStore:
             ) from error
 
     def _run(self, work: Callable[[Statements], Reply]) -> Reply:
-        """The reply of one transaction, tried again within DATABASE_TIMEOUT if that may help."""
-        begun, retries = time.monotonic(), 0
-        try:
-            while True:
-                try:
-                    return self._run_once(work)
-                except _Retry as retry:
-                    pause = min(FIRST_LIMIT * 2**retries, LAST_LIMIT)
-                    if time.monotonic() + pause > begun + database_timeout():
-                        fault = retry.fault
-                        raise fault.error_class(fault.sentence) from retry.__cause__
-                time.sleep(random.uniform(0, pause))  # noqa: S311 - jitter, not a secret
-                retries += 1
-        finally:
-            self.observe(time.monotonic() - begun, retries)
-
-    def _run_once(self, work: Callable[[Statements], Reply]) -> Reply:
-        """The reply of one try. Raises _Retry if another try may succeed."""
-        connection = open_connection(self.using)
-        # Django would test the connection before its first use, which is one more round trip.
-        # Without the test, a dead connection fails in use and the retry opens a new one.
-        connection.health_check_done = True
-        try:
-            return _done(work(self.variant(self.using)))
-        except TimeoutError as error:
-            raise Unavailable(BUSY.sentence) from error
-        # Django passes a few errors on as the driver raised them.
-        except (Error, connection.Database.Error) as error:
-            fault = classify(self.using, error)
-            lost = fault is not None and fault.connection_lost
-            if lost or not connection.autocommit:  # or still inside the transaction
-                with suppress(Error, connection.Database.Error):
-                    connection.close()
-            if fault is None:
-                raise
-            raise (_Retry(fault) if fault.retry else fault.error_class(fault.sentence)) from error
-
-
-class _Retry(Exception):
-    """One try failed with `fault`; the next one may succeed."""
-
-    def __init__(self, fault: Fault) -> None:
-        self.fault = fault
-
-
-def _done(reply: Reply) -> Reply:
-    """The reply, if its outcome is DONE; any other outcome is raised."""
-    match reply.outcome:
-        case Outcome.KEY_REUSED:
-            raise RequestKeyReused(
-                "this idempotency key came before with another message in this conversation;"
-                " nothing was stored now; use a new key for each new request"
-            )
-        case Outcome.ID_CLASH:
-            raise IdentityClash(
-                "the database's row of this conversation has another memory_id, so nothing was"
-                " stored; correct that row"
-            )
-        case Outcome.NOT_STORED:
-            raise _Retry(BUSY)
-        case Outcome.WRONG_POSITION:
-            raise WrongPosition(
-                f"the conversation's highest position is {reply.last}, which is not the expected"
-                " one; read the window, and send the request with the position that it ends in",
-                reply.last,
-            )
-        case Outcome.TOO_LARGE:
-            raise _window_too_large(reply.limit, reply.fitting_size)
-    return reply
-
-
-def _window_too_large(limit: Limit, size: int) -> WindowTooLarge:
-    over = f"{max_reply_bytes()} bytes (MAX_REPLY_BYTES)"
-    if limit == Limit.MESSAGES:
-        over = f"{max_window()} messages (MAX_WINDOW)"
-    fits = f"a window_size of {size} would fit"
-    if not size:
-        fits = (
-            "no window_size would fit: the newest message alone, or in tool pairs the newest call"
-            " with its answers, is too large"
-        )
-    return WindowTooLarge(f"the window is over the limit on a reply, {over}; {fits}", size)
-
-
-def _message_too_large(size: int) -> MessageTooLarge:
-    return MessageTooLarge(
-        f"a message has {size} bytes; the limit is {max_reply_bytes()} (MAX_REPLY_BYTES), since a"
-        " reply has to hold it"
-    )
+        return run_transaction(self.using, lambda: work(self.variant(self.using)), self.observe)
 
 
 def _window(reply: Reply) -> Window:
@@ -280,6 +169,13 @@ def _reading_of(
     options = WindowOptions(window) if isinstance(window, int) else window
     limits = (max_bytes, max_messages, truncate, expected_position)
     return Reading(options.size, options.unit, options.tokens, *limits)
+
+
+def _message_too_large(size: int) -> MessageTooLarge:
+    return MessageTooLarge(
+        f"a message has {size} bytes; the limit is {max_reply_bytes()} (MAX_REPLY_BYTES), since a"
+        " reply has to hold it"
+    )
 
 
 def conversation_key(memory_id: str) -> UUID:

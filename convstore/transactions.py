@@ -1,0 +1,119 @@
+"""One transaction: tried again while that may help, and its outcome as a reply or an error."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from django.db import Error
+
+from convstore.conf import database_timeout, max_reply_bytes, max_window
+from convstore.database.connection import open_connection
+from convstore.database.fault import BUSY, Fault
+from convstore.database.faults import classify
+from convstore.errors import (
+    IdentityClash,
+    RequestKeyReused,
+    Unavailable,
+    WindowTooLarge,
+    WrongPosition,
+)
+from convstore.exchange.statements import Outcome, Reply
+from convstore.windows import Limit
+
+# The pause between two tries of a transaction is random. Its upper limit, in seconds, begins
+# with the first of these, doubles with each try, and ends at the second.
+FIRST_LIMIT, LAST_LIMIT = 0.01, 0.5
+
+
+def run_transaction(
+    using: str, work: Callable[[], Reply], observe: Callable[[float, int], None]
+) -> Reply:
+    """The reply of `work`, tried again within DATABASE_TIMEOUT if that may help.
+
+    Raises the store's errors. `observe` is called at the end, with the seconds and the retries.
+    """
+    begun, retries = time.monotonic(), 0
+    try:
+        while True:
+            try:
+                return _run_once(using, work)
+            except _Retry as retry:
+                pause = min(FIRST_LIMIT * 2**retries, LAST_LIMIT)
+                if time.monotonic() + pause > begun + database_timeout():
+                    fault = retry.fault
+                    raise fault.error_class(fault.sentence) from retry.__cause__
+            time.sleep(random.uniform(0, pause))  # noqa: S311 - jitter, not a secret
+            retries += 1
+    finally:
+        observe(time.monotonic() - begun, retries)
+
+
+class _Retry(Exception):
+    """One try failed with `fault`; the next one may succeed."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+
+
+def _run_once(using: str, work: Callable[[], Reply]) -> Reply:
+    """The reply of one try. Raises _Retry if another try may succeed."""
+    connection = open_connection(using)
+    # Django would test the connection before its first use, which is one more round trip.
+    # Without the test, a dead connection fails in use and the retry opens a new one.
+    connection.health_check_done = True
+    try:
+        return _done(work())
+    except TimeoutError as error:
+        raise Unavailable(BUSY.sentence) from error
+    # Django passes a few errors on as the driver raised them.
+    except (Error, connection.Database.Error) as error:
+        fault = classify(using, error)
+        lost = fault is not None and fault.connection_lost
+        if lost or not connection.autocommit:  # or still inside the transaction
+            with suppress(Error, connection.Database.Error):
+                connection.close()
+        if fault is None:
+            raise
+        raise (_Retry(fault) if fault.retry else fault.error_class(fault.sentence)) from error
+
+
+def _done(reply: Reply) -> Reply:
+    """The reply, if its outcome is DONE; any other outcome is raised."""
+    match reply.outcome:
+        case Outcome.KEY_REUSED:
+            raise RequestKeyReused(
+                "this idempotency key came before with another message in this conversation;"
+                " nothing was stored now; use a new key for each new request"
+            )
+        case Outcome.ID_CLASH:
+            raise IdentityClash(
+                "the database's row of this conversation has another memory_id, so nothing was"
+                " stored; correct that row"
+            )
+        case Outcome.NOT_STORED:
+            raise _Retry(BUSY)
+        case Outcome.WRONG_POSITION:
+            raise WrongPosition(
+                f"the conversation's highest position is {reply.last}, which is not the expected"
+                " one; read the window, and send the request with the position that it ends in",
+                reply.last,
+            )
+        case Outcome.TOO_LARGE:
+            raise _window_too_large(reply.limit, reply.fitting_size)
+    return reply
+
+
+def _window_too_large(limit: Limit, size: int) -> WindowTooLarge:
+    over = f"{max_reply_bytes()} bytes (MAX_REPLY_BYTES)"
+    if limit == Limit.MESSAGES:
+        over = f"{max_window()} messages (MAX_WINDOW)"
+    fits = f"a window_size of {size} would fit"
+    if not size:
+        fits = (
+            "no window_size would fit: the newest message alone, or in tool pairs the newest call"
+            " with its answers, is too large"
+        )
+    return WindowTooLarge(f"the window is over the limit on a reply, {over}; {fits}", size)
