@@ -68,7 +68,7 @@ ON CONFLICT (conversation_id, request_key) DO NOTHING"""
 FIND = f"""
 SELECT (SELECT memory_id FROM {CONVERSATION} WHERE id = %(key)s), COUNT(*),
   SUM(CASE WHEN fingerprint = %(fingerprint)s OR kind = {Kind.ERASED.value} THEN 1 ELSE 0 END),
-  MAX(position), SUM(CASE WHEN fingerprint = %(fingerprint)s THEN 1 ELSE 0 END)
+  MAX(position)
 FROM {OWN_ROWS}"""
 
 # The newest rows up to {bound}, which is the request's last message or the newest one, and the
@@ -108,6 +108,9 @@ def guarded(statement: str, bound: str, same_id: str = SAME_ID) -> str:
 GUARDED_READ = guarded(BOTH, NEWEST)
 
 
+# It may not be stored because its window may be over a limit; or some of its keys may be missing
+# because their messages were deleted.
+LOOK_CLOSER = (Outcome.NOT_STORED, Outcome.KEY_REUSED)
 # Each of these rows may be as large as a reply.
 ROWS_AT_A_TIME = 10
 
@@ -164,7 +167,7 @@ class SharedSql:
         (found, *_), *windows = self.fetch_all(";".join(statements), parameters)
         window = window_of([row for rows in windows for row in rows], reading.size)
         outcome = outcome_of(Found(*found), conversation.memory_id, len(new))
-        if outcome == Outcome.NOT_STORED or window is None:
+        if outcome in LOOK_CLOSER or window is None:
             return self.portable.exchange(conversation, new, reading)
         if outcome != Outcome.DONE:
             return Reply(outcome)

@@ -135,9 +135,6 @@ class SqliteInProcess(SharedSql):
         with _write_transaction(connection) as cursor:
             cursor.execute(LOCK, parameters)
             added = self._add(cursor, parameters, new)
-            if 0 < added < len(new):  # the others are there, or were before a part was deleted
-                connection.connection.rollback()
-                return None
             found = Found(conversation.memory_id, added, added)
             if not added:
                 cursor.execute(find(len(new)), parameters)
@@ -145,7 +142,8 @@ class SqliteInProcess(SharedSql):
             outcome = outcome_of(found, conversation.memory_id, len(new))
             if outcome != Outcome.DONE:
                 connection.connection.rollback()
-                return Reply(outcome)
+                # Of a retry, a part may have been deleted.
+                return None if outcome == Outcome.KEY_REUSED else Reply(outcome)
             window = UP_TO_OWN.read(cursor, parameters)
             if window is None:
                 connection.connection.rollback()

@@ -141,8 +141,9 @@ class Found(NamedTuple):
     """What is stored of a request: see `outcome_of`.
 
     `memory_id` is that of the conversation's row, None if there is none. `keys` is how many of
-    the request's keys are stored, `marked` how many of those with its fingerprint, and `same` those
-    and the erased ones, since erasure overwrites the fingerprint.
+    the request's keys are stored, `same` how many of those with its fingerprint; an erased
+    message counts as the same, since erasure overwrites the fingerprint. `marked`, which only the
+    portable variant counts, are those without the erased ones.
     """
 
     memory_id: str | None
