@@ -49,8 +49,8 @@ def window_options(memory: Memory, request: v2.InferRequest) -> WindowOptions:
 
 def expected_position(request: v2.InferRequest, messages: Sequence[Message]) -> int | None:
     """The position behind which the request adds; None if it is to add behind any."""
-    name = "expected_position"
-    position = _integer(0, MAX_POSITION, name, request.parameters.get(name))
+    sent = request.parameters.get("expected_position")
+    position = _integer(0, MAX_POSITION, "expected_position", sent)
     if position is not None and not messages:
         raise BadRequest(
             "parameter 'expected_position' was sent without a message; it is for a request that"
