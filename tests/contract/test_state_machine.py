@@ -277,6 +277,7 @@ RUN = settings(
 )
 
 
+@pytest.mark.timeout(times(600, soak=7200))
 def test_any_steps_are_answered_as_the_model_answers_them(through: itertools.count[int]) -> None:
     while next(through) < STEPS:  # a run may end early
         run_state_machine_as_test(Memory, settings=RUN)
