@@ -45,7 +45,12 @@ class V2View(APIView):
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         with self.share:
-            return super().dispatch(request, *args, **kwargs)
+            response = super().dispatch(request, *args, **kwargs)
+        # The view and its request refer to each other: what they hold, such as a body of megabytes,
+        # would stay until the garbage collector comes to it.
+        self.request.parser_context.clear()
+        del self.request, self.response
+        return response
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Nothing: there is one format, one version, and no authentication or throttle."""
