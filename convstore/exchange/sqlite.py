@@ -79,6 +79,8 @@ LOOK = colon_named(f"SELECT COALESCE(({NEWEST}), 0), {SAME_ID}")
 ROW = f"""(:key, :last + {{n}} + 1, :role_{{n}}, :body_{{n}}, :request_key_{{n}}, :fingerprint,
   :now, :size_{{n}}, :tokens_{{n}}, {Kind.MESSAGE.value})"""
 ROWS_AT_ONCE = 100  # older versions of SQLite take 999 parameters
+# A larger body is not kept in memory until the next message comes.
+KEPT_BYTES = 1024 * 1024
 # A shorter wait is not taken off the time limit.
 SHORT_WAIT = 0.1
 
@@ -153,8 +155,13 @@ class SqliteInProcess(SharedSql):
     def _add(self, cursor: Any, parameters: dict[str, Any], new: Sequence[NewMessage]) -> int:
         """Add the messages that are not there yet; how many those were."""
         if len(new) == 1:
-            cursor.execute(ADD, parameters | self.message_parameters(new[0], 0))
-            return int(cursor.rowcount)
+            values = parameters | self.message_parameters(new[0], 0)
+            cursor.execute(ADD, values)
+            added = int(cursor.rowcount)
+            if new[0].size > KEPT_BYTES:
+                # The driver keeps a statement with its last values. These add nothing.
+                cursor.execute(ADD, values | {"memory_id": None, "body_0": ""})
+            return added
         cursor.execute(LOOK, parameters)
         # All rows, or SQLite would keep the file locked for a connection that breaks here.
         ((last, is_same_id),) = cursor.fetchall()

@@ -162,6 +162,13 @@ def test_a_request_of_which_a_part_is_gone_adds_nothing_and_gets_what_is_left(st
     assert Row.objects.using(store.using).count() == 2
 
 
+def test_a_large_message_is_stored_once_and_whole(store):
+    key, large = uuid.uuid4(), say("x" * 2_000_000)
+    for _ in range(2):
+        assert [row.body for row in store.exchange("a", [large], 9, key)] == [large.to_json()]
+    assert Row.objects.using(store.using).count() == 1
+
+
 def test_rows_know_the_bytes_of_their_bodies(store):
     store.append("a", [say("é😀"), say("\ud800")])
     rows = Row.objects.using(store.using)
