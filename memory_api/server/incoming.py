@@ -19,7 +19,7 @@ from memory_api.idempotency import refuse_misspelt_headers
 MAX_BODY_IN_MEMORY = 1024 * 1024
 LINE_END = b"\r\n"
 # gunicorn drops such a header: in WSGI, it could not be told from one with - instead.
-UNDERSCORED = re.compile(rb"(?m)^([^:_\r\n]*+_[^:\r\n]*+):")
+UNDERSCORED = re.compile(rb"\n([^:_\r\n]*+_[^:\r\n]*+):")
 
 
 class MoreNeeded(Exception):
