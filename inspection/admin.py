@@ -32,8 +32,8 @@ from inspection.export import FORMATS
 from inspection.filters import ActionFilter, DatabaseFilter, OrderFilter, PeriodFilter
 from inspection.lists import KeysetAdmin
 from inspection.models import AuditEntry
-from inspection.transcript import first_line
-from inspection.views import deleting, exporting, reading, searching
+from inspection.parts import first_line
+from inspection.views import deleting, exporting, messages, reading, searching
 from inspection.views.access import may_delete, may_read, requires
 from inspection.views.pages import page_url
 
@@ -78,8 +78,9 @@ class ConversationAdmin(KeysetAdmin):
             path("delete/", deleting.delete, name=name("delete")),
             path(one, reading.transcript, name=name("change")),
             path(f"{one}export/<str:kind>/", exporting.export, name=name("export")),
-            path(f"{one}<int:position>/", reading.message, name=name("message")),
-            path(f"{one}<int:position>/<int:number>/", reading.part, name=name("part")),
+            path(f"{one}<int:position>/", messages.message, name=name("message")),
+            path(f"{one}<int:position>/json/", messages.message_json, name=name("json")),
+            path(f"{one}<int:position>/<int:number>/", messages.part, name=name("part")),
         ]
 
     # --- The list ------------------------------------------------------------------------
@@ -108,6 +109,8 @@ class ConversationAdmin(KeysetAdmin):
 
     def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> list[Any]:
         """Log the first lines that the page shows. An action is a POST and shows none."""
+        for row in rows:
+            row.list_query = request.GET.urlencode()  # a link leads back to this page of the list
         if request.method != "POST":
             with_first_line = [
                 (row.pk, row.memory_id) for row in rows if getattr(row, "opening", None)
@@ -131,7 +134,8 @@ class ConversationAdmin(KeysetAdmin):
         memory_id = _isolate_direction(row.memory_id)
         if not hasattr(row, "opening"):  # the user may not read conversations
             return memory_id
-        url = page_url(database_with_alias(row._state.db), "change", row.pk)
+        database = database_with_alias(row._state.db)
+        url = page_url(database, "change", row.pk, list=row.list_query)
         return format_html('<a href="{}">{}</a>', url, memory_id)
 
     @admin.display(description="first line")
@@ -166,7 +170,9 @@ class ConversationAdmin(KeysetAdmin):
     @admin.action(description="Delete ...", permissions=["erase"])
     def delete(self, request: HttpRequest, rows: Any) -> HttpResponseBase:
         keys = request.POST.getlist(ACTION_CHECKBOX_NAME)[: self.list_per_page]
-        return HttpResponseRedirect(page_url(requested_database(request), "delete", id=keys))
+        from_list = request.GET.urlencode()
+        url = page_url(requested_database(request), "delete", id=keys, list=from_list)
+        return HttpResponseRedirect(url)
 
 
 @admin.register(AuditEntry)

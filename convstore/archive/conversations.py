@@ -33,11 +33,13 @@ def conversations(using: str) -> QuerySet[ConversationRow]:
 def conversation_with_key(using: str, key: UUID) -> ConversationRow | None:
     """The conversation with its `length` and `message_count`, or None.
 
-    It also has the positions of its `oldest` and `newest` message, None if it has no messages.
+    It also has the positions of its `oldest` and `newest` message and, as `last_message_at`, the
+    time of the newest one; None if it has no messages.
     """
     rows = with_message_count(conversations(using)).filter(pk=key)
     ends = {"oldest": _end("position"), "newest": _end("-position")}
-    return rows.annotate(**ends).first()
+    last_message_at = _end("-position", column="created_at")
+    return rows.annotate(**ends, last_message_at=last_message_at).first()
 
 
 def conversations_with_keys(using: str, keys: Iterable[UUID]) -> list[ConversationRow]:

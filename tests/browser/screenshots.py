@@ -160,7 +160,7 @@ def addresses(service: Service) -> dict[str, str]:
     return {
         "first page": f"{service.url}/admin/",
         "list": list_of(service),
-        "transcript": f"{transcript_of(service, SentConversation(CAT, []))}?markdown=1",
+        "transcript": f"{transcript_of(service, SentConversation(CAT, []))}",
         "search": f"{list_of(service)}search/?q=water",
     }
 

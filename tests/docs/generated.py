@@ -32,7 +32,7 @@ from convstore.conf import migrate_command
 from convstore.store import ConversationStore
 from inspection.lists import ROWS_PER_PAGE
 from inspection.markdown import MAX_RENDERED
-from inspection.transcript import MAX_SHOWN_CHARACTERS
+from inspection.parts import MAX_SHOWN_CHARACTERS
 from inspection.views.deleting import DELETING_SECONDS, MAX_SELECTED
 from memory_api import errors as request_errors
 from memory_api import http_metrics, metrics
@@ -301,7 +301,7 @@ def admin_limits() -> str:
             f"{CHUNK_MESSAGES}, or {CHUNK_BYTES // MIB} MiB of them",
         ),
         ("a text that is shown whole", f"{MAX_SHOWN_CHARACTERS:,} characters"),
-        ("a text that is rendered as Markdown", f"{MAX_RENDERED:,} characters"),
+        ("a text that is rendered as Markdown", f"the first {MAX_RENDERED:,} characters"),
         ("hits on a page of a search", MAX_HITS),
         ("messages that a search reads in one step", f"{MAX_MESSAGES_READ:,}"),
         ("a search in all conversations, with the full-text index", of_message),
