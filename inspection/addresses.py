@@ -8,6 +8,8 @@ from urllib.parse import quote
 
 # Up to a blank, a quotation mark, an angle bracket, or CJK punctuation.
 ADDRESS = re.compile(r"https?://[^\s<>\"'`\u3000-\u303f\uff00-\uffef]{1,2000}", re.IGNORECASE)
+# What may stand after an address: the end of a sentence, or a bracket that was opened before it.
+PUNCTUATION, BRACKETS = ".,;:!?*_~", {")": "(", "]": "[", "}": "{"}
 # Characters of a URL that need no percent-encoding.
 SAFE_IN_URL = "/:?#[]@!$&()*+,;=%~'"
 
@@ -29,11 +31,16 @@ def url_of(address: str) -> str:
 
 def _without_punctuation(address: str) -> str:
     """The address without the end of a sentence or a bracket that was opened before it."""
-    while True:
-        shorter = address.rstrip(".,;:!?*_~")
-        for opening, closing in ("()", "[]", "{}"):
-            if shorter.endswith(closing) and shorter.count(closing) > shorter.count(opening):
-                shorter = shorter[:-1]
-        if shorter == address:
-            return address
-        address = shorter
+    unopened = {
+        closing: address.count(closing) - address.count(opening)
+        for closing, opening in BRACKETS.items()
+    }
+    end = len(address)
+    while end:
+        last = address[end - 1]
+        if unopened.get(last, 0) > 0:
+            unopened[last] -= 1
+        elif last not in PUNCTUATION:
+            break
+        end -= 1
+    return address[:end]

@@ -80,6 +80,7 @@ class ConversationAdmin(KeysetAdmin):
             path(f"{one}export/<str:kind>/", exporting.export, name=name("export")),
             path(f"{one}<int:position>/", messages.message, name=name("message")),
             path(f"{one}<int:position>/json/", messages.message_json, name=name("json")),
+            path(f"{one}<int:position>/text/", messages.message_text, name=name("text")),
             path(f"{one}<int:position>/<int:number>/", messages.part, name=name("part")),
         ]
 

@@ -24,27 +24,32 @@ FAILED_STATES = ("error", "failed", "failure")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A tool call. `line` is written as programmers write a call; `arguments` are indented."""
+    """A tool call. `line` is written as programmers write a call; `arguments` are indented.
+
+    `cut` says that `arguments` are only the beginning of them.
+    """
 
     name: str
     line: str
     arguments: str
     id: str
+    cut: bool
 
 
 def call_from(call: Any) -> Call:
     """A call in OpenAI's format. A call in any other format is shown whole, as arguments."""
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict):
-        whole = escape_controls(indented_json(call)[:MAX_SHOWN_CHARACTERS])
-        return Call("", _shortened(dumps(call), MAX_LINE), whole, "")
+        line = _shortened(dumps(call), MAX_LINE)
+        return _call("", line, indented_json(call), "")
     name, arguments = str(function.get("name", "")), function.get("arguments", "")
-    return Call(
-        escape_controls(name),
-        _shortened(f"{name or 'a tool'}({_argument_list(arguments)})", MAX_LINE),
-        escape_controls(_indented_arguments(arguments)[:MAX_SHOWN_CHARACTERS]),
-        escape_controls(str(call.get("id", ""))),
-    )
+    line = _shortened(f"{name or 'a tool'}({_argument_list(arguments)})", MAX_LINE)
+    return _call(name, line, _indented_arguments(arguments), str(call.get("id", "")))
+
+
+def _call(name: str, line: str, arguments: str, id: str) -> Call:  # noqa: A002
+    shown, cut = arguments[:MAX_SHOWN_CHARACTERS], len(arguments) > MAX_SHOWN_CHARACTERS
+    return Call(escape_controls(name), line, escape_controls(shown), escape_controls(id), cut)
 
 
 def _argument_list(arguments: Any) -> str:

@@ -57,6 +57,23 @@ def indented_json_text(text: str) -> str | None:
     return None
 
 
+def beginning_of_indented_json(text: str, limit: int) -> str:
+    """JSON text of any length, indented, but no more than its first `limit` characters.
+
+    Text that cannot be indented without a change is returned as it is.
+    """
+    pieces, length = [], 0
+    with suppress(ValueError, RecursionError):
+        value = json.loads(text, object_pairs_hook=_object_with_unique_names)
+        for piece in json.JSONEncoder(ensure_ascii=False, indent=2).iterencode(value):
+            pieces.append(piece)
+            length += len(piece)
+            if length >= limit:
+                break
+        return "".join(pieces)[:limit]
+    return text[:limit]
+
+
 def _object_with_unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):

@@ -47,7 +47,7 @@ class Highlighter:
 
     def html(self, code: str, language: str) -> str:
         """The code as HTML; plain if the language is unknown or colouring takes too long."""
-        if not LANGUAGES.fullmatch(language) or self.seconds_left <= 0 or SLOW.search(code):
+        if not LANGUAGES.fullmatch(language) or self.seconds_left <= 0 or _is_slow(code, language):
             return escapeHtml(code)
         begun, html, done = time.thread_time(), [], 0
         for _, kind, word in _lexer(language.lower()).get_tokens_unprocessed(code):
@@ -57,6 +57,11 @@ class Highlighter:
                 break
         self.seconds_left -= time.thread_time() - begun
         return "".join(html) + escapeHtml(code[done:])
+
+
+def _is_slow(code: str, language: str) -> bool:
+    """Whether colouring may take long. The lexer for JSON has no regular expressions."""
+    return language != "json" and bool(SLOW.search(code))
 
 
 @cache

@@ -19,13 +19,14 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
 from inspection.addresses import split_addresses
+from inspection.escaping import escape_controls
 from inspection.highlighting import CLASS_NAMES, Highlighter
 
 # The longest beginning of a text, in characters, that is rendered: parsing takes time.
 MAX_RENDERED = 10_000
 # The most characters that one page renders, and for how many seconds of CPU time. The texts after
 # that stay raw.
-MAX_RENDERED_ON_PAGE, SECONDS_PER_PAGE = 200_000, 1.0
+MAX_RENDERED_ON_PAGE, SECONDS_PER_PAGE = 200_000, 0.5
 
 TAGS = {"a", "p", "br", "hr", "em", "strong", "s", "code", "pre", "blockquote", "ul", "ol", "li"}
 TAGS |= {"h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td", "span"}
@@ -43,15 +44,21 @@ class PageRenderer:
         self.characters_left = MAX_RENDERED_ON_PAGE
         self.seconds_left = SECONDS_PER_PAGE
 
-    def html(self, text: str) -> str | None:
-        """The text as HTML; None if the page has rendered enough."""
-        if len(text) > self.characters_left or self.seconds_left <= 0:
+    def beginning(self, text: str) -> tuple[str, int] | None:
+        """The beginning of a text as HTML, and of how many characters.
+
+        None if the page has rendered enough, or if the text is much longer when its control
+        characters are escaped.
+        """
+        if min(len(text), MAX_RENDERED) > self.characters_left or self.seconds_left <= 0:
             return None
-        self.characters_left -= len(text)
         begun = time.thread_time()
-        html = render_markdown(text, self.highlighter)
+        beginning = whole_blocks(text)
+        escaped = escape_controls(beginning)
+        html = render_markdown(escaped, self.highlighter) if len(escaped) <= MAX_RENDERED else None
+        self.characters_left -= len(beginning)
         self.seconds_left -= time.thread_time() - begun
-        return html
+        return None if html is None else (html, len(beginning))
 
 
 def render_markdown(text: str, highlighter: Highlighter | None = None) -> str:

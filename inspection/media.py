@@ -35,6 +35,19 @@ SIGNATURES = (
     (4, b"ftypM4A", "audio/mp4", "m4a"),
 )
 UNKNOWN = ("application/octet-stream", "bin")
+# The extensions of downloads by the type that the message names: none that a program would run.
+OFFICE = "application/vnd.openxmlformats-officedocument."
+DOCUMENTS = {
+    "application/pdf": "pdf",
+    "application/json": "json",
+    "application/zip": "zip",
+    "text/csv": "csv",
+    "text/markdown": "md",
+    "text/plain": "txt",
+    f"{OFFICE}presentationml.presentation": "pptx",
+    f"{OFFICE}spreadsheetml.sheet": "xlsx",
+    f"{OFFICE}wordprocessingml.document": "docx",
+}
 # A part of these types is decoded from base64 even if its signature is unknown.
 BINARY_TYPES = re.compile(r"image|audio|video|file|document|pdf|binary", re.IGNORECASE)
 DATA_URL = re.compile(r"data:([^,;]{0,100})[^,]{0,200};base64,", re.IGNORECASE)
@@ -80,6 +93,8 @@ def media_of(part: Part) -> Media | None:
         return None
     declared = data_url[1] if data_url else ""
     declared = declared if MIME_TYPE.fullmatch(declared) else ""
+    if (mime, extension) == UNKNOWN:
+        extension = DOCUMENTS.get(declared, extension)
     return Media(data, mime, extension, _file_name(fields), declared)
 
 

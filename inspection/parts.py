@@ -12,15 +12,14 @@ from convstore.messages import Part, parts_in
 from inspection.addresses import url_of
 from inspection.escaping import escape_controls, indented_json_text
 from inspection.image_sizes import image_size
-from inspection.markdown import PageRenderer, whole_blocks
+from inspection.markdown import PageRenderer
 from inspection.media import Media, link_of, media_of
 
 # The most characters of one text that a page shows. The whole text has a page of its own.
 MAX_SHOWN_CHARACTERS = 10_000
-# A text is folded to so many lines if it has more than the second number of them. Lines wrap, so
-# how many there are is a guess.
-FOLDED_LINES, MAX_LINES = 20, 25
-CHARACTERS_PER_LINE = 100
+# A text that may have more lines than this is folded to fewer (reading.css says to how many). Lines
+# wrap, so this guesses high; a script of the page unfolds what fits.
+MAX_LINES, CHARACTERS_PER_LINE = 25, 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +82,24 @@ def _shown_media(number: int, type: str, media: Media) -> ShownPart:  # noqa: A0
 
 
 def _shown_text(number: int, kind: str, text: str, renderer: PageRenderer | None) -> ShownPart:
-    whole = whole_blocks(text) if renderer else text
-    beginning = escape_controls(whole[:MAX_SHOWN_CHARACTERS])
-    is_long, shown = _is_long(beginning), min(len(whole), MAX_SHOWN_CHARACTERS)
-    html = renderer.html(beginning) if renderer else None
-    if html is not None:
+    if renderer and (rendered := renderer.beginning(text)):
+        html, shown = rendered
+        is_long = _is_long(text[:shown])
         return ShownPart(number, kind, "html", len(text), (), html, "", shown, is_long)
-    segments = split_code(beginning)
+    beginning, shown = _beginning(text)
+    segments, is_long = split_code(beginning), _is_long(beginning)
     return ShownPart(number, kind, "text", len(text), segments, "", "", shown, is_long)
 
 
 def _shown_code(number: int, type: str, kind: str, text: str) -> ShownPart:  # noqa: A002
-    beginning = escape_controls(text[:MAX_SHOWN_CHARACTERS])
-    segments, shown = ((True, beginning),), min(len(text), MAX_SHOWN_CHARACTERS)
-    return ShownPart(number, type, kind, len(text), segments, "", "", shown, _is_long(beginning))
+    beginning, shown = _beginning(text)
+    segments, is_long = ((True, beginning),), _is_long(beginning)
+    return ShownPart(number, type, kind, len(text), segments, "", "", shown, is_long)
+
+
+def _beginning(text: str) -> tuple[str, int]:
+    """The part of a text that a page shows, and of how many characters."""
+    return escape_controls(text[:MAX_SHOWN_CHARACTERS]), min(len(text), MAX_SHOWN_CHARACTERS)
 
 
 def _is_long(text: str) -> bool:

@@ -37,7 +37,7 @@ class ShownCall:
 class ShownMessage:
     """One message. `result_of` is the id of a tool call, or "". `extra` is JSON, or "".
 
-    `line` is the first line of a result.
+    `extra_cut` says that `extra` is only its beginning. `line` is the first line of a result.
     """
 
     position: int
@@ -47,6 +47,7 @@ class ShownMessage:
     calls: tuple[ShownCall, ...]
     result_of: str
     extra: str
+    extra_cut: bool
     line: str
     failed: bool
     starts_day: bool = False
@@ -103,6 +104,7 @@ def _shown_message(
 ) -> ShownMessage:
     extra = dict(message.extra)
     calls, result_of = extra.pop("tool_calls", []), extra.pop("tool_call_id", "")
+    fields = indented_json(extra) if extra else ""
     is_result = message.role == "tool" or result_of != ""
     parts = (
         shown_result(number, part) if is_result else shown_part(number, part, renderer)
@@ -116,7 +118,8 @@ def _shown_message(
         parts=tuple(parts),
         calls=_shown_calls(calls),
         result_of=escape_controls(str(result_of)),
-        extra=escape_controls(indented_json(extra)[:MAX_SHOWN_CHARACTERS]) if extra else "",
+        extra=escape_controls(fields[:MAX_SHOWN_CHARACTERS]),
+        extra_cut=len(fields) > MAX_SHOWN_CHARACTERS,
         line=result_line(message) if is_result else "",
         failed=is_result and is_failure(message),
     )

@@ -14,17 +14,24 @@ from django.utils.safestring import SafeString
 from convstore.messages import dumps
 from inspection.addresses import split_addresses
 from inspection.escaping import escape_controls, escape_json
-from inspection.highlighting import Highlighter
+from inspection.times import time_element
 from inspection.views import pages
 
 register = template.Library()
 register.filter("escape_controls", escape_controls)
+register.simple_tag(time_element)
 
 
 @register.simple_tag(takes_context=True)
 def page_url(context: dict[str, Any], name: str, *args: object, **parameters: object) -> str:
     """The URL of a page about conversations, in the database of the current page."""
     return pages.page_url(context["database"], name, *args, **parameters)
+
+
+@register.simple_tag(takes_context=True)
+def coloured_json(context: dict[str, Any], text: str) -> SafeString:
+    """JSON as HTML, coloured as long as the page's highlighter has time for it."""
+    return SafeString(context["highlighter"].html(text, "json"))
 
 
 @register.filter
@@ -48,12 +55,6 @@ def _linked(text: str, url: str) -> SafeString | str:
 def json_string(text: str) -> str:
     """The text as JSON, in which a page holds characters that act, for its scripts alone."""
     return escape_json(dumps(text))
-
-
-@register.filter
-def coloured_json(text: str) -> SafeString:
-    """JSON as HTML. The lexer for JSON is linear in its length, so no time limit is needed."""
-    return SafeString(Highlighter().html(text, "json"))
 
 
 @register.filter

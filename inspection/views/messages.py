@@ -1,4 +1,4 @@
-"""Show the JSON of one message, or one part of it. Every view is logged."""
+"""Show the JSON of one message, its text, or one part of it. Every view is logged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from convstore.archive.history import History, MessageRow
 from convstore.messages import Message
 from inspection.audit import Action, record
 from inspection.databases import Database
-from inspection.escaping import escape_controls, escape_json, indented_json_text
+from inspection.escaping import beginning_of_indented_json, escape_controls, escape_json
+from inspection.highlighting import Highlighter
 from inspection.media import media_of
 from inspection.parts import MAX_SHOWN_CHARACTERS
 from inspection.views.access import READ, database_view
@@ -34,7 +35,7 @@ def message(request: HttpRequest, database: Database, key: UUID, position: int) 
     """A page with the JSON of one message, indented."""
     conversation = conversation_or_404(database, key)
     row = _open_message(request, database, conversation, position, Action.JSON, str(position))
-    shown = escape_json(indented_json_text(row.body) or row.body)
+    shown = escape_json(beginning_of_indented_json(row.body, MAX_SHOWN_CHARACTERS + 1))
     from_list = request.GET.get(LIST_PARAMETER)
     context: dict[str, Any] = {
         "title": f"JSON of message {position}",
@@ -44,6 +45,7 @@ def message(request: HttpRequest, database: Database, key: UUID, position: int) 
         "json": shown[:MAX_SHOWN_CHARACTERS],
         "cut": len(shown) > MAX_SHOWN_CHARACTERS,
         "size": len(row.body),
+        "highlighter": Highlighter(),
         "max_shown_characters": MAX_SHOWN_CHARACTERS,
         "stored_url": page_url(database, "json", key, position),
         "message_url": message_url(database, key, position, from_list),
@@ -60,6 +62,18 @@ def message_json(
     conversation = conversation_or_404(database, key)
     row = _open_message(request, database, conversation, position, Action.JSON, str(position))
     return _sandboxed_response(escape_json(row.body).encode(), "application/json")
+
+
+@database_view(READ)
+def message_text(
+    request: HttpRequest, database: Database, key: UUID, position: int
+) -> HttpResponse:
+    """All texts of one message, to copy: what is no text has no place in them."""
+    conversation = conversation_or_404(database, key)
+    row = _open_message(request, database, conversation, position, Action.PART, str(position))
+    parts = (part for part in Message.from_json(row.body).parts if media_of(part) is None)
+    text = escape_controls("\n\n".join(part.value for part in parts))
+    return _sandboxed_response(text.encode(), "text/plain; charset=utf-8")
 
 
 @database_view(READ)

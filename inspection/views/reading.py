@@ -17,7 +17,9 @@ from inspection.audit import Action, record
 from inspection.databases import Database
 from inspection.escaping import escape_controls
 from inspection.export import FORMATS
+from inspection.highlighting import Highlighter
 from inspection.lists import neighbours_in_list
+from inspection.parts import MAX_SHOWN_CHARACTERS
 from inspection.transcript import shown_messages
 from inspection.views.access import READ, database_view, may_delete, may_list
 from inspection.views.pages import (
@@ -32,8 +34,8 @@ from inspection.views.pages import (
 
 # How many messages a page shows before the one that was asked for.
 CONTEXT_MESSAGES = 5
-# The cookie that remembers how this user wants texts, and for how many seconds.
-TEXT_COOKIE, TEXT_COOKIE_SECONDS = "inspection_text", 365 * 24 * 60 * 60
+# The cookie that remembers for so many seconds how a user wants texts: one for each user.
+TEXT_COOKIE, TEXT_COOKIE_SECONDS = "inspection_text_{}", 365 * 24 * 60 * 60
 RAW, RENDERED = "raw", "rendered"
 
 
@@ -67,15 +69,17 @@ def transcript(request: HttpRequest, database: Database, key: UUID) -> HttpRespo
     rows = _requested_rows(history, query, length)
     positions = f"{rows[0].position} to {rows[-1].position}" if rows else "no messages"
     record(request.user, database, Action.READ, [(key, conversation.memory_id)], positions)
-    is_raw = request.COOKIES.get(TEXT_COOKIE) == RAW
+    is_raw = request.COOKIES.get(TEXT_COOKIE.format(request.user.pk)) == RAW
     context: dict[str, Any] = {
         "title": escape_controls(conversation.memory_id),
         "database": database,
         "conversation": conversation,
         "positions": positions,
         "messages_shown": shown_messages(rows, markdown=not is_raw),
+        "max_shown_characters": MAX_SHOWN_CHARACTERS,
         "max_query_characters": MAX_QUERY_CHARACTERS,
         "is_raw": is_raw,
+        "highlighter": Highlighter(),
         "formats": FORMATS,
         "may_delete": may_delete(request),
         "delete_url": page_url(database, "delete", id=key, list=from_list),
@@ -93,7 +97,7 @@ def _remember_text(request: HttpRequest, choice: str) -> HttpResponse:
     del parameters["text"]
     response = HttpResponseRedirect(f"{request.path}?{parameters.urlencode()}")
     response.set_cookie(
-        TEXT_COOKIE,
+        TEXT_COOKIE.format(request.user.pk),
         choice,
         TEXT_COOKIE_SECONDS,
         path=settings.SESSION_COOKIE_PATH,

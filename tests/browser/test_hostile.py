@@ -145,8 +145,7 @@ class Visit:
 
     def _session(self) -> dict[str, str]:
         cookies = {each["name"]: each["value"] for each in self.watched.context.cookies()}
-        cookies.pop("inspection_text", None)
-        return cookies
+        return {name: value for name, value in cookies.items() if "inspection_text" not in name}
 
 
 @pytest.fixture
@@ -297,6 +296,8 @@ REFLECTED = [
     ("{transcript}?date={word}", 400),
     ("{transcript}?text={word}", 400),
     ("{transcript}?list={word}", 200),
+    ("{transcript}?list=q%3D{word}", 200),
+    ("{transcript}?list=from%3D{word}%26by%3D{word}%26before%3D{word}", 200),
     ("{transcript}?database={word}", 404),
     ("{transcript}export/{word}/", 404),
     ("{log}?q={word}", 200),
@@ -380,7 +381,7 @@ def pages_of(talk: SentConversation) -> list[str]:
     page = transcript(talk)
     found = [page + look for look in LOOKS]
     for n, message in enumerate(talk.messages, 1):
-        found += [f"{page}{n}/", f"{page}{n}/json/"]
+        found += [f"{page}{n}/", f"{page}{n}/json/", f"{page}{n}/text/"]
         found += [f"{page}{n}/{m}/" for m in range(1, len(message.parts) + 1)]
     found += [f"{page}export/{kind}/" for kind in ("openai", "markdown", "stored")]
     found += [f"{ADMIN}search/?q=e&conversation={talk.key}", f"{ADMIN}delete/?id={talk.key}"]
@@ -747,7 +748,7 @@ ODD: dict[str, int] = {
     f"{ONE}/history/": 404,
     f"{ONE}/delete/": 404,
     **dict.fromkeys([f"{ONE}/{n}/" for n in ("0", "999", HUGE, "9" * 2_000, "-1")], 404),
-    **dict.fromkeys([f"{ONE}/{n}/json/" for n in ("0", HUGE)], 404),
+    **dict.fromkeys([f"{ONE}/{n}/{form}/" for n in ("0", HUGE) for form in ("json", "text")], 404),
     **dict.fromkeys([f"{ONE}/1/{n}/" for n in ("0", "999", HUGE, "9" * 2_000, "x")], 404),
     f"{ONE}/export/unknown/": 404,
     f"{NONE}/export/openai/": 404,

@@ -145,6 +145,7 @@ CONTENT: dict[str, tuple[str, str]] = {
     f"{PAGE}?before=2": ("read", "1 to 1"),
     f"{PAGE}1/": ("JSON", "1"),
     f"{PAGE}1/json/": ("JSON", "1"),
+    f"{PAGE}1/text/": ("part", "1"),
     f"{PAGE}1/1/": ("part", "1/1"),
     f"{LISTED}search/?q={SECRET}": ("search", SECRET),
     f"{LISTED}search/?q={SECRET}&last=1": ("search", SECRET),

@@ -77,7 +77,8 @@ def contents(service: Service, talk: SentConversation) -> list[str]:
     page = transcript_of(service, talk)
     exports = [f"{page}export/{kind}/" for kind in ("openai", "markdown", "stored")]
     search = f"{list_of(service)}search/?q=xyzzy"
-    return [page, f"{page}1/", f"{page}1/1/", *exports, search, f"{search}&conversation={talk.key}"]
+    one = [f"{page}1/", f"{page}1/json/", f"{page}1/text/", f"{page}1/1/"]
+    return [page, *one, *exports, search, f"{search}&conversation={talk.key}"]
 
 
 def logged(
@@ -167,6 +168,8 @@ def test_permission_for_the_audit_log_shows_nothing_else(sign, talk, admin_servi
         ("first line", ""),
         ("read", "1 to 1"),
         ("JSON", "1"),
+        ("JSON", "1"),
+        ("part", "1"),
         ("part", "1/1"),
         ("export", "openai"),
         ("export", "markdown"),

@@ -20,6 +20,7 @@ from tests.browser.conversations import (
     CODE,
     LINES,
     LINK,
+    MARKDOWN,
     PDF,
     PICTURES,
     SOUNDS,
@@ -28,6 +29,7 @@ from tests.browser.conversations import (
     of_many_messages,
     say,
     say_at_once,
+    small,
     text,
     transcript_of,
     with_a_long_text,
@@ -188,9 +190,13 @@ def test_an_image_is_enlarged_and_opens_on_a_page_of_its_own(
         expect(turn(page, 2)).to_contain_text(
             "image, 451 \N{MULTIPLICATION SIGN} 300 pixels, 234.9"
         )
+        large = page.get_by_role("dialog", name="Image")
         for _ in range(2):
             turn(page, 2).get_by_role("img").first.click()
-            large = page.get_by_role("dialog", name="Image")
+            expect(large.get_by_role("img", name="Image, part 2 of message 2")).to_be_visible()
+            page.keyboard.press("ArrowRight")
+            expect(large.get_by_role("img", name="Image, part 3 of message 2")).to_be_visible()
+            large.get_by_role("button", name="Previous image").click()
             expect(large.get_by_role("img", name="Image, part 2 of message 2")).to_be_visible()
             page.keyboard.press("Escape")
             expect(large).to_be_hidden()
@@ -399,13 +405,17 @@ def test_what_people_pass_on_is_copied(page, admin_service, texts):
     answer = turn(page, 8)
     answer.get_by_role("button", name="Copy message 8").click()
     expect(answer.get_by_role("button", name="Copied message 8")).to_be_visible()
-    assert page.evaluate(copied).startswith("How to wait\n")
+    assert page.evaluate(copied) == MARKDOWN
     answer.get_by_role("button", name="Link to message 8").click()
     page.wait_for_function(f"async () => (await {copied}).startsWith('http')")
     assert page.evaluate(copied) == f"{transcript_of(admin_service, texts)}?position=8#message-8"
     answer.get_by_role("button", name="Copy the code").click()
     page.wait_for_function(f"async () => (await {copied}).startsWith('def')")
     assert page.evaluate(copied).rstrip("\n") == CODE
+    follow(answer.get_by_role("link", name="JSON of message 8"))
+    page.get_by_role("button", name="Copy the JSON").click()
+    expect(page.get_by_role("button", name="Copied the JSON")).to_be_visible()
+    assert page.evaluate(copied) == texts.messages[7].to_json()
 
 
 @pytest.mark.parametrize("look", [LIGHT, DARK], ids=str)
@@ -570,6 +580,7 @@ def test_the_keyboard_reaches_all_elements_in_order(opened, tools):
         "Words",
         "Search",
         "Show raw text",
+        "Keys",
         "1",
         "Link to message 1, to copy",
         "Copy message 1",
@@ -590,6 +601,7 @@ def test_the_keyboard_reaches_all_elements_in_order(opened, tools):
 
 def test_keys_lead_through_messages_calls_and_conversations(page, admin_service, tools, texts):
     """j and k, n and p, / and ?; and a call opens with Enter."""
+    say(admin_service, small(f"newer-{new_id()}"))
     page.goto(f"{transcript_of(admin_service, texts)}?list=by%3Dcreated")
     newer = page.get_by_role("link", name="Previous").get_attribute("href")
     press(page, "p")
@@ -604,8 +616,11 @@ def test_keys_lead_through_messages_calls_and_conversations(page, admin_service,
     assert reached[-1] == WEATHER
     page.keyboard.press("Enter")
     expect(turn(page, 3)).to_be_visible()
-    page.keyboard.press("?")
+    page.get_by_role("button", name="Keys").click()
     keys = page.get_by_role("dialog", name="Keys")
+    expect(keys).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
     expect(keys).to_contain_text("next and previous message")
     assert serious_faults(page) == []
     page.keyboard.press("Escape")

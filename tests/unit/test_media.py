@@ -116,4 +116,5 @@ def test_a_file_keeps_the_name_and_type_that_the_message_says(filename, name):
     found = media_of(Part("file", json.dumps({"filename": filename, "file_data": url})))
     assert found
     assert (found.name, found.declared_type) == (name, "application/pdf")
+    assert found.extension == "pdf"
     assert found.mime == "application/octet-stream"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -117,6 +118,15 @@ def test_arguments_are_indented_only_if_they_are_json(arguments, text):
 def test_a_call_is_told_in_one_line(arguments, line):
     (message,) = shown(Message("assistant", [], {"tool_calls": [call("1", arguments=arguments)]}))
     assert message.calls[0].call.line == line
+
+
+def test_a_page_says_that_long_arguments_and_fields_are_cut():
+    long = json.dumps({"text": "word " * MAX_SHOWN_CHARACTERS})
+    calls = [call("1", arguments=each) for each in (long, "{}")]
+    (message,) = shown(Message("assistant", [], {"tool_calls": calls, "refusal": long}))
+    assert [each.call.cut for each in message.calls] == [True, False]
+    assert len(message.calls[0].call.arguments) == MAX_SHOWN_CHARACTERS
+    assert message.extra_cut
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,36 @@
-// Buttons that copy: an id, the link to a message, the text of a message, code.
+// Buttons that copy: an id, the link to a message, what a page of its own has, code.
 async function copy(text) {
-  // Browsers allow the clipboard over HTTPS and on this machine only.
-  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  if (navigator.clipboard) {
+    // A promise, since Safari forgets the click while a page is fetched.
+    const data = Promise.resolve(text).then((text) => new Blob([text], {type: "text/plain"}));
+    return navigator.clipboard.write([new ClipboardItem({"text/plain": data})]);
+  }
+  // Browsers have that over HTTPS and on this machine only.
   const field = document.createElement("textarea");
-  field.value = text;
+  field.value = await text;
   document.body.append(field);
   field.select();
   document.execCommand("copy");
   field.remove();
 }
 
+async function fetched(url) {
+  const answer = await fetch(url);
+  if (!answer.ok || answer.redirected) throw new Error(`${url} was not fetched`);
+  return answer.text();
+}
+
+// The link to a message without the list from which this page was opened.
+function link(message) {
+  const url = new URL(message.querySelector("a.position").href);
+  url.searchParams.delete("list");
+  return url.href;
+}
+
 const SOURCES = {
   text: (button) => JSON.parse(button.dataset.text), // an id may hold characters that act
-  link: (button) => button.closest(".message").querySelector("a.position").href,
-  message: (button) => [...button.closest(".message").querySelectorAll(":scope > .body > .parts .markdown, :scope > .body > .parts .text, :scope > .body > .parts > .part > .fold > pre, :scope > .body > .parts > .part > pre")]
-    .map((part) => part.innerText.trim()).join("\n\n"),
+  link: (button) => link(button.closest(".message")),
+  page: (button) => fetched(button.dataset.page),
   code: (button) => button.parentElement.querySelector("pre").innerText,
 };
 
@@ -23,13 +39,17 @@ function watch(button) {
   const before = label.textContent;
   button.hidden = false;
   button.addEventListener("click", async () => {
-    await copy(SOURCES[button.dataset.copy](button));
-    label.textContent = "Copied";
+    try {
+      await copy(SOURCES[button.dataset.copy](button));
+      label.textContent = "Copied";
+    } catch {
+      label.textContent = "Not copied";
+    }
     setTimeout(() => { label.textContent = before; }, 1500);
   });
 }
 
-for (const pre of document.querySelectorAll(".message pre")) {
+for (const pre of document.querySelectorAll(".message:not(.stored) pre")) {
   const box = document.createElement("div");
   box.className = "code";
   const button = document.createElement("button");

@@ -1,13 +1,16 @@
 // Keys for a transcript, and images enlarged on the page.
+const talk = document.querySelector(".talk-title");
 const messages = [...document.querySelectorAll(".transcript > li > .message")];
 const keys = document.getElementById("keys");
 
 function step(by) {
   const at = messages.indexOf(document.activeElement.closest(".transcript > li > .message"));
-  const top = document.querySelector(".talk").getBoundingClientRect().bottom;
+  const top = talk.getBoundingClientRect().bottom;
   const visible = messages.findIndex((message) => message.getBoundingClientRect().bottom > top);
   const to = at < 0 ? visible : at + by;
-  messages[Math.min(Math.max(to, 0), messages.length - 1)]?.focus();
+  const message = messages[Math.min(Math.max(to, 0), messages.length - 1)];
+  message?.focus({preventScroll: true});
+  message?.scrollIntoView({block: "start"});
 }
 
 const ACTIONS = {
@@ -26,23 +29,61 @@ document.addEventListener("keydown", (event) => {
   ACTIONS[event.key]();
 });
 
+const showKeys = document.getElementById("show-keys");
+showKeys.hidden = false;
+showKeys.addEventListener("click", ACTIONS["?"]);
+
 // A click on an image opens it here; without this script, on a page of its own.
 const lightbox = document.getElementById("lightbox");
-for (const link of document.querySelectorAll("a.enlarge")) {
-  link.addEventListener("click", (event) => {
-    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-    event.preventDefault();
-    const image = document.createElement("img");
-    image.src = link.href;
-    image.alt = link.firstElementChild.alt;
-    lightbox.querySelector("img")?.remove();
-    lightbox.querySelector("a").href = link.href;
-    lightbox.append(image);
-    lightbox.showModal();
-  });
+const images = [...document.querySelectorAll("a.enlarge")];
+let enlarged = 0;
+
+function enlarge(number) {
+  enlarged = (number + images.length) % images.length;
+  const link = images[enlarged];
+  const image = document.createElement("img");
+  image.src = link.href;
+  image.alt = link.firstElementChild.alt;
+  lightbox.querySelector("img")?.remove();
+  lightbox.querySelector("a").href = link.href;
+  lightbox.append(image);
+}
+
+images.forEach((link, number) => link.addEventListener("click", (event) => {
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  enlarge(number);
+  lightbox.showModal();
+}));
+for (const [key, by] of [["ArrowLeft", -1], ["ArrowRight", 1]]) {
+  const button = lightbox.querySelector(`button[data-key=${key}]`);
+  button.hidden = images.length < 2;
+  button.addEventListener("click", () => enlarge(enlarged + by));
+  lightbox.addEventListener("keydown", (event) => { if (event.key === key) enlarge(enlarged + by); });
 }
 lightbox.addEventListener("click", (event) => {
   if (event.target === lightbox) lightbox.close();
+});
+
+// A text that fits is not folded. In a closed call, nothing has a height yet.
+function unfoldWhatFits() {
+  for (const fold of document.querySelectorAll(".fold:not(.fades)")) {
+    if (fold.scrollHeight > fold.clientHeight + 1) fold.classList.add("fades");
+    else if (fold.clientHeight) {
+      fold.classList.remove("fold");
+      fold.nextElementSibling.remove();
+    }
+  }
+}
+unfoldWhatFits();
+document.addEventListener("toggle", unfoldWhatFits, true);
+
+// A folded text opens when the keyboard reaches what is below its fold.
+document.addEventListener("focusin", (event) => {
+  const fold = event.target.closest(".fold");
+  const bottom = fold?.getBoundingClientRect().bottom;
+  if (fold && (fold.scrollTop || event.target.getBoundingClientRect().top > bottom))
+    fold.nextElementSibling.open = true;
 });
 
 // A menu closes when something else is used.

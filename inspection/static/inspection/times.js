@@ -1,9 +1,11 @@
 // Show times in the reader's time zone, and how long ago they were. Without this script, times are
-// in UTC. `data-form` says how: day (of a separator), clock (below one), relative; else in full.
+// in UTC. `data-form` says how: day (of a separator), clock (below one), minute (of a row),
+// relative; else in full.
 const DAY = 24 * 60 * 60 * 1000;
 const UNITS = [["year", 365 * DAY], ["month", 30 * DAY], ["day", DAY], ["hour", DAY / 24], ["minute", 60 * 1000]];
 const LANGUAGE = document.documentElement.lang || "en";
 const ago = new Intl.RelativeTimeFormat(LANGUAGE, {numeric: "auto"});
+const THIS_YEAR = new Date().getFullYear();
 const pad = (number) => String(number).padStart(2, "0");
 
 function relative(time) {
@@ -30,9 +32,11 @@ for (const element of document.querySelectorAll("time[datetime]")) {
     element.parentElement.hidden = Boolean(last) && date(last) === date(element);
     continue;
   }
-  const clock = `${pad(time.getHours())}:${pad(time.getMinutes())}:${pad(time.getSeconds())}`;
+  const minute = `${pad(time.getHours())}:${pad(time.getMinutes())}`;
+  const clock = element.dataset.form === "minute" ? minute : `${minute}:${pad(time.getSeconds())}`;
   element.title = `${relative(time)}, ${element.title || element.textContent}`;
-  const date = day(time, {day: "numeric", month: "short", year: "numeric"});
+  const year = element.dataset.form === "minute" && time.getFullYear() === THIS_YEAR ? undefined : "numeric";
+  const date = day(time, {day: "numeric", month: "short", year});
   element.textContent = element.dataset.form === "clock" ? clock : `${date}, ${clock}`;
   if (element.dataset.form === "relative") element.prepend(`${relative(time)}, `);
 }
