@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import path
 from django.utils.decorators import method_decorator
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from convstore.archive.conversations import (
@@ -32,14 +32,15 @@ from inspection.export import FORMATS
 from inspection.filters import ActionFilter, DatabaseFilter, OrderFilter, PeriodFilter
 from inspection.lists import KeysetAdmin
 from inspection.models import AuditEntry
-from inspection.parts import first_line
+from inspection.parts import first_line, kinds_in
+from inspection.times import time_element
 from inspection.views import deleting, exporting, messages, reading, searching
 from inspection.views.access import may_delete, may_read, requires
 from inspection.views.pages import page_url
 
 
-def _format_minute(at: datetime | None) -> str:
-    return f"{at:%Y-%m-%d %H:%M}" if at else ""
+def _format_minute(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M}"
 
 
 def _isolate_direction(text: str) -> SafeString:
@@ -120,8 +121,7 @@ class ConversationAdmin(KeysetAdmin):
         return rows
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
-        opening = ["first_line"] if may_read(request) else []
-        return ["conversation", *opening, "messages", "last_role", "last_activity", "created"]
+        return ["conversation", "messages", "last_activity", "created"]
 
     def action_checkbox(self, obj: ConversationRow) -> SafeString:
         """Django's checkbox, with the control characters in its label made visible."""
@@ -132,33 +132,32 @@ class ConversationAdmin(KeysetAdmin):
 
     @admin.display(description="conversation")
     def conversation(self, row: Any) -> SafeString:
+        """What was said first, the id, and what there is beside text."""
         memory_id = _isolate_direction(row.memory_id)
         if not hasattr(row, "opening"):  # the user may not read conversations
             return memory_id
         database = database_with_alias(row._state.db)
         url = page_url(database, "change", row.pk, list=row.list_query)
-        return format_html('<a href="{}">{}</a>', url, memory_id)
-
-    @admin.display(description="first line")
-    def first_line(self, row: Any) -> SafeString:
-        line = first_line(row.opening)
-        return format_html('<span class="first-line" dir="auto">{}</span>', line)
+        kinds = kinds_in((row.opening, row.closing))
+        return format_html(
+            '<a href="{}"><span class="first-line" dir="auto">{}</span> {}</a>{}',
+            url,
+            first_line(row.opening),
+            memory_id,
+            format_html_join("", ' <span class="kind">{}</span>', ((kind,) for kind in kinds)),
+        )
 
     @admin.display(description="messages", empty_value="0")
     def messages(self, row: Any) -> Any:
         return row.length
 
-    @admin.display(description="last role")
-    def last_role(self, row: Any) -> str:
-        return escape_controls(row.last_role or "")
-
-    @admin.display(description="last activity (UTC)")
+    @admin.display(description="last activity")
     def last_activity(self, row: Any) -> str:
-        return _format_minute(row.last_message_at)
+        return time_element(row.last_message_at, "minute") if row.last_message_at else ""
 
-    @admin.display(description="created (UTC)")
+    @admin.display(description="created")
     def created(self, row: Any) -> str:
-        return _format_minute(row.created_at)
+        return time_element(row.created_at, "minute")
 
     # --- Actions -------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ This module makes no HTML, except that of rendered Markdown.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from convstore.messages import Part, parts_in
@@ -124,6 +125,18 @@ def split_code(text: str) -> tuple[tuple[bool, str], ...]:
     rest = "\n".join(lines[start:])
     segments.append((False, rest.strip("\n") if start else rest))
     return tuple((is_code, segment) for is_code, segment in segments if segment)
+
+
+def kinds_in(beginnings: Iterable[str | None]) -> list[str]:
+    """What there is beside text, from the first characters of some messages' JSON."""
+    found = set()
+    for beginning in filter(None, beginnings):
+        types = " ".join(part.type for part in parts_in(beginning)).lower()
+        found |= {kind for kind in ("image", "audio", "file") if kind in types}
+        # In a JSON string, these quotation marks would have a backslash in front.
+        if beginning.startswith('{"role": "tool"') or '"tool_calls": [' in beginning:
+            found.add("tools")
+    return sorted(found)
 
 
 def first_line(beginning: str | None) -> str:
