@@ -253,7 +253,7 @@ def pages(plan: Plan) -> Iterator[Page]:
     last = f"{LIST}{pictured}/{plan.length(plan.pictured) // 2 * 2}/"
     yield Page("transcript with images", f"{LIST}{pictured}/")
     yield Page("one image", f"{last}2/", "PNG")
-    yield Page("one message as JSON", last, '"image"')
+    yield Page("one message as JSON", f"{last}json/", '"image"')
     yield Page("search: rare word, one conversation", f"{LIST}search/?conversation={long}&q={RARE}")
     yield Page("search: rare word, everywhere", f"{LIST}search/?q={RARE}")
     yield Page("search: frequent word, everywhere", f"{LIST}search/?q={WORDS[0]}")
@@ -281,9 +281,9 @@ def transcripts(page: str, middle: int) -> Iterator[Page]:
     (key,) = re.findall(r"[0-9a-f-]{36}", page)
     moment = models.Message.objects.get(conversation_id=key, position=middle).created_at
     yield Page("transcript, its end", page)
-    yield Page("transcript, its beginning", f"{page}?position=1")
+    yield Page("transcript, its beginning", f"{page}?start=1")
     yield Page("transcript, its middle", f"{page}?position={middle}", RARE)
-    yield Page("transcript, with Markdown", f"{page}?markdown=1")
+    yield Page("transcript, from the list", f"{page}?list=by%3Dactive")
     yield Page("transcript, a time", f"{page}?date={moment:%Y-%m-%dT%H:%M}", status=302)
 
 

@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import path
 from django.utils.decorators import method_decorator
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from convstore.archive.conversations import (
@@ -32,14 +32,15 @@ from inspection.export import FORMATS
 from inspection.filters import ActionFilter, DatabaseFilter, OrderFilter, PeriodFilter
 from inspection.lists import KeysetAdmin
 from inspection.models import AuditEntry
-from inspection.transcript import first_line
-from inspection.views import deleting, exporting, reading, searching
+from inspection.parts import first_line, kinds_in
+from inspection.times import time_element
+from inspection.views import deleting, exporting, messages, reading, searching
 from inspection.views.access import may_delete, may_read, requires
 from inspection.views.pages import page_url
 
 
-def _format_minute(at: datetime | None) -> str:
-    return f"{at:%Y-%m-%d %H:%M}" if at else ""
+def _format_minute(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M}"
 
 
 def _isolate_direction(text: str) -> SafeString:
@@ -78,8 +79,10 @@ class ConversationAdmin(KeysetAdmin):
             path("delete/", deleting.delete, name=name("delete")),
             path(one, reading.transcript, name=name("change")),
             path(f"{one}export/<str:kind>/", exporting.export, name=name("export")),
-            path(f"{one}<int:position>/", reading.message, name=name("message")),
-            path(f"{one}<int:position>/<int:number>/", reading.part, name=name("part")),
+            path(f"{one}<int:position>/", messages.message, name=name("message")),
+            path(f"{one}<int:position>/json/", messages.message_json, name=name("json")),
+            path(f"{one}<int:position>/text/", messages.message_text, name=name("text")),
+            path(f"{one}<int:position>/<int:number>/", messages.part, name=name("part")),
         ]
 
     # --- The list ------------------------------------------------------------------------
@@ -108,6 +111,8 @@ class ConversationAdmin(KeysetAdmin):
 
     def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> list[Any]:
         """Log the first lines that the page shows. An action is a POST and shows none."""
+        for row in rows:
+            row.list_query = request.GET.urlencode()  # a link leads back to this page of the list
         if request.method != "POST":
             with_first_line = [
                 (row.pk, row.memory_id) for row in rows if getattr(row, "opening", None)
@@ -116,8 +121,7 @@ class ConversationAdmin(KeysetAdmin):
         return rows
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
-        opening = ["first_line"] if may_read(request) else []
-        return ["conversation", *opening, "messages", "last_role", "last_activity", "created"]
+        return ["conversation", "messages", "last_activity", "created"]
 
     def action_checkbox(self, obj: ConversationRow) -> SafeString:
         """Django's checkbox, with the control characters in its label made visible."""
@@ -128,32 +132,32 @@ class ConversationAdmin(KeysetAdmin):
 
     @admin.display(description="conversation")
     def conversation(self, row: Any) -> SafeString:
+        """What was said first, the id, and what there is beside text."""
         memory_id = _isolate_direction(row.memory_id)
         if not hasattr(row, "opening"):  # the user may not read conversations
             return memory_id
-        url = page_url(database_with_alias(row._state.db), "change", row.pk)
-        return format_html('<a href="{}">{}</a>', url, memory_id)
-
-    @admin.display(description="first line")
-    def first_line(self, row: Any) -> SafeString:
-        line = first_line(row.opening)
-        return format_html('<span class="first-line" dir="auto">{}</span>', line)
+        database = database_with_alias(row._state.db)
+        url = page_url(database, "change", row.pk, list=row.list_query)
+        kinds = kinds_in((row.opening, row.closing))
+        return format_html(
+            '<a href="{}"><span class="first-line" dir="auto">{}</span> {}</a>{}',
+            url,
+            first_line(row.opening),
+            memory_id,
+            format_html_join("", ' <span class="kind">{}</span>', ((kind,) for kind in kinds)),
+        )
 
     @admin.display(description="messages", empty_value="0")
     def messages(self, row: Any) -> Any:
         return row.length
 
-    @admin.display(description="last role")
-    def last_role(self, row: Any) -> str:
-        return escape_controls(row.last_role or "")
-
-    @admin.display(description="last activity (UTC)")
+    @admin.display(description="last activity")
     def last_activity(self, row: Any) -> str:
-        return _format_minute(row.last_message_at)
+        return time_element(row.last_message_at, "minute") if row.last_message_at else ""
 
-    @admin.display(description="created (UTC)")
+    @admin.display(description="created")
     def created(self, row: Any) -> str:
-        return _format_minute(row.created_at)
+        return time_element(row.created_at, "minute")
 
     # --- Actions -------------------------------------------------------------------------
 
@@ -166,7 +170,9 @@ class ConversationAdmin(KeysetAdmin):
     @admin.action(description="Delete ...", permissions=["erase"])
     def delete(self, request: HttpRequest, rows: Any) -> HttpResponseBase:
         keys = request.POST.getlist(ACTION_CHECKBOX_NAME)[: self.list_per_page]
-        return HttpResponseRedirect(page_url(requested_database(request), "delete", id=keys))
+        from_list = request.GET.urlencode()
+        url = page_url(requested_database(request), "delete", id=keys, list=from_list)
+        return HttpResponseRedirect(url)
 
 
 @admin.register(AuditEntry)

@@ -5,7 +5,10 @@ HTML is not escaped here; templates do that.
 
 from __future__ import annotations
 
+import json
 import re
+from contextlib import suppress
+from typing import Any
 
 from convstore.messages import dumps
 
@@ -40,3 +43,39 @@ def indented_json(value: object) -> str:
     """JSON, indented if it is short: deeply nested JSON could be mostly indentation."""
     text = dumps(value)
     return dumps(value, indent=2) if len(text) <= MAX_INDENTED else text
+
+
+def indented_json_text(text: str) -> str | None:
+    """The JSON object or array in a text, indented; None if it is any other text.
+
+    Text that is invalid JSON, too deep or too long, or has a duplicate name, of which Python would
+    keep only the last, is shown as it is stored.
+    """
+    if len(text) <= MAX_INDENTED and text.lstrip()[:1] in ("{", "["):
+        with suppress(ValueError, RecursionError):
+            return indented_json(json.loads(text, object_pairs_hook=_object_with_unique_names))
+    return None
+
+
+def beginning_of_indented_json(text: str, limit: int) -> str:
+    """JSON text of any length, indented, but no more than its first `limit` characters.
+
+    Text that cannot be indented without a change is returned as it is.
+    """
+    pieces, length = [], 0
+    with suppress(ValueError, RecursionError):
+        value = json.loads(text, object_pairs_hook=_object_with_unique_names)
+        for piece in json.JSONEncoder(ensure_ascii=False, indent=2).iterencode(value):
+            pieces.append(piece)
+            length += len(piece)
+            if length >= limit:
+                break
+        return "".join(pieces)[:limit]
+    return text[:limit]
+
+
+def _object_with_unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError("an object has the same name twice")
+    return values

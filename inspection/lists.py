@@ -5,6 +5,7 @@ A page is found by the time and the key of the row before or after it, so every 
 
 from __future__ import annotations
 
+from copy import copy
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 
 from convstore.archive.conversations import newer_rows, older_rows
 from inspection.databases import DATABASE_PARAMETER
@@ -98,6 +99,41 @@ class KeysetList(ChangeList):
             raise IncorrectLookupParameters(error) from error
 
 
+class Neighbours(KeysetList):
+    """Finds the rows before and after a row of the list, and no page of it."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        self.request = request
+
+    def keys(self, row: Any) -> tuple[Any, Any]:
+        """The keys of the previous and the next row; None where there is none."""
+        if self.query:
+            keys = [match.pk for match in self._matches(self.request)]
+            at = keys.index(row.pk) if row.pk in keys else len(keys)
+            around = (keys[at - 1 : at] if at else []), keys[at + 1 : at + 2]
+        else:
+            field = self.model_admin.time_field(self.request)
+            place = field, getattr(row, field), row.pk
+            newer = newer_rows(self.queryset, *place).order_by(field, "pk")
+            older = older_rows(self.queryset, *place)
+            newer_keys, older_keys = newer.values_list("pk"), older.values_list("pk")
+            around = [key for (key,) in newer_keys[:1]], [key for (key,) in older_keys[:1]]
+        previous, following = (next(iter(keys), None) for keys in around)
+        return previous, following
+
+
+def neighbours_in_list(request: HttpRequest, query: str, row: Any) -> tuple[Any, Any]:
+    """The keys before and after `row` in its model's list; `query` is that list's URL query."""
+    model_admin: Any = admin.site.get_model_admin(type(row))
+    list_request = copy(request)
+    list_request.GET = QueryDict(query)
+    try:
+        neighbours: Neighbours = model_admin.neighbours(list_request)
+    except IncorrectLookupParameters:
+        return None, None
+    return neighbours.keys(row)
+
+
 def _cursor(row: Any, time_field: str) -> str:
     return f"{getattr(row, time_field).isoformat()}~{row.pk}"
 
@@ -140,6 +176,24 @@ class KeysetAdmin(ModelAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return KeysetList
+
+    def neighbours(self, request: HttpRequest) -> Neighbours:
+        return Neighbours(
+            request,
+            self.model,
+            list_display=("pk",),
+            list_display_links=(),
+            list_filter=self.get_list_filter(request),
+            date_hierarchy=None,
+            search_fields=self.search_fields,
+            list_select_related=False,
+            list_per_page=self.list_per_page,
+            list_max_show_all=self.list_max_show_all,
+            list_editable=(),
+            model_admin=self,
+            sortable_by=(),
+            search_help_text=None,
+        )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -10,9 +10,12 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from convstore.messages import Part
+from inspection.escaping import escape_controls
 
 # Offset, bytes of the signature, MIME type, file extension.
 SIGNATURES = (
@@ -32,20 +35,41 @@ SIGNATURES = (
     (4, b"ftypM4A", "audio/mp4", "m4a"),
 )
 UNKNOWN = ("application/octet-stream", "bin")
+# The extensions of downloads by the type that the message names: none that a program would run.
+OFFICE = "application/vnd.openxmlformats-officedocument."
+DOCUMENTS = {
+    "application/pdf": "pdf",
+    "application/json": "json",
+    "application/zip": "zip",
+    "text/csv": "csv",
+    "text/markdown": "md",
+    "text/plain": "txt",
+    f"{OFFICE}presentationml.presentation": "pptx",
+    f"{OFFICE}spreadsheetml.sheet": "xlsx",
+    f"{OFFICE}wordprocessingml.document": "docx",
+}
 # A part of these types is decoded from base64 even if its signature is unknown.
 BINARY_TYPES = re.compile(r"image|audio|video|file|document|pdf|binary", re.IGNORECASE)
-DATA_URL = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
+DATA_URL = re.compile(r"data:([^,;]{0,100})[^,]{0,200};base64,", re.IGNORECASE)
 # The fields that hold a URL or base64 in OpenAI's JSON.
 OPENAI_FIELDS = ("url", "data", "file_data")
+# A type that a message may name; any other text is not shown as one.
+MIME_TYPE = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}", re.ASCII)
+MAX_NAME = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """The bytes of a part, and the file type that their signature shows."""
+    """The bytes of a part, and the file type that their signature shows.
+
+    `name` and `declared_type` are what the message says of them, or "".
+    """
 
     data: bytes
     mime: str
     extension: str
+    name: str = ""
+    declared_type: str = ""
 
     @property
     def kind(self) -> str:
@@ -58,7 +82,8 @@ def media_of(part: Part) -> Media | None:
     """The part's bytes, decoded from base64 or a data: URL; None if its value is text."""
     if part.type == "text":
         return None
-    value = source_of(part)
+    fields = _openai_fields(part)
+    value = _source(part, fields)
     data_url = DATA_URL.match(value)
     data = _decode_base64(value[data_url.end() :] if data_url else value)
     if data is None:
@@ -66,20 +91,41 @@ def media_of(part: Part) -> Media | None:
     mime, extension = _mime_and_extension(data)
     if (mime, extension) == UNKNOWN and not (data_url or BINARY_TYPES.search(part.type)):
         return None
-    return Media(data, mime, extension)
+    declared = data_url[1] if data_url else ""
+    declared = declared if MIME_TYPE.fullmatch(declared) else ""
+    if (mime, extension) == UNKNOWN:
+        extension = DOCUMENTS.get(declared, extension)
+    return Media(data, mime, extension, _file_name(fields), declared)
 
 
 def source_of(part: Part) -> str:
     """The part's value or, if the value is OpenAI's JSON, the URL or base64 in it."""
-    if part.value.startswith("{"):
-        try:
-            fields = json.loads(part.value)
-        except (ValueError, RecursionError):
-            return part.value
-        for name in OPENAI_FIELDS:
-            if isinstance(source := fields.get(name), str):
-                return source
-    return part.value
+    return _source(part, _openai_fields(part))
+
+
+def _source(part: Part, fields: Mapping[str, Any]) -> str:
+    sources = (fields[name] for name in OPENAI_FIELDS if isinstance(fields.get(name), str))
+    return next(sources, part.value)
+
+
+def _openai_fields(part: Part) -> dict[str, Any]:
+    """The part's value, if it is a JSON object."""
+    if not part.value.startswith("{"):
+        return {}
+    try:
+        fields: dict[str, Any] = json.loads(part.value)
+    except (ValueError, RecursionError):
+        return {}
+    return fields
+
+
+def _file_name(fields: Mapping[str, Any]) -> str:
+    """The last step of the path in `filename`, without characters that act."""
+    name = fields.get("filename")
+    if not isinstance(name, str):
+        return ""
+    last = re.split(r"[/\\]", name)[-1]
+    return " ".join(escape_controls(last).split()).strip(".")[-MAX_NAME:]
 
 
 def link_of(part: Part) -> str | None:

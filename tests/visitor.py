@@ -69,7 +69,8 @@ def transcript(memory_id: str) -> str:
 
 
 def ids(page: str) -> list[str]:
-    return re.findall(r"field-conversation[^>]*>(?:<a [^>]*>)?<bdi>([^<]*)</bdi>", page)
+    cell = r"field-conversation[^>]*>(?:<a [^>]*><span[^>]*>[^<]*</span> )?<bdi>([^<]*)</bdi>"
+    return re.findall(cell, page)
 
 
 def shown(page: str) -> list[int]:

@@ -33,11 +33,13 @@ def conversations(using: str) -> QuerySet[ConversationRow]:
 def conversation_with_key(using: str, key: UUID) -> ConversationRow | None:
     """The conversation with its `length` and `message_count`, or None.
 
-    It also has the positions of its `oldest` and `newest` message, None if it has no messages.
+    It also has the positions of its `oldest` and `newest` message and, as `last_message_at`, the
+    time of the newest one; None if it has no messages.
     """
     rows = with_message_count(conversations(using)).filter(pk=key)
     ends = {"oldest": _end("position"), "newest": _end("-position")}
-    return rows.annotate(**ends).first()
+    last_message_at = _end("-position", column="created_at")
+    return rows.annotate(**ends, last_message_at=last_message_at).first()
 
 
 def conversations_with_keys(using: str, keys: Iterable[UUID]) -> list[ConversationRow]:
@@ -109,17 +111,14 @@ def with_message_count(rows: QuerySet[ConversationRow]) -> QuerySet[Conversation
 
 
 def with_summary(rows: QuerySet[ConversationRow], *, opening: bool) -> QuerySet[ConversationRow]:
-    """Each row with its `length` and with the role and time of its last message.
+    """Each row with its `length` and with the time of its last message, `last_message_at`.
 
-    They are called `last_role` and `last_message_at`. With `opening`, each row also has the first
-    characters of the JSON of its first message that is not pinned.
+    With `opening`, each row also has the first characters of the JSON of two messages: as `opening`
+    of its first message that is not pinned, and as `closing` of its last one.
     """
-    summary = {
-        "last_role": _end("-position", column="role"),
-        "last_message_at": _end("-position", column="created_at"),
-    }
+    summary = {"last_message_at": _end("-position", column="created_at")}
     if opening:
-        summary["opening"] = _opening()
+        summary |= {"opening": _opening(), "closing": _closing()}
     return with_length(rows).annotate(**summary)
 
 
@@ -134,5 +133,15 @@ def _opening() -> Subquery:
     pinned = When(position=1, role__in=PINNED_ROLES, then=Value(3))
     first_two = MessageRow.objects.filter(IN_WINDOWS, conversation=OuterRef("pk"), position__lte=2)
     order = Case(pinned, default=F("position"), output_field=BigIntegerField())
-    beginning = first_two.order_by(order).annotate(beginning=Substr("body", 1, OPENING_CHARACTERS))
-    return Subquery(beginning.values("beginning")[:1])
+    return _beginning(first_two.order_by(order))
+
+
+def _closing() -> Subquery:
+    rows = MessageRow.objects.filter(NOT_ERASED, conversation_id=OuterRef("pk"))
+    return _beginning(rows.order_by("-position"))
+
+
+def _beginning(rows: QuerySet[MessageRow]) -> Subquery:
+    """The first characters of the JSON of the first of the rows."""
+    beginnings = rows.annotate(beginning=Substr("body", 1, OPENING_CHARACTERS))
+    return Subquery(beginnings.values("beginning")[:1])

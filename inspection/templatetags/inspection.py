@@ -1,4 +1,4 @@
-"""Tags and filters for the admin's templates: URLs of pages, escaped text, marked words."""
+"""Tags and filters for the admin's templates: URLs of pages, escaped text, marked words, links."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from datetime import timedelta
 from typing import Any
 
 from django import template
-from django.utils.html import conditional_escape, format_html_join
+from django.utils.html import conditional_escape, format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from inspection.escaping import escape_controls
+from convstore.messages import dumps
+from inspection.addresses import split_addresses
+from inspection.escaping import escape_controls, escape_json
+from inspection.times import time_element
 from inspection.views import pages
 
 register = template.Library()
 register.filter("escape_controls", escape_controls)
+register.simple_tag(time_element)
 
 
 @register.simple_tag(takes_context=True)
@@ -24,9 +28,33 @@ def page_url(context: dict[str, Any], name: str, *args: object, **parameters: ob
     return pages.page_url(context["database"], name, *args, **parameters)
 
 
+@register.simple_tag(takes_context=True)
+def coloured_json(context: dict[str, Any], text: str) -> SafeString:
+    """JSON as HTML, coloured as long as the page's highlighter has time for it."""
+    return SafeString(context["highlighter"].html(text, "json"))
+
+
 @register.filter
 def in_minutes(duration: timedelta) -> int:
     return round(duration / timedelta(minutes=1))
+
+
+@register.filter
+def linked(text: str) -> SafeString:
+    """The text as HTML, with links for the addresses on the web in it."""
+    return format_html_join("", "{}", ((_linked(*piece),) for piece in split_addresses(text)))
+
+
+def _linked(text: str, url: str) -> SafeString | str:
+    if not url:
+        return text
+    return format_html('<a href="{}" rel="noopener noreferrer nofollow">{}</a>', url, text)
+
+
+@register.filter
+def json_string(text: str) -> str:
+    """The text as JSON, in which a page holds characters that act, for its scripts alone."""
+    return escape_json(dumps(text))
 
 
 @register.filter

@@ -16,6 +16,7 @@ from convstore.database import faults
 from inspection.databases import requested_database
 from inspection.views.pages import render_page
 
+LIST = "convstore.view_conversation"
 READ, DELETE = "convstore.view_message", "convstore.delete_conversation"
 TITLES = {
     400: "Bad request",
@@ -25,6 +26,10 @@ TITLES = {
 }
 
 View = Callable[..., HttpResponseBase]
+
+
+def may_list(request: HttpRequest) -> bool:
+    return request.user.has_perm(LIST)
 
 
 def may_read(request: HttpRequest) -> bool:

@@ -22,7 +22,7 @@ from inspection.databases import Database
 from inspection.escaping import escape_controls
 from inspection.lists import ROWS_PER_PAGE
 from inspection.views.access import DELETE, database_view
-from inspection.views.pages import page_url, render_page
+from inspection.views.pages import LIST_PARAMETER, list_url, render_page
 
 # How long one request may delete, in seconds. Then the page sends the next request by itself.
 DELETING_SECONDS = 5
@@ -56,7 +56,7 @@ def delete(request: HttpRequest, database: Database) -> HttpResponse:
         "form": form,
         "total": count,
         "selected": len(conversations),
-        "back": page_url(database, "changelist"),
+        "back": list_url(database, request.GET.get(LIST_PARAMETER)),
     }
     if request.method != "POST" or not form.is_valid():
         return render_page(request, "delete", context, 400 if form.errors else 200)

@@ -9,13 +9,15 @@ from uuid import UUID
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import BadRequest
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
 
 from convstore.archive.conversations import conversation_with_key
 from inspection.databases import Database
 
+# The URL parameter with the query of the list from which a conversation was opened.
+LIST_PARAMETER = "list"
 # If a browser opens a part or an export as a page, this makes it run and load nothing.
 SANDBOX = "default-src 'none'; sandbox"
 SANDBOX_HEADERS: Mapping[str, str] = {
@@ -39,6 +41,20 @@ def page_url(database: Database, name: str, *args: object, **parameters: object)
     """
     path = reverse(f"admin:convstore_conversation_{name}", args=args)
     return database.url(path, **parameters)
+
+
+def list_url(database: Database, query: str | None) -> str:
+    """The URL of the list of conversations: as it was left, if that is known."""
+    if query is None:
+        return page_url(database, "changelist")
+    parameters = QueryDict(query).urlencode()
+    return reverse("admin:convstore_conversation_changelist") + (parameters and f"?{parameters}")
+
+
+def message_url(database: Database, key: UUID, position: int, from_list: str | None = None) -> str:
+    """The URL of the page with this message, which leads to the message itself."""
+    url = page_url(database, "change", key, position=position, list=from_list)
+    return f"{url}#message-{position}"
 
 
 def conversation_or_404(database: Database, key: UUID) -> Any:

@@ -1,161 +1,154 @@
-"""Show a conversation, the JSON of one message, or one part. Every view is logged."""
+"""Show a page of a conversation. Every view is logged."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from convstore.archive.history import History, MessageRow
 from convstore.archive.search import MAX_QUERY_CHARACTERS
-from convstore.messages import Message
 from inspection.audit import Action, record
 from inspection.databases import Database
-from inspection.escaping import escape_controls, escape_json
+from inspection.escaping import escape_controls
 from inspection.export import FORMATS
-from inspection.media import media_of
-from inspection.transcript import MAX_SHOWN_CHARACTERS, shown_messages
-from inspection.views.access import READ, database_view, may_delete
+from inspection.highlighting import Highlighter
+from inspection.lists import neighbours_in_list
+from inspection.parts import MAX_SHOWN_CHARACTERS
+from inspection.transcript import shown_messages
+from inspection.views.access import READ, database_view, may_delete, may_list
 from inspection.views.pages import (
-    SANDBOX,
-    SANDBOX_HEADERS,
+    LIST_PARAMETER,
     conversation_or_404,
+    list_url,
+    message_url,
     page_url,
     render_page,
     validated_data,
 )
 
+# How many messages a page shows before the one that was asked for.
+CONTEXT_MESSAGES = 5
+# The cookie that remembers for so many seconds how a user wants texts: one for each user.
+TEXT_COOKIE, TEXT_COOKIE_SECONDS = "inspection_text_{}", 365 * 24 * 60 * 60
+RAW, RENDERED = "raw", "rendered"
+
 
 class TranscriptForm(forms.Form):
-    """The page begins at `position` or `date`, or ends before `before`; by default, the last."""
+    """Which messages the page shows; by default, the last ones.
+
+    With `position`, a message and some before it. With `start`, the messages from there on; with
+    `before`, those before it. `go` and `date` lead to the page of a position or a time, and `text`
+    chooses between raw and rendered texts.
+    """
 
     position = forms.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
+    start = forms.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
     before = forms.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
+    go = forms.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
     date = forms.DateTimeField(required=False)
-    markdown = forms.BooleanField(required=False)
+    text = forms.ChoiceField(choices=[(RAW, RAW), (RENDERED, RENDERED)], required=False)
 
 
 @database_view(READ)
 def transcript(request: HttpRequest, database: Database, key: UUID) -> HttpResponse:
     query = validated_data(TranscriptForm(request.GET))
+    if query["text"]:
+        return _remember_text(request, query["text"])
     conversation = conversation_or_404(database, key)
     history, length = History(database.alias, key), conversation.length or 0
-    markdown = 1 if query["markdown"] else None
-    if query["date"]:
-        position = min(history.position_at(query["date"], length), max(length, 1))
-        to = page_url(database, "change", key, position=position, markdown=markdown)
-        return HttpResponseRedirect(to)
+    from_list = request.GET.get(LIST_PARAMETER)
+    if go := query["go"] or (query["date"] and history.position_at(query["date"], length)):
+        position = min(go, max(length, 1))
+        return HttpResponseRedirect(message_url(database, key, position, from_list))
     rows = _requested_rows(history, query, length)
     positions = f"{rows[0].position} to {rows[-1].position}" if rows else "no messages"
     record(request.user, database, Action.READ, [(key, conversation.memory_id)], positions)
+    is_raw = request.COOKIES.get(TEXT_COOKIE.format(request.user.pk)) == RAW
     context: dict[str, Any] = {
         "title": escape_controls(conversation.memory_id),
         "database": database,
         "conversation": conversation,
         "positions": positions,
-        "messages_shown": shown_messages(rows, markdown=bool(markdown)),
+        "messages_shown": shown_messages(rows, markdown=not is_raw),
         "max_shown_characters": MAX_SHOWN_CHARACTERS,
         "max_query_characters": MAX_QUERY_CHARACTERS,
-        "markdown": markdown,
+        "is_raw": is_raw,
+        "highlighter": Highlighter(),
         "formats": FORMATS,
         "may_delete": may_delete(request),
-        "delete_url": page_url(database, "delete", id=key),
-        **_page_urls(database, conversation, rows, markdown),
+        "delete_url": page_url(database, "delete", id=key, list=from_list),
+        "list": from_list,
+        "back_url": list_url(database, from_list),
+        **_page_urls(database, conversation, rows, from_list, is_raw),
+        **_neighbour_urls(request, database, conversation, from_list),
     }
     return render_page(request, "transcript", context)
 
 
+def _remember_text(request: HttpRequest, choice: str) -> HttpResponse:
+    """Remember the choice, and show the same page without it in its URL."""
+    parameters = request.GET.copy()
+    del parameters["text"]
+    response = HttpResponseRedirect(f"{request.path}?{parameters.urlencode()}")
+    response.set_cookie(
+        TEXT_COOKIE.format(request.user.pk),
+        choice,
+        TEXT_COOKIE_SECONDS,
+        path=settings.SESSION_COOKIE_PATH,
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
+    return response
+
+
 def _requested_rows(history: History, query: Mapping[str, Any], length: int) -> list[MessageRow]:
-    """The messages that begin at a position, that end before one, or the last ones."""
-    if query["position"]:
-        return history.chunk_from(min(query["position"], max(length, 1)))
-    return history.chunk_up_to((query["before"] or length + 1) - 1)
+    if query["start"]:
+        return history.chunk_from(min(query["start"], max(length, 1)))
+    if not query["position"]:
+        return history.chunk_up_to((query["before"] or length + 1) - 1)
+    position = min(query["position"], max(length, 1))
+    rows = history.chunk_from(max(position - CONTEXT_MESSAGES, 1))
+    # The messages before it may be so large that the page ends before it.
+    return rows if rows and rows[-1].position >= position else history.chunk_from(position)
 
 
 def _page_urls(
-    database: Database, conversation: Any, rows: Sequence[MessageRow], markdown: int | None
+    database: Database,
+    conversation: Any,
+    rows: Sequence[MessageRow],
+    from_list: str | None,
+    is_raw: bool,
 ) -> dict[str, Any]:
-    """The URLs of the other pages, and of this page with or without Markdown."""
+    """The URLs of the other pages, and of this page with the other form of texts."""
     oldest, newest = conversation.oldest or 1, conversation.newest or 0
     first, last = (rows[0].position, rows[-1].position) if rows else (oldest, newest)
-    url = partial(page_url, database, "change", conversation.pk)
+    url = partial(page_url, database, "change", conversation.pk, list=from_list)
     return {
         "oldest": oldest,
-        "first_url": url(position=oldest, markdown=markdown) if first > oldest else None,
-        "earlier_url": url(before=first, markdown=markdown) if first > oldest else None,
-        "later_url": url(position=last + 1, markdown=markdown) if last < newest else None,
-        "last_url": url(markdown=markdown) if last < newest else None,
-        "markdown_url": url(position=first, markdown=None if markdown else 1),
+        "at_end": first > oldest and last >= newest,
+        "first_url": url(start=oldest) if first > oldest else None,
+        "earlier_url": url(before=first) if first > oldest else None,
+        "later_url": url(start=last + 1) if last < newest else None,
+        "last_url": url() if last < newest else None,
+        "text_url": url(start=first, text=RENDERED if is_raw else RAW),
     }
 
 
-@database_view(READ)
-def message(request: HttpRequest, database: Database, key: UUID, position: int) -> HttpResponse:
-    """The JSON of one message as it is stored, but with risky characters escaped."""
-    row = _open_message(request, database, key, position, Action.JSON, str(position))
-    return _sandboxed_response(escape_json(row.body).encode(), "application/json")
-
-
-@database_view(READ)
-def part(
-    request: HttpRequest, database: Database, key: UUID, position: int, number: int
-) -> HttpResponse:
-    """One part: a text, an image or audio for the browser, or a file to download."""
-    row = _open_message(request, database, key, position, Action.PART, f"{position}/{number}")
-    parts = Message.from_json(row.body).parts
-    if not 1 <= number <= len(parts):
-        raise Http404(f"Message {position} has {len(parts)} parts; there is no part {number}.")
-    media = media_of(parts[number - 1])
-    # No gzip: images and audio are compressed already, and a range counts uncompressed bytes.
-    request.META.pop("HTTP_ACCEPT_ENCODING", None)
-    if media is None:
-        text = escape_controls(parts[number - 1].value)
-        return _sandboxed_response(text.encode(), "text/plain; charset=utf-8")
-    response = _range_response(request, media.data, media.mime)
-    disposition = "attachment" if media.kind == "file" else "inline"
-    name = f"{position}-{number}.{media.extension}"
-    response["Content-Disposition"] = f'{disposition}; filename="{name}"'
-    return response
-
-
-def _open_message(
-    request: HttpRequest, database: Database, key: UUID, position: int, action: Action, detail: str
-) -> MessageRow:
-    """Write an entry to the audit log and return the message. Raises Http404."""
-    conversation = conversation_or_404(database, key)
-    row = History(database.alias, key).message(position) if position < 2**63 else None
-    if row is None:
-        raise Http404(f"The conversation has no message {position}.")
-    record(request.user, database, action, [(key, conversation.memory_id)], detail)
-    return row
-
-
-def _sandboxed_response(data: bytes, mime: str, status: int = 200) -> HttpResponse:
-    response = HttpResponse(data, content_type=mime, status=status, headers=SANDBOX_HEADERS)
-    if mime.startswith("image/"):
-        # The page on which a browser shows a single image has inline styles.
-        response["Content-Security-Policy"] = f"{SANDBOX}; style-src 'unsafe-inline'"
-    return response
-
-
-def _range_response(request: HttpRequest, data: bytes, mime: str) -> HttpResponse:
-    """All bytes, or the one range of a Range header, which players need (RFC 9110, section 14)."""
-    header = request.headers.get("Range", "")
-    match = re.fullmatch(r"bytes=(?!-$)([0-9]{0,18})-([0-9]{0,18})", header)
-    first, last = 0, len(data) - 1
-    if match and match[1]:
-        first, last = int(match[1]), min(int(match[2] or last), last)
-    elif match and match[2]:
-        first = max(0, len(data) - int(match[2]))
-    if not match or first > last:
-        response = _sandboxed_response(data, mime)
-    else:
-        response = _sandboxed_response(data[first : last + 1], mime, 206)
-        response["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
-    response["Accept-Ranges"] = "bytes"
-    return response
+def _neighbour_urls(
+    request: HttpRequest, database: Database, conversation: Any, from_list: str | None
+) -> dict[str, str | None]:
+    """The URLs of the previous and next conversation, if this one was opened in the list."""
+    if from_list is None or not may_list(request):
+        return {}
+    keys = neighbours_in_list(request, from_list, conversation)
+    previous_url, next_url = (
+        page_url(database, "change", key, list=from_list) if key else None for key in keys
+    )
+    return {"previous_url": previous_url, "next_url": next_url}

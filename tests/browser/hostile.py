@@ -110,7 +110,7 @@ ADDRESSES = [
     "data:image/svg+xml,<svg/onload=alert(1)>",
     "/admin/logout/",
     f"{ELSEWHERE}/x",
-    "?markdown=1",
+    "?text=raw",
 ]
 
 

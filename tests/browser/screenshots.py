@@ -75,6 +75,14 @@ SMALLER = """async (address) => {
 }"""
 # How many conversations begin on each day of a week, Monday first.
 WEEK = (3, 5, 4, 6, 5, 2, 1)
+REMINDER = """\
+Let this run on your computer:
+
+```python
+while True:
+    print("Fresh water for the cat!")
+    time.sleep(4 * 60 * 60)  # seconds
+```"""
 TALKS = (
     ("How do I keep basil alive indoors?", "Much light, little water, and never a wet foot."),
     ("Translate 'see you on Tuesday' into Portuguese.", "Até terça-feira!"),
@@ -114,8 +122,12 @@ def small_photo() -> str:
 
 def the_cat(photo: str) -> SentConversation:
     sound = base64.b64encode(tone()).decode()
-    asks = call("call_1", "veterinarians", city="Bern", open="today")
+    asks = [
+        call("call_1", "veterinarians", city="Bern", open="today"),
+        call("call_2", "appointments", at="Tierklinik Aare", on="today"),
+    ]
     answer = json.dumps([{"name": "Tierklinik Aare", "until": "18:00"}])
+    failure = "ERROR: Tierklinik Aare has no calendar"
     well = "She looks **well**: bright eyes, a clean nose, a calm face."
     aare = "A tone of `440 Hz`, and hardly a purr. **Tierklinik Aare** is open until 18:00."
     return SentConversation(
@@ -124,9 +136,12 @@ def the_cat(photo: str) -> SentConversation:
             Message("user", [Part("text", "Is my cat well?"), Part("image_url", photo)]),
             text("assistant", well),
             Message("user", [Part("text", "Does this purr sound right?"), Part("audio", sound)]),
-            Message("assistant", [Part("text", "")], {"tool_calls": [asks]}),
+            Message("assistant", [Part("text", "")], {"tool_calls": asks}),
             Message("tool", [Part("text", answer)], {"tool_call_id": "call_1"}),
+            Message("tool", [Part("text", failure)], {"tool_call_id": "call_2"}),
             text("assistant", aare),
+            text("user", "Remind me of her water every four hours."),
+            text("assistant", REMINDER),
             text("user", "كم مرة تشرب القطة الماء؟"),
             text("assistant", "请随时给她准备新鲜的水。"),
         ],
@@ -160,7 +175,7 @@ def addresses(service: Service) -> dict[str, str]:
     return {
         "first page": f"{service.url}/admin/",
         "list": list_of(service),
-        "transcript": f"{transcript_of(service, SentConversation(CAT, []))}?markdown=1",
+        "transcript": f"{transcript_of(service, SentConversation(CAT, []))}",
         "search": f"{list_of(service)}search/?q=water",
     }
 

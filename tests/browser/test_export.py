@@ -66,6 +66,7 @@ def exported(page: Page, admin_service: Service) -> Exported:
 
 
 def downloaded(page: Page, talk: SentConversation, form: str) -> str:
+    page.locator("summary", has_text="Export").click()
     with page.expect_download() as download:
         page.get_by_role("link", name=f"Export: {form}").click()
     assert download.value.suggested_filename == f"{talk.memory_id}.{EXTENSIONS[form]}"

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from convstore.messages import Message, Part
 from convstore.models import Conversation
 from testing.bodies import new_id
 from testing.service import Service
@@ -25,6 +26,7 @@ from tests.browser.conversations import (
     ELSEWHERE_FILE,
     SHIPPED_FILE,
     SentConversation,
+    call,
     database_of,
     date_back,
     list_of,
@@ -37,8 +39,14 @@ pytestmark = pytest.mark.needs("chromium", "axe", "media")
 LOOKS = pytest.mark.parametrize("look", [LIGHT, DARK, PHONE, DARK_PHONE], ids=str)
 
 PAGE = 50
-COLUMNS = ["", "Conversation", "First line", "Messages", "Last role", "Last activity (UTC)"]
-COLUMNS += ["Created (UTC)"]
+COLUMNS = ["", "Conversation", "Messages", "Last activity", "Created"]
+SOUND = Message("user", [Part("text", "Hear"), Part("input_audio", "https://x.test/a.mp3")])
+KINDS = [
+    [Message("user", [Part("text", "See"), Part("image_url", "https://x.test/a.png")]), SOUND],
+    [text("user", "Now?"), Message("assistant", [], {"tool_calls": [call("1", "clock")]})],
+    [text("user", "Now?"), text("tool", "12:00")],
+    [text("user", 'An "image", "tool_calls": [1] and "audio"')],
+]
 LEAP_DAY = datetime(2024, 2, 29, 23, 58, tzinfo=UTC)
 
 
@@ -56,11 +64,13 @@ def listed(page: Page, admin_service: Service, talks: list[SentConversation]) ->
 
 
 def ids(page: Page) -> list[str]:
-    return page.locator("#result_list tbody .field-conversation").all_inner_texts()
+    return page.locator("#result_list tbody .field-conversation bdi").all_inner_texts()
 
 
 def row(page: Page, memory_id: str) -> Locator:
-    return page.get_by_role("row").filter(has=page.get_by_role("link", name=memory_id, exact=True))
+    return page.get_by_role("row").filter(
+        has=page.locator("bdi").get_by_text(memory_id, exact=True)
+    )
 
 
 def find(page: Page, text: str) -> None:
@@ -98,8 +108,17 @@ def test_a_row_shows_the_first_line_and_the_number_of_messages(listed, admin_ser
     find(listed, talk.memory_id)
     assert listed.get_by_role("columnheader").all_text_contents() == COLUMNS
     cells = row(listed, talk.memory_id).get_by_role("cell").all_inner_texts()
-    begins, changed, created = "What is a database?", "2024-03-01 00:00", "2024-02-29 23:58"
-    assert cells[1:] == [talk.memory_id, begins, "3", "assistant", changed, created]
+    begins, changed, created = "What is a database?", "Mar 1, 2024, 00:00", "Feb 29, 2024, 23:58"
+    assert cells[1:] == [f"{begins}\n{talk.memory_id}", "3", changed, created]
+    title = str(row(listed, talk.memory_id).locator("time").first.get_attribute("title"))
+    assert title.endswith(" ago, 1 Mar 2024, 00:00:00 UTC")
+
+
+def test_a_row_names_what_there_is_beside_text(listed, admin_service):
+    talks = [say(admin_service, SentConversation(f"kinds-{new_id()}", said)) for said in KINDS]
+    listed.reload()
+    shown = [row(listed, talk.memory_id).locator(".kind").all_inner_texts() for talk in talks]
+    assert shown == [["audio", "image"], ["tools"], ["tools"], []]
 
 
 def test_a_row_links_to_the_transcript(listed, talks):
@@ -180,6 +199,22 @@ def test_another_database_has_its_own_list_and_stays_selected(listed, admin_serv
     assert ids(listed)[0] == talk.memory_id
     filtered(listed, SHIPPED_FILE)
     assert talk.memory_id not in ids(listed)
+
+
+def test_a_conversation_leads_back_to_the_list_as_it_was_left(page, admin_service):
+    talk = say(admin_service, small(f"left-{new_id()}"))
+    date_back(admin_service, talk, datetime(2021, 1, 5, tzinfo=UTC), timedelta())
+    address = f"{list_of(admin_service)}?by=active&from=2021-01-05&to=2021-01-05"
+    page.goto(address)
+    follow(page.get_by_role("link", name=talk.memory_id))
+    follow(page.get_by_role("link", name="Conversations"))
+    assert page.url == address
+    follow(page.get_by_role("link", name=talk.memory_id))
+    follow(page.get_by_role("link", name="Delete …"))
+    page.get_by_label("Reason").fill("to come back")
+    follow(page.get_by_role("button", name="Delete permanently"))
+    assert page.url == address
+    assert ids(page) == []
 
 
 # --- Search ------------------------------------------------------------------------------

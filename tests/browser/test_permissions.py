@@ -140,9 +140,12 @@ CONTENT: dict[str, tuple[str, str]] = {
     f"{LISTED}?q={quote(TALK.memory_id)}": ("first line", ""),
     f"{LISTED}?q={quote(TALK.memory_id)}&by=active": ("first line", ""),
     PAGE: ("read", "1 to 2"),
-    f"{PAGE}?position=2": ("read", "2 to 2"),
-    f"{PAGE}?before=2&markdown=1": ("read", "1 to 1"),
+    f"{PAGE}?position=2": ("read", "1 to 2"),
+    f"{PAGE}?start=2": ("read", "2 to 2"),
+    f"{PAGE}?before=2": ("read", "1 to 1"),
     f"{PAGE}1/": ("JSON", "1"),
+    f"{PAGE}1/json/": ("JSON", "1"),
+    f"{PAGE}1/text/": ("part", "1"),
     f"{PAGE}1/1/": ("part", "1/1"),
     f"{LISTED}search/?q={SECRET}": ("search", SECRET),
     f"{LISTED}search/?q={SECRET}&last=1": ("search", SECRET),
@@ -162,7 +165,7 @@ def test_opening_a_page_writes_one_entry_with_user_conversation_and_detail(path,
     before = entries(service)
     answer = visitor("reader").get(path)
     assert answer.status_code == 200
-    assert "position=2" in path or SECRET in answer.text
+    assert "start=2" in path or SECRET in answer.text
     action, detail = CONTENT[path]
     assert entries(service)[len(before) :] == [("reader", action, TALK.memory_id, detail)]
 

@@ -77,7 +77,8 @@ def contents(service: Service, talk: SentConversation) -> list[str]:
     page = transcript_of(service, talk)
     exports = [f"{page}export/{kind}/" for kind in ("openai", "markdown", "stored")]
     search = f"{list_of(service)}search/?q=xyzzy"
-    return [page, f"{page}1/", f"{page}1/1/", *exports, search, f"{search}&conversation={talk.key}"]
+    one = [f"{page}1/", f"{page}1/json/", f"{page}1/text/", f"{page}1/1/"]
+    return [page, *one, *exports, search, f"{search}&conversation={talk.key}"]
 
 
 def logged(
@@ -106,7 +107,7 @@ def test_permission_for_the_list_shows_conversations_but_no_content(
     lister.page.goto(list_of(admin_service))
     row = lister.page.get_by_role("row").filter(has_text=talk.memory_id)
     expect(row.locator(".field-messages")).to_have_text("1")
-    expect(row.locator(".field-last_role")).to_have_text("user")
+    expect(row.locator(".field-conversation")).to_have_text(talk.memory_id)
     expect(lister.page.get_by_role("link", name=talk.memory_id)).to_have_count(0)
     expect(lister.page.get_by_label("Action:")).to_have_count(0)
     for page_of_lister in (list_of(admin_service), f"{list_of(admin_service)}?q={talk.memory_id}"):
@@ -124,7 +125,7 @@ def test_permission_to_read_does_not_allow_deletion(sign, talk, admin_service):
     _, reader = sign(LIST, READ)
     reader.page.goto(list_of(admin_service))
     row = reader.page.get_by_role("row").filter(has_text=talk.memory_id)
-    expect(row.locator(".field-first_line")).to_have_text(SECRET)
+    expect(row.locator(".first-line")).to_have_text(SECRET)
     options = reader.page.get_by_label("Action:").locator("option").all_inner_texts()
     assert [option.partition(":")[0] for option in options[1:]] == ["Export"] * 3
     follow(reader.page.get_by_role("link", name=talk.memory_id))
@@ -167,6 +168,8 @@ def test_permission_for_the_audit_log_shows_nothing_else(sign, talk, admin_servi
         ("first line", ""),
         ("read", "1 to 1"),
         ("JSON", "1"),
+        ("JSON", "1"),
+        ("part", "1"),
         ("part", "1/1"),
         ("export", "openai"),
         ("export", "markdown"),

@@ -20,6 +20,7 @@ from tests.browser.conversations import (
     CODE,
     LINES,
     LINK,
+    MARKDOWN,
     PDF,
     PICTURES,
     SOUNDS,
@@ -28,6 +29,7 @@ from tests.browser.conversations import (
     of_many_messages,
     say,
     say_at_once,
+    small,
     text,
     transcript_of,
     with_a_long_text,
@@ -77,6 +79,7 @@ FOCUSED = """() => {
     const name = element.labels?.length ? element.labels[0].innerText : element.innerText;
     return name.replaceAll(/\\s+/g, " ").trim();
 }"""
+WEATHER = '1 of 2 weather(city="Bern") {"celsius": 7}'
 # Lines and a table that are wider than any screen.
 WIDE = f"""\
 ```
@@ -126,7 +129,7 @@ def opened(page: Page, admin_service: Service) -> Callable[[SentConversation], P
 
 def with_markdown(page: Page, wished: bool = True) -> None:
     """Show the texts as rendered Markdown, or raw."""
-    ways = ("Show Markdown", "Show raw text")
+    ways = ("Show rendered text", "Show raw text")
     before, after = ways if wished else reversed(ways)
     follow(page.get_by_role("link", name=before))
     expect(page.get_by_role("link", name=after)).to_be_visible()
@@ -164,7 +167,7 @@ def test_images_are_shown_in_order_and_completely(opened, media):
 
 def test_the_parts_of_a_message_are_in_order(opened, media):
     page = opened(media)
-    kinds = {2: ["text", *["image"] * 5], 4: ["text", "audio", "audio"], 6: ["file", "link"]}
+    kinds = {2: ["html", *["image"] * 5], 4: ["html", "audio", "audio"], 6: ["file", "link"]}
     for position, expected in kinds.items():
         classes = (
             turn(page, position)
@@ -174,7 +177,9 @@ def test_the_parts_of_a_message_are_in_order(opened, media):
         assert classes == [f"part part-{kind}" for kind in expected]
 
 
-def test_an_image_opens_on_a_page_of_its_own(cookies, chromium, admin_service, media):
+def test_an_image_is_enlarged_and_opens_on_a_page_of_its_own(
+    cookies, chromium, admin_service, media
+):
     # Without what watches pages: where no script may run, that would be heard itself.
     with LIGHT.context(chromium) as context:
         said: list[str] = []
@@ -182,7 +187,21 @@ def test_an_image_opens_on_a_page_of_its_own(cookies, chromium, admin_service, m
         context.add_cookies(cookies)
         page = context.new_page()
         page.goto(transcript_of(admin_service, media))
-        follow(turn(page, 2).get_by_role("img").first)
+        expect(turn(page, 2)).to_contain_text(
+            "image, 451 \N{MULTIPLICATION SIGN} 300 pixels, 234.9"
+        )
+        large = page.get_by_role("dialog", name="Image")
+        for _ in range(2):
+            turn(page, 2).get_by_role("img").first.click()
+            expect(large.get_by_role("img", name="Image, part 2 of message 2")).to_be_visible()
+            page.keyboard.press("ArrowRight")
+            expect(large.get_by_role("img", name="Image, part 3 of message 2")).to_be_visible()
+            large.get_by_role("button", name="Previous image").click()
+            expect(large.get_by_role("img", name="Image, part 2 of message 2")).to_be_visible()
+            page.keyboard.press("Escape")
+            expect(large).to_be_hidden()
+        turn(page, 2).get_by_role("img").first.click()
+        follow(large.get_by_role("link"))
         assert page.title() == "2 (451\N{MULTIPLICATION SIGN}300)"
         assert said == []
 
@@ -223,16 +242,16 @@ def test_an_image_on_the_web_is_a_link_and_is_not_loaded(opened, watched, media)
 
 
 def test_a_text_keeps_its_line_breaks(opened, texts):
-    shown = turn(opened(texts), 7).locator(".text")
+    page = opened(texts)
+    with_markdown(page, wished=False)
+    shown = turn(page, 7).locator(".text")
     assert shown.inner_text() == LINES
     assert style(shown, "whiteSpace") == "pre-wrap"
 
 
 @SIZES
-def test_markdown_is_rendered_on_request(opened, texts):
+def test_markdown_is_rendered_unless_the_user_wishes_raw_text(opened, texts, long):
     page = opened(texts)
-    expect(turn(page, 8)).to_contain_text("# How to *wait*")
-    with_markdown(page)
     answer = turn(page, 8)
     expect(answer.get_by_role("heading", name="How to wait", level=1)).to_be_visible()
     expect(answer.get_by_role("cell", name="retry")).to_be_visible()
@@ -243,30 +262,38 @@ def test_markdown_is_rendered_on_request(opened, texts):
     expect(answer.get_by_role("listitem").nth(1)).to_have_text("Ask <b>nobody</b>.")
     assert answer.locator("pre code").inner_text().rstrip("\n") == CODE
     assert serious_faults(page) == []
+    assert answer.locator(".hl-keyword").first.inner_text() == "def"
     with_markdown(page, wished=False)
     expect(turn(page, 8)).to_contain_text("# How to *wait*")
+    assert page.url == f"{page.url.partition('?')[0]}?start=1"
+    # The choice is remembered, also for other conversations.
+    expect(opened(long).get_by_role("link", name="Show rendered text")).to_be_visible()
+    with_markdown(page)
+    follow(page.get_by_role("navigation", name="Pages, above").get_by_role("link", name="First"))
+    expect(page.get_by_role("link", name="Show raw text")).to_be_visible()
 
 
 def test_code_is_monospaced_with_and_without_markdown(opened, texts):
     page = opened(texts)
     code = turn(page, 8).locator("pre code")
+    assert code.evaluate(IS_MONOSPACE)
+    assert not turn(page, 8).locator(".markdown").evaluate(IS_MONOSPACE)
+    with_markdown(page, wished=False)
     assert code.inner_text().rstrip("\n") == CODE
     assert code.evaluate(IS_MONOSPACE)
     assert not turn(page, 8).locator(".text").first.evaluate(IS_MONOSPACE)
-    with_markdown(page)
-    assert code.evaluate(IS_MONOSPACE)
-    assert not turn(page, 8).locator(".markdown").evaluate(IS_MONOSPACE)
 
 
 @SIZES
 def test_the_direction_of_a_text_follows_its_letters(opened, texts):
     page = opened(texts)
-    for wished in (True, False):
+    for raw in (False, True):
+        if raw:
+            with_markdown(page, wished=False)
         directions = {
             n: style(turn(page, n).locator("[dir=auto]"), "direction") for n in range(1, 6)
         }
         assert directions == {1: "rtl", 2: "rtl", 3: "ltr", 4: "ltr", 5: "ltr"}
-        with_markdown(page, wished)
     expect(turn(page, 3)).to_contain_text(CHINESE)
     right, left = (turn(page, n).locator(".text") for n in (1, 3))
     assert style(right, "textAlign") == style(left, "textAlign") == "start"
@@ -276,12 +303,21 @@ def test_a_message_without_text_says_so(opened, texts):
     expect(turn(opened(texts), 6)).to_contain_text("No text.")
 
 
-def test_a_long_text_is_cut_with_a_link_to_all_of_it(opened, admin_service):
+def test_a_long_text_is_folded_and_cut_with_a_link_to_all_of_it(opened, admin_service):
     talk = say(admin_service, with_a_long_text())
     whole = talk.messages[0].parts[0].value
     assert len(whole) == 1_000_000
     page = opened(talk)
-    assert turn(page, 1).locator(".text").inner_text() == whole[:10_000]
+    text = turn(page, 1).locator(".markdown")
+    assert text.inner_text() == whole[:10_000].rstrip()
+    folded = turn(page, 1).locator(".fold")
+    lines = folded.evaluate(
+        "(fold) => fold.clientHeight / parseFloat(getComputedStyle(fold).fontSize)"
+    )
+    assert lines < 40
+    turn(page, 1).get_by_text("Show more").click()
+    assert folded.evaluate("(fold) => fold.clientHeight === fold.scrollHeight")
+    assert serious_faults(page) == []
     follow(page.get_by_role("link", name=re.compile("^Show all 1,000,000 characters")))
     assert page.locator("body").text_content() == whole
     page.go_back()  # no script runs there, not even one that hears the page out
@@ -291,16 +327,20 @@ def test_a_long_text_is_cut_with_a_link_to_all_of_it(opened, admin_service):
 
 
 @SIZES
-def test_tool_calls_are_collapsed_together_with_their_results(opened, tools):
+def test_tool_calls_are_lines_that_open_with_their_results(opened, tools):
     page = opened(tools)
     assert positions(page) == [1, 2, 3, 4, 5]
     weather, clock = turn(page, 2).locator("details").all()
-    for call, answer in ((weather, 3), (clock, 4)):
-        expect(call.locator("summary")).to_contain_text("with result")
+    for call, line, answer in (
+        (weather, '1 of 2 weather(city="Bern") {"celsius": 7}', 3),
+        (clock, '2 of 2 clock(zone="Asia/Tokyo") {"time": "21:40"}', 4),
+    ):
+        assert " ".join(call.locator("summary").inner_text().split()) == line
         expect(turn(page, answer)).to_be_hidden()
     weather.locator("summary").click()
     expect(weather.locator("pre").first).to_have_text('{\n  "city": "Bern"\n}')
-    expect(weather.get_by_role("article", name="Message 3, tool")).to_contain_text('{"celsius": 7}')
+    result = weather.get_by_role("article", name="Message 3, tool")
+    expect(result.locator("pre")).to_have_text('{\n  "celsius": 7\n}')
     expect(turn(page, 4)).to_be_hidden()
     assert serious_faults(page) == []
     clock.locator("summary").click()
@@ -310,24 +350,72 @@ def test_tool_calls_are_collapsed_together_with_their_results(opened, tools):
 # --- A message ---------------------------------------------------------------------------
 
 
-def test_the_json_of_a_message_is_the_stored_json(opened, tools):
+@SIZES
+def test_the_json_of_a_message_is_indented_with_a_way_back(opened, tools):
     page = opened(tools)
     for position in (1, 2):
         link = turn(page, position).get_by_role("link", name=f"JSON of message {position}")
+        follow(link)
+        shown = page.locator("pre").inner_text()
+        assert json.loads(shown) == json.loads(tools.messages[position - 1].to_json())
+        assert "\n" in shown
+        assert serious_faults(page) == []
         with page.expect_navigation() as reply:
-            link.click()
+            page.get_by_role("link", name="as stored").click()
         assert reply.value.text() == tools.messages[position - 1].to_json()
-        assert "tool_calls" in json.loads(page.locator("pre").inner_text()) or position == 1
         page.go_back()
+        follow(page.get_by_role("link", name=f"Back to message {position}"))
+        expect(turn(page, position)).to_be_in_viewport()
 
 
-def test_a_message_shows_its_position_and_time(opened, long):
+def test_a_message_shows_its_position_and_time(chromium, cookies, opened, long, admin_service):
     page = opened(long)
     message = turn(page, 90)
-    expect(message.locator("time")).to_have_text("29 Feb 2024, 23:59:00")
+    expect(message.locator("time")).to_have_text("23:59:00")
     expect(message.locator("time")).to_have_attribute("datetime", "2024-02-29T23:59:00+00:00")
-    follow(message.get_by_role("link", name="90", exact=True))  # within the page
-    assert page.evaluate("document.querySelector(':target').id") == "message-90"
+    expect(page.locator(".day:visible")).to_contain_text(["February 29", "March 1"])
+    # Its link works from anywhere.
+    link = str(message.get_by_role("link", name="90", exact=True).get_attribute("href"))
+    assert link.endswith("?position=90#message-90")
+    with chromium.new_context(
+        timezone_id="Asia/Tokyo", viewport={"width": 1280, "height": 800}
+    ) as far:
+        far.add_cookies(cookies)
+        page = far.new_page()
+        page.goto(f"{admin_service.url}{link}")
+        assert positions(page) == list(range(85, 121))
+        assert page.evaluate("document.querySelector(':target').id") == "message-90"
+        expect(turn(page, 90)).to_be_in_viewport()
+        expect(turn(page, 90).locator("time")).to_have_text("08:59:00")
+        title = str(turn(page, 90).locator("time").get_attribute("title"))
+        assert title.endswith(" ago, 29 Feb 2024, 23:59:00 UTC")
+        expect(page.locator(".day:visible")).to_contain_text(["March 1"])
+        page.get_by_label("Time", exact=True).fill("2024-03-01T08:00")
+        follow(page.get_by_role("form", name="Jump to a time").get_by_role("button"))
+        assert page.url.endswith("#message-31")
+
+
+def test_what_people_pass_on_is_copied(page, admin_service, texts):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(f"{transcript_of(admin_service, texts)}?list=by%3Dactive")
+    copied = "navigator.clipboard.readText()"
+    page.get_by_role("button", name="Copy the id").click()
+    expect(page.get_by_role("button", name="Copied the id")).to_be_visible()
+    assert page.evaluate(copied) == texts.memory_id
+    answer = turn(page, 8)
+    answer.get_by_role("button", name="Copy message 8").click()
+    expect(answer.get_by_role("button", name="Copied message 8")).to_be_visible()
+    assert page.evaluate(copied) == MARKDOWN
+    answer.get_by_role("button", name="Link to message 8").click()
+    page.wait_for_function(f"async () => (await {copied}).startsWith('http')")
+    assert page.evaluate(copied) == f"{transcript_of(admin_service, texts)}?position=8#message-8"
+    answer.get_by_role("button", name="Copy the code").click()
+    page.wait_for_function(f"async () => (await {copied}).startsWith('def')")
+    assert page.evaluate(copied).rstrip("\n") == CODE
+    follow(answer.get_by_role("link", name="JSON of message 8"))
+    page.get_by_role("button", name="Copy the JSON").click()
+    expect(page.get_by_role("button", name="Copied the JSON")).to_be_visible()
+    assert page.evaluate(copied) == texts.messages[7].to_json()
 
 
 @pytest.mark.parametrize("look", [LIGHT, DARK], ids=str)
@@ -377,7 +465,8 @@ def test_the_form_jumps_to_a_position(opened, long):
     page = opened(long)
     page.get_by_label("Position", exact=True).fill("57")
     follow(page.get_by_role("form", name="Jump to a position").get_by_role("button"))
-    assert positions(page) == list(range(57, 107))
+    assert positions(page) == list(range(52, 102))
+    expect(turn(page, 57)).to_be_in_viewport()
     assert serious_faults(page) == []
 
 
@@ -389,19 +478,10 @@ def test_the_form_jumps_to_a_time(opened, long):
         ("2023-01-01T00:00", 1),
         ("2025-01-01T00:00", 120),  # after the last one
     ):
-        page.get_by_label("Time (UTC)").fill(time)
+        page.get_by_label("Time", exact=True).fill(time)
         follow(page.get_by_role("form", name="Jump to a time").get_by_role("button"))
-        assert positions(page)[0] == position, time
-
-
-def test_jumps_and_page_links_keep_markdown(opened, long):
-    page = opened(long)
-    with_markdown(page)
-    page.get_by_label("Position", exact=True).fill("1")
-    press(page, "Enter")
-    follow(page.get_by_role("navigation", name="Pages, above").get_by_role("link", name="Later"))
-    expect(page.get_by_role("link", name="Show raw text")).to_be_visible()
-    assert positions(page)[0] == 51
+        assert page.url.endswith(f"?position={position}#message-{position}"), time
+        expect(turn(page, position)).to_be_in_viewport()
 
 
 # --- Every screen ------------------------------------------------------------------------
@@ -422,9 +502,10 @@ def test_every_kind_of_conversation_fits_the_screen(
         assert serious_faults(page) == []
     for talk in (texts, wide):
         page = opened(talk)
-        with_markdown(page)
+        with_markdown(page, wished=False)
         assert page.evaluate("document.documentElement.scrollWidth") <= look.width
         assert serious_faults(page) == []
+        with_markdown(page)
 
 
 @LOOKS
@@ -434,7 +515,7 @@ def test_the_page_follows_the_light_or_dark_setting(look, opened, texts):
     for position in (1, 2):
         assert brightness(page, f"#message-{position}", "backgroundColor") == look.scheme
     other = "dark" if look.scheme == "light" else "light"
-    assert brightness(page, "#message-1 .text", "color") == other
+    assert brightness(page, "#message-1 .markdown", "color") == other
 
 
 @pytest.mark.parametrize("look", [LIGHT, DARK], ids=str)
@@ -468,7 +549,7 @@ def test_the_elements_of_a_transcript_have_roles_and_names(opened, media):
     for form in ("Jump to a position", "Jump to a time"):
         expect(main.get_by_role("form", name=form)).to_be_visible()
     expect(main.get_by_role("search", name="Search this conversation")).to_be_visible()
-    for label in ("Position", "Time (UTC)", "Words"):
+    for label in ("Position", "Time", "Words"):
         expect(main.get_by_label(label, exact=True)).to_be_visible()
     expect(main.get_by_role("list")).to_have_count(1)
     names = [f"Message {n}, {message.role}" for n, message in enumerate(media.messages, 1)]
@@ -485,45 +566,79 @@ def test_the_keyboard_reaches_all_elements_in_order(opened, tools):
     expect(skip).to_be_focused()
     expect(skip).to_be_in_viewport()
     press(page, "Enter")  # within the page
-    reached = [focused(page) for _ in range(40) if not page.keyboard.press("Tab")]
+    reached = [focused(page) for _ in range(45) if not page.keyboard.press("Tab")]
     expected = [
+        "Skip to the messages",
+        "Conversations",
+        "Copy the id",
+        "Export",
+        "Delete …",
         "Position",
         "Go",
-        "Time (UTC)",
+        "Time",
         "Go",
         "Words",
         "Search",
-        "Show Markdown",
-        "Export: OpenAI chat (JSONL)",
-        "Export: Markdown",
-        "Export: as stored (JSONL)",
-        "Delete …",
+        "Show raw text",
+        "Keys",
         "1",
+        "Link to message 1, to copy",
+        "Copy message 1",
         "JSON of message 1",
         "2",
+        "Link to message 2, to copy",
         "JSON of message 2",
-        "Calls weather, with result",
-        "Calls clock, with result",
+        WEATHER,
+        '2 of 2 clock(zone="Asia/Tokyo") {"time": "21:40"}',
         "5",
+        "Link to message 5, to copy",
+        "Copy message 5",
         "JSON of message 5",
     ]
     stops = [name for name, before in zip(reached, ["", *reached], strict=False) if name != before]
     assert stops[: len(expected)] == expected
 
 
-def test_calls_can_be_expanded_with_the_keyboard_alone(opened, tools):
-    page = opened(tools)
-    page.get_by_label("Position", exact=True).focus()
-    while focused(page) != "Calls weather, with result":
-        page.keyboard.press("Tab")
+def test_keys_lead_through_messages_calls_and_conversations(page, admin_service, tools, texts):
+    """j and k, n and p, / and ?; and a call opens with Enter."""
+    say(admin_service, small(f"newer-{new_id()}"))
+    page.goto(f"{transcript_of(admin_service, texts)}?list=by%3Dcreated")
+    newer = page.get_by_role("link", name="Previous").get_attribute("href")
+    press(page, "p")
+    assert page.url == f"{admin_service.url}{newer}"
+    press(page, "n")
+    expect(page.locator(".talk h1")).to_have_text(texts.memory_id)
+    page.goto(transcript_of(admin_service, tools))
+    for key, position in (("j", 1), ("j", 2), ("j", 5), ("k", 2)):
+        page.keyboard.press(key)
+        expect(turn(page, position)).to_be_focused()
+    reached = [focused(page) for _ in range(4) if not page.keyboard.press("Tab")]
+    assert reached[-1] == WEATHER
     page.keyboard.press("Enter")
     expect(turn(page, 3)).to_be_visible()
-    reached = [focused(page) for _ in range(3) if not page.keyboard.press("Tab")]
-    assert reached[1:] == ["3", "JSON of message 3"]
-    with page.expect_navigation() as reply:
-        page.keyboard.press("Enter")
-    assert reply.value.text() == tools.messages[2].to_json()
-    page.go_back()
+    page.get_by_role("button", name="Keys").click()
+    keys = page.get_by_role("dialog", name="Keys")
+    expect(keys).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    expect(keys).to_contain_text("next and previous message")
+    assert serious_faults(page) == []
+    page.keyboard.press("Escape")
+    expect(keys).to_be_hidden()
+    page.keyboard.press("/")
+    expect(page.get_by_label("Words")).to_be_focused()
+    page.keyboard.type("j?")
+    expect(page.get_by_label("Words")).to_have_value("j?")
+
+
+@pytest.mark.parametrize("look", [LIGHT, PHONE], ids=str)
+def test_the_talk_begins_at_the_top_and_the_header_stays(look, opened, long):
+    page = opened(long)
+    follow(page.get_by_role("navigation", name="Pages, above").get_by_role("link", name="First"))
+    assert page.locator(".day").first.evaluate("(day) => day.getBoundingClientRect().top") < 200
+    turn(page, 50).scroll_into_view_if_needed()
+    expect(page.get_by_role("heading", level=1)).to_be_in_viewport()
+    expect(page.locator("summary", has_text="Export")).to_be_in_viewport()
 
 
 def focused(page: Page) -> str:

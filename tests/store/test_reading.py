@@ -52,9 +52,10 @@ def figures(database: str, memory_id: str, *, opening: bool = True) -> Any:
 def test_a_summary_has_the_length_the_last_message_and_the_opening(database):
     conversation(database, "a", text("Be kind.", "system"), text("Hello!"), text("Hi", "assistant"))
     found = figures(database, "a")
-    assert (found.length, found.last_role) == (3, "assistant")
+    assert found.length == 3
     assert found.last_message_at == History(database, found.pk).chunk_up_to(3)[-1].created_at
     assert [part.value for part in parts_in(found.opening)] == ["Hello!"]
+    assert [part.value for part in parts_in(found.closing)] == ["Hi"]
 
 
 def test_a_conversation_with_only_a_pinned_message_opens_with_it(database):
@@ -65,7 +66,9 @@ def test_a_conversation_with_only_a_pinned_message_opens_with_it(database):
 def test_the_opening_is_read_only_on_request(database):
     conversation(database, "a", text("Hello!"))
     with CaptureQueriesContext(connections[database]) as asked:
-        assert not hasattr(figures(database, "a", opening=False), "opening")
+        found = figures(database, "a", opening=False)
+    assert not hasattr(found, "opening")
+    assert not hasattr(found, "closing")
     assert "body" not in asked[0]["sql"]
 
 
@@ -75,7 +78,7 @@ def test_the_summary_of_an_empty_conversation_is_empty(database):
         pk=conversation_key("a"), memory_id="a", created_at=now, active_at=now
     )
     found = figures(database, "a")
-    assert (found.length, found.last_role, found.last_message_at, found.opening) == (None,) * 4
+    assert (found.length, found.last_message_at, found.opening, found.closing) == (None,) * 4
 
 
 IDS = ["abc", "abC", "ab", "abd", "äbc", "ab%", "ab_c", "ab\\", "ab🙂", "ab ", "b"]

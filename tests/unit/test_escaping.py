@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspection.escaping import escape_controls, escape_json
+from inspection.escaping import beginning_of_indented_json, escape_controls, escape_json
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,16 @@ def test_escaped_json_has_the_same_value(text, escaped):
     inert = escape_json(json.dumps([text], ensure_ascii=escaped))
     assert json.loads(inert) == [text]
     assert escape_controls(inert) == inert
+
+
+@pytest.mark.parametrize("count", [3, 30_000])
+def test_json_of_any_length_is_indented_up_to_a_limit(count):
+    text = json.dumps({"said": ["word \ud83d", 1] * count})
+    whole = json.dumps(json.loads(text), ensure_ascii=False, indent=2)
+    for limit in (50, 10_000):
+        assert beginning_of_indented_json(text, limit) == whole[:limit]
+
+
+@pytest.mark.parametrize("text", ["no JSON", '{"a": 1, "a": 2}', "[" * 5_000 + "]" * 5_000])
+def test_what_would_change_when_it_is_indented_stays_as_it_is(text):
+    assert beginning_of_indented_json(text, 9_000) == text[:9_000]

@@ -16,15 +16,22 @@ from hypothesis import strategies as st
 from convstore.archive.history import MessageRow
 from convstore.messages import Message, Part
 from inspection import export
-from inspection.markdown import MAX_RENDERED, render_markdown
+from inspection.addresses import split_addresses
+from inspection.markdown import (
+    MAX_RENDERED,
+    MAX_RENDERED_ON_PAGE,
+    SECONDS_PER_PAGE,
+    PageRenderer,
+    render_markdown,
+)
 from inspection.transcript import shown_messages
 from tests.browser import hostile
 from tests.cost import cpu_seconds
 from tests.length import times
 from tests.outline import PLAIN, READER, Outline, assert_nothing_acts
 
-SHOWN_TAGS = PLAIN | {"s", "a", "table", "thead", "tbody", "tr", "th", "td"}
-ATTRIBUTES = {"a": {"href", "title", "rel"}, "ol": {"start"}}
+SHOWN_TAGS = PLAIN | {"s", "a", "table", "thead", "tbody", "tr", "th", "td", "span"}
+ATTRIBUTES = {"a": {"href", "title", "rel"}, "ol": {"start"}, "span": {"class"}}
 
 FRAGMENTS = [
     "```", "~~~", "````", "<script>alert(1)</script>", "<pre>", "</pre>", "<!--", "-->",
@@ -146,12 +153,39 @@ def test_slow_markdown_takes_time_in_proportion_to_its_length(pattern):
 @pytest.mark.parametrize("pattern", ["[", "*[~", "```a\n", "```\n", "|a|\n|-|\n"])
 def test_a_page_full_of_slow_texts_takes_time_in_proportion_to_their_number(pattern, markdown):
     part = Part("text", repeated(pattern, MAX_RENDERED - 1))
-    quarter, full = (page_of([part] * number) for number in (40, 160))
+    quarter, full = (page_of([part] * number) for number in (20, 80))
     assert cpu_seconds(lambda: shown_messages(full, markdown=markdown)) < 12 * cpu_seconds(
         lambda: shown_messages(quarter, markdown=markdown)
     )
     (message,) = shown_messages(full, markdown=markdown)
-    assert not any(part.html for part in message.parts)
+    rendered = sum(part.shown for part in message.parts if part.html)
+    assert (0 < rendered <= MAX_RENDERED_ON_PAGE) if markdown else rendered == 0
+
+
+def test_long_texts_beyond_what_a_page_renders_cost_what_raw_texts_cost():
+    page = page_of([Part("text", repeated("|a|\n|-|\n", 2 * MAX_RENDERED))] * 100)
+    rendered, raw = (
+        cpu_seconds(partial(shown_messages, page, markdown=markdown)) for markdown in (True, False)
+    )
+    assert rendered < 3 * (SECONDS_PER_PAGE + raw)
+
+
+def test_a_text_that_escaping_makes_much_longer_is_not_rendered():
+    text = "[\u202e" * (MAX_RENDERED // 2)
+    assert PageRenderer().beginning(text) is None
+    assert PageRenderer().beginning(text[:1_000]) is not None
+
+
+@pytest.mark.parametrize("end", [")", "]}", "(.", ").", "*"])
+def test_the_end_of_an_address_is_found_in_time_in_proportion_to_its_length(end):
+    short, long = (
+        cpu_seconds(partial(pieces_of, f"http://x{end * length}")) for length in (95, 950)
+    )
+    assert long < 30 * short
+
+
+def pieces_of(text: str) -> list[tuple[str, str]]:
+    return list(split_addresses(text))
 
 
 def page_of(parts: list[Part]) -> list[MessageRow]:

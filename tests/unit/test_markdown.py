@@ -23,11 +23,48 @@ def test_markdown_that_models_write_is_rendered():
         "<li>two</li>",
         '<ol start="3">',
         "<blockquote>",
-        "<pre><code>print(1 &lt; 2)\n</code></pre>",
+        '<pre><code>print(<span class="hl-number">1</span> &lt; ',
         "<th>a</th>",
         '<a href="https://example.org" title="title" rel="noopener noreferrer nofollow">',
     ):
         assert fragment in html
+
+
+def test_math_is_shown_as_it_is_written():
+    html = render_markdown(r"So \(x_1*y*\) and \[ a\\b \] and $$*z*$$, but \*this\* is no \(math")
+    for math in (r"\(x_1*y*\)", r"\[ a\\b \]", "$$*z*$$"):
+        assert f'<span class="math">{math}</span>' in html
+    assert html.endswith(", but *this* is no (math</p>\n")
+
+
+def test_tasks_are_boxes():
+    html = render_markdown("- [x] bread\n- [ ] milk\n\nnot [x] here")
+    assert "<li>☑ bread</li>\n<li>☐ milk</li>" in html
+    assert "not [x] here" in html
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "rest"),
+    [
+        ("See https://x.test/a_b_c.", "https://x.test/a_b_c", "."),
+        ("(https://x.test/a_(b))", "https://x.test/a_(b)", ")"),
+        ("**https://x.test/?a=1&b=2**", "https://x.test/?a=1&amp;b=2", "</strong>"),
+        ("看https://x.test/路。", "https://x.test/%E8%B7%AF", "。"),
+    ],
+)
+def test_addresses_in_texts_are_links(text, url, rest):
+    html = render_markdown(text)
+    assert f'<a href="{url}" rel="noopener noreferrer nofollow">http' in html
+    assert f"</a>{rest}" in html
+
+
+def test_an_image_is_a_link_to_it():
+    html = render_markdown("![a cat](https://x.test/cat.png) ![b](data:image/png;base64,AAAA)")
+    assert (
+        '<a href="https://x.test/cat.png" rel="noopener noreferrer nofollow">Image: a cat</a>'
+        in html
+    )
+    assert "data:" not in html
 
 
 @pytest.mark.parametrize(

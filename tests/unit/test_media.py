@@ -97,3 +97,24 @@ def test_base64_may_contain_line_breaks():
 )
 def test_only_a_web_url_is_a_link(kind, value, link):
     assert link_of(Part(kind, value)) == link
+
+
+@pytest.mark.parametrize(
+    ("filename", "name"),
+    [
+        ("report.pdf", "report.pdf"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\new\\a b.txt", "a b.txt"),
+        ("cod\u202efdp.exe", "cod[U+202E]fdp.exe"),
+        ("a\nb.txt", "a b.txt"),
+        (5, ""),
+        ("..", ""),
+    ],
+)
+def test_a_file_keeps_the_name_and_type_that_the_message_says(filename, name):
+    url = f"data:application/pdf;base64,{encoded(b'%PDF-1.7')}"
+    found = media_of(Part("file", json.dumps({"filename": filename, "file_data": url})))
+    assert found
+    assert (found.name, found.declared_type) == (name, "application/pdf")
+    assert found.extension == "pdf"
+    assert found.mime == "application/octet-stream"

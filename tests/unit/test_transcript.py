@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from convstore.archive.history import MessageRow
 from convstore.messages import Message, Part
-from inspection.transcript import (
-    MAX_SHOWN_CHARACTERS,
-    ShownMessage,
-    ShownPart,
-    first_line,
-    shown_messages,
-)
+from inspection.parts import MAX_SHOWN_CHARACTERS, ShownPart, first_line
+from inspection.transcript import ShownMessage, shown_messages
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -65,7 +61,7 @@ def test_results_of_tools_are_inside_their_calls():
     )
     assert [message.position for message in found] == [1, 4]
     weather, time = found[0].calls
-    assert (weather.name, time.name) == ("get_weather", "get_time")
+    assert (weather.call.name, time.call.name) == ("get_weather", "get_time")
     assert [message.position for message in weather.results] == [3]
     assert [message.position for message in time.results] == [2]
 
@@ -106,7 +102,75 @@ def test_a_result_is_inside_the_most_recent_call_with_its_id():
 )
 def test_arguments_are_indented_only_if_they_are_json(arguments, text):
     (message,) = shown(Message("assistant", [], {"tool_calls": [call("1", arguments=arguments)]}))
-    assert message.calls[0].arguments == text
+    assert message.calls[0].call.arguments == text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ('{"city": "Paris", "days": [1, 2]}', 'get_weather(city="Paris", days=[1, 2])'),
+        ({"a": {"b": None}}, 'get_weather(a={"b": null})'),
+        ("{}", "get_weather()"),
+        ("{broken\u202e", "get_weather({broken[U+202E])"),
+        ('{"a": "%s"}' % ("x" * 100), f'get_weather(a="{"x" * 58}…)'),
+    ],
+)
+def test_a_call_is_told_in_one_line(arguments, line):
+    (message,) = shown(Message("assistant", [], {"tool_calls": [call("1", arguments=arguments)]}))
+    assert message.calls[0].call.line == line
+
+
+def test_a_page_says_that_long_arguments_and_fields_are_cut():
+    long = json.dumps({"text": "word " * MAX_SHOWN_CHARACTERS})
+    calls = [call("1", arguments=each) for each in (long, "{}")]
+    (message,) = shown(Message("assistant", [], {"tool_calls": calls, "refusal": long}))
+    assert [each.call.cut for each in message.calls] == [True, False]
+    assert len(message.calls[0].call.arguments) == MAX_SHOWN_CHARACTERS
+    assert message.extra_cut
+
+
+@pytest.mark.parametrize(
+    ("result", "line", "failed"),
+    [
+        ("21 degrees\nand sunny", "21 degrees", False),
+        ('{\n "celsius": 7\n}', '{"celsius": 7}', False),
+        ("Error rates fell.", "Error rates fell.", False),
+        ("ERROR: no such city", "ERROR: no such city", True),
+        ("requests.HTTPError: 404", "requests.HTTPError: 404", True),
+        ("Traceback (most recent call last):\n", "Traceback (most recent call last):", True),
+        ('{"error": "no such city"}', '{"error": "no such city"}', True),
+        ('{"error": null}', '{"error": null}', False),
+        ('{"status": "failed"}', '{"status": "failed"}', True),
+        ("", "", False),
+    ],
+)
+def test_a_result_is_told_in_one_line_with_its_failure(result, line, failed):
+    asks = Message("assistant", [], {"tool_calls": [call("1")]})
+    (message,) = shown(asks, text(result, "tool", tool_call_id="1"), markdown=True)
+    (answer,) = message.calls[0].results
+    assert (answer.line, answer.failed, message.calls[0].failed) == (line, failed, failed)
+
+
+def test_json_in_a_result_is_indented_and_other_text_is_not_markdown():
+    asks = Message("assistant", [], {"tool_calls": [call("1")]})
+    parts = [Part("text", '{"celsius":7}'), Part("text", "*7*")]
+    (message,) = shown(asks, Message("tool", parts, {"tool_call_id": "1"}), markdown=True)
+    found = message.calls[0].results[0].parts
+    assert [each.kind for each in found] == ["json", "text"]
+    assert [each.segments for each in found] == [
+        ((True, '{\n  "celsius": 7\n}'),),
+        ((False, "*7*"),),
+    ]
+
+
+def test_the_first_message_of_a_day_is_marked():
+    times = [NOW, NOW, NOW + timedelta(days=1), NOW + timedelta(days=1, hours=1)]
+    rows = [
+        MessageRow(position=n, role="user", body=text("Hi").to_json(), created_at=at)
+        for n, at in enumerate(times, 1)
+    ]
+    marked = [message.starts_day for message in shown_messages(rows, markdown=False)]
+    assert marked == [True, False, True, False]
 
 
 @pytest.mark.parametrize("odd", [{}, {"function": "x"}, {"a": [1]}, {"function": {"name": 5}}])
@@ -159,7 +223,27 @@ def test_markdown_is_rendered_only_on_request_and_not_for_code():
     assert part("text", "**a**").html == ""
     assert part("text", "**a**", markdown=True).html == "<p><strong>a</strong></p>\n"
     assert part("json", "**a**", markdown=True).kind == "code"
-    assert part("text", "a" * 1_000_000, markdown=True).kind == "text"
+
+
+def test_a_long_text_is_rendered_up_to_the_end_of_a_block():
+    table = "|a|b|\n|-|-|\n" + "|1|2|\n" * 1_000
+    found = part("text", "Some *words*.\n\n" * 500 + table, markdown=True)
+    assert (found.kind, found.cut, found.is_long) == ("html", True, True)
+    assert found.html.count("<em>") == 500
+    assert "<table>" not in found.html
+    assert found.shown == len("Some *words*.\n\n" * 500) - 1
+
+
+def test_a_block_that_is_longer_than_what_is_rendered_ends_with_a_line():
+    found = part("text", "```python\n" + "x = 1\n" * 5_000 + "```", markdown=True)
+    assert found.html.startswith("<pre><code>x = <span")
+    assert found.html.endswith("</span>\n</code></pre>\n")
+    assert 9_990 < found.shown <= MAX_SHOWN_CHARACTERS
+
+
+def test_texts_after_the_most_that_a_page_renders_are_raw():
+    (message,) = shown(Message("user", [Part("text", "word " * 2_000)] * 50), markdown=True)
+    assert [found.kind for found in message.parts] == ["html"] * 20 + ["text"] * 30
 
 
 # --- First lines -------------------------------------------------------------------------

@@ -2,32 +2,34 @@
 SELECT TOP 51 [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], [convstore_conversation].[erased], [convstore_conversation].[changes], [convstore_conversation].[first_live], (SELECT TOP 1 U0.[position] AS [position]
     FROM [convstore_message] U0
     WHERE U0.[conversation_id] = ([convstore_conversation].[id])
-    ORDER BY 1 DESC) AS [length], (SELECT TOP 1 U0.[role] AS [role]
-    FROM [convstore_message] U0
-    WHERE (U0.[kind] < ? AND U0.[conversation_id] = ([convstore_conversation].[id]))
-    ORDER BY U0.[position] DESC) AS [last_role], (SELECT TOP 1 U0.[created_at] AS [created_at]
+    ORDER BY 1 DESC) AS [length], (SELECT TOP 1 U0.[created_at] AS [created_at]
     FROM [convstore_message] U0
     WHERE (U0.[kind] < ? AND U0.[conversation_id] = ([convstore_conversation].[id]))
     ORDER BY U0.[position] DESC) AS [last_message_at], (SELECT TOP 1 SUBSTRING(U0.[body], ?, ?) AS [beginning]
     FROM [convstore_message] U0
     WHERE (U0.[kind] = ? AND U0.[conversation_id] = ([convstore_conversation].[id]) AND U0.[position] <= ?)
-    ORDER BY CASE WHEN (U0.[position] = ? AND U0.[role] IN (?, ?)) THEN ? ELSE U0.[position] END ASC) AS [opening]
+    ORDER BY CASE WHEN (U0.[position] = ? AND U0.[role] IN (?, ?)) THEN ? ELSE U0.[position] END ASC) AS [opening], (SELECT TOP 1 SUBSTRING(U0.[body], ?, ?) AS [beginning]
+    FROM [convstore_message] U0
+    WHERE (U0.[kind] < ? AND U0.[conversation_id] = ([convstore_conversation].[id]))
+    ORDER BY U0.[position] DESC) AS [closing]
     FROM [convstore_conversation]
     WHERE ([convstore_conversation].[created_at] <= ? AND ([convstore_conversation].[created_at] < ? OR [convstore_conversation].[id] < ?))
     ORDER BY [convstore_conversation].[created_at] DESC, [convstore_conversation].[id] DESC;
     -- 1 = 2
-    -- 2 = 2
-    -- 3 = 1
-    -- 4 = 600
-    -- 5 = 0
-    -- 6 = 2
-    -- 7 = 1
-    -- 8 = 'system'
-    -- 9 = 'developer'
-    -- 10 = 3
-    -- 11 = 2026-01-02 03:04:05.678901+00:00
-    -- 12 = 2026-01-02 03:04:05.678901+00:00
-    -- 13 = '7e57ab1e000040008000000000000001'
+    -- 2 = 1
+    -- 3 = 600
+    -- 4 = 0
+    -- 5 = 2
+    -- 6 = 1
+    -- 7 = 'system'
+    -- 8 = 'developer'
+    -- 9 = 3
+    -- 10 = 1
+    -- 11 = 600
+    -- 12 = 2
+    -- 13 = 2026-01-02 03:04:05.678901+00:00
+    -- 14 = 2026-01-02 03:04:05.678901+00:00
+    -- 15 = '7e57ab1e000040008000000000000001'
 
 -- ids that begin so
 SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], [convstore_conversation].[erased], [convstore_conversation].[changes], [convstore_conversation].[first_live]
