@@ -1,12 +1,18 @@
-"""The exchange on MariaDB and MySQL: a transaction that is sent in one round trip."""
+"""The exchange on MariaDB and MySQL, in one round trip: a procedure of MariaDB, or a batch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC
+from typing import Any
 
 from django.db import Error, connections
 
+from convstore.database.mysql.faults import error_code
+from convstore.database.mysql.server import MAY_CALL_PROCEDURES
+from convstore.exchange.portable_orm import PortableOrm
 from convstore.exchange.shared_sql import (
     COLUMNS,
     CONVERSATION,
@@ -23,7 +29,15 @@ from convstore.exchange.shared_sql import (
     placeholders,
     window_of,
 )
-from convstore.exchange.statements import ConversationRef, NewMessage, Reply, StoredMessage
+from convstore.exchange.statements import (
+    ConversationRef,
+    NewMessage,
+    Outcome,
+    Reply,
+    Statements,
+    StoredMessage,
+    as_stored_message,
+)
 from convstore.models import Kind
 from convstore.windows import Reading
 
@@ -52,6 +66,14 @@ FROM DUAL WHERE @convstore_adds"""
 READ = f"{guarded(ROWS, NEWEST, SAME_ID)};{guarded(PINNED, NEWEST, SAME_ID)}"
 READ_OWN = f"{guarded(ROWS, OWN, SAME_ID)};{guarded(PINNED, OWN, SAME_ID)}"
 
+# The procedures of migration 0006.
+CALL_EXCHANGE = f"CALL convstore_exchange_v1({', '.join(['%s'] * 11)})"
+CALL_WINDOW = "CALL convstore_window_v1(%s, %s, %s, %s)"
+# What a procedure that did nothing says where the window may be over a limit.
+MEASURE_FIRST = "measure first"
+# No such procedure; one of this name with other parameters; no right to call it.
+CANNOT_CALL = (1305, 1318, 1370)
+
 
 @dataclass(frozen=True, slots=True)
 class MySqlBatch(SharedSql):
@@ -72,12 +94,105 @@ class MySqlBatch(SharedSql):
         look = LOOK.format(keys=placeholders(count))
         adds = [ADD.format(n=n) for n in range(count)]
         statements = ["START TRANSACTION", LOCK, look, *adds, find(count), READ_OWN, "COMMIT"]
-        try:
+        with _rollback_after_error(self.using):
             return self.run_batch(statements, conversation, new, reading)
+
+
+@dataclass(frozen=True, slots=True)
+class MariaDbProcedures:
+    """One call of a procedure, for a request of one message and for windows without options.
+
+    Where it cannot serve, it has done nothing, and `batch` runs.
+    """
+
+    using: str
+    batch: Statements
+
+    def exchange(
+        self, conversation: ConversationRef, new: Sequence[NewMessage], reading: Reading
+    ) -> Reply:
+        if len(new) > 1 or not reading.is_plain:
+            return self.batch.exchange(conversation, new, reading)
+        (message,) = new
+        reply = self._call(
+            CALL_EXCHANGE,
+            conversation.key.hex,
+            conversation.memory_id,
+            conversation.now.astimezone(UTC).replace(tzinfo=None),
+            reading.size,
+            reading.max_bytes,
+            message.fingerprint.hex,
+            message.role,
+            message.body,
+            message.request_key.hex,
+            message.size,
+            message.tokens,
+        )
+        return reply if isinstance(reply, Reply) else reply.exchange(conversation, new, reading)
+
+    def window(self, conversation: ConversationRef, reading: Reading) -> Reply:
+        if not reading.is_plain:
+            return self.batch.window(conversation, reading)
+        reply = self._call(
+            CALL_WINDOW,
+            conversation.key.hex,
+            conversation.memory_id,
+            reading.size,
+            reading.max_bytes,
+        )
+        return reply if isinstance(reply, Reply) else reply.window(conversation, reading)
+
+    def _call(self, statement: str, *arguments: Any) -> Reply | Statements:
+        """The procedure's reply; where it cannot serve, the variant that does."""
+        connection: Any = connections[self.using]
+        try:
+            (last, outcome, _), *window = _rows(connection, statement, arguments)
+        except Error as error:
+            if error_code(error.__cause__) not in CANNOT_CALL:
+                raise
+            # Since the connection was asked, the procedure was dropped, or its use forbidden.
+            connection.connection.has_procedures = False
+            return self.batch
+        if outcome == MEASURE_FIRST:
+            return PortableOrm(self.using)
+        window.reverse()  # the oldest message is last
+        return Reply(Outcome(outcome), last, list(map(as_stored_message, window)))
+
+
+def may_call_procedures(connection: Any) -> bool:
+    """Whether the procedures are there for this connection, which is asked about once."""
+    connection.ensure_connection()
+    driver = connection.connection
+    if driver.has_procedures is None:
+        with connection.wrap_database_errors, driver.cursor() as cursor:
+            cursor.execute(MAY_CALL_PROCEDURES)
+            ((found,),) = cursor.fetchall()
+            driver.has_procedures = bool(found)
+    has_procedures: bool = driver.has_procedures
+    return has_procedures
+
+
+@contextmanager
+def _rollback_after_error(using: str) -> Iterator[None]:
+    """The server stops at the statement that fails, inside the transaction."""
+    try:
+        yield
+    except Error:
+        try:
+            connections[using].rollback()
         except Error:
-            # The server stopped at the statement that failed, inside the transaction.
-            try:
-                connections[self.using].rollback()
-            except Error:
-                connections[self.using].close()
-            raise
+            connections[using].close()
+        raise
+
+
+def _rows(connection: Any, statement: str, arguments: Sequence[Any]) -> Sequence[Any]:
+    """The rows of a call. Django's cursor costs more, and serves those who watch it."""
+    with _rollback_after_error(connection.alias):
+        if connection.execute_wrappers or connection.queries_logged:
+            with connection.cursor() as cursor:
+                cursor.execute(statement, arguments)
+                return list(cursor.fetchall())
+        with connection.wrap_database_errors, connection.connection.cursor() as cursor:
+            cursor.execute(statement, arguments)
+            rows: Sequence[Any] = cursor.fetchall()
+            return rows

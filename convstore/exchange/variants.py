@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import connections
 
-from convstore.exchange.mysql import MySqlBatch
+from convstore.exchange.mysql import MariaDbProcedures, MySqlBatch, may_call_procedures
 from convstore.exchange.portable_orm import PortableOrm
 from convstore.exchange.postgresql import PostgresBatch, PostgresFunctions, session_of
 from convstore.exchange.sqlite import SqliteInProcess
@@ -22,7 +22,8 @@ def statements_for(using: str) -> Statements:
         batch = PostgresBatch(using) if _takes_batches(connection) else PortableOrm(using)
         return PostgresFunctions(using, batch) if session_of(connection).has_functions else batch
     if connection.vendor == "mysql" and _runs_batches_whole(connection):
-        return MySqlBatch(using)
+        batches = MySqlBatch(using)
+        return MariaDbProcedures(using, batches) if may_call_procedures(connection) else batches
     return PortableOrm(using)
 
 

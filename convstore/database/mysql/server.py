@@ -18,6 +18,12 @@ ROW_ESTIMATES = (
     " WHERE table_schema = DATABASE() AND table_name IN ('{0}', '{1}')"
 )
 
+# Whether the procedures of migration 0006 are there, and the user has rights to them.
+MAY_CALL_PROCEDURES = (
+    "SELECT COUNT(*) = 2 FROM information_schema.routines WHERE routine_schema = DATABASE()"
+    " AND routine_name IN ('convstore_exchange_v1', 'convstore_window_v1')"
+)
+
 has_word_index = always_false
 
 
@@ -48,7 +54,15 @@ def check_server(
             hint="Raise max_allowed_packet or lower MAX_BODY_BYTES.",
             id="convstore.W007",
         )
-    for table, engine, collation in _table_options(connection, tables):
+    found = _table_options(connection, tables)
+    if found and connection.mysql_is_mariadb and not fetch_row(connection, MAY_CALL_PROCEDURES)[0]:
+        yield checks.Info(
+            "each exchange is sent as a batch of statements, which costs more than a procedure.",
+            hint="GRANT CREATE ROUTINE, ALTER ROUTINE, EXECUTE on the database to its user, then run"
+            " 'migrate convstore 0005' and 'migrate convstore' again.",
+            id="convstore.I001",
+        )
+    for table, engine, collation in found:
         if engine != "InnoDB" or not str(collation).startswith("utf8mb4"):
             yield checks.Error(
                 f"its table {table} is {engine} with {collation}.",

@@ -1,0 +1,175 @@
+"""MariaDB's procedures for the exchange and the window: one call, whose statements are parsed once.
+
+They stand in the tables' database. Where the user may not create procedures, exchanges go on as a
+batch of statements. MySQL goes on with the batch, too.
+
+A released procedure stays as it is. A later version of the program gets procedures of another
+name, since both versions serve the database while the later one is rolled out.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.db import Error, migrations
+
+from convstore.database.mysql.faults import error_code
+
+logger = logging.getLogger(__name__)
+
+# No right to create in this database; none to replace the procedure; none that needs SUPER.
+CANNOT_CREATE = (1044, 1227, 1370)
+
+# Parameters would have the database's character set.
+TEXT = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+NAME = f"VARCHAR(510) {TEXT}"
+
+# A variable wins over a column of the same name, which a later version may add; so every column
+# is written with its table. `=` on text ignores trailing blanks, so the ids are compared as bytes.
+EXCHANGE = """
+CREATE OR REPLACE PROCEDURE convstore_exchange_v1(
+  for_key {uuid}, for_id {name}, for_time DATETIME(6), wanted BIGINT, max_bytes BIGINT,
+  mark {uuid}, new_role {name}, new_body LONGTEXT {text}, new_key {uuid}, new_size INTEGER,
+  new_tokens INTEGER
+)
+MODIFIES SQL DATA SQL SECURITY INVOKER
+exchange: BEGIN
+  DECLARE held_by {name};
+  DECLARE active DATETIME(6);
+  DECLARE is_same BOOLEAN;
+{variables}
+  START TRANSACTION;
+  SELECT c.memory_id, c.active_at INTO held_by, active FROM convstore_conversation c
+    WHERE c.id = for_key FOR UPDATE;
+  IF held_by IS NULL OR active < for_time - INTERVAL 1 HOUR THEN
+    -- Locks the row also where it changes nothing, if somebody else was first.
+    INSERT INTO convstore_conversation (id, memory_id, created_at, active_at)
+      VALUES (for_key, for_id, for_time, for_time)
+      ON DUPLICATE KEY UPDATE active_at = IF(
+        convstore_conversation.active_at < for_time - INTERVAL 1 HOUR,
+        for_time, convstore_conversation.active_at);
+    SELECT c.memory_id INTO held_by FROM convstore_conversation c WHERE c.id = for_key;
+  END IF;
+  IF CAST(held_by AS BINARY) <> CAST(for_id AS BINARY) THEN
+    ROLLBACK;
+    SELECT 0, 'id clash', NULL;
+    LEAVE exchange;
+  END IF;
+
+  SELECT m.position, m.fingerprint = mark OR m.kind = 2 INTO last, is_same
+    FROM convstore_message m WHERE m.conversation_id = for_key AND m.request_key = new_key;
+  IF is_same IS NULL THEN
+    SELECT COALESCE(MAX(m.position), 0) + 1 INTO last
+      FROM convstore_message m WHERE m.conversation_id = for_key;
+    INSERT INTO convstore_message
+      (conversation_id, position, role, body, request_key, fingerprint, created_at,
+      size, tokens, kind)
+      VALUES (for_key, last, new_role, new_body, new_key, mark, for_time,
+      new_size, new_tokens, 0);
+  ELSEIF NOT is_same THEN
+    ROLLBACK;
+    SELECT 0, 'key reused', NULL;
+    LEAVE exchange;
+  END IF;
+{measure}
+  IF found < LEAST(last, wanted) OR bytes > max_bytes THEN
+    ROLLBACK;
+    SELECT 0, 'measure first', NULL;
+    LEAVE exchange;
+  END IF;
+  COMMIT;
+{read}
+END"""
+
+WINDOW = """
+CREATE OR REPLACE PROCEDURE convstore_window_v1(
+  for_key {uuid}, for_id {name}, wanted BIGINT, max_bytes BIGINT
+)
+READS SQL DATA SQL SECURITY INVOKER
+BEGIN
+{variables}
+  IF CAST(for_id AS BINARY) =
+    (SELECT CAST(c.memory_id AS BINARY) FROM convstore_conversation c WHERE c.id = for_key)
+  THEN
+    SELECT COALESCE(MAX(m.position), 0) INTO last
+      FROM convstore_message m WHERE m.conversation_id = for_key;
+  END IF;
+{measure}
+  IF found < LEAST(last, wanted) OR bytes > max_bytes THEN
+    SELECT 0, 'measure first', NULL;
+  ELSE
+{read}
+  END IF;
+END"""
+
+# What both procedures know of the window: `first` is 1 if the conversation's first message is
+# pinned, `found` counts the last `wanted` messages that are not erased.
+VARIABLES = """
+  DECLARE last, first, first_bytes, found, bytes BIGINT DEFAULT 0;"""
+
+# Rows that were written before there was the column have size 0.
+BYTES = "CASE WHEN m.size > 0 THEN m.size ELSE OCTET_LENGTH(m.body) END"
+
+# Whether the window is surely within the limit on replies. If not, or if messages in between are
+# erased, somebody has to measure it.
+MEASURE = """
+  IF wanted > 1 AND last > wanted THEN
+    SELECT 1, {bytes} INTO first, first_bytes FROM convstore_message m
+      WHERE m.conversation_id = for_key AND m.position = 1
+        AND m.role IN ('system', 'developer') AND m.kind = 0;
+  END IF;
+  SELECT COUNT(*), COALESCE(SUM({bytes}), 0) + first_bytes INTO found, bytes
+    FROM convstore_message m WHERE m.conversation_id = for_key
+      AND m.position > last - wanted AND m.position <= last AND m.kind = 0;"""
+
+# The outcome is the first row. Not within another SELECT: that would be a temporary table.
+READ = """
+  SET wanted = wanted - first;
+  IF first THEN
+    SELECT last, 'done', NULL UNION ALL ({newest}) UNION ALL ({rows} AND m.position = 1);
+  ELSE
+    SELECT last, 'done', NULL UNION ALL ({newest});
+  END IF;"""
+ROWS = """SELECT m.position, m.role, m.body FROM convstore_message m
+      WHERE m.conversation_id = for_key AND m.kind = 0"""
+NEWEST = f"""{ROWS} AND m.position <= last
+      ORDER BY m.position DESC LIMIT wanted"""
+
+NAMES = ("convstore_exchange_v1", "convstore_window_v1")
+
+
+def create(apps: Any, schema_editor: Any) -> None:
+    connection = schema_editor.connection
+    if connection.vendor != "mysql" or not connection.mysql_is_mariadb:
+        return
+    uuid = "UUID" if connection.features.has_native_uuid_field else f"CHAR(32) {TEXT}"
+    parts = {"uuid": uuid, "name": NAME, "text": TEXT, "variables": VARIABLES}
+    parts["measure"] = MEASURE.format(bytes=BYTES)
+    parts["read"] = READ.format(rows=ROWS, newest=NEWEST)
+    try:
+        for procedure in (EXCHANGE, WINDOW):
+            schema_editor.execute(procedure.format(**parts), params=None)
+    except Error as error:
+        if error_code(error.__cause__) not in CANNOT_CREATE:
+            raise
+        logger.warning(
+            "database %s: the user may not create procedures, without which exchanges take more"
+            " time: %s",
+            connection.alias,
+            error,
+        )
+
+
+def drop(apps: Any, schema_editor: Any) -> None:
+    connection = schema_editor.connection
+    if connection.vendor == "mysql" and connection.mysql_is_mariadb:
+        for name in NAMES:
+            schema_editor.execute(f"DROP PROCEDURE IF EXISTS {name}", params=None)
+
+
+class Migration(migrations.Migration):
+    dependencies = [("convstore", "0005_postgresql_functions")]
+
+    # MariaDB commits each of these statements.
+    operations = [migrations.RunPython(create, drop, atomic=False, elidable=False)]
