@@ -69,8 +69,9 @@ READ_OWN = f"{guarded(ROWS, OWN, SAME_ID)};{guarded(PINNED, OWN, SAME_ID)}"
 # The procedures of migration 0006.
 CALL_EXCHANGE = f"CALL convstore_exchange_v1({', '.join(['%s'] * 11)})"
 CALL_WINDOW = "CALL convstore_window_v1(%s, %s, %s, %s)"
-# What a procedure that did nothing says where the window may be over a limit.
-MEASURE_FIRST = "measure first"
+# A row without a message has this position, and an outcome or this for its role. A procedure that
+# says so, or that leaves out a body because of the limit on replies, has done nothing.
+NO_POSITION, MEASURE_FIRST = "0", "measure first"
 # No such procedure; one of this name with other parameters; no right to call it.
 CANNOT_CALL = (1305, 1318, 1370)
 
@@ -128,35 +129,37 @@ class MariaDbProcedures:
             message.size,
             message.tokens,
         )
-        return reply if isinstance(reply, Reply) else reply.exchange(conversation, new, reading)
+        if not isinstance(reply, Reply):
+            return reply.exchange(conversation, new, reading)
+        return reply._replace(last=reply.rows[-1].position) if reply.rows else reply
 
     def window(self, conversation: ConversationRef, reading: Reading) -> Reply:
         if not reading.is_plain:
             return self.batch.window(conversation, reading)
-        reply = self._call(
-            CALL_WINDOW,
-            conversation.key.hex,
-            conversation.memory_id,
-            reading.size,
-            reading.max_bytes,
-        )
+        identity = conversation.key.hex, conversation.memory_id
+        reply = self._call(CALL_WINDOW, *identity, reading.size, reading.max_bytes)
         return reply if isinstance(reply, Reply) else reply.window(conversation, reading)
 
     def _call(self, statement: str, *arguments: Any) -> Reply | Statements:
-        """The procedure's reply; where it cannot serve, the variant that does."""
+        """The procedure's reply, without `last`; where it cannot serve, the variant that does."""
         connection: Any = connections[self.using]
         try:
-            (last, outcome, _), *window = _rows(connection, statement, arguments)
+            rows = _rows(connection, statement, arguments)
         except Error as error:
             if error_code(error.__cause__) not in CANNOT_CALL:
                 raise
             # Since the connection was asked, the procedure was dropped, or its use forbidden.
             connection.connection.has_procedures = False
             return self.batch
-        if outcome == MEASURE_FIRST:
+        # The oldest message is last, or the one before it, if the last one is pinned.
+        if None in [body for _, body in rows[-2:]]:
+            position, _, outcome = rows[0][0].partition(" ")
+            if position == NO_POSITION and outcome != MEASURE_FIRST:
+                return Reply(Outcome(outcome))
             return PortableOrm(self.using)
-        window.reverse()  # the oldest message is last
-        return Reply(Outcome(outcome), last, list(map(as_stored_message, window)))
+        window = [_stored_message(*row) for row in rows]
+        window.reverse()
+        return Reply(Outcome.DONE, rows=window)
 
 
 def may_call_procedures(connection: Any) -> bool:
@@ -196,3 +199,9 @@ def _rows(connection: Any, statement: str, arguments: Sequence[Any]) -> Sequence
             cursor.execute(statement, arguments)
             rows: Sequence[Any] = cursor.fetchall()
             return rows
+
+
+def _stored_message(head: str, body: str) -> StoredMessage:
+    position, _, role = head.partition(" ")
+    message: StoredMessage = as_stored_message((int(position), role, body))
+    return message

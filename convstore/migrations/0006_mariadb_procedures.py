@@ -37,8 +37,8 @@ MODIFIES SQL DATA SQL SECURITY INVOKER
 exchange: BEGIN
   DECLARE held_by {name};
   DECLARE active DATETIME(6);
-  DECLARE is_same BOOLEAN;
-{variables}
+  DECLARE outcome VARCHAR(20) {text};
+  DECLARE last, first BIGINT DEFAULT 0;
   START TRANSACTION;
   SELECT c.memory_id, c.active_at INTO held_by, active FROM convstore_conversation c
     WHERE c.id = for_key FOR UPDATE;
@@ -53,13 +53,14 @@ exchange: BEGIN
   END IF;
   IF CAST(held_by AS BINARY) <> CAST(for_id AS BINARY) THEN
     ROLLBACK;
-    SELECT 0, 'id clash', NULL;
+    SELECT '0 id clash', NULL;
     LEAVE exchange;
   END IF;
 
-  SELECT m.position, m.fingerprint = mark OR m.kind = 2 INTO last, is_same
+  SELECT m.position, CASE WHEN m.kind <> 0 THEN 'measure first'
+      WHEN m.fingerprint <> mark THEN 'key reused' ELSE 'done' END INTO last, outcome
     FROM convstore_message m WHERE m.conversation_id = for_key AND m.request_key = new_key;
-  IF is_same IS NULL THEN
+  IF outcome IS NULL THEN
     SELECT COALESCE(MAX(m.position), 0) + 1 INTO last
       FROM convstore_message m WHERE m.conversation_id = for_key;
     INSERT INTO convstore_message
@@ -67,19 +68,17 @@ exchange: BEGIN
       size, tokens, kind)
       VALUES (for_key, last, new_role, new_body, new_key, mark, for_time,
       new_size, new_tokens, 0);
-  ELSEIF NOT is_same THEN
+  ELSEIF outcome <> 'done' THEN
     ROLLBACK;
-    SELECT 0, 'key reused', NULL;
+    SELECT CONCAT('0 ', outcome), NULL;
     LEAVE exchange;
   END IF;
-{measure}
-  IF found < LEAST(last, wanted) OR bytes > max_bytes THEN
-    ROLLBACK;
-    SELECT 0, 'measure first', NULL;
-    LEAVE exchange;
-  END IF;
-  COMMIT;
 {read}
+  IF @convstore_bytes > max_bytes THEN
+    ROLLBACK;
+  ELSE
+    COMMIT;
+  END IF;
 END"""
 
 WINDOW = """
@@ -88,53 +87,39 @@ CREATE OR REPLACE PROCEDURE convstore_window_v1(
 )
 READS SQL DATA SQL SECURITY INVOKER
 BEGIN
-{variables}
+  DECLARE last, first BIGINT DEFAULT 0;
   IF CAST(for_id AS BINARY) =
     (SELECT CAST(c.memory_id AS BINARY) FROM convstore_conversation c WHERE c.id = for_key)
   THEN
     SELECT COALESCE(MAX(m.position), 0) INTO last
       FROM convstore_message m WHERE m.conversation_id = for_key;
   END IF;
-{measure}
-  IF found < LEAST(last, wanted) OR bytes > max_bytes THEN
-    SELECT 0, 'measure first', NULL;
-  ELSE
 {read}
-  END IF;
 END"""
 
-# What both procedures know of the window: `first` is 1 if the conversation's first message is
-# pinned, `found` counts the last `wanted` messages that are not erased.
-VARIABLES = """
-  DECLARE last, first, first_bytes, found, bytes BIGINT DEFAULT 0;"""
-
-# Rows that were written before there was the column have size 0.
-BYTES = "CASE WHEN m.size > 0 THEN m.size ELSE OCTET_LENGTH(m.body) END"
-
-# Whether the window is surely within the limit on replies. If not, or if messages in between are
-# erased, somebody has to measure it.
-MEASURE = """
+# Newest first; the pinned message, if `first` is 1, is the last row. Position and role are one
+# column, since each costs the driver time.
+READ = """
   IF wanted > 1 AND last > wanted THEN
-    SELECT 1, {bytes} INTO first, first_bytes FROM convstore_message m
+    SELECT COUNT(*) INTO first FROM convstore_message m
       WHERE m.conversation_id = for_key AND m.position = 1
         AND m.role IN ('system', 'developer') AND m.kind = 0;
+    SET wanted = wanted - first;
   END IF;
-  SELECT COUNT(*), COALESCE(SUM({bytes}), 0) + first_bytes INTO found, bytes
-    FROM convstore_message m WHERE m.conversation_id = for_key
-      AND m.position > last - wanted AND m.position <= last AND m.kind = 0;"""
-
-# The outcome is the first row. Not within another SELECT: that would be a temporary table.
-READ = """
-  SET wanted = wanted - first;
+  SET @convstore_bytes = 0;
   IF first THEN
-    SELECT last, 'done', NULL UNION ALL ({newest}) UNION ALL ({rows} AND m.position = 1);
+    ({newest}) UNION ALL ({rows} AND m.position = 1);
   ELSE
-    SELECT last, 'done', NULL UNION ALL ({newest});
+    {newest};
   END IF;"""
-ROWS = """SELECT m.position, m.role, m.body FROM convstore_message m
-      WHERE m.conversation_id = for_key AND m.kind = 0"""
-NEWEST = f"""{ROWS} AND m.position <= last
-      ORDER BY m.position DESC LIMIT wanted"""
+# Bodies over the limit on replies are NULL: somebody has to measure the window then. A sum by a
+# window function would be a temporary table; one of its own costs as much as the rows. Rows that
+# were written before there was the column have size 0.
+ROWS = """SELECT CONCAT(m.position, ' ', m.role), IF(max_bytes >= (@convstore_bytes :=
+      @convstore_bytes + IF(m.size > 0, m.size, OCTET_LENGTH(m.body))), m.body, NULL)
+    FROM convstore_message m WHERE m.conversation_id = for_key AND m.kind = 0"""
+NEWEST = f"""{ROWS} AND m.position > first AND m.position <= last
+    ORDER BY m.position DESC LIMIT wanted"""
 
 NAMES = ("convstore_exchange_v1", "convstore_window_v1")
 
@@ -144,8 +129,7 @@ def create(apps: Any, schema_editor: Any) -> None:
     if connection.vendor != "mysql" or not connection.mysql_is_mariadb:
         return
     uuid = "UUID" if connection.features.has_native_uuid_field else f"CHAR(32) {TEXT}"
-    parts = {"uuid": uuid, "name": NAME, "text": TEXT, "variables": VARIABLES}
-    parts["measure"] = MEASURE.format(bytes=BYTES)
+    parts = {"uuid": uuid, "name": NAME, "text": TEXT}
     parts["read"] = READ.format(rows=ROWS, newest=NEWEST)
     try:
         for procedure in (EXCHANGE, WINDOW):
