@@ -121,7 +121,10 @@ ROWS = """SELECT CONCAT(m.position, ' ', m.role), IF(max_bytes >= (@convstore_by
 NEWEST = f"""{ROWS} AND m.position > first AND m.position <= last
     ORDER BY m.position DESC LIMIT wanted"""
 
-NAMES = ("convstore_exchange_v1", "convstore_window_v1")
+# DROP ... IF EXISTS needs a right even where there is nothing to drop.
+NAMES = """
+SELECT routine_name FROM information_schema.routines WHERE routine_schema = DATABASE()
+  AND routine_name IN ('convstore_exchange_v1', 'convstore_window_v1')"""
 
 
 def create(apps: Any, schema_editor: Any) -> None:
@@ -147,9 +150,13 @@ def create(apps: Any, schema_editor: Any) -> None:
 
 def drop(apps: Any, schema_editor: Any) -> None:
     connection = schema_editor.connection
-    if connection.vendor == "mysql" and connection.mysql_is_mariadb:
-        for name in NAMES:
-            schema_editor.execute(f"DROP PROCEDURE IF EXISTS {name}", params=None)
+    if connection.vendor != "mysql":
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(NAMES)
+        names = [name for (name,) in cursor.fetchall()]
+    for name in names:
+        schema_editor.execute(f"DROP PROCEDURE {name}", params=None)
 
 
 class Migration(migrations.Migration):

@@ -42,8 +42,10 @@ def check_settings(entry: Mapping[str, Any]) -> Iterator[CheckMessage]:
 def check_server(
     connection: BaseDatabaseWrapper, tables: tuple[str, ...]
 ) -> Iterator[CheckMessage]:
-    flush, packet = fetch_row(
-        connection, "SELECT @@innodb_flush_log_at_trx_commit, @@max_allowed_packet"
+    flush, packet, is_mariadb = fetch_row(
+        connection,
+        "SELECT @@innodb_flush_log_at_trx_commit, @@max_allowed_packet,"
+        " LOCATE('MariaDB', VERSION())",
     )
     if flush != 1:
         yield durability_warning(f"innodb_flush_log_at_trx_commit is {flush}", "Set it to 1.")
@@ -55,12 +57,12 @@ def check_server(
             id="convstore.W007",
         )
     found = _table_options(connection, tables)
-    if found and connection.mysql_is_mariadb and not fetch_row(connection, MAY_CALL_PROCEDURES)[0]:
+    if found and is_mariadb and not fetch_row(connection, MAY_CALL_PROCEDURES)[0]:
         yield checks.Info(
             "each exchange is sent as a batch of statements, which costs more than a procedure.",
-            hint="GRANT CREATE ROUTINE, ALTER ROUTINE, EXECUTE on the database to its user, then run"
+            hint="Grant the user of the database CREATE ROUTINE and EXECUTE on it, then run"
             " 'migrate convstore 0005' and 'migrate convstore' again.",
-            id="convstore.I001",
+            id="convstore.I002",
         )
     for table, engine, collation in found:
         if engine != "InnoDB" or not str(collation).startswith("utf8mb4"):
