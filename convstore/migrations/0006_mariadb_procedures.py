@@ -26,7 +26,7 @@ TEXT = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 NAME = f"VARCHAR(510) {TEXT}"
 
 # A variable wins over a column of the same name, which a later version may add; so every column
-# is written with its table. `=` on text ignores trailing blanks, so the ids are compared as bytes.
+# is written with its table. `=` on text ignores trailing blanks, so texts are compared as bytes.
 EXCHANGE = """
 CREATE PROCEDURE IF NOT EXISTS convstore_exchange_v1(
   for_key {uuid}, for_id {name}, for_time DATETIME(6), wanted BIGINT, max_bytes BIGINT,
@@ -103,7 +103,7 @@ READ = """
   IF wanted > 1 AND last > wanted THEN
     SELECT COUNT(*) INTO first FROM convstore_message m
       WHERE m.conversation_id = for_key AND m.position = 1
-        AND m.role IN ('system', 'developer') AND m.kind = 0;
+        AND CAST(m.role AS BINARY) IN ('system', 'developer') AND m.kind = 0;
     SET wanted = wanted - first;
   END IF;
   SET @convstore_bytes = 0;
