@@ -19,6 +19,7 @@ from convstore.database import checks
 from convstore.database.url import database_alias
 from convstore.errors import IdentityClash, RequestKeyReused
 from convstore.exchange.mysql import MariaDbProcedures, MySqlBatch
+from convstore.exchange.portable_orm import PortableOrm
 from convstore.exchange.statements import StoredMessage
 from convstore.exchange.variants import statements_for
 from convstore.messages import Message, Part
@@ -178,6 +179,15 @@ def test_what_changes_after_the_connection_was_asked_is_noticed(alias, statement
     assert texts(store.exchange("a", say("2"), 9)) == ["1", "2"]
     assert variant(alias) is MySqlBatch
     assert texts(store.window("a", 9)) == ["1", "2"]
+
+
+def test_nobody_is_told_to_make_them_where_they_would_not_be_called(alias):
+    """As on a cluster, whose other nodes take writes, too."""
+    migrate(alias, "0005")
+    assert [each.id for each in checks.server_messages(alias)] == ["convstore.I002"]
+    connections[alias].connection.replicates_optimistically = True
+    assert variant(alias) is PortableOrm
+    assert checks.server_messages(alias) == []
 
 
 def test_a_restored_dump_without_procedures_gets_the_batch(alias):

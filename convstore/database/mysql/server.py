@@ -39,13 +39,9 @@ def check_settings(entry: Mapping[str, Any]) -> Iterator[CheckMessage]:
         )
 
 
-def check_server(
-    connection: BaseDatabaseWrapper, tables: tuple[str, ...]
-) -> Iterator[CheckMessage]:
-    flush, packet, is_mariadb = fetch_row(
-        connection,
-        "SELECT @@innodb_flush_log_at_trx_commit, @@max_allowed_packet,"
-        " LOCATE('MariaDB', VERSION())",
+def check_server(connection: Any, tables: tuple[str, ...]) -> Iterator[CheckMessage]:
+    flush, packet = fetch_row(
+        connection, "SELECT @@innodb_flush_log_at_trx_commit, @@max_allowed_packet"
     )
     if flush != 1:
         yield durability_warning(f"innodb_flush_log_at_trx_commit is {flush}", "Set it to 1.")
@@ -57,7 +53,7 @@ def check_server(
             id="convstore.W007",
         )
     found = _table_options(connection, tables)
-    if found and is_mariadb and not fetch_row(connection, MAY_CALL_PROCEDURES)[0]:
+    if found and _lacks_procedures(connection):
         yield checks.Info(
             "each exchange is sent as a batch of statements, which costs more than a procedure.",
             hint="Grant the user of the database CREATE ROUTINE and EXECUTE on it, then run"
@@ -72,6 +68,25 @@ def check_server(
                 " COLLATE utf8mb4_bin",
                 id="convstore.E008",
             )
+
+
+def _lacks_procedures(connection: Any) -> bool:
+    """Whether each exchange is a batch only since the procedures are not there for the user."""
+    if not (connection.mysql_is_mariadb and runs_batches_whole(connection)):
+        return False
+    return not fetch_row(connection, MAY_CALL_PROCEDURES)[0]
+
+
+def runs_batches_whole(connection: Any) -> bool:
+    """Whether one query may hold several statements, which are run all or none.
+
+    Only our own backend sends such a query. A server that replicates optimistically may abort the
+    transaction between two of them; it would run the rest as transactions of their own.
+    """
+    if not connection.settings_dict["ENGINE"].startswith("convstore."):
+        return False
+    connection.ensure_connection()
+    return not connection.connection.replicates_optimistically
 
 
 def _table_options(
