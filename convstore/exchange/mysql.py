@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC
 from typing import Any
 
 from django.db import Error, connections
@@ -26,6 +25,7 @@ from convstore.exchange.shared_sql import (
     SharedSql,
     find,
     guarded,
+    open_cursor,
     placeholders,
     window_of,
 )
@@ -69,9 +69,10 @@ READ_OWN = f"{guarded(ROWS, OWN, SAME_ID)};{guarded(PINNED, OWN, SAME_ID)}"
 # The procedures of migration 0006.
 CALL_EXCHANGE = f"CALL convstore_exchange_v1({', '.join(['%s'] * 11)})"
 CALL_WINDOW = "CALL convstore_window_v1(%s, %s, %s, %s)"
-# A row without a message has this position, and an outcome or this for its role. A procedure that
-# says so, or that leaves out a body because of the limit on replies, has done nothing.
-NO_POSITION, MEASURE_FIRST = "0", "measure first"
+# The error in which a procedure ends that cannot serve; its text is one of these. Triggers of
+# others may end in it, too.
+SIGNALLED = 1644
+MEASURE_FIRST, REFUSALS = "measure first", (Outcome.ID_CLASH, Outcome.KEY_REUSED)
 # No such procedure; one of this name with other parameters; no right to call it.
 CANNOT_CALL = (1305, 1318, 1370)
 
@@ -119,7 +120,7 @@ class MariaDbProcedures:
             CALL_EXCHANGE,
             conversation.key.hex,
             conversation.memory_id,
-            conversation.now.astimezone(UTC).replace(tzinfo=None),
+            connections[self.using].ops.adapt_datetimefield_value(conversation.now),
             reading.size,
             reading.max_bytes,
             message.fingerprint.hex,
@@ -143,20 +144,21 @@ class MariaDbProcedures:
     def _call(self, statement: str, *arguments: Any) -> Reply | Statements:
         """The procedure's reply, without `last`; where it cannot serve, the variant that does."""
         connection: Any = connections[self.using]
+        driver = connection.connection
         try:
             rows = _rows(connection, statement, arguments)
         except Error as error:
-            if error_code(error.__cause__) not in CANNOT_CALL:
-                raise
-            # Since the connection was asked, the procedure was dropped, or its use forbidden.
-            connection.connection.has_procedures = False
-            return self.batch
-        # The oldest message is last, or the one before it, if the last one is pinned.
-        if None in [body for _, body in rows[-2:]]:
-            position, _, outcome = rows[0][0].partition(" ")
-            if position == NO_POSITION and outcome != MEASURE_FIRST:
-                return Reply(Outcome(outcome))
-            return PortableOrm(self.using)
+            code = error_code(error.__cause__)
+            if code in CANNOT_CALL:
+                # Since the connection was asked, it was dropped, or its use forbidden.
+                driver.has_procedures = False
+                return self.batch
+            reason = error.args[-1] if code == SIGNALLED else None
+            if reason == MEASURE_FIRST:
+                return PortableOrm(self.using)
+            if reason in REFUSALS:
+                return Reply(Outcome(reason))
+            raise
         window = [_stored_message(*row) for row in rows]
         window.reverse()
         return Reply(Outcome.DONE, rows=window)
@@ -189,16 +191,15 @@ def _rollback_after_error(using: str) -> Iterator[None]:
 
 
 def _rows(connection: Any, statement: str, arguments: Sequence[Any]) -> Sequence[Any]:
-    """The rows of a call. Django's cursor costs more, and serves those who watch it."""
-    with _rollback_after_error(connection.alias):
-        if connection.execute_wrappers or connection.queries_logged:
-            with connection.cursor() as cursor:
-                cursor.execute(statement, arguments)
-                return list(cursor.fetchall())
-        with connection.wrap_database_errors, connection.connection.cursor() as cursor:
-            cursor.execute(statement, arguments)
-            rows: Sequence[Any] = cursor.fetchall()
-            return rows
+    """The rows of a call, which has ended without an error."""
+    with _rollback_after_error(connection.alias), open_cursor(connection) as cursor:
+        cursor.execute(statement, arguments)
+        rows: Sequence[Any] = cursor.fetchall()
+        # What comes after the rows says whether COMMIT succeeded. Django's cursor, when it is
+        # closed, would read it and ignore an error.
+        while cursor.nextset():
+            pass
+        return rows
 
 
 def _stored_message(head: str, body: str) -> StoredMessage:

@@ -3,6 +3,9 @@
 They stand in the tables' database. Where the user may not create procedures, exchanges go on as a
 batch of statements. MySQL goes on with the batch, too.
 
+A procedure that cannot serve ends in an error that says why. The caller rolls back, as after any
+other error; so what ends without an error is stored.
+
 A released procedure stays as it is. A later version of the program gets procedures of another
 name, since both versions serve the database while the later one is rolled out.
 """
@@ -21,6 +24,9 @@ logger = logging.getLogger(__name__)
 # No right to create in this database; none that the server's settings ask for.
 CANNOT_CREATE = (1044, 1227)
 
+# A procedure runs in the mode in which it was made, whatever that of the session is. Not strict, it
+# would shorten what is too long.
+STRICTLY = "SET STATEMENT sql_mode = 'STRICT_ALL_TABLES' FOR"
 # Without it, parameters would have the database's character set.
 TEXT = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 NAME = f"VARCHAR(510) {TEXT}"
@@ -28,13 +34,14 @@ NAME = f"VARCHAR(510) {TEXT}"
 # A variable wins over a column of the same name, which a later version may add; so every column
 # is written with its table. `=` on text ignores trailing blanks, so texts are compared as bytes.
 EXCHANGE = """
+{strictly}
 CREATE PROCEDURE IF NOT EXISTS convstore_exchange_v1(
   for_key {uuid}, for_id {name}, for_time DATETIME(6), wanted BIGINT, max_bytes BIGINT,
   mark {uuid}, new_role {name}, new_body LONGTEXT {text}, new_key {uuid}, new_size INTEGER,
   new_tokens INTEGER
 )
 MODIFIES SQL DATA SQL SECURITY INVOKER
-exchange: BEGIN
+BEGIN
   DECLARE held_by {name};
   DECLARE active DATETIME(6);
   DECLARE outcome VARCHAR(20) {text};
@@ -52,9 +59,7 @@ exchange: BEGIN
     SELECT c.memory_id INTO held_by FROM convstore_conversation c WHERE c.id = for_key;
   END IF;
   IF CAST(held_by AS BINARY) <> CAST(for_id AS BINARY) THEN
-    ROLLBACK;
-    SELECT '0 id clash', NULL;
-    LEAVE exchange;
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'id clash';
   END IF;
 
   SELECT m.position, CASE WHEN m.kind <> 0 THEN 'measure first'
@@ -69,19 +74,14 @@ exchange: BEGIN
       VALUES (for_key, last, new_role, new_body, new_key, mark, for_time,
       new_size, new_tokens, 0);
   ELSEIF outcome <> 'done' THEN
-    ROLLBACK;
-    SELECT CONCAT('0 ', outcome), NULL;
-    LEAVE exchange;
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = outcome;
   END IF;
 {read}
-  IF @convstore_bytes > max_bytes THEN
-    ROLLBACK;
-  ELSE
-    COMMIT;
-  END IF;
+  COMMIT;
 END"""
 
 WINDOW = """
+{strictly}
 CREATE PROCEDURE IF NOT EXISTS convstore_window_v1(
   for_key {uuid}, for_id {name}, wanted BIGINT, max_bytes BIGINT
 )
@@ -111,10 +111,13 @@ READ = """
     ({newest}) UNION ALL ({rows} AND m.position = 1);
   ELSE
     {newest};
+  END IF;
+  IF @convstore_bytes > max_bytes THEN
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'measure first';
   END IF;"""
-# Bodies over the limit on replies are NULL: somebody has to measure the window then. A sum by a
-# window function would be a temporary table; one of its own costs as much as the rows. Rows that
-# were written before there was the column have size 0.
+# Bodies over the limit on replies are left out. A sum by a window function would be a temporary
+# table; one of its own costs as much as the rows. Rows that were written before there was the
+# column have size 0.
 ROWS = """SELECT CONCAT(m.position, ' ', m.role), IF(max_bytes >= (@convstore_bytes :=
       @convstore_bytes + IF(m.size > 0, m.size, OCTET_LENGTH(m.body))), m.body, NULL)
     FROM convstore_message m WHERE m.conversation_id = for_key AND m.kind = 0"""
@@ -132,7 +135,7 @@ def create(apps: Any, schema_editor: Any) -> None:
     if connection.vendor != "mysql" or not connection.mysql_is_mariadb:
         return
     uuid = "UUID" if connection.features.has_native_uuid_field else f"CHAR(32) {TEXT}"
-    parts = {"uuid": uuid, "name": NAME, "text": TEXT}
+    parts = {"strictly": STRICTLY, "uuid": uuid, "name": NAME, "text": TEXT}
     parts["read"] = READ.format(rows=ROWS, newest=NEWEST)
     try:
         for procedure in (EXCHANGE, WINDOW):

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,12 +18,12 @@ from sqlalchemy.engine import make_url
 
 from convstore.database import checks
 from convstore.database.url import database_alias
-from convstore.errors import IdentityClash, RequestKeyReused
+from convstore.errors import IdentityClash, MessageTooLarge, RequestKeyReused, Unavailable
 from convstore.exchange.mysql import MariaDbProcedures, MySqlBatch
 from convstore.exchange.portable_orm import PortableOrm
 from convstore.exchange.statements import StoredMessage
 from convstore.exchange.variants import statements_for
-from convstore.messages import Message, Part
+from convstore.messages import MAX_NAME_LENGTH, Message, Part
 from convstore.models import Conversation
 from convstore.models import Message as Row
 from convstore.store import ConversationStore, conversation_key
@@ -198,6 +199,27 @@ def test_a_restored_dump_without_procedures_gets_the_batch(alias):
     assert texts(ConversationStore(alias).exchange("a", say("1"), 9)) == ["1"]
 
 
+def test_they_are_strict_also_if_the_session_that_made_them_was_not(alias):
+    migrate(alias, "0005")
+    execute(alias, "SET SESSION sql_mode = ''")
+    migrate(alias)
+    store = ConversationStore(alias)
+    with pytest.raises(MessageTooLarge):
+        store.append("a", say("1", "r" * (MAX_NAME_LENGTH + 1)))
+    assert variant(alias) is MariaDbProcedures
+    assert store.window("a", 9) == []
+
+
+def test_they_store_times_as_django_reads_them(alias, url):
+    there = database_alias(url + "?program_name=there")
+    connections[there].settings_dict["TIME_ZONE"] = "Asia/Tokyo"
+    before = datetime.now(UTC)
+    ConversationStore(there).append("a", say("1"))
+    assert variant(there) is MariaDbProcedures
+    assert before <= Row.objects.using(there).get().created_at <= datetime.now(UTC)
+    connections[there].close()
+
+
 # --- Servers of other kinds --------------------------------------------------------------
 
 
@@ -302,3 +324,16 @@ def test_a_fault_at_each_statement_inside_leaves_all_or_nothing(alias, url, exch
     with closing(connections[direct]):
         running = "SELECT COUNT(*) FROM information_schema.innodb_trx"
         assert list(execute(direct, running)) == [(0,)]
+
+
+def test_an_error_of_commit_is_noticed_also_where_statements_are_logged(alias):
+    """Rows come before it, and Django ignores errors that come while it closes a cursor."""
+    commit = add_faults(alias)
+    store = ConversationStore(alias)
+    store.append("a", say("1"))
+    execute(alias, f"SET @step = {commit}")
+    connections[alias].force_debug_cursor = True
+    with pytest.raises(Unavailable):
+        store.append("a", say("2"))
+    execute(alias, "SET @step = 0")
+    assert texts(store.window("a", 9)) == ["1"]
