@@ -24,17 +24,15 @@ logger = logging.getLogger(__name__)
 # No right to create in this database; none that the server's settings ask for.
 CANNOT_CREATE = (1044, 1227)
 
-# A procedure runs in the mode in which it was made, whatever that of the session is. Not strict, it
-# would shorten what is too long.
-STRICTLY = "SET STATEMENT sql_mode = 'STRICT_ALL_TABLES' FOR"
-# Without it, parameters would have the database's character set.
+# Parameters have the types of the columns: the mode of the caller's session, which is strict, refuses
+# what is too long for them, and that of the session that made the procedure is not asked. Without
+# this, they would have the database's character set.
 TEXT = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 NAME = f"VARCHAR(510) {TEXT}"
 
 # A variable wins over a column of the same name, which a later version may add; so every column
 # is written with its table. `=` on text ignores trailing blanks, so texts are compared as bytes.
 EXCHANGE = """
-{strictly}
 CREATE PROCEDURE IF NOT EXISTS convstore_exchange_v1(
   for_key {uuid}, for_id {name}, for_time DATETIME(6), wanted BIGINT, max_bytes BIGINT,
   mark {uuid}, new_role {name}, new_body LONGTEXT {text}, new_key {uuid}, new_size INTEGER,
@@ -81,7 +79,6 @@ BEGIN
 END"""
 
 WINDOW = """
-{strictly}
 CREATE PROCEDURE IF NOT EXISTS convstore_window_v1(
   for_key {uuid}, for_id {name}, wanted BIGINT, max_bytes BIGINT
 )
@@ -135,7 +132,7 @@ def create(apps: Any, schema_editor: Any) -> None:
     if connection.vendor != "mysql" or not connection.mysql_is_mariadb:
         return
     uuid = "UUID" if connection.features.has_native_uuid_field else f"CHAR(32) {TEXT}"
-    parts = {"strictly": STRICTLY, "uuid": uuid, "name": NAME, "text": TEXT}
+    parts = {"uuid": uuid, "name": NAME, "text": TEXT}
     parts["read"] = READ.format(rows=ROWS, newest=NEWEST)
     try:
         for procedure in (EXCHANGE, WINDOW):
