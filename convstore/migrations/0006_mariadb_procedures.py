@@ -24,9 +24,9 @@ logger = logging.getLogger(__name__)
 # No right to create in this database; none that the server's settings ask for.
 CANNOT_CREATE = (1044, 1227)
 
-# Parameters have the types of the columns: the mode of the caller's session, which is strict, refuses
-# what is too long for them, and that of the session that made the procedure is not asked. Without
-# this, they would have the database's character set.
+# Parameters have the types of the columns: the caller's session is strict, and refuses what is too
+# long for them, but a procedure runs in the mode of the session that made it. Without this, they
+# would have the database's character set.
 TEXT = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 NAME = f"VARCHAR(510) {TEXT}"
 
