@@ -135,7 +135,8 @@ class MariaDbProcedures:
         return reply._replace(last=reply.rows[-1].position) if reply.rows else reply
 
     def window(self, conversation: ConversationRef, reading: Reading) -> Reply:
-        if not reading.is_plain:
+        # After an error of a procedure, a transaction of the caller would be rolled back.
+        if not (reading.is_plain and connections[self.using].autocommit):
             return self.batch.window(conversation, reading)
         identity = conversation.key.hex, conversation.memory_id
         reply = self._call(CALL_WINDOW, *identity, reading.size, reading.max_bytes)

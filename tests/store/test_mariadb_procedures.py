@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import Error, connections
+from django.db import Error, connections, transaction
 from sqlalchemy.engine import make_url
 
 from convstore.database import checks
 from convstore.database.url import database_alias
-from convstore.errors import IdentityClash, RequestKeyReused, Unavailable
+from convstore.errors import IdentityClash, RequestKeyReused, Unavailable, WindowTooLarge
 from convstore.exchange.mysql import MariaDbProcedures, MySqlBatch
 from convstore.exchange.portable_orm import PortableOrm
 from convstore.exchange.statements import StoredMessage
@@ -189,6 +189,20 @@ def test_nobody_is_told_to_make_them_where_they_would_not_be_called(alias):
     connections[alias].connection.replicates_optimistically = True
     assert variant(alias) is PortableOrm
     assert checks.server_messages(alias) == []
+
+
+def test_a_transaction_of_the_caller_goes_on_after_a_window_that_is_too_large(alias, settings):
+    store = ConversationStore(alias)
+    for text in "12":
+        store.append("a", say(text * 100))
+    settings.MAX_REPLY_BYTES = 200
+    with transaction.atomic(alias):
+        with pytest.raises(WindowTooLarge):
+            store.window("a", 2)
+        assert texts(store.window("a", 1)) == ["2" * 100]
+    with pytest.raises(WindowTooLarge):
+        store.window("a", 2)
+    assert variant(alias) is MariaDbProcedures
 
 
 def test_a_restored_dump_without_procedures_gets_the_batch(alias):
