@@ -84,10 +84,11 @@ CREATE PROCEDURE IF NOT EXISTS convstore_window_v1(
 )
 READS SQL DATA SQL SECURITY INVOKER
 BEGIN
+  DECLARE held_by {name};
   DECLARE last, first BIGINT DEFAULT 0;
-  IF CAST(for_id AS BINARY) =
-    (SELECT CAST(c.memory_id AS BINARY) FROM convstore_conversation c WHERE c.id = for_key)
-  THEN
+  -- A query inside of IF would wait for the lock of whoever adds a message.
+  SELECT c.memory_id INTO held_by FROM convstore_conversation c WHERE c.id = for_key;
+  IF CAST(held_by AS BINARY) = CAST(for_id AS BINARY) THEN
     SELECT COALESCE(MAX(m.position), 0) INTO last
       FROM convstore_message m WHERE m.conversation_id = for_key;
   END IF;
