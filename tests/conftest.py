@@ -24,7 +24,6 @@ from sqlalchemy.engine import URL, make_url
 from convstore.database.migration_lock import without_time_limits
 from convstore.database.url import database_alias
 from convstore.exchange.portable_orm import PortableOrm
-from convstore.exchange.postgresql import PostgresBatch
 from convstore.exchange.variants import statements_for
 from convstore.models import Conversation, Message
 from convstore.store import ConversationStore
@@ -32,6 +31,7 @@ from testing.mariadb import MariaDb
 from testing.mlserver import MLServer
 from testing.postgres import Postgres, debians
 from testing.service import Service, write_memories
+from tests.batches import batch_for
 from tests.doors import DOORS, Door, open_door
 from tests.length import times
 from tests.machine import DATABASES, NEEDS, is_here
@@ -197,9 +197,7 @@ def database(migrated: str) -> Iterator[str]:
     Conversation.objects.using(migrated).all().delete()
 
 
-@pytest.fixture(
-    params=[statements_for, PostgresBatch, PortableOrm], ids=["fast", "batch", "portable"]
-)
+@pytest.fixture(params=[statements_for, batch_for, PortableOrm], ids=["fast", "batch", "portable"])
 def store(database: str, request: pytest.FixtureRequest) -> ConversationStore:
     """A store on each database, over each variant of its statements."""
     return ConversationStore(database, request.param)

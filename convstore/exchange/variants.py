@@ -6,7 +6,8 @@ from typing import Any
 
 from django.db import connections
 
-from convstore.exchange.mysql import MySqlBatch
+from convstore.database.mysql.server import runs_batches_whole
+from convstore.exchange.mysql import MariaDbProcedures, MySqlBatch, may_call_procedures
 from convstore.exchange.portable_orm import PortableOrm
 from convstore.exchange.postgresql import PostgresBatch, PostgresFunctions, session_of
 from convstore.exchange.sqlite import SqliteInProcess
@@ -21,21 +22,10 @@ def statements_for(using: str) -> Statements:
     if connection.vendor == "postgresql" and connection.Database.__name__ == "psycopg":
         batch = PostgresBatch(using) if _takes_batches(connection) else PortableOrm(using)
         return PostgresFunctions(using, batch) if session_of(connection).has_functions else batch
-    if connection.vendor == "mysql" and _runs_batches_whole(connection):
-        return MySqlBatch(using)
+    if connection.vendor == "mysql" and runs_batches_whole(connection):
+        batches = MySqlBatch(using)
+        return MariaDbProcedures(using, batches) if may_call_procedures(connection) else batches
     return PortableOrm(using)
-
-
-def _runs_batches_whole(connection: Any) -> bool:
-    """Whether one query may hold several statements, which are run all or none.
-
-    Only our own backend sends such a query. A server that replicates optimistically may abort the
-    transaction between two of them; it would run the rest as transactions of their own.
-    """
-    if not connection.settings_dict["ENGINE"].startswith("convstore."):
-        return False
-    connection.ensure_connection()
-    return not connection.connection.replicates_optimistically
 
 
 def _takes_batches(connection: Any) -> bool:

@@ -107,7 +107,7 @@ def test_a_mariadb_server_that_may_lose_messages_is_reported():
         server.execute("CREATE TABLE d.convstore_message (a INT) CHARACTER SET latin1")
         alias = database_alias(server.url("d"))
         found = ids(checks.server_messages(alias))
-        assert found == ["convstore.W006", "convstore.W007", "convstore.E008"]
+        assert found == ["convstore.W006", "convstore.W007", "convstore.I002", "convstore.E008"]
         connections[alias].close()
 
 

@@ -18,6 +18,7 @@ from convstore.store import ConversationStore
 from testing.bodies import append_request, read_request
 from testing.mariadb import MariaDb
 from testing.service import Service, write_memory
+from tests.batches import batch_for
 from tests.doors import HttpDoor
 
 pytestmark = pytest.mark.needs("mariadb")
@@ -42,7 +43,9 @@ def database_name(plain: MariaDb) -> str:
     return name
 
 
-@pytest.fixture(params=[statements_for, PortableOrm], ids=["fast", "portable"])
+@pytest.fixture(
+    params=[statements_for, batch_for, PortableOrm], ids=["fast", "batched", "portable"]
+)
 def store(
     plain: MariaDb, database_name: str, request: pytest.FixtureRequest
 ) -> Iterator[ConversationStore]:
@@ -114,7 +117,9 @@ def test_a_message_over_the_packets_limit_is_413_at_the_door(plain, database_nam
         assert door.infer(read_request("a")).history == []
 
 
-def test_an_error_in_the_middle_of_a_batch_leaves_no_transaction_open(plain, database_name, store):
+def test_an_error_in_the_middle_of_an_exchange_leaves_no_transaction_open(
+    plain, database_name, store
+):
     """The server stops at the statement that failed, after it took the lock."""
     store.append("a", say("1"))
     plain.execute(

@@ -27,6 +27,7 @@ from convstore.messages import Message, Part
 from convstore.models import Conversation
 from convstore.models import Message as Row
 from convstore.store import ConversationStore, conversation_key, reading_of
+from tests.batches import batch_for
 
 
 def say(text: str, role: str = "user") -> Message:
@@ -269,7 +270,9 @@ def test_an_exchange_is_few_statements(database):
 
 
 @pytest.mark.needs("mariadb")
-@pytest.mark.parametrize("variant", [statements_for, PortableOrm], ids=["fast", "portable"])
+@pytest.mark.parametrize(
+    "variant", [statements_for, batch_for, PortableOrm], ids=["fast", "batched", "portable"]
+)
 def test_mariadb_needs_no_temporary_table(new_database, variant):
     """With bodies in it, it would be on the disk."""
     store = ConversationStore(database_alias(new_database("mariadb")), variant)
@@ -278,7 +281,9 @@ def test_mariadb_needs_no_temporary_table(new_database, variant):
     fill(store, "a", 10)
     before = temporary_tables(store)
     store.exchange("a", [say("11"), say("12")], 5)
-    store.window("a", 5)
+    for size in (5, 99):
+        store.exchange("a", [say("13")], size)
+        store.window("a", size)
     assert temporary_tables(store) == before
     connections[store.using].close()
 

@@ -100,12 +100,12 @@ def _write(task: Task, writer: str, order: Sequence[str]) -> list[Acknowledged]:
 
     from convstore.database.url import database_alias
     from convstore.exchange.portable_orm import PortableOrm
-    from convstore.exchange.postgresql import PostgresBatch
     from convstore.exchange.variants import statements_for
     from convstore.messages import Message, Part
     from convstore.store import ConversationStore
+    from tests.batches import batch_for
 
-    variants = {"fast": statements_for, "batch": PostgresBatch, "portable": PortableOrm}
+    variants = {"fast": statements_for, "batch": batch_for, "portable": PortableOrm}
     store = ConversationStore(database_alias(task.url), variants[task.variant])
     store.check()  # connected before the start
     barriers[task.writers].wait()

@@ -28,6 +28,7 @@ class Connection(pymysql.connections.Connection):
     packet_limit: int | None = None  # the server's max_allowed_packet, in bytes
     # Other nodes of the cluster take writes, too, and locks are local to each node.
     replicates_optimistically = False
+    has_procedures: bool | None = None  # those of migration 0006; None if nobody has asked
 
     def query(self, sql: Any, unbuffered: bool = False) -> int:
         """As PyMySQL's. Raises OperationalError 1153 for a query over `packet_limit`."""

@@ -18,6 +18,12 @@ ROW_ESTIMATES = (
     " WHERE table_schema = DATABASE() AND table_name IN ('{0}', '{1}')"
 )
 
+# Whether the procedures of migration 0006 are there, and the user has rights to them.
+MAY_CALL_PROCEDURES = (
+    "SELECT COUNT(*) = 2 FROM information_schema.routines WHERE routine_schema = DATABASE()"
+    " AND routine_name IN ('convstore_exchange_v1', 'convstore_window_v1')"
+)
+
 has_word_index = always_false
 
 
@@ -33,9 +39,7 @@ def check_settings(entry: Mapping[str, Any]) -> Iterator[CheckMessage]:
         )
 
 
-def check_server(
-    connection: BaseDatabaseWrapper, tables: tuple[str, ...]
-) -> Iterator[CheckMessage]:
+def check_server(connection: Any, tables: tuple[str, ...]) -> Iterator[CheckMessage]:
     flush, packet = fetch_row(
         connection, "SELECT @@innodb_flush_log_at_trx_commit, @@max_allowed_packet"
     )
@@ -48,7 +52,15 @@ def check_server(
             hint="Raise max_allowed_packet or lower MAX_BODY_BYTES.",
             id="convstore.W007",
         )
-    for table, engine, collation in _table_options(connection, tables):
+    found = _table_options(connection, tables)
+    if found and _lacks_procedures(connection):
+        yield checks.Info(
+            "each exchange is sent as a batch of statements, which costs more than a procedure.",
+            hint="Grant the user of the database CREATE ROUTINE and EXECUTE on it, then run"
+            " 'migrate convstore 0005' and 'migrate convstore' again.",
+            id="convstore.I002",
+        )
+    for table, engine, collation in found:
         if engine != "InnoDB" or not str(collation).startswith("utf8mb4"):
             yield checks.Error(
                 f"its table {table} is {engine} with {collation}.",
@@ -56,6 +68,25 @@ def check_server(
                 " COLLATE utf8mb4_bin",
                 id="convstore.E008",
             )
+
+
+def _lacks_procedures(connection: Any) -> bool:
+    """Whether each exchange is a batch only since the procedures are not there for the user."""
+    if not (connection.mysql_is_mariadb and runs_batches_whole(connection)):
+        return False
+    return not fetch_row(connection, MAY_CALL_PROCEDURES)[0]
+
+
+def runs_batches_whole(connection: Any) -> bool:
+    """Whether one query may hold several statements, which are run all or none.
+
+    Only our own backend sends such a query. A server that replicates optimistically may abort the
+    transaction between two of them; it would run the rest as transactions of their own.
+    """
+    if not connection.settings_dict["ENGINE"].startswith("convstore."):
+        return False
+    connection.ensure_connection()
+    return not connection.connection.replicates_optimistically
 
 
 def _table_options(
