@@ -11,7 +11,6 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -21,7 +20,12 @@ from asgiref.sync import sync_to_async
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 
 from convstore.conf import database_timeout, max_reply_bytes, max_window, truncates_replies
-from convstore.database.connection import open_connection
+from convstore.database.connection import (
+    note_write,
+    open_connection,
+    seconds_without_writes,
+    settle_connections,
+)
 from convstore.database.fault import BUSY, Fault
 from convstore.database.faults import classify
 from convstore.errors import (
@@ -47,6 +51,8 @@ from convstore.windows import Reading, WindowOptions
 # The pause between two tries of a transaction is random. Its upper limit, in seconds, begins
 # with the first of these, doubles with each try, and ends at the second.
 FIRST_LIMIT, LAST_LIMIT = 0.01, 0.5
+# Long enough to open a new connection, for those who do not wait for DATABASE_TIMEOUT.
+SHORT_SECONDS = 0.5
 
 
 def ignore_call(seconds: float, retries: int) -> None:
@@ -122,7 +128,9 @@ class ConversationStore:
         # stored, even if the answer to its COMMIT was lost.
         new = _new_messages(messages, request_key or uuid.uuid4())
         _refuse_too_large(new, reading.max_bytes)
-        return self._run(lambda statements: statements.exchange(conversation, new, reading))
+        reply = self._run(lambda statements: statements.exchange(conversation, new, reading))
+        note_write(self.using)
+        return reply
 
     async def aappend(self, memory_id: str, messages: Sequence[Message]) -> int:
         """`append` for asynchronous code; it runs in a thread, as Django's ORM does."""
@@ -156,21 +164,31 @@ class ConversationStore:
             ) from error
 
     def _run(self, work: Callable[[Statements], Reply]) -> Reply:
-        """The reply of one transaction, tried again within DATABASE_TIMEOUT if that may help."""
+        """The reply of one transaction, tried again if that may help."""
         begun, retries = time.monotonic(), 0
+        limit = self._patience()
         try:
             while True:
                 try:
                     return self._run_once(work)
                 except _Retry as retry:
                     pause = min(FIRST_LIMIT * 2**retries, LAST_LIMIT)
-                    if time.monotonic() + pause > begun + database_timeout():
+                    if time.monotonic() + pause > begun + limit:
                         fault = retry.fault
                         raise fault.error_class(fault.sentence) from retry.__cause__
                 time.sleep(random.uniform(0, pause))  # noqa: S311 - jitter, not a secret
                 retries += 1
         finally:
             self.observe(time.monotonic() - begun, retries)
+
+    def _patience(self) -> float:
+        """DATABASE_TIMEOUT; less where no server has taken writes for longer than that.
+
+        A thread that waits for one is missing where others read.
+        """
+        seconds = database_timeout()
+        is_long = seconds_without_writes(self.using) > seconds
+        return min(seconds, SHORT_SECONDS) if is_long else seconds
 
     def _run_once(self, work: Callable[[Statements], Reply]) -> Reply:
         """The reply of one try. Raises _Retry if another try may succeed."""
@@ -185,10 +203,7 @@ class ConversationStore:
         # Django passes a few errors on as the driver raised them.
         except (Error, connection.Database.Error) as error:
             fault = classify(self.using, error)
-            lost = fault is not None and fault.connection_lost
-            if lost or not connection.autocommit:  # or still inside the transaction
-                with suppress(Error, connection.Database.Error):
-                    connection.close()
+            settle_connections(self.using, fault)
             if fault is None:
                 raise
             raise (_Retry(fault) if fault.retry else fault.error_class(fault.sentence)) from error

@@ -63,7 +63,13 @@ class Vendor:
     """The code in an exception of the driver; None if it has none."""
 
     faults: Mapping[Any, Fault]
-    """What each error code means."""
+    """What an error code means, for those whose meaning is known."""
+
+    is_own_mistake: Callable[[Any], bool]
+    """Whether a code that is not in `faults` is a mistake of ours: wrong SQL, or a wrong value."""
+
+    close_for_good: Callable[[BaseDatabaseWrapper], None]
+    """Close a connection so that no pool hands it out again."""
 
     check_settings: Callable[[Entry], Iterable[CheckMessage]]
     """What is unsafe in an entry of DATABASES, found without a connection."""

@@ -7,7 +7,9 @@ import sqlite3
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from typing import Any
 
 import psycopg
 import pytest
@@ -85,6 +87,49 @@ def test_a_lock_that_postgresql_never_gives_is_unavailable_and_later_it_serves(
         with pytest.raises(Unavailable, match="too busy"):
             store.append(memory_id, HELLO)
     assert store.append(memory_id, HELLO) == 2
+
+
+def test_a_server_that_takes_no_writes_is_unavailable_and_is_left_when_another_takes_them(
+    postgresql, impatient
+):
+    """Sessions that begin while it is read-only stay so, as those of a former primary do."""
+    postgresql.execute("CREATE DATABASE demoted")
+    store = new_store(postgresql.url("demoted"))
+    assert store.append("a", HELLO) == 1
+    postgresql.execute("ALTER DATABASE demoted SET default_transaction_read_only = on")
+    connections[store.using].close()
+
+    with pytest.raises(Unavailable, match="takes no writes"):
+        store.append("a", HELLO)
+    assert [message.position for message in store.window("a", 10)] == [1]
+
+    postgresql.execute("ALTER DATABASE demoted RESET default_transaction_read_only")
+    assert store.append("a", HELLO) == 2
+    connections[store.using].close()
+
+
+def test_a_thread_that_only_reads_leaves_a_server_that_took_no_writes_when_another_does(
+    postgresql, impatient
+):
+    postgresql.execute("CREATE DATABASE left_behind")
+    store = new_store(postgresql.url("left_behind"))
+    with ThreadPoolExecutor(1) as reader:
+
+        def server_process() -> Any:
+            store.window("a", 1)
+            return connections[store.using].connection.info.backend_pid
+
+        before = reader.submit(server_process).result()
+        postgresql.execute("ALTER DATABASE left_behind SET default_transaction_read_only = on")
+        connections[store.using].close()
+        with pytest.raises(Unavailable):
+            store.append("a", HELLO)
+        assert reader.submit(server_process).result() == before
+        postgresql.execute("ALTER DATABASE left_behind RESET default_transaction_read_only")
+        store.append("a", HELLO)
+        assert reader.submit(server_process).result() != before
+        reader.submit(lambda: connections[store.using].close()).result()
+    connections[store.using].close()
 
 
 def test_connections_that_the_server_ended_are_replaced_unnoticed(postgresql):

@@ -76,6 +76,13 @@ def try_migration_lock(holder: BaseDatabaseWrapper) -> bool:
     return bool(fetch_row(holder, "SELECT pg_try_advisory_xact_lock(%s)", [LOCK_KEY])[0])
 
 
+def close_for_good(connection: BaseDatabaseWrapper) -> None:
+    """Close it at the driver first: a pool takes back what is open, and hands it out again."""
+    if connection.connection is not None:
+        connection.connection.close()
+    connection.close()
+
+
 def has_word_index(connection: BaseDatabaseWrapper) -> bool:
     """Whether the index of migration 0003 exists; somebody may have dropped it to save space."""
     return bool(fetch_row(connection, "SELECT to_regclass('message_words')") != (None,))
