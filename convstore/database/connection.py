@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections import Counter
 from contextlib import suppress
@@ -13,6 +14,8 @@ from convstore.database.fault import Connections, Fault
 from convstore.database.vendors import vendor_for
 from convstore.errors import Unavailable
 
+# Which part of its maximal age a connection may lack.
+JITTER = 0.1
 # The databases whose server took no writes when it was last asked to, and since when.
 _without_writes: dict[str, float] = {}
 # How often a database was found to take writes again. A connection from before may lead to a server
@@ -31,6 +34,7 @@ def open_connection(alias: str) -> Any:
             connection.ensure_connection()
         except Error as error:
             raise Unavailable("the database cannot be reached") from error
+        _shorten_life(connection)
     return connection
 
 
@@ -62,6 +66,12 @@ def drop_connection(alias: str) -> None:
     connection: Any = connections[alias]
     with suppress(Error, connection.Database.Error):
         vendor_for(alias).close_for_good(connection)
+
+
+def _shorten_life(connection: Any) -> None:
+    """Let it end before its maximal age: the connections of all threads may have begun at once."""
+    if max_age := connection.settings_dict["CONN_MAX_AGE"]:
+        connection.close_at -= random.uniform(0, max_age * JITTER)  # noqa: S311 - not a secret
 
 
 def _is_from_before(connection: Any) -> bool:
