@@ -44,7 +44,7 @@ from convstore.exchange.statements import (
     Statements,
     Window,
 )
-from convstore.exchange.variants import statements_for
+from convstore.exchange.variants import statements_for, write_nothing
 from convstore.messages import MAX_NAME_CHARACTERS, Message, is_utf8
 from convstore.windows import Reading, WindowOptions
 
@@ -154,19 +154,26 @@ class ConversationStore:
         )
 
     def check(self) -> None:
-        """Ask the database whether it can serve. Raises Unavailable."""
+        """Ask the database whether it can serve reads and writes. Raises Unavailable."""
+        conversation, reading = _conversation_ref(""), reading_of(1)
+
+        def ask(statements: Statements) -> Reply:
+            write_nothing(self.using)
+            return statements.window(conversation, reading)
+
         try:
-            replace(self, observe=ignore_call).window("", 1)
+            replace(self, observe=ignore_call)._run(ask, SHORT_SECONDS)
+            note_write(self.using)
         except Error as error:
             raise Unavailable(
                 "the database's tables are not those of this version: run 'convstore"
                 " migrate_memories'"
             ) from error
 
-    def _run(self, work: Callable[[Statements], Reply]) -> Reply:
-        """The reply of one transaction, tried again if that may help."""
+    def _run(self, work: Callable[[Statements], Reply], seconds: float | None = None) -> Reply:
+        """The reply of one transaction, tried again within `seconds` if that may help."""
         begun, retries = time.monotonic(), 0
-        limit = self._patience()
+        limit = self._patience() if seconds is None else seconds
         try:
             while True:
                 try:

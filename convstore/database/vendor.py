@@ -77,6 +77,12 @@ class Vendor:
     check_server: Callable[[BaseDatabaseWrapper, tuple[str, ...]], Iterable[CheckMessage]]
     """What is unsafe on the server, for a connection and the names of our tables."""
 
+    write_nothing: str
+    """A statement that changes nothing, and fails where the server takes no writes.
+
+    `{0}` stands for the table of conversations. Empty where it would have to wait for a writer.
+    """
+
     migration_lock: Callable[
         [BaseDatabaseWrapper, Callable[[], None]], AbstractContextManager[None]
     ]

@@ -6,9 +6,11 @@ from typing import Any
 
 from django.db import connections
 
+from convstore.database.vendors import vendor_for
 from convstore.exchange.mysql import MySqlBatch
 from convstore.exchange.portable_orm import PortableOrm
 from convstore.exchange.postgresql import PostgresBatch, PostgresFunctions, session_of
+from convstore.exchange.shared_sql import CONVERSATION
 from convstore.exchange.sqlite import SqliteInProcess
 from convstore.exchange.statements import Statements
 
@@ -24,6 +26,13 @@ def statements_for(using: str) -> Statements:
     if connection.vendor == "mysql" and _runs_batches_whole(connection):
         return MySqlBatch(using)
     return PortableOrm(using)
+
+
+def write_nothing(using: str) -> None:
+    """Fail, as the server does, where the database `using` takes no writes."""
+    if statement := vendor_for(using).write_nothing:
+        with connections[using].cursor() as cursor:
+            cursor.execute(statement.format(CONVERSATION))
 
 
 def _runs_batches_whole(connection: Any) -> bool:

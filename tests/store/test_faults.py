@@ -99,8 +99,9 @@ def test_a_server_that_takes_no_writes_is_unavailable_and_is_left_when_another_t
     postgresql.execute("ALTER DATABASE demoted SET default_transaction_read_only = on")
     connections[store.using].close()
 
-    with pytest.raises(Unavailable, match="takes no writes"):
-        store.append("a", HELLO)
+    for ask in (store.check, lambda: store.append("a", HELLO)):
+        with pytest.raises(Unavailable, match="takes no writes"):
+            ask()
     assert [message.position for message in store.window("a", 10)] == [1]
 
     postgresql.execute("ALTER DATABASE demoted RESET default_transaction_read_only")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from convstore.database.mysql import faults, server, url
-from convstore.database.server import close_for_good, session_lock
+from convstore.database.server import WRITE_NOTHING, close_for_good, session_lock
 from convstore.database.vendor import Vendor
 
 MYSQL = Vendor(
@@ -23,6 +23,7 @@ MYSQL = Vendor(
     close_for_good=close_for_good,
     check_settings=server.check_settings,
     check_server=server.check_server,
+    write_nothing=WRITE_NOTHING,
     migration_lock=partial(session_lock, server.try_migration_lock),
     row_estimates=server.ROW_ESTIMATES,
     like_ignores_case=False,

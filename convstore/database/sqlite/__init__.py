@@ -21,6 +21,7 @@ SQLITE = Vendor(
     close_for_good=close_for_good,
     check_settings=server.check_settings,
     check_server=server.check_server,
+    write_nothing="",
     migration_lock=server.migration_lock,
     row_estimates=server.ROW_ESTIMATES,
     like_ignores_case=True,
