@@ -37,7 +37,15 @@ FROM (VALUES
 
 
 def check_settings(entry: Mapping[str, Any]) -> Iterator[CheckMessage]:
-    yield from isolation_errors(entry["OPTIONS"].get("isolation_level"))
+    options = entry["OPTIONS"]
+    yield from isolation_errors(options.get("isolation_level"))
+    hosts = f"{entry['HOST']},{options.get('host', '')}".strip(",")
+    if "," in hosts and options.get("target_session_attrs") not in ("read-write", "primary"):
+        yield checks.Warning(
+            "it has several hosts, and may connect to a standby, which takes no writes.",
+            hint="Add target_session_attrs=read-write to the URL.",
+            id="convstore.W012",
+        )
 
 
 def check_server(
