@@ -133,6 +133,34 @@ def test_a_thread_that_only_reads_leaves_a_server_that_took_no_writes_when_anoth
     connections[store.using].close()
 
 
+@pytest.mark.needs("mariadb")
+def test_a_mariadb_that_is_made_read_only_is_left_and_used_again_when_it_takes_writes(
+    server, impatient
+):
+    mariadb = server("mariadb")
+    for statement in (
+        "CREATE DATABASE replica",
+        "CREATE USER plain@'%'",  # root may write to a server that is read-only
+        "GRANT ALL ON replica.* TO plain@'%'",
+    ):
+        mariadb.execute(statement)
+    store = new_store(mariadb.url("replica").replace("root@", "plain@"))
+    connection: Any = connections[store.using]
+    assert store.append("a", HELLO) == 1
+    before = connection.connection.thread_id()
+    mariadb.execute("SET GLOBAL read_only = 1")
+    try:
+        for ask in (store.check, lambda: store.append("a", HELLO)):
+            with pytest.raises(Unavailable, match="takes no writes"):
+                ask()
+        assert len(store.window("a", 10)) == 1
+    finally:
+        mariadb.execute("SET GLOBAL read_only = 0")
+    assert store.append("a", HELLO) == 2
+    assert connection.connection.thread_id() != before
+    connection.close()
+
+
 def test_connections_that_the_server_ended_are_replaced_unnoticed(postgresql):
     # The tables are made by sessions of another name: on a busy machine, a session can still be
     # listed when its client has closed it.
