@@ -17,6 +17,7 @@ from django.core.management import call_command
 from django.db import close_old_connections, connections
 from sqlalchemy.engine import make_url
 
+from convstore.database.connection import drop_connection
 from convstore.database.url import database_alias
 from convstore.errors import Unavailable
 from convstore.messages import Message, Part
@@ -27,8 +28,8 @@ from testing.postgres import Postgres
 HELLO = [Message("user", (Part("text", "hello"),))]
 
 
-def new_store(url: str, *, migrate: bool = True) -> ConversationStore:
-    alias = database_alias(url)
+def new_store(url: str, *, migrate: bool = True, **options: Any) -> ConversationStore:
+    alias = database_alias(url, options)
     if migrate:
         call_command("migrate", "convstore", database=alias, verbosity=0)
     return ConversationStore(alias)
@@ -89,24 +90,28 @@ def test_a_lock_that_postgresql_never_gives_is_unavailable_and_later_it_serves(
     assert store.append(memory_id, HELLO) == 2
 
 
+@pytest.mark.parametrize("options", [{}, {"pool_size": 2}], ids=["threads", "pool"])
 def test_a_server_that_takes_no_writes_is_unavailable_and_is_left_when_another_takes_them(
-    postgresql, impatient
+    postgresql, impatient, options
 ):
     """Sessions that begin while it is read-only stay so, as those of a former primary do."""
-    postgresql.execute("CREATE DATABASE demoted")
-    store = new_store(postgresql.url("demoted"))
+    name = f"demoted_{len(options)}"
+    postgresql.execute(f"CREATE DATABASE {name}")
+    store = new_store(postgresql.url(name), **options)
     assert store.append("a", HELLO) == 1
-    postgresql.execute("ALTER DATABASE demoted SET default_transaction_read_only = on")
-    connections[store.using].close()
+    postgresql.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    drop_connection(store.using)
 
     for ask in (store.check, lambda: store.append("a", HELLO)):
         with pytest.raises(Unavailable, match="takes no writes"):
             ask()
     assert [message.position for message in store.window("a", 10)] == [1]
 
-    postgresql.execute("ALTER DATABASE demoted RESET default_transaction_read_only")
+    postgresql.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
     assert store.append("a", HELLO) == 2
     connections[store.using].close()
+    if options:
+        connections[store.using].close_pool()  # type: ignore[attr-defined]
 
 
 def test_a_thread_that_only_reads_leaves_a_server_that_took_no_writes_when_another_does(
