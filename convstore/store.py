@@ -173,12 +173,12 @@ class ConversationStore:
     def _run(self, work: Callable[[Statements], Reply], seconds: float | None = None) -> Reply:
         """The reply of one transaction, tried again within `seconds` if that may help."""
         begun, retries = time.monotonic(), 0
-        limit = self._patience() if seconds is None else seconds
         try:
             while True:
                 try:
                     return self._run_once(work)
                 except _Retry as retry:
+                    limit = self._patience() if seconds is None else seconds
                     pause = min(FIRST_LIMIT * 2**retries, LAST_LIMIT)
                     if time.monotonic() + pause > begun + limit:
                         fault = retry.fault
