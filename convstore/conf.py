@@ -7,6 +7,7 @@ from django.core.management import get_commands
 from django.db import DEFAULT_DB_ALIAS
 
 DEFAULT_DATABASE_TIMEOUT = 5
+DEFAULT_CONNECTION_MAX_AGE = 3600
 DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024
 DEFAULT_THREADS = 8
 DEFAULT_MAX_REPLY_BYTES = 32 * 1024 * 1024
@@ -17,6 +18,11 @@ REFUSE, TRUNCATE = "refuse", "truncate"
 def database_timeout() -> int:
     """DATABASE_TIMEOUT: how many seconds a request may wait for its database."""
     return int(getattr(settings, "DATABASE_TIMEOUT", DEFAULT_DATABASE_TIMEOUT))
+
+
+def connection_max_age() -> int:
+    """DATABASE_CONNECTION_MAX_AGE: after how many seconds a connection is replaced."""
+    return int(getattr(settings, "DATABASE_CONNECTION_MAX_AGE", DEFAULT_CONNECTION_MAX_AGE))
 
 
 def max_body_bytes() -> int:

@@ -96,6 +96,10 @@ THREADS = positive_integer("THREADS", conf.DEFAULT_THREADS)
 MODELS_DIR = models_folder()
 # How many seconds a request may wait for its database; after that the reply is 503.
 DATABASE_TIMEOUT = positive_integer("DATABASE_TIMEOUT", conf.DEFAULT_DATABASE_TIMEOUT)
+# A connection leads to the same server for as long as it lives, wherever the name leads by then.
+DATABASE_CONNECTION_MAX_AGE = positive_integer(
+    "DATABASE_CONNECTION_MAX_AGE", conf.DEFAULT_CONNECTION_MAX_AGE
+)
 MAX_BODY_BYTES = positive_integer("MAX_BODY_BYTES", conf.DEFAULT_MAX_BODY_BYTES)
 # What a request may hold, far above what real ones do: each value, tensor and message costs memory
 # and time of its own, also where it is only a few bytes.
@@ -129,7 +133,11 @@ DATABASE_URL = os.environ.get(
     "DATABASE_URL", URL.create("sqlite", database=str(DATA_DIR / "conversations.sqlite3"))
 )
 try:
-    DATABASES = {"default": prepared_database_settings(DATABASE_URL, timeout=DATABASE_TIMEOUT)}
+    DATABASES = {
+        "default": prepared_database_settings(
+            DATABASE_URL, timeout=DATABASE_TIMEOUT, max_age=DATABASE_CONNECTION_MAX_AGE
+        )
+    }
 except DatabaseUrlError as error:
     raise ImproperlyConfigured(f"DATABASE_URL: {error}") from None
 # SQL Server's driver has a pool of its own that hands out dead connections.

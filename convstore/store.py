@@ -18,11 +18,12 @@ from asgiref.sync import sync_to_async
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 
 from convstore.conf import max_reply_bytes, max_window, truncates_replies
+from convstore.database.connection import note_write
 from convstore.errors import MessageTooLarge, Unavailable, WindowTooLarge
 from convstore.exchange.statements import ConversationRef, NewMessage, Reply, Statements, Window
-from convstore.exchange.variants import statements_for
+from convstore.exchange.variants import statements_for, write_nothing
 from convstore.messages import MAX_NAME_CHARACTERS, Message, is_utf8
-from convstore.transactions import run_transaction
+from convstore.transactions import SHORT_SECONDS, run_transaction
 from convstore.windows import Reading, WindowOptions
 
 
@@ -103,11 +104,13 @@ class ConversationStore:
         if largest > reading.max_bytes and request_key is None:
             raise _message_too_large(largest)
         try:
-            return self._run(lambda statements: statements.exchange(conversation, new, reading))
+            reply = self._run(lambda statements: statements.exchange(conversation, new, reading))
         except WindowTooLarge:
             if largest > reading.max_bytes:
                 raise _message_too_large(largest) from None
             raise
+        note_write(self.using)
+        return reply
 
     async def aappend(self, memory_id: str, messages: Sequence[Message]) -> int:
         """`append` for asynchronous code; it runs in a thread, as Django's ORM does."""
@@ -131,17 +134,27 @@ class ConversationStore:
         )
 
     def check(self) -> None:
-        """Ask the database whether it can serve. Raises Unavailable."""
+        """Ask the database whether it can serve reads and writes. Raises Unavailable."""
+        conversation, reading = _conversation_ref(""), reading_of(1)
+
+        def ask(statements: Statements) -> Reply:
+            write_nothing(self.using)
+            return statements.window(conversation, reading)
+
         try:
-            replace(self, observe=ignore_call).window("", 1)
+            replace(self, observe=ignore_call)._run(ask, SHORT_SECONDS)
+            note_write(self.using)
         except Error as error:
             raise Unavailable(
                 "the database's tables are not those of this version: run 'convstore"
                 " migrate_memories'"
             ) from error
 
-    def _run(self, work: Callable[[Statements], Reply]) -> Reply:
-        return run_transaction(self.using, lambda: work(self.variant(self.using)), self.observe)
+    def _run(self, work: Callable[[Statements], Reply], seconds: float | None = None) -> Reply:
+        def run() -> Reply:
+            return work(self.variant(self.using))
+
+        return run_transaction(self.using, run, self.observe, seconds)
 
 
 def _window(reply: Reply) -> Window:

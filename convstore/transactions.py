@@ -5,12 +5,15 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 from django.db import Error
 
 from convstore.conf import database_timeout, max_reply_bytes, max_window
-from convstore.database.connection import open_connection
+from convstore.database.connection import (
+    open_connection,
+    seconds_without_writes,
+    settle_connections,
+)
 from convstore.database.fault import BUSY, Fault
 from convstore.database.faults import classify
 from convstore.errors import (
@@ -26,14 +29,20 @@ from convstore.windows import Limit
 # The pause between two tries of a transaction is random. Its upper limit, in seconds, begins
 # with the first of these, doubles with each try, and ends at the second.
 FIRST_LIMIT, LAST_LIMIT = 0.01, 0.5
+# Long enough to open a new connection, for those who do not wait for DATABASE_TIMEOUT.
+SHORT_SECONDS = 0.5
 
 
 def run_transaction(
-    using: str, work: Callable[[], Reply], observe: Callable[[float, int], None]
+    using: str,
+    work: Callable[[], Reply],
+    observe: Callable[[float, int], None],
+    seconds: float | None = None,
 ) -> Reply:
-    """The reply of `work`, tried again within DATABASE_TIMEOUT if that may help.
+    """The reply of `work`, tried again within `seconds` if that may help.
 
-    Raises the store's errors. `observe` is called at the end, with the seconds and the retries.
+    By default that is DATABASE_TIMEOUT, or less while no server takes writes. Raises the store's
+    errors. `observe` is called at the end, with the seconds and the retries.
     """
     begun, retries = time.monotonic(), 0
     try:
@@ -41,14 +50,25 @@ def run_transaction(
             try:
                 return _run_once(using, work)
             except _Retry as retry:
+                limit = _patience(using) if seconds is None else seconds
                 pause = min(FIRST_LIMIT * 2**retries, LAST_LIMIT)
-                if time.monotonic() + pause > begun + database_timeout():
+                if time.monotonic() + pause > begun + limit:
                     fault = retry.fault
                     raise fault.error_class(fault.sentence) from retry.__cause__
             time.sleep(random.uniform(0, pause))  # noqa: S311 - jitter, not a secret
             retries += 1
     finally:
         observe(time.monotonic() - begun, retries)
+
+
+def _patience(using: str) -> float:
+    """DATABASE_TIMEOUT; less where no server has taken writes for longer than that.
+
+    A thread that waits for one is missing where others read.
+    """
+    seconds = database_timeout()
+    is_long = seconds_without_writes(using) > seconds
+    return min(seconds, SHORT_SECONDS) if is_long else seconds
 
 
 class _Retry(Exception):
@@ -71,10 +91,7 @@ def _run_once(using: str, work: Callable[[], Reply]) -> Reply:
     # Django passes a few errors on as the driver raised them.
     except (Error, connection.Database.Error) as error:
         fault = classify(using, error)
-        lost = fault is not None and fault.connection_lost
-        if lost or not connection.autocommit:  # or still inside the transaction
-            with suppress(Error, connection.Database.Error):
-                connection.close()
+        settle_connections(using, fault)
         if fault is None:
             raise
         raise (_Retry(fault) if fault.retry else fault.error_class(fault.sentence)) from error

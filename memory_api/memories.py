@@ -6,6 +6,7 @@ import logging
 from functools import cache
 
 from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS
 
 from memory_api.errors import MemoryUnavailable, UnknownMemory
 from memory_api.memory import Memory, UnavailableMemory
@@ -23,6 +24,12 @@ def repository() -> Repository:
 def memories() -> tuple[Memory, ...]:
     """The memories that can be asked. Raises SettingsError."""
     return repository().memories
+
+
+def database_users() -> dict[str, str]:
+    """Each database in use, by its alias, and who uses it, for people. Raises SettingsError."""
+    users = {memory.store.using: f"memory {memory.name}" for memory in memories()}
+    return {**users, DEFAULT_DB_ALIAS: "DATABASE_URL"}
 
 
 def log_repository() -> None:

@@ -132,7 +132,9 @@ SCHEMAS: Schema = {
     ),
     "Live": _object({"live": {"type": "boolean"}}, "live"),
     "Ready": _object({"ready": {"type": "boolean"}}, "ready"),
-    "ModelReady": _object({"name": TEXT, "ready": {"type": "boolean"}}, "name", "ready"),
+    "ModelReady": _object(
+        {"name": TEXT, "ready": {"type": "boolean"}, "error": TEXT}, "name", "ready"
+    ),
     "RepositoryIndex": _list(
         _object({"name": TEXT, "version": TEXT, "state": TEXT, "reason": TEXT}, "name", "state")
     ),

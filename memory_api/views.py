@@ -115,10 +115,12 @@ class ModelReady(V2View):
     @describe_route("ModelReady", "Check that a memory can serve", 404, or_503=True)
     def get(self, request: Request, name: str, version: str | None = None) -> HttpResponse:
         try:
-            ready = not reason_not_ready(find_memory(name, version))
+            reason = reason_not_ready(find_memory(name, version))
         except MemoryUnavailable as error:
-            return json_response({"name": name, "ready": False, "error": str(error)}, 503)
-        return json_response({"name": name, "ready": ready}, 200 if ready else 503)
+            reason = str(error)
+        if reason:
+            return json_response({"name": name, "ready": False, "error": reason}, 503)
+        return json_response({"name": name, "ready": True})
 
 
 class ModelMetadata(V2View):

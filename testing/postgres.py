@@ -30,16 +30,20 @@ class Postgres:
     """A server on loopback, on a port and in a folder of its own; `admin` needs no password.
 
     `options` are settings of the server, as in "fsync=off"; `programs` is the folder of the
-    server's programs, by default those of the wheel.
+    server's programs, by default those of the wheel. With `primary`, it is a hot standby of
+    that server.
     """
 
-    def __init__(self, *options: str, programs: Path | None = None) -> None:
+    def __init__(
+        self, *options: str, programs: Path | None = None, primary: Postgres | None = None
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="convstore-postgresql-"))
         self.port = free_port()
         # PostgreSQL refuses to run as root, and another user may not reach our binaries.
         self.user = "nobody" if os.geteuid() == 0 else None
         self.bin = programs or (_copied_binaries() if self.user else _binaries())
         self.options = ("max_connections=200", *options)
+        self.primary = primary
 
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://admin@127.0.0.1:{self.port}/{database}"
@@ -48,6 +52,9 @@ class Postgres:
         if self.user:
             owner = pwd.getpwnam(self.user)
             os.chown(self.folder, owner.pw_uid, owner.pw_gid)
+        if self.primary:
+            self.follow(self.primary)
+            return self
         data = str(self.folder / "data")
         self._run("initdb", "-D", data, "-U", "admin", "--auth=trust", "-E", "utf8", "-N")
         self.start()
@@ -56,6 +63,20 @@ class Postgres:
     def __exit__(self, *_: object) -> None:
         self.stop()
         shutil.rmtree(self.folder)
+
+    def follow(self, primary: Postgres) -> None:
+        """Start as a hot standby of `primary`, with a copy of its data in place of one's own."""
+        data = self.folder / "data"
+        shutil.rmtree(data, ignore_errors=True)
+        where = ("-h", "127.0.0.1", "-p", str(primary.port), "-U", "admin")
+        how = ("--write-recovery-conf", "--checkpoint=fast", "--no-sync")
+        self._run("pg_basebackup", "-D", str(data), *where, *how)
+        self.start()
+
+    def set(self, setting: LiteralString) -> None:
+        """Change a setting while the server runs, as in "synchronous_commit = off"."""
+        self.execute(f"ALTER SYSTEM SET {setting}")
+        self.execute("SELECT pg_reload_conf()")
 
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:

@@ -17,6 +17,7 @@ from convstore.database.vendors import vendor_for
 from convstore.errors import DatabaseUrlError
 from convstore.models import Conversation, Message
 
+CANNOT_BE_ASKED = "convstore.E006"
 TABLES = (Conversation._meta.db_table, Message._meta.db_table)
 
 

@@ -21,6 +21,10 @@ def fetch_row(connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[An
         return cursor.fetchone()
 
 
+# A server that takes no writes refuses it before it looks for rows, of which there are none.
+WRITE_NOTHING = "UPDATE {0} SET active_at = active_at WHERE 1 = 0"
+
+
 @contextmanager
 def session_lock(
     try_lock: Callable[[BaseDatabaseWrapper], bool],
@@ -68,6 +72,11 @@ def isolation_errors(level: object) -> Iterable[CheckMessage]:
             hint="Set OPTIONS['isolation_level'] to READ COMMITTED.",
             id="convstore.E002",
         )
+
+
+def close_for_good(connection: BaseDatabaseWrapper) -> None:
+    """Close a connection of a vendor whose connections have no pool."""
+    connection.close()
 
 
 def always_false(connection: BaseDatabaseWrapper) -> bool:

@@ -15,7 +15,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from convstore.conf import database_timeout
+from convstore.conf import connection_max_age, database_timeout
 from convstore.database.options import Options
 from convstore.database.vendor import Vendor
 from convstore.database.vendors import vendor_of_url
@@ -42,27 +42,36 @@ def database_alias(url: str | URL, options: Mapping[str, Any] | None = None) -> 
 
 
 def database_settings(
-    url: str | URL, options: Mapping[str, Any] | None = None, *, timeout: int | None = None
+    url: str | URL,
+    options: Mapping[str, Any] | None = None,
+    *,
+    timeout: int | None = None,
+    max_age: int | None = None,
 ) -> dict[str, Any]:
     """The entry of Django's DATABASES for `url`, `dialect[+driver]://user:password@host/db`.
 
-    `options` are those of SQLAlchemy's `create_engine`; `timeout` is in seconds, by default
-    the setting DATABASE_TIMEOUT. Raises DatabaseUrlError.
+    `options` are those of SQLAlchemy's `create_engine`. `timeout` and `max_age` are in seconds,
+    by default the settings DATABASE_TIMEOUT and DATABASE_CONNECTION_MAX_AGE; the option
+    `pool_recycle` wins over the latter. Raises DatabaseUrlError.
     """
-    return _vendor_and_settings(url, options, timeout)[1]
+    return _vendor_and_settings(url, options, timeout, max_age)[1]
 
 
 def prepared_database_settings(
-    url: str | URL, options: Mapping[str, Any] | None = None, *, timeout: int | None = None
+    url: str | URL,
+    options: Mapping[str, Any] | None = None,
+    *,
+    timeout: int | None = None,
+    max_age: int | None = None,
 ) -> dict[str, Any]:
     """The same, after making what must exist before a connection: an SQLite file's folder."""
-    vendor, entry = _vendor_and_settings(url, options, timeout)
+    vendor, entry = _vendor_and_settings(url, options, timeout, max_age)
     vendor.prepare(entry)
     return entry
 
 
 def _vendor_and_settings(
-    url: str | URL, options: Mapping[str, Any] | None, timeout: int | None
+    url: str | URL, options: Mapping[str, Any] | None, timeout: int | None, max_age: int | None
 ) -> tuple[Vendor, dict[str, Any]]:
     try:
         parsed = make_url(url)
@@ -74,7 +83,8 @@ def _vendor_and_settings(
     if "\0" in "".join(map(str, (*parsed[:-1], *parsed.query, *parsed.query.values()))):
         raise DatabaseUrlError("the database URL contains a NUL, at which drivers stop reading")
     vendor = vendor_of_url(parsed.get_backend_name())
-    unused = Options(options or {}, "connection_options.")
+    recycle = {"pool_recycle": connection_max_age() if max_age is None else max_age}
+    unused = Options({**recycle, **(options or {})}, "connection_options.")
     entry = vendor.database_settings(
         parsed, unused, database_timeout() if timeout is None else timeout
     )

@@ -63,13 +63,25 @@ class Vendor:
     """The code in an exception of the driver; None if it has none."""
 
     faults: Mapping[Any, Fault]
-    """What each error code means."""
+    """What an error code means, for those whose meaning is known."""
+
+    is_own_mistake: Callable[[Any], bool]
+    """Whether a code that is not in `faults` is a mistake of ours: wrong SQL, or a wrong value."""
+
+    close_for_good: Callable[[BaseDatabaseWrapper], None]
+    """Close a connection so that no pool hands it out again."""
 
     check_settings: Callable[[Entry], Iterable[CheckMessage]]
     """What is unsafe in an entry of DATABASES, found without a connection."""
 
     check_server: Callable[[BaseDatabaseWrapper, tuple[str, ...]], Iterable[CheckMessage]]
     """What is unsafe on the server, for a connection and the names of our tables."""
+
+    write_nothing: str
+    """A statement that changes nothing, and fails where the server takes no writes.
+
+    `{0}` stands for the table of conversations. Empty where it would have to wait for a writer.
+    """
 
     migration_lock: Callable[
         [BaseDatabaseWrapper, Callable[[], None]], AbstractContextManager[None]

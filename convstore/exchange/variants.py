@@ -7,9 +7,11 @@ from typing import Any
 from django.db import connections
 
 from convstore.database.mysql.server import runs_batches_whole
+from convstore.database.vendors import vendor_for
 from convstore.exchange.mysql import MariaDbProcedures, MySqlBatch, may_call_procedures
 from convstore.exchange.portable_orm import PortableOrm
 from convstore.exchange.postgresql import PostgresBatch, PostgresFunctions, session_of
+from convstore.exchange.shared_sql import CONVERSATION
 from convstore.exchange.sqlite import SqliteInProcess
 from convstore.exchange.statements import Statements
 
@@ -26,6 +28,13 @@ def statements_for(using: str) -> Statements:
         batches = MySqlBatch(using)
         return MariaDbProcedures(using, batches) if may_call_procedures(connection) else batches
     return PortableOrm(using)
+
+
+def write_nothing(using: str) -> None:
+    """Fail, as the server does, where the database `using` takes no writes."""
+    if statement := vendor_for(using).write_nothing:
+        with connections[using].cursor() as cursor:
+            cursor.execute(statement.format(CONVERSATION))
 
 
 def _takes_batches(connection: Any) -> bool:

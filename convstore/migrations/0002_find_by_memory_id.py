@@ -2,14 +2,18 @@
 
 from django.db import migrations, models
 
+from convstore.migrations._indexes import AddIndex
+
 
 class Migration(migrations.Migration):
+    atomic = False  # see _indexes.py
+
     dependencies = [
         ("convstore", "0001_initial"),
     ]
 
     operations = [
-        migrations.AddIndex(
+        AddIndex(
             model_name="conversation",
             index=models.Index(
                 fields=["memory_id"],

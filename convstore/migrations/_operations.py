@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from copy import copy
+from functools import partial
 from typing import Any
 
 from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.models import NOT_PROVIDED
+
+from convstore.migrations._locks import change_briefly
 
 
 class AddColumn(migrations.AddField):
@@ -29,12 +32,17 @@ class AddColumn(migrations.AddField):
             return
         field = copy(model._meta.get_field(self.name))
         field.db_default = NOT_PROVIDED if field.null else field.default
-        if not schema_editor.collect_sql and field.column in _columns(schema_editor, model):
-            return
-        if schema_editor.connection.vendor == "sqlite":
-            BaseDatabaseSchemaEditor.add_field(schema_editor, model, field)
-        else:
-            schema_editor.add_field(model, field)
+        if schema_editor.collect_sql:
+            _add(schema_editor, model, field)
+        elif field.column not in _columns(schema_editor, model):
+            change_briefly(schema_editor.connection, partial(_add, schema_editor, model, field))
+
+
+def _add(schema_editor: Any, model: Any, field: Any) -> None:
+    if schema_editor.connection.vendor == "sqlite":
+        BaseDatabaseSchemaEditor.add_field(schema_editor, model, field)
+    else:
+        schema_editor.add_field(model, field)
 
 
 def _columns(schema_editor: Any, model: Any) -> list[str]:

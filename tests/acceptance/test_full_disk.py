@@ -29,7 +29,7 @@ REFUSALS = 5
 TEXT = "{} " + "x" * 5_000
 # More than the whole disk can hold.
 TOO_MANY = MEGABYTES * 2**20 // len(TEXT)
-FULL = {"error": "the database has no room left or cannot be written"}
+FULL = {"error": "the database has no room left on its disk"}
 
 # A `make` that has the disk. A namespace of users lets one mount who is not root.
 MAKE = """#!/bin/sh

@@ -229,7 +229,8 @@ def test_the_index_says_which_memories_can_serve(wire):
 
 def test_a_memory_whose_database_is_down_is_not_ready_and_takes_no_other_along(wire):
     down = wire.ask("GET", "/v2/models/down/ready")
-    assert (down.status, down.document) == (503, {"name": "down", "ready": False})
+    reason = "the database cannot be reached"
+    assert (down.status, down.document) == (503, {"name": "down", "ready": False, "error": reason})
     up = wire.ask("GET", "/v2/models/memory/ready")
     assert (up.status, up.document) == (200, {"name": "memory", "ready": True})
     ready = wire.ask("GET", "/v2/health/ready")

@@ -19,6 +19,7 @@ NEEDED = {
     "test_database_outages.py": KINDS_WITH_A_SERVER,
     "test_controls.py": KINDS_WITH_A_SERVER,
     "test_retries.py": KINDS,
+    "test_switchovers.py": [kind for kind in KINDS if kind == "postgresql"],
 }
 collect_ignore = [module for module, kinds in NEEDED.items() if not kinds]
 

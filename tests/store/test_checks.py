@@ -6,6 +6,7 @@ import copy
 import os
 import subprocess
 import sys
+import uuid
 
 import pytest
 from django.db import connections
@@ -15,8 +16,10 @@ from convstore.database import checks
 from convstore.database.url import database_alias, database_settings
 from memory_api import checks as service_checks
 from memory_api.memories import repository
+from memory_api.tables import UnsafeDatabase, migrate_tables, require_tables
 from testing.mariadb import MariaDb
 from testing.postgres import Postgres
+from testing.processes import free_port
 from testing.service import write_memory
 
 
@@ -66,6 +69,8 @@ def test_the_databases_of_urls_have_nothing_wrong(database):
             {"OPTIONS": {"isolation_level": IsolationLevel.SERIALIZABLE}},
             ["convstore.E002"],
         ),
+        ("postgresql://u@/d?host=a:1&host=b:2", {}, ["convstore.W012"]),
+        ("postgresql://u@/d?host=a:1&host=b:2&target_session_attrs=primary", {}, []),
         ("mysql://u@h/d", {"OPTIONS": {"isolation_level": "serializable"}}, ["convstore.E002"]),
         ("mysql://u@h/d", {"OPTIONS": {"charset": "utf8"}}, ["convstore.E003"]),
         ("oracle://u@h/d", {}, []),
@@ -100,6 +105,36 @@ def test_a_postgresql_server_that_may_lose_messages_or_texts_is_reported():
         connections[alias].close()
 
 
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_no_tables_are_made_in_a_database_that_cannot_hold_every_text(postgresql, encoding):
+    alias = database_alias(postgresql.url(of_encoding(postgresql, encoding)))
+    for prepare in (migrate_tables, require_tables):
+        with pytest.raises(UnsafeDatabase, match=f"its encoding is {encoding}, which cannot"):
+            prepare(alias)
+    assert connections[alias].introspection.table_names() == []
+    connections[alias].close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [["serve"], ["serve", "--no-migrate"]])
+def test_the_service_does_not_start_on_a_database_that_cannot_hold_every_text(
+    postgresql, tmp_path, arguments
+):
+    url = postgresql.url(of_encoding(postgresql, "LATIN1"))
+    done = command(*arguments, DATABASE_URL=url, DATA_DIR=str(tmp_path), PORT=str(free_port()))
+    assert done.returncode == 2
+    assert "DATABASE_URL: Database 'default': its encoding is LATIN1" in done.stderr
+    assert "Create the database with ENCODING 'UTF8'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def of_encoding(server: Postgres, encoding: str) -> str:
+    """A new database of that encoding."""
+    name = f"of_{uuid.uuid4().hex[:12]}"
+    server.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
+    return name
+
+
 @pytest.mark.needs("mariadb")
 def test_a_mariadb_server_that_may_lose_messages_is_reported():
     with MariaDb("innodb-flush-log-at-trx-commit=0") as server:
@@ -108,6 +143,9 @@ def test_a_mariadb_server_that_may_lose_messages_is_reported():
         alias = database_alias(server.url("d"))
         found = ids(checks.server_messages(alias))
         assert found == ["convstore.W006", "convstore.W007", "convstore.I002", "convstore.E008"]
+        for prepare in (migrate_tables, require_tables):
+            with pytest.raises(UnsafeDatabase, match="convstore_message is InnoDB with latin1"):
+                prepare(alias)
         connections[alias].close()
 
 

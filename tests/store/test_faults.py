@@ -7,7 +7,9 @@ import sqlite3
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from typing import Any
 
 import psycopg
 import pytest
@@ -15,6 +17,7 @@ from django.core.management import call_command
 from django.db import close_old_connections, connections
 from sqlalchemy.engine import make_url
 
+from convstore.database.connection import drop_connection
 from convstore.database.url import database_alias
 from convstore.errors import Unavailable
 from convstore.messages import Message, Part
@@ -25,8 +28,8 @@ from testing.postgres import Postgres
 HELLO = [Message("user", (Part("text", "hello"),))]
 
 
-def new_store(url: str, *, migrate: bool = True) -> ConversationStore:
-    alias = database_alias(url)
+def new_store(url: str, *, migrate: bool = True, **options: Any) -> ConversationStore:
+    alias = database_alias(url, options)
     if migrate:
         call_command("migrate", "convstore", database=alias, verbosity=0)
     return ConversationStore(alias)
@@ -85,6 +88,82 @@ def test_a_lock_that_postgresql_never_gives_is_unavailable_and_later_it_serves(
         with pytest.raises(Unavailable, match="too busy"):
             store.append(memory_id, HELLO)
     assert store.append(memory_id, HELLO) == 2
+
+
+@pytest.mark.parametrize("options", [{}, {"pool_size": 2}], ids=["threads", "pool"])
+def test_a_server_that_takes_no_writes_is_unavailable_and_is_left_when_another_takes_them(
+    postgresql, impatient, options
+):
+    """Sessions that begin while it is read-only stay so, as those of a former primary do."""
+    name = f"demoted_{len(options)}"
+    postgresql.execute(f"CREATE DATABASE {name}")
+    store = new_store(postgresql.url(name), **options)
+    assert store.append("a", HELLO) == 1
+    postgresql.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    drop_connection(store.using)
+
+    for ask in (store.check, lambda: store.append("a", HELLO)):
+        with pytest.raises(Unavailable, match="takes no writes"):
+            ask()
+    assert [message.position for message in store.window("a", 10)] == [1]
+
+    postgresql.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    assert store.append("a", HELLO) == 2
+    connections[store.using].close()
+    if options:
+        connections[store.using].close_pool()  # type: ignore[attr-defined]
+
+
+def test_a_thread_that_only_reads_leaves_a_server_that_took_no_writes_when_another_does(
+    postgresql, impatient
+):
+    postgresql.execute("CREATE DATABASE left_behind")
+    store = new_store(postgresql.url("left_behind"))
+    with ThreadPoolExecutor(1) as reader:
+
+        def server_process() -> Any:
+            store.window("a", 1)
+            return connections[store.using].connection.info.backend_pid
+
+        before = reader.submit(server_process).result()
+        postgresql.execute("ALTER DATABASE left_behind SET default_transaction_read_only = on")
+        connections[store.using].close()
+        with pytest.raises(Unavailable):
+            store.append("a", HELLO)
+        assert reader.submit(server_process).result() == before
+        postgresql.execute("ALTER DATABASE left_behind RESET default_transaction_read_only")
+        store.append("a", HELLO)
+        assert reader.submit(server_process).result() != before
+        reader.submit(lambda: connections[store.using].close()).result()
+    connections[store.using].close()
+
+
+@pytest.mark.needs("mariadb")
+def test_a_mariadb_that_is_made_read_only_is_left_and_used_again_when_it_takes_writes(
+    server, impatient
+):
+    mariadb = server("mariadb")
+    for statement in (
+        "CREATE DATABASE replica",
+        "CREATE USER plain@'%'",  # root may write to a server that is read-only
+        "GRANT ALL ON replica.* TO plain@'%'",
+    ):
+        mariadb.execute(statement)
+    store = new_store(mariadb.url("replica").replace("root@", "plain@"))
+    connection: Any = connections[store.using]
+    assert store.append("a", HELLO) == 1
+    before = connection.connection.thread_id()
+    mariadb.execute("SET GLOBAL read_only = 1")
+    try:
+        for ask in (store.check, lambda: store.append("a", HELLO)):
+            with pytest.raises(Unavailable, match="takes no writes"):
+                ask()
+        assert len(store.window("a", 10)) == 1
+    finally:
+        mariadb.execute("SET GLOBAL read_only = 0")
+    assert store.append("a", HELLO) == 2
+    assert connection.connection.thread_id() != before
+    connection.close()
 
 
 def test_connections_that_the_server_ended_are_replaced_unnoticed(postgresql):

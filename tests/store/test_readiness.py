@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from django.core.management import call_command
+from django.db import connections
 
 from convstore.database.url import database_alias
 from convstore.store import ConversationStore
@@ -52,3 +54,23 @@ def test_a_database_that_never_answers_delays_nobody(database, probe):
 
         assert probe.is_ready([up, silent])
         assert not probe.is_ready([silent])
+
+
+def test_a_database_that_takes_no_writes_is_not_ready_until_it_does(postgresql, probe, caplog):
+    """Sessions that begin while it is read-only stay so, also when it takes writes again."""
+    postgresql.execute("CREATE DATABASE standby")
+    alias = database_alias(postgresql.url("standby"))
+    call_command("migrate", "convstore", database=alias, verbosity=0)
+    connections[alias].close()
+    postgresql.execute("ALTER DATABASE standby SET default_transaction_read_only = on")
+    standby = [memory("standby", alias)]
+
+    assert not probe.is_ready(standby)
+
+    postgresql.execute("ALTER DATABASE standby RESET default_transaction_read_only")
+    deadline = time.monotonic() + 60
+    while not probe.is_ready(standby):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    probe.stop()
+    assert "memory standby is not ready: the database's server takes no writes" in caplog.text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from convstore.database.oracle import faults, server, url
-from convstore.database.server import session_lock
+from convstore.database.server import WRITE_NOTHING, session_lock
 from convstore.database.vendor import Vendor
 
 ORACLE = Vendor(
@@ -19,8 +19,11 @@ ORACLE = Vendor(
     without_time_limits=url.without_time_limits,
     error_code=faults.error_code,
     faults=faults.FAULTS,
+    is_own_mistake=faults.is_own_mistake,
+    close_for_good=server.close_for_good,
     check_settings=server.check_settings,
     check_server=server.check_server,
+    write_nothing=WRITE_NOTHING,
     migration_lock=partial(session_lock, server.try_migration_lock),
     row_estimates=server.ROW_ESTIMATES,
     like_ignores_case=False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from convstore.database.fault import BUSY, FULL, LOST, NO_TABLES
+from convstore.database.fault import BUSY, FULL, LOST, NO_TABLES, WRONG_SERVER
 
 FAULTS = {
     28: LOST,  # the session was killed
@@ -34,7 +34,8 @@ FAULTS = {
     12537: LOST,
     12541: LOST,
     12571: LOST,
-    16000: FULL,  # read-only: a standby
+    16000: WRONG_SERVER,  # read-only: a standby
+    16456: WRONG_SERVER,  # a switchover is going on
     25408: LOST,  # failed over; the outcome of the call is unknown
     30006: BUSY,  # lock timeout
     # The driver's own.
@@ -43,6 +44,35 @@ FAULTS = {
     "DPY-4024": BUSY,  # the call's time limit
     "DPY-6005": LOST,  # cannot connect
 }
+
+OWN_MISTAKES = frozenset(
+    {
+        1,  # unique constraint
+        900,  # syntax, as are the next ones
+        904,  # no such column
+        907,
+        917,
+        923,
+        933,
+        936,
+        947,  # too few values
+        1400,  # a column must not be NULL
+        1407,
+        1438,  # number out of range
+        1722,  # not a number
+        2290,  # check constraint
+        2291,  # foreign key
+        2292,
+        6550,  # PL/SQL that does not compile
+        12899,  # data too long
+    }
+)
+# What the driver itself finds wrong with a call.
+OWN_MISTAKES_OF_THE_DRIVER = ("DPY-2", "DPY-3")
+
+
+def is_own_mistake(code: int | str) -> bool:
+    return code in OWN_MISTAKES or str(code).startswith(OWN_MISTAKES_OF_THE_DRIVER)
 
 
 def error_code(cause: Any) -> int | str | None:

@@ -31,6 +31,15 @@ def check_server(
     return iter(())
 
 
+def close_for_good(connection: BaseDatabaseWrapper) -> None:
+    """Drop it from its pool, if it has one."""
+    wrapper: Any = connection
+    if wrapper.pool and wrapper.connection is not None:
+        driver, wrapper.connection = wrapper.connection, None
+        wrapper.pool.drop(driver)
+    connection.close()
+
+
 def try_migration_lock(holder: BaseDatabaseWrapper) -> bool:
     """Lock a table of our own: Oracle's named locks need a privilege that few users have."""
     with holder.cursor() as cursor:

@@ -37,7 +37,15 @@ FROM (VALUES
 
 
 def check_settings(entry: Mapping[str, Any]) -> Iterator[CheckMessage]:
-    yield from isolation_errors(entry["OPTIONS"].get("isolation_level"))
+    options = entry["OPTIONS"]
+    yield from isolation_errors(options.get("isolation_level"))
+    hosts = f"{entry['HOST']},{options.get('host', '')}".strip(",")
+    if "," in hosts and options.get("target_session_attrs") not in ("read-write", "primary"):
+        yield checks.Warning(
+            "it has several hosts, and may connect to a standby, which takes no writes.",
+            hint="Add target_session_attrs=read-write to the URL.",
+            id="convstore.W012",
+        )
 
 
 def check_server(
@@ -74,6 +82,13 @@ def try_migration_lock(holder: BaseDatabaseWrapper) -> bool:
     with holder.cursor() as cursor:
         cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
     return bool(fetch_row(holder, "SELECT pg_try_advisory_xact_lock(%s)", [LOCK_KEY])[0])
+
+
+def close_for_good(connection: BaseDatabaseWrapper) -> None:
+    """Close it at the driver first: a pool takes back what is open, and hands it out again."""
+    if connection.connection is not None:
+        connection.connection.close()
+    connection.close()
 
 
 def has_word_index(connection: BaseDatabaseWrapper) -> bool:

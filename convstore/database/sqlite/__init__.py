@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from convstore.database.server import close_for_good
 from convstore.database.sqlite import faults, server, url
 from convstore.database.vendor import Vendor
 
@@ -16,8 +17,11 @@ SQLITE = Vendor(
     without_time_limits=url.without_time_limits,
     error_code=faults.error_code,
     faults=faults.FAULTS,
+    is_own_mistake=faults.is_own_mistake,
+    close_for_good=close_for_good,
     check_settings=server.check_settings,
     check_server=server.check_server,
+    write_nothing="",
     migration_lock=server.migration_lock,
     row_estimates=server.ROW_ESTIMATES,
     like_ignores_case=True,

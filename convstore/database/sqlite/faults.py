@@ -5,7 +5,14 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from convstore.database.fault import BUSY, FULL, LOST, NO_TABLES, TOO_LARGE
+from convstore.database.fault import (
+    BUSY,
+    FILE_NOT_WRITABLE,
+    FULL,
+    LOST,
+    NO_TABLES,
+    TOO_LARGE,
+)
 
 FAULTS = {
     "closed": LOST,  # Python's module's own: the connection object is closed
@@ -13,11 +20,26 @@ FAULTS = {
     sqlite3.SQLITE_BUSY: BUSY,
     sqlite3.SQLITE_LOCKED: BUSY,
     sqlite3.SQLITE_FULL: FULL,
-    sqlite3.SQLITE_IOERR: FULL,
-    sqlite3.SQLITE_READONLY: FULL,
-    sqlite3.SQLITE_CANTOPEN: FULL,
+    sqlite3.SQLITE_IOERR: FULL,  # as a full disk is, too, where a file cannot grow
+    sqlite3.SQLITE_NOMEM: BUSY,
+    sqlite3.SQLITE_PROTOCOL: BUSY,  # others locked the file again and again
+    sqlite3.SQLITE_SCHEMA: BUSY,  # the tables changed meanwhile
+    sqlite3.SQLITE_READONLY: FILE_NOT_WRITABLE,
+    sqlite3.SQLITE_CANTOPEN: FILE_NOT_WRITABLE,
     sqlite3.SQLITE_TOOBIG: TOO_LARGE,
 }
+
+OWN_MISTAKES = frozenset(
+    {
+        sqlite3.SQLITE_AUTH,  # only this program can forbid a statement
+        sqlite3.SQLITE_CONSTRAINT,
+        sqlite3.SQLITE_ERROR,  # syntax, or no such column
+        sqlite3.SQLITE_MISMATCH,
+        sqlite3.SQLITE_MISUSE,
+        sqlite3.SQLITE_RANGE,
+    }
+)
+is_own_mistake = OWN_MISTAKES.__contains__
 
 
 def error_code(cause: Any) -> int | str | None:

@@ -9,8 +9,11 @@ from django.db import DEFAULT_DB_ALIAS
 
 from convstore.errors import Unavailable
 from memory_api.errors import SettingsError, with_cause
-from memory_api.memories import repository
-from memory_api.tables import migrate_tables
+from memory_api.memories import database_users, repository
+from memory_api.tables import UnsafeDatabase, migrate_tables
+
+# The command's code where the service must not start until somebody has changed something.
+MUST_NOT_SERVE = 2
 
 
 class Command(BaseCommand):
@@ -25,17 +28,16 @@ class Command(BaseCommand):
         try:
             found = repository()
         except SettingsError as error:
-            raise CommandError(str(error), returncode=2) from None
+            raise CommandError(str(error), returncode=MUST_NOT_SERVE) from None
         for entry in found.unavailable:
             self.stderr.write(f"memory {entry.name} is passed over: {entry.reason}")
-        users = {memory.store.using: f"memory {memory.name}" for memory in found.memories}
-        users[DEFAULT_DB_ALIAS] = "DATABASE_URL"
-        failures = []
-        for using, user in users.items():
+        failures, unsafe = [], False
+        for using, user in database_users().items():
             try:
                 # A memory's own database has conversations, but no users and sessions.
                 migrate_tables(using, every_app=using == DEFAULT_DB_ALIAS)
             except Unavailable as error:
                 failures.append(f"{user}: {with_cause(error)}")
+                unsafe |= isinstance(error, UnsafeDatabase)
         if failures:
-            raise CommandError("\n".join(failures))
+            raise CommandError("\n".join(failures), returncode=MUST_NOT_SERVE if unsafe else 1)

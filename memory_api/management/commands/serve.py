@@ -8,6 +8,7 @@ import socket
 import sys
 import tempfile
 from argparse import ArgumentParser
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
@@ -15,8 +16,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from memory_api.errors import SettingsError
 from memory_api.gunicorn import METRICS_PREFIX, Server
+from memory_api.management.commands.migrate_memories import MUST_NOT_SERVE
+from memory_api.memories import database_users
 from memory_api.metric_files import METRICS_FOLDER, share_metrics
+from memory_api.tables import UnsafeDatabase, refuse_unsafe
 
 
 class Command(BaseCommand):
@@ -33,8 +38,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         server = Server()
         require_free_ports(server)
-        if not options["no_migrate"]:
-            migrate()
+        if options["no_migrate"]:
+            run_alone(refuse_unsafe_databases)
+        else:
+            run_alone(migrate_memories)
             sys.argv.append("--no-migrate")  # for a gunicorn that replaces this one after USR2
         if METRICS_FOLDER not in os.environ:
             os.environ[METRICS_FOLDER] = tempfile.mkdtemp(prefix=METRICS_PREFIX)
@@ -42,9 +49,9 @@ class Command(BaseCommand):
         server.run()
 
 
-def migrate() -> None:
-    """Migrate in a process that ends before workers start: they must inherit no connection."""
-    process = multiprocessing.get_context("fork").Process(target=migrate_memories)
+def run_alone(work: Callable[[], None]) -> None:
+    """Run it in a process that ends before workers start: they must inherit no connection."""
+    process = multiprocessing.get_context("fork").Process(target=work)
     process.start()
     process.join()
     if process.exitcode:
@@ -57,12 +64,26 @@ def migrate_memories() -> None:
     except ImproperlyConfigured as error:  # such as a driver that is missing
         sys.exit(str(error))
     except CommandError as error:
-        if error.returncode == 2:  # the memories' settings are wrong
+        if error.returncode == MUST_NOT_SERVE:
             sys.stderr.write(f"CommandError: {error}\n")
-            sys.exit(2)
+            sys.exit(MUST_NOT_SERVE)
         sys.stderr.write(
             f"{error}\nThe service answers 503 until 'convstore migrate_memories' succeeds.\n"
         )
+
+
+def refuse_unsafe_databases() -> None:
+    """End the process if a database would lose messages or change them."""
+    try:
+        users = database_users()
+    except SettingsError:  # the workers report it
+        return
+    for using, user in users.items():
+        try:
+            refuse_unsafe(using)
+        except UnsafeDatabase as error:
+            sys.stderr.write(f"CommandError: {user}: {error}\n")
+            sys.exit(MUST_NOT_SERVE)
 
 
 def require_free_ports(server: Server) -> None:

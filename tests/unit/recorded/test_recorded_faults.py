@@ -70,8 +70,17 @@ NO_TABLES: dict[str, Fault] = {
     "FreeTDS 208": ("pyodbc", lambda: freetds_error(208, "Invalid object name")),
     "ORA-00942": ("oracle", lambda: oracle_error(942, "table or view does not exist")),
 }
-FULL: dict[str, Fault] = {
+WRONG_SERVER: dict[str, Fault] = {
     "mssql-python 3906": ("mssql", lambda: mssql_python_error("25000", "database is read-only")),
+    "FreeTDS 3906": ("pyodbc", lambda: freetds_error(3906, "database is read-only")),
+    "ORA-16000": ("oracle", lambda: oracle_error(16000, "database open for read-only access")),
+}
+UNKNOWN: dict[str, Fault] = {
+    "mssql-python": ("mssql", lambda: mssql_python_error("HY097", "Column type out of range")),
+    "FreeTDS 21999": ("pyodbc", lambda: freetds_error(21999, "something new")),
+    "ORA-31999": ("oracle", lambda: oracle_error(31999, "something new")),
+}
+FULL: dict[str, Fault] = {
     "FreeTDS 9002": ("pyodbc", lambda: freetds_error(9002, "The transaction log is full")),
     "ORA-01653": ("oracle", lambda: oracle_error(1653, "unable to extend table")),
 }
@@ -198,10 +207,27 @@ def test_a_database_without_tables_says_what_to_run(tape, store, fault):
             ask(store)
 
 
+@each(WRONG_SERVER)
+def test_a_server_that_takes_no_writes_is_left_for_another(tape, store, fault):
+    once = [held(tape), NO_ROWS, [(7,)], MEASURED]
+    tape.play(*once, fault(), *once, DONE, WINDOW)
+    assert [row.position for row in exchange(store)] == [8]
+    assert len(tape.opened) == 2
+
+
+@each(UNKNOWN)
+def test_an_error_that_nobody_knows_is_unavailable_and_ends_the_connection(tape, store, fault):
+    tape.play(fault())
+    with pytest.raises(Unavailable, match="does not know"):
+        exchange(store)
+    connections[tape.alias].ensure_connection()
+    assert len(tape.opened) == 2
+
+
 @each(FULL)
-def test_a_database_that_cannot_be_written_is_not_asked_again(tape, store, fault):
+def test_a_database_without_room_is_not_asked_again(tape, store, fault):
     tape.play(held(tape), NO_ROWS, [(7,)], MEASURED, fault())
-    with pytest.raises(Unavailable, match="no room left or cannot be written"):
+    with pytest.raises(Unavailable, match="no room left"):
         exchange(store)
 
 
