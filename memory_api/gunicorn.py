@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import shutil
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from gunicorn import glogging
 from gunicorn.app.base import Application
 
+from convstore.log_format import JsonFormatter, LineFormatter
 from memory_api.metric_files import METRICS_FOLDER, merge_dead_files
 
 # Where it is possible: `is_buffering_possible`.
@@ -42,6 +45,8 @@ class Server(Application):
                 self.cfg.set(name, value)
         if self.cfg.worker_class_str == WORKER_CLASS and not is_buffering_possible(self.cfg):
             self.cfg.set("worker_class", "gthread")
+        if self.cfg.accesslog and "REQUEST_LOG" not in os.environ:
+            logging.getLogger("convstore.request_log").setLevel(logging.CRITICAL)
 
     def run(self) -> None:
         os.chdir(self.cfg.chdir)
@@ -51,6 +56,17 @@ class Server(Application):
         from convstore.wsgi import application
 
         return application
+
+
+class Logger(glogging.Logger):
+    """gunicorn's log, in the form of ours."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        is_json = settings.REQUEST_LOG == "json"
+        formatter = JsonFormatter() if is_json else LineFormatter(self.error_fmt, self.datefmt)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(formatter)
 
 
 def is_buffering_possible(cfg: Any) -> bool:
@@ -65,6 +81,7 @@ def default_settings() -> dict[str, Any]:
         "bind": f"{host}:{settings.PORT}",
         "workers": settings.WORKERS,
         "threads": settings.THREADS,
+        "logger_class": Logger,
         "worker_class": WORKER_CLASS,
         "worker_connections": settings.MAX_CONNECTIONS,
         "preload_app": True,  # imported once for all workers

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from prometheus_client import Counter, Histogram
 
+from convstore.request_log import current_record
+
 LABELS = ("model", "version")
 
 messages_stored = Counter("memory_messages_stored", "Messages stored", LABELS)
@@ -51,6 +53,7 @@ class MemoryMetrics(NamedTuple):
 
     def observe_database(self, seconds: float, retries: int) -> None:
         """What a memory's store calls after each call to its database."""
+        current_record().add_database_call(seconds, retries)
         self.database_seconds.observe(seconds)
         if retries:
             self.database_retries.inc(retries)

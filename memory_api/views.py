@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from convstore import __version__
+from convstore.request_log import current_record
 from memory_api import contract, http_metrics, parsers, v2
 from memory_api.budget import Share
 from memory_api.errors import MemoryUnavailable
@@ -112,6 +113,7 @@ class ModelReady(V2View):
         try:
             ready = not reason_not_ready(find_memory(name, version))
         except MemoryUnavailable as error:
+            current_record().error = str(error)
             return json_response({"name": name, "ready": False, "error": str(error)}, 503)
         return json_response({"name": name, "ready": ready}, 200 if ready else 503)
 

@@ -20,20 +20,20 @@ from mlserver.types import InferenceRequest
 from starlette.exceptions import HTTPException
 
 from convstore.errors import Unavailable
+from convstore.request_log import REQUEST_ID, RequestRecord, begin_record
 from memory_api import documents
 from memory_api.budget import Share
 from memory_api.errors import RequestError, TooLarge
 from memory_api.json_text import refuse_excess
 from memory_api.limits import BYTES_OF_A_VALUE
+from mlserver_bridge.request_lines import memories, one_line
 
 STATUS = 422  # as of all refusals at MLServer's doors
-
-_memories: set[str] = set()
 
 
 def limit_requests(name: str) -> None:
     """Limit the requests to the memory `name` from now on."""
-    _memories.add(name)
+    memories.add(name)
     app.Request = LimitedRequest
     servicers.ModelInferRequestConverter = LimitedConverter
 
@@ -60,17 +60,26 @@ class LimitedRequest(Request):
         weakref.finalize(self, self._share.give_back)
 
     async def body(self) -> bytes:
-        if not hasattr(self, "_body") and self.path_params.get("model_name") in _memories:
+        if not hasattr(self, "_body") and self.path_params.get("model_name") in memories:
+            record = self._begin_record()
             try:
-                self._body = self._decompressed(await self._received(settings.MAX_BODY_BYTES))
+                received = await self._received(settings.MAX_BODY_BYTES)
+                record.bytes_in = len(received)
+                self._body = self._decompressed(received)
                 values = refuse_excess(self._body, "the body", settings.MAX_VALUES)
                 self._share.take(BYTES_OF_A_VALUE * values)
-            except RequestError as error:
-                raise BodyRefused(str(error), STATUS) from None
-            except Unavailable as error:
-                raise BodyRefused(str(error), 503) from None
+            except (RequestError, Unavailable) as error:
+                status = 503 if isinstance(error, Unavailable) else STATUS
+                with one_line(str(record.memory)):
+                    raise BodyRefused(str(error), status) from None
         body: bytes = await super().body()
         return body
+
+    def _begin_record(self) -> RequestRecord:
+        record = begin_record("rest", self.headers.get(REQUEST_ID))
+        record.client, record.method = self.client and self.client.host, self.method
+        record.memory = self.path_params["model_name"]
+        return record
 
     async def _received(self, limit: int) -> bytes:
         pieces, size = [], int(self.headers.get("Content-Length", 0))
@@ -100,7 +109,7 @@ class LimitedConverter(ModelInferRequestConverter):
 
     @classmethod
     def to_types(cls, message: Any) -> InferenceRequest:
-        if message.model_name in _memories:
+        if message.model_name in memories:
             try:
                 _refuse_large(message)
             except TooLarge as error:

@@ -18,6 +18,11 @@ MAX_BODY_IN_MEMORY = 1024 * 1024
 LINE_END = b"\r\n"
 
 
+def sent_request_id(message: Any) -> str | None:
+    """The X-Request-Id of gunicorn's request."""
+    return next((value for name, value in message.headers if name == "X-REQUEST-ID"), None)
+
+
 class MoreNeeded(Exception):
     """gunicorn's parser came to the end of what has been received."""
 
@@ -59,6 +64,11 @@ class IncomingRequest:
         self.received = 0
 
     @property
+    def request_id(self) -> str | None:
+        """The X-Request-Id as the client sent it, once the head is whole."""
+        return None if self.message is None else sent_request_id(self.message)
+
+    @property
     def waits_for_continue(self) -> bool:
         """Whether the client sends its body only after it was told to."""
         return (
@@ -98,9 +108,9 @@ class IncomingRequest:
             reader.limit_trailer_section = reader.limit_chunk_size_line
         else:
             self._left = reader.length
-            self._check_size(self._left)
         self._buffer = bytearray(received.take_buffered())
         self.message, message.body = message, self.body
+        self._check_size(self._left)
 
     def _check_size(self, size: int) -> None:
         if size > self._max_body:

@@ -6,10 +6,12 @@ import json
 import time
 from functools import lru_cache
 from http import HTTPStatus
+from typing import Any
 
 from gunicorn import util
 from gunicorn.http import errors
 
+from convstore.request_log import REQUEST_ID, RequestRecord
 from memory_api.errors import TooLarge, quote
 from memory_api.http_errors import RETRY_AFTER_SECONDS
 
@@ -44,13 +46,21 @@ def refusal(error: Exception) -> tuple[int, str]:
     return status, f"the server does not accept this request: {quote(str(error))}"
 
 
-def error_reply(status: int, sentence: str, *, closes: bool = True) -> bytes:
+def log_refusal(client: Any, request_id: str, status: int, sentence: str) -> None:
+    """Write the log's line of a request that reaches no view."""
+    host = client[0] if isinstance(client, tuple) else None  # a Unix socket's has no address
+    record = RequestRecord("http", request_id, host, status=status, error=sentence)
+    record.write()
+
+
+def error_reply(status: int, sentence: str, request_id: str, *, closes: bool = True) -> bytes:
     """A whole reply, head and body."""
-    return _error_reply(status, sentence, closes, int(time.time()))
+    head, body = _error_reply(status, sentence, closes, int(time.time()))
+    return head + f"{REQUEST_ID}: {request_id}\r\n\r\n".encode("latin-1") + body
 
 
 @lru_cache(16)  # in overload, the same one is sent many times
-def _error_reply(status: int, sentence: str, closes: bool, second: int) -> bytes:
+def _error_reply(status: int, sentence: str, closes: bool, second: int) -> tuple[bytes, bytes]:
     body = json.dumps({"error": sentence}).encode()
     lines = [
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
@@ -61,4 +71,4 @@ def _error_reply(status: int, sentence: str, closes: bool, second: int) -> bytes
     ]
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         lines.append(f"Retry-After: {RETRY_AFTER_SECONDS}")
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+    return "\r\n".join([*lines, ""]).encode("latin-1"), body
