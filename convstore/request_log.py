@@ -49,6 +49,7 @@ class RequestRecord:
     bytes_in: int | None = None
     bytes_out: int | None = None
     stored: int | None = None
+    bytes_stored: int | None = None
     window: int | None = None
     error: str | None = None
     seconds: float = 0.0
@@ -84,6 +85,7 @@ class RequestRecord:
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
             "stored": self.stored,
+            "bytes_stored": self.bytes_stored,
             "window": self.window,
             "error": self.error,
         }

@@ -42,6 +42,7 @@ from convstore.exchange.statements import (
 )
 from convstore.exchange.variants import statements_for
 from convstore.messages import MAX_NAME_CHARACTERS, Message, is_utf8
+from convstore.request_log import current_record
 from convstore.windows import Reading, WindowOptions
 
 # The pause between two tries of a transaction is random. Its upper limit, in seconds, begins
@@ -122,6 +123,7 @@ class ConversationStore:
         # stored, even if the answer to its COMMIT was lost.
         new = _new_messages(messages, request_key or uuid.uuid4())
         _refuse_too_large(new, reading.max_bytes)
+        current_record().bytes_stored = sum(message.size for message in new)
         return self._run(lambda statements: statements.exchange(conversation, new, reading))
 
     async def aappend(self, memory_id: str, messages: Sequence[Message]) -> int:

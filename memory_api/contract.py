@@ -65,6 +65,7 @@ def infer(memory: Memory, document: object, delivery: Delivery = NO_HEADERS) -> 
         window = memory.store.exchange(memory_id, messages, options, stored_as, position)
         record.stored = len(messages)
         measured.messages_stored.inc(len(messages))
+        measured.bytes_stored.inc(record.bytes_stored or 0)
     else:
         window = memory.store.window(memory_id, options)
     record.window = len(window)

@@ -17,6 +17,8 @@ from gunicorn.app.base import Application
 from convstore.log_format import JsonFormatter, LineFormatter
 from memory_api.metric_files import METRICS_FOLDER, merge_dead_files
 
+logger = logging.getLogger(__name__)
+
 # Where it is possible: `is_buffering_possible`.
 WORKER_CLASS = "memory_api.server.worker.BufferingWorker"
 MAX_HEADER_BYTES = 64 * 1024
@@ -102,12 +104,17 @@ def default_settings() -> dict[str, Any]:
 
 
 def announce(server: Any) -> None:
-    """Print the addresses that gunicorn listens on, and the folder of the memories."""
-    addresses = ", ".join(map(str, server.LISTENERS or server.address))
-    sys.stdout.write(
-        f"Memories from {settings.MODELS_DIR}\n"
-        f"Serving on {addresses} - docs at /v2/docs, admin at /admin/ (Ctrl-C stops)\n"
-    )
+    """Say what is served, where, and who may come."""
+    from memory_api.start_log import start_lines
+
+    listeners = server.LISTENERS
+    addresses = [listener.sock.getsockname() for listener in listeners] or server.address
+    urls = ", ".join(map(str, listeners or server.address))
+    for line in start_lines(addresses, urls):
+        if settings.REQUEST_LOG == "json":
+            logger.info("%s", line.strip())
+        else:
+            sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
@@ -120,9 +127,12 @@ def run_same_command(server: Any) -> None:
 def begin_worker(worker: Any) -> None:
     """Read the memories' settings and ask their databases before the first request needs them."""
     from memory_api.memories import log_repository, memories
+    from memory_api.start_log import look_for_users
     from memory_api.views import readiness_probe
 
     log_repository()
+    if worker.age == 1:
+        look_for_users()
     readiness_probe.start(memories())
 
 

@@ -19,6 +19,7 @@ from memory_api.errors import MemoryUnavailable
 from memory_api.idempotency import Delivery
 from memory_api.memories import find_memory, memories, repository
 from memory_api.memory import Memory, UnavailableMemory
+from memory_api.metrics import count_refused, metrics_of
 from memory_api.openapi import (
     describe_index,
     describe_inference,
@@ -27,6 +28,7 @@ from memory_api.openapi import (
 )
 from memory_api.readiness import ReadinessProbe, reason_not_ready
 from memory_api.responses import compress, inference_response, json_response, whole_response
+from memory_api.state_metrics import StateCollector
 
 readiness_probe = ReadinessProbe()
 
@@ -129,9 +131,15 @@ class Infer(V2View):
     def post(self, request: Request, name: str, version: str | None = None) -> HttpResponse:
         memory = find_memory(name, version)
         measured = http_metrics.infer_metrics_of(*memory.labels)
-        with measured.duration.time(), measured.failure.count_exceptions():
-            answer = contract.infer(memory, request.data, _delivery(request))
-            response = inference_response(answer)
+        try:
+            with measured.duration.time(), measured.failure.count_exceptions():
+                answer = contract.infer(memory, request.data, _delivery(request))
+                response = inference_response(answer)
+        except Exception as error:
+            count_refused(memory.labels, error)
+            raise
+        finally:
+            metrics_of(*memory.labels).observe_request()
         measured.success.inc()
         return response
 
@@ -158,4 +166,5 @@ def _index_entry(entry: Memory | UnavailableMemory) -> dict[str, str]:
 class Metrics(V2View):
     @describe_metrics
     def get(self, request: Request) -> HttpResponse:
-        return whole_response(http_metrics.render(), CONTENT_TYPE_LATEST)
+        state = StateCollector(memories(), readiness_probe.is_up)
+        return whole_response(http_metrics.render(state), CONTENT_TYPE_LATEST)

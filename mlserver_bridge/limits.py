@@ -26,14 +26,15 @@ from memory_api.budget import Share
 from memory_api.errors import RequestError, TooLarge
 from memory_api.json_text import refuse_excess
 from memory_api.limits import BYTES_OF_A_VALUE
+from memory_api.metrics import count_refused
 from mlserver_bridge.request_lines import memories, one_line
 
 STATUS = 422  # as of all refusals at MLServer's doors
 
 
-def limit_requests(name: str) -> None:
-    """Limit the requests to the memory `name` from now on."""
-    memories.add(name)
+def limit_requests(name: str, labels: tuple[str, str]) -> None:
+    """Limit the requests to the memory `name`, which has these labels, from now on."""
+    memories[name] = labels
     app.Request = LimitedRequest
     servicers.ModelInferRequestConverter = LimitedConverter
 
@@ -69,6 +70,7 @@ class LimitedRequest(Request):
                 values = refuse_excess(self._body, "the body", settings.MAX_VALUES)
                 self._share.take(BYTES_OF_A_VALUE * values)
             except (RequestError, Unavailable) as error:
+                count_refused(memories[str(record.memory)], error)
                 status = 503 if isinstance(error, Unavailable) else STATUS
                 with one_line(str(record.memory)):
                     raise BodyRefused(str(error), status) from None
@@ -113,6 +115,7 @@ class LimitedConverter(ModelInferRequestConverter):
             try:
                 _refuse_large(message)
             except TooLarge as error:
+                count_refused(memories[message.model_name], error)
                 raise MLServerError(str(error), STATUS) from None
         return super().to_types(message)
 

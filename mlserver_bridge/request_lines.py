@@ -27,8 +27,8 @@ from convstore.request_log import (
     is_written,
 )
 
-# The names of all memories. Requests to MLServer's other models are logged as ever.
-memories: set[str] = set()
+# The labels of each memory, by its name. Requests to MLServer's other models are logged as ever.
+memories: dict[str, tuple[str, str]] = {}
 
 insert_headers = InferenceServicer._InsertHeaders
 

@@ -37,7 +37,9 @@ from memory_api.errors import (
 )
 from memory_api.idempotency import Delivery
 from memory_api.memory import Memory
+from memory_api.metrics import count_refused, metrics_of
 from memory_api.model_settings import memory_from_settings, read_model_settings
+from memory_api.start_log import describe_memory
 from memory_api.tables import TablesNotReady, migrate_tables, require_tables
 from mlserver_bridge.limits import limit_requests
 from mlserver_bridge.mlserver_changes import MadeId, change_mlserver
@@ -108,7 +110,8 @@ class ConversationalMemory(MLModel):
                 raise MLServerError(self.refusal, STATUSES[SettingsError])
             logger.error("%s", self.refusal)
             return True
-        limit_requests(self.name)
+        logger.info("%s", describe_memory(self.memory))
+        limit_requests(self.name, self.memory.labels)
         self.threads = threads_for(self.memory.store.using)
         try:
             await self.threads.run(self._prepare_tables)
@@ -143,10 +146,13 @@ class ConversationalMemory(MLModel):
             try:
                 response = await self.threads.run(partial(self._infer, payload, delivery))
             except Exception as error:
+                count_refused(self.memory.labels, error)
                 status, sentence = status_and_sentence(
                     error, STATUSES, where=f"model {self.name}", request_id=record.request_id
                 )
                 raise MLServerError(sentence, status) from None
+            finally:
+                metrics_of(*self.memory.labels).observe_request()
             payload.id = response.id  # which MLServer gives every response
             send_id_back(response, record)
             return response

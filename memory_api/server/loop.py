@@ -146,11 +146,10 @@ class Loop:
         self, connection: Connection, status: int, sentence: str, *, closes: bool = True
     ) -> None:
         """Answer in the place of a view."""
-        http_metrics.count_refusal(status)
         if connection.incoming:
             connection.request_id = connection.incoming.request_id
         request_id, connection.request_id = request_id_for(connection.request_id), None
-        refusals.log_refusal(connection.client, request_id, status, sentence)
+        refusals.note_refusal(connection.client, request_id, status, sentence)
         connection.drop_request()
         reply = refusals.error_reply(status, sentence, request_id, closes=closes)
         connection.set_reply([reply])
@@ -183,6 +182,7 @@ class Loop:
         try:
             is_sent = connection.send()
         except OSError:
+            http_metrics.replies_cut.inc()
             self._connections.close(connection)
             return
         self._connections.count(connection)
@@ -248,6 +248,7 @@ class Loop:
         if connection.state is State.SENDING:
             # Otherwise the system would go on to offer what it has buffered.
             connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            http_metrics.replies_cut.inc()
             self._connections.close(connection)
         else:
             self.refuse(connection, status, sentence)

@@ -12,6 +12,7 @@ from gunicorn import util
 from gunicorn.http import errors
 
 from convstore.request_log import REQUEST_ID, RequestRecord
+from memory_api import http_metrics
 from memory_api.errors import TooLarge, quote
 from memory_api.http_errors import RETRY_AFTER_SECONDS
 
@@ -36,6 +37,16 @@ TOO_MANY_BYTES = "unfinished requests and replies take too much memory; try agai
 OVERLOADED = "more requests arrive than can be served; try again"
 TOO_MANY_STREAMS = "too many large replies are being sent; try again when one has ended"
 FAILED = "the server failed; its log has the details"
+# What refusals are counted as.
+REASONS = {
+    CUT_SHORT: "cut_short",
+    TOO_MANY_CONNECTIONS: "too_many_connections",
+    TOO_MANY_BYTES: "too_many_bytes",
+    OVERLOADED: "overloaded",
+    TOO_MANY_STREAMS: "too_many_streams",
+    FAILED: "fault",
+}
+REASON_OF_STATUS = {408: "too_slow", 413: "too_large"}
 
 
 def refusal(error: Exception) -> tuple[int, str]:
@@ -46,8 +57,10 @@ def refusal(error: Exception) -> tuple[int, str]:
     return status, f"the server does not accept this request: {quote(str(error))}"
 
 
-def log_refusal(client: Any, request_id: str, status: int, sentence: str) -> None:
-    """Write the log's line of a request that reaches no view."""
+def note_refusal(client: Any, request_id: str, status: int, sentence: str) -> None:
+    """Count a request that reaches no view, and write its line in the log."""
+    reason = REASONS.get(sentence) or REASON_OF_STATUS.get(status, "malformed")
+    http_metrics.refusals_of(status, reason).inc()
     host = client[0] if isinstance(client, tuple) else None  # a Unix socket's has no address
     record = RequestRecord("http", request_id, host, status=status, error=sentence)
     record.write()

@@ -18,6 +18,7 @@ from gunicorn.workers.base import Worker
 from gunicorn.workers.gthread import ThreadWorker
 
 from convstore.request_log import request_id_for
+from memory_api import http_metrics
 from memory_api.server import refusals
 from memory_api.server.connection import Connection
 from memory_api.server.connections import Connections, raise_file_limit
@@ -125,10 +126,18 @@ class BufferingWorker(ThreadWorker):
         self.next_sweep = now + SWEEP_SECONDS
         self.notify()
         self.loop.sweep(now)
+        self.note_load()
         for job in self.queue.expired(now) + self.health_queue.expired(now):
             self.try_to(self.loop.refuse_later, job.connection)
         while self.resting:
             self.listen(self.resting.pop())
+
+    def note_load(self) -> None:
+        busy, waiting = self.queue.load()
+        http_metrics.threads.set(self.cfg.threads)
+        http_metrics.threads_busy.set(busy)
+        http_metrics.requests_waiting.set(waiting)
+        http_metrics.connections_open.set(len(self.connections))
 
     def try_to(self, go_on: Callable[[Connection], None], connection: Connection) -> None:
         """One connection's bug must not end the others."""
@@ -219,6 +228,7 @@ class BufferingWorker(ThreadWorker):
             self.refuse(message, connection, 503, refusals.TOO_MANY_STREAMS)
         except OSError as error:
             if reply.is_stream:
+                http_metrics.replies_cut.inc()
                 self.log.info("A client did not read all of its reply: %s", error)
             else:
                 self.log.exception("Error handling request %s %s", message.method, message.uri)
@@ -237,5 +247,5 @@ class BufferingWorker(ThreadWorker):
     ) -> None:
         """Reply in the place of the application, which failed."""
         request_id = request_id_for(sent_request_id(message))
-        refusals.log_refusal(connection.client, request_id, status, sentence)
+        refusals.note_refusal(connection.client, request_id, status, sentence)
         connection.sock.replace(refusals.error_reply(status, sentence, request_id))

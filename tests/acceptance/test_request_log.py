@@ -103,7 +103,7 @@ def test_a_request_without_a_well_formed_id_is_given_one(service, sent):
     headers = {} if sent is None else {"X-Request-Id": sent.encode()}
     reply = requests.get(f"{service.url}/v2", headers=headers, timeout=30)
     request_id = reply.headers["X-Request-Id"]
-    assert uuid.UUID(request_id)
+    assert str(uuid.UUID(request_id)) == request_id
     assert line_of(service, request_id)["status"] == "200"
 
 

@@ -72,7 +72,7 @@ def test_a_request_has_one_line_and_its_id_comes_back(mlserver, way):
 def test_a_clients_mistake_has_one_line_and_no_traceback(mlserver, way):
     before = mlserver.log.read_text().count("Traceback")
     request_id = new_id()
-    document = {"inputs": []}
+    document: dict[str, Any] = {"inputs": []}
     came_back, sentence = WAYS[way](mlserver, document, "memory", ("x-request-id", request_id))
     assert came_back == request_id
     (line,) = lines_of(mlserver, request_id)

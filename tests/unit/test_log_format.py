@@ -16,13 +16,13 @@ HOSTILE = 'a\nb\r\x1b[31m\x9b\x7f\u2028\u202e "q" \\ é \ud800'
 
 
 def record_of(message: Any, *args: object, failed: bool = False) -> logging.LogRecord:
-    found = logging.INFO, "here", 1
-    if not failed:
-        return logging.LogRecord("name", *found, message, args, None)
-    try:
-        int(HOSTILE)
-    except ValueError:
-        return logging.LogRecord("name", *found, message, args, sys.exc_info())
+    raised = None
+    if failed:
+        try:
+            int(HOSTILE)
+        except ValueError:
+            raised = sys.exc_info()
+    return logging.LogRecord("name", logging.INFO, "here", 1, message, args, raised)
 
 
 FORMATS = {"console": LineFormatter("%(name)s: %(message)s"), "json": JsonFormatter()}

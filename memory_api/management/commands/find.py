@@ -9,10 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DEFAULT_DB_ALIAS, Error, connections
+from django.db import DEFAULT_DB_ALIAS, Error
 
 from convstore.archive.conversations import ConversationRow, conversation_with_key
-from convstore.database.vendors import vendor_for
+from convstore.database.vendors import describe_database
 from convstore.request_log import quoted
 from convstore.store import conversation_key
 from memory_api.memories import memories
@@ -45,7 +45,7 @@ class Command(BaseCommand):
             try:
                 row = conversation_with_key(using, key)
             except Error as error:
-                self.stderr.write(f"{location(using)} cannot be read: {error}")
+                self.stderr.write(f"{describe_database(using)} cannot be read: {error}")
                 continue
             if row:
                 yield row
@@ -55,15 +55,10 @@ class Command(BaseCommand):
         fields = {
             "conversation": row.pk,
             "memory_id": quoted(row.memory_id),
-            "database": location(row._state.db),
+            "database": describe_database(row._state.db),
             "memories": ", ".join(names),
             "messages": f"{row.message_count}, the last at position {row.length or 0}",
             "created": row.created_at.isoformat(),
             "last active": f"{row.active_at.isoformat()}, within the hour after it",
         }
         return "\n".join(f"{name + ':':14}{value}" for name, value in fields.items())
-
-
-def location(using: str) -> str:
-    vendor = vendor_for(using)
-    return f"{vendor.name}, {vendor.location(connections[using].settings_dict)}"
