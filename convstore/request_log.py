@@ -123,6 +123,11 @@ def begin_record(door: str, sent_id: str | None) -> RequestRecord:
     return record
 
 
+def end_record() -> None:
+    """What is logged here from now on is about no request."""
+    _current.set(None)
+
+
 def current_record() -> RequestRecord:
     """The record of the request that is served here; a new one, which nobody reads, if none is."""
     return _current.get() or RequestRecord()

@@ -254,6 +254,12 @@ REQUEST_LOG = one_of("REQUEST_LOG", ("console", "json", "off"))
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {
+        "exceptions": {
+            "()": "django.utils.log.CallbackFilter",
+            "callback": lambda record: bool(record.exc_info),
+        }
+    },
     "formatters": {
         "console": {
             "()": "convstore.log_format.LineFormatter",
@@ -269,8 +275,8 @@ LOGGING: dict[str, Any] = {
     },
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
-        # Otherwise Django would log every 4xx reply.
-        "django.request": {"level": "ERROR"},
+        # Django would log every reply from 400 on. Only an exception is not in the log already.
+        "django.request": {"level": "ERROR", "filters": ["exceptions"]},
         "convstore.request_log": {"level": "CRITICAL" if REQUEST_LOG == "off" else "NOTSET"},
     },
 }

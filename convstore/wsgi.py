@@ -17,7 +17,7 @@ from django.http import HttpRequest
 from django.http.request import split_domain_port, validate_host
 from django.urls import get_resolver
 
-from convstore.request_log import REQUEST_ID, RequestRecord, begin_record
+from convstore.request_log import REQUEST_ID, RequestRecord, begin_record, end_record
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "convstore.settings")
 
@@ -47,6 +47,7 @@ class Handler(WSGIHandler):
         else:
             record.bytes_out = 0 if request.method == "HEAD" else len(content.content)
             record.write()
+        end_record()
         return response
 
 

@@ -17,8 +17,6 @@ from gunicorn.app.base import Application
 from convstore.log_format import JsonFormatter, LineFormatter
 from memory_api.metric_files import METRICS_FOLDER, merge_dead_files
 
-logger = logging.getLogger(__name__)
-
 # Where it is possible: `is_buffering_possible`.
 WORKER_CLASS = "memory_api.server.worker.BufferingWorker"
 MAX_HEADER_BYTES = 64 * 1024
@@ -105,17 +103,13 @@ def default_settings() -> dict[str, Any]:
 
 def announce(server: Any) -> None:
     """Say what is served, where, and who may come."""
-    from memory_api.start_log import start_lines
+    from memory_api.start_log import say, start_lines
 
     listeners = server.LISTENERS
     addresses = [listener.sock.getsockname() for listener in listeners] or server.address
     urls = ", ".join(map(str, listeners or server.address))
     for line in start_lines(addresses, urls):
-        if settings.REQUEST_LOG == "json":
-            logger.info("%s", line.strip())
-        else:
-            sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+        say(line, sys.stdout)
 
 
 def run_same_command(server: Any) -> None:

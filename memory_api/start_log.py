@@ -6,7 +6,7 @@ import ipaddress
 import logging
 import threading
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TextIO
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -19,6 +19,15 @@ from memory_api.memory import Memory, UnavailableMemory
 from memory_api.model_repository import read_repository
 
 logger = logging.getLogger(__name__)
+
+
+def say(line: str, stream: TextIO) -> None:
+    """Write a line to the stream; where the log is JSON, into the log."""
+    if settings.REQUEST_LOG == "json":
+        logger.info("%s", line.strip())
+    else:
+        stream.write(f"{line}\n")
+        stream.flush()
 
 
 def start_lines(addresses: Iterable[Any], urls: str) -> Iterator[str]:

@@ -17,6 +17,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from memory_api.gunicorn import METRICS_PREFIX, Server
 from memory_api.metric_files import METRICS_FOLDER, share_metrics
+from memory_api.start_log import say
 
 
 class Command(BaseCommand):
@@ -60,9 +61,9 @@ def migrate_memories() -> None:
         if error.returncode == 2:  # the memories' settings are wrong
             sys.stderr.write(f"CommandError: {error}\n")
             sys.exit(2)
-        sys.stderr.write(
-            f"{error}\nThe service answers 503 until 'convstore migrate_memories' succeeds.\n"
-        )
+        for line in str(error).splitlines():
+            say(line, sys.stderr)
+        say("The service answers 503 until 'convstore migrate_memories' succeeds.", sys.stderr)
 
 
 def require_free_ports(server: Server) -> None:
