@@ -17,7 +17,8 @@ class LineFormatter(logging.Formatter):
     """Lines for people. A traceback stands under its line, indented, so it begins none."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        record.message = safe_message(record)
+        if not isinstance(record.msg, RequestRecord):  # whose values are quoted
+            record.message = safe_message(record)
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name

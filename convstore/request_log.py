@@ -64,7 +64,8 @@ class RequestRecord:
         level = logging.DEBUG if is_quiet else logging.INFO
         if logger.isEnabledFor(level):
             self.seconds = time.monotonic() - self.begun
-            logger.log(level, self)
+            # `logger.log` would look for the line of code that logs, which takes time.
+            logger.handle(logging.LogRecord(logger.name, level, "", 0, self, (), None))
 
     def fields(self) -> dict[str, Value]:
         """The line's fields, in order."""
@@ -92,17 +93,15 @@ class RequestRecord:
         return {name: value for name, value in known.items() if value is not None}
 
     def __str__(self) -> str:
-        return " ".join([f"{name}={_spelled(value)}" for name, value in self.fields().items()])
+        fields = self.fields()
+        for name, value in fields.items():
+            if isinstance(value, str) and not PLAIN_VALUE.fullmatch(value):
+                fields[name] = quoted(value)
+        return " ".join([f"{name}={value}" for name, value in fields.items()])
 
 
 def _milliseconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 2)
-
-
-def _spelled(value: Value) -> str:
-    if isinstance(value, str) and not PLAIN_VALUE.fullmatch(value):
-        return quoted(value)
-    return str(value)
 
 
 def is_written() -> bool:

@@ -267,7 +267,8 @@ def _template(pattern: str) -> str:
 
 
 def test_the_headers_and_parameters_in_the_tables_are_read_by_the_code() -> None:
-    code = "".join(path.read_text() for path in (ROOT / "memory_api").glob("*.py"))
+    files = [*(ROOT / "memory_api").glob("*.py"), ROOT / "convstore/request_log.py"]
+    code = "".join(path.read_text() for path in files)
     for row in rows(section("docs/reference/http-api.md", "Parameters")):
         for word in words(row[0]):
             assert f'"{word}"' in code
