@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import select
 import shutil
@@ -46,7 +45,8 @@ class Server(Application):
         if self.cfg.worker_class_str == WORKER_CLASS and not is_buffering_possible(self.cfg):
             self.cfg.set("worker_class", "gthread")
         if self.cfg.accesslog and "REQUEST_LOG" not in os.environ:
-            logging.getLogger("convstore.request_log").setLevel(logging.CRITICAL)
+            # Once is enough. Django reads this again as the application is imported.
+            settings.LOGGING["loggers"]["convstore.request_log"]["level"] = "CRITICAL"
 
     def run(self) -> None:
         os.chdir(self.cfg.chdir)
