@@ -49,7 +49,7 @@ def describe_memory(entry: Memory | UnavailableMemory) -> str:
     """A memory, its window and its database, without user and password."""
     name = entry.name if entry.version is None else f"{entry.name}, version {entry.version}"
     if isinstance(entry, UnavailableMemory):
-        return f"{name}: unavailable, {entry.reason}"
+        return f"{name}: unavailable"  # a worker logs why
     window = f"window of {entry.window_size} by {entry.window_unit}"
     if entry.window_tokens is not None:
         window += f", {entry.window_tokens} tokens at most"
