@@ -60,7 +60,7 @@ def note_waiting(record: RequestRecord, reply: object) -> None:
 
 def note_request(record: RequestRecord, request: HttpRequest) -> None:
     meta, match = request.META, request.resolver_match
-    record.client, record.method = meta.get("REMOTE_ADDR"), request.method
+    record.client, record.method = meta.get("REMOTE_ADDR") or None, request.method
     if "HTTP_TRANSFER_ENCODING" not in meta:
         record.bytes_in = int(meta.get("CONTENT_LENGTH") or 0)
     if match:
