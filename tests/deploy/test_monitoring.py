@@ -77,7 +77,7 @@ def test_every_alert_has_its_place_in_the_docs_and_no_other_has():
 
 
 def promtool(rules: Path) -> subprocess.CompletedProcess[str]:
-    command = ["promtool", "check", "rules", rules]
+    command = ["promtool", "check", "rules", str(rules)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -99,6 +99,6 @@ def test_prometheus_understands_every_rule_and_every_query_of_the_dashboard(tmp_
 
 @pytest.mark.needs("promtool")
 def test_prometheus_understands_the_example_of_its_configuration():
-    command = ["promtool", "check", "config", FOLDER / "prometheus.yaml"]
+    command = ["promtool", "check", "config", str(FOLDER / "prometheus.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
