@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from wsgiref.headers import Headers
 
 from django.core.exceptions import ImproperlyConfigured
@@ -257,12 +258,33 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": ["memory_api.openapi.add_schemas"],
 }
 LOG_LEVEL = os.environ.get("LOG_LEVEL", "INFO").upper()
-LOGGING = {
+REQUEST_LOG = one_of("REQUEST_LOG", ("console", "json", "off"))
+LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {
+        "exceptions": {
+            "()": "django.utils.log.CallbackFilter",
+            "callback": lambda record: bool(record.exc_info),
+        }
+    },
+    "formatters": {
+        "console": {
+            "()": "convstore.log_format.LineFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s: %(message)s",
+        },
+        "json": {"()": "convstore.log_format.JsonFormatter"},
+    },
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "json" if REQUEST_LOG == "json" else "console",
+        }
+    },
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
-    # Otherwise Django would log every 4xx reply.
-    "loggers": {"django.request": {"level": "ERROR"}},
+    "loggers": {
+        # Django would log every reply from 400 on. Only an exception is not in the log already.
+        "django.request": {"level": "ERROR", "filters": ["exceptions"]},
+        "convstore.request_log": {"level": "CRITICAL" if REQUEST_LOG == "off" else "NOTSET"},
+    },
 }

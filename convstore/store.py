@@ -23,6 +23,7 @@ from convstore.errors import MessageTooLarge, Unavailable, WindowTooLarge
 from convstore.exchange.statements import ConversationRef, NewMessage, Reply, Statements, Window
 from convstore.exchange.variants import statements_for, write_nothing
 from convstore.messages import MAX_NAME_CHARACTERS, Message, is_utf8
+from convstore.request_log import current_record
 from convstore.transactions import SHORT_SECONDS, run_transaction
 from convstore.windows import Reading, WindowOptions
 
@@ -103,6 +104,7 @@ class ConversationStore:
         # It may be a retry, from before the limit was lowered: those are answered.
         if largest > reading.max_bytes and request_key is None:
             raise _message_too_large(largest)
+        current_record().bytes_stored = sum(message.size for message in new)
         try:
             reply = self._run(lambda statements: statements.exchange(conversation, new, reading))
         except WindowTooLarge:

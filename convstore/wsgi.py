@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
+from uuid import UUID
 
+import django
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.core.handlers.exception import convert_exception_to_response
 from django.core.handlers.wsgi import WSGIHandler
-from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest
 from django.http.request import split_domain_port, validate_host
 from django.urls import get_resolver
+
+from convstore.request_log import REQUEST_ID, RequestRecord, begin_record, end_record
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "convstore.settings")
 
 # What programs ask for: requests to memories most of all. The pages under the last are for people.
 V2_PATHS, METRICS_PATH, DOCS_PATH = ("/v2", "/v2/"), "/metrics", "/v2/docs"
+STATIC_ROUTE = "/admin-static/"
 
 
 def is_for_programs(path: str) -> bool:
@@ -27,7 +31,61 @@ def is_for_programs(path: str) -> bool:
     return (is_v2 and not path.startswith(DOCS_PATH)) or path.rstrip("/") == METRICS_PATH
 
 
-class V2Handler(WSGIHandler):
+class Handler(WSGIHandler):
+    """Django. It sends back each request's id, and writes its line in the log."""
+
+    def get_response(self, request: HttpRequest) -> Any:
+        record = begin_record("http", request.META.get("HTTP_X_REQUEST_ID"))
+        note_waiting(record, request.META.get("gunicorn.socket"))
+        response = super().get_response(request)
+        response.headers[REQUEST_ID] = record.request_id
+        note_request(record, request)
+        record.status = response.status_code
+        content: Any = response
+        if response.streaming:
+            content.streaming_content = counted(record, content.streaming_content)
+        else:
+            record.bytes_out = 0 if request.method == "HEAD" else len(content.content)
+            record.write()
+        end_record()
+        return response
+
+
+def note_waiting(record: RequestRecord, reply: object) -> None:
+    """Our worker tells since when a request is whole; it waited for a thread from then on."""
+    if since := getattr(reply, "since", 0.0):
+        record.queue_seconds = record.begun - since
+        record.begun = since
+
+
+def note_request(record: RequestRecord, request: HttpRequest) -> None:
+    meta, match = request.META, request.resolver_match
+    record.client, record.method = meta.get("REMOTE_ADDR") or None, request.method
+    if "HTTP_TRANSFER_ENCODING" not in meta:
+        record.bytes_in = int(meta.get("CONTENT_LENGTH") or 0)
+    if match:
+        # Never the path itself: that of the admin has what people look for.
+        name = match.url_name or ""
+        record.route = name if name.startswith("/") else f"/{match.route}"
+        keys = [value for value in match.kwargs.values() if isinstance(value, UUID)]
+        record.conversation = keys[0] if keys else record.conversation
+    elif request.path_info.startswith(STATIC_ROUTE):
+        record.route = STATIC_ROUTE
+
+
+def counted(record: RequestRecord, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The pieces of a stream. The line is written at its end."""
+    record.bytes_out, record.error = 0, "the reply ended before it was complete"
+    try:
+        for piece in pieces:
+            record.bytes_out += len(piece)
+            yield piece
+        record.error = None
+    finally:
+        record.write()
+
+
+class V2Handler(Handler):
     """Django without middleware, which is there for browsers and takes as long as the view."""
 
     def load_middleware(self, is_async: bool = False) -> None:
@@ -50,7 +108,8 @@ def check_host(request: Any) -> None:
         raise DisallowedHost("the Host header is malformed, or not in ALLOWED_HOSTS")
 
 
-django_application = get_wsgi_application()
+django.setup(set_prefix=False)
+django_application = Handler()
 v2_application = V2Handler()
 # Django imports the views with the first request; a worker's first client would wait for it.
 get_resolver().url_patterns  # noqa: B018

@@ -13,7 +13,7 @@ from django.apps import apps
 from django.db import DEFAULT_DB_ALIAS, connections, router
 from django.http import Http404, HttpRequest
 
-from convstore.database.vendors import vendor_for
+from convstore.database.vendors import describe_database, vendor_for
 from memory_api.memories import memories
 
 # The URL parameter that names a database. Without it, the first database is used.
@@ -30,8 +30,7 @@ class Database:
     @property
     def name(self) -> str:
         """The vendor and the location; known without a connection."""
-        vendor = vendor_for(self.alias)
-        return f"{vendor.name}, {vendor.location(connections[self.alias].settings_dict)}"
+        return describe_database(self.alias)
 
     @property
     def query(self) -> dict[str, str]:

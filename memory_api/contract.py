@@ -13,6 +13,8 @@ from django.conf import settings
 
 from convstore.exchange.statements import Window
 from convstore.messages import is_utf8
+from convstore.request_log import current_record
+from convstore.store import conversation_key
 from memory_api import v2
 from memory_api.errors import BadRequest, TooLarge, quote
 from memory_api.idempotency import (
@@ -61,14 +63,19 @@ def infer(memory: Memory, document: object, delivery: Delivery = NO_HEADERS) -> 
     messages = counted(request, read_messages(request, memory.tensor_names))
     position = expected_position(request, messages)
     note_left_out(memory, request)
+    record = current_record()
+    record.conversation = conversation_key(memory_id)
     measured = metrics_of(*memory.labels)
     if messages:
         request_id = delivery.request_id or request.id
         stored_as = request_key(memory, memory_id, key, request_id, messages)
         window = memory.store.exchange(memory_id, messages, options, stored_as, position)
+        record.stored = len(messages)
         measured.messages_stored.inc(len(messages))
+        measured.bytes_stored.inc(record.bytes_stored or 0)
     else:
         window = memory.store.window(memory_id, options)
+    record.window = len(window)
     measured.window_messages.observe(len(window))
     tensors = {
         "memory_id": v2.text_tensor("memory_id", [memory_id]),

@@ -13,16 +13,13 @@ from __future__ import annotations
 
 import json
 import logging
-import re
-import uuid
 from collections.abc import Mapping
 
 from convstore.errors import Unavailable
+from convstore.request_log import request_id_for
 
 logger = logging.getLogger(__name__)
 
-# A client's request id is logged only if it cannot be mistaken for other parts of a log line.
-SAFE_REQUEST_ID = re.compile(r"[\w.:-]{1,100}", re.ASCII)
 MAX_QUOTED_CHARACTERS = 60
 SPELL = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -93,8 +90,7 @@ def log_failure(where: str, error: Exception) -> None:
 
 def log_unexpected_error(error: BaseException | None, where: str, request_id: str) -> str:
     """Log a bug, and return a sentence for the client that says where in the log to look."""
-    if not SAFE_REQUEST_ID.fullmatch(request_id):
-        request_id = str(uuid.uuid4())
+    request_id = request_id_for(request_id)
     logger.error("request id %s failed: %s", request_id, where, exc_info=error)
     return f"the server failed; its log has the details under request id {request_id}"
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from gunicorn import glogging
 from gunicorn.app.base import Application
 
+from convstore.log_format import JsonFormatter, LineFormatter
 from memory_api.metric_files import METRICS_FOLDER, merge_dead_files
 
 # Where it is possible: `is_buffering_possible`.
@@ -42,6 +44,9 @@ class Server(Application):
                 self.cfg.set(name, value)
         if self.cfg.worker_class_str == WORKER_CLASS and not is_buffering_possible(self.cfg):
             self.cfg.set("worker_class", "gthread")
+        if self.cfg.accesslog and "REQUEST_LOG" not in os.environ:
+            # Once is enough. Django reads this again as the application is imported.
+            settings.LOGGING["loggers"]["convstore.request_log"]["level"] = "CRITICAL"
 
     def run(self) -> None:
         os.chdir(self.cfg.chdir)
@@ -51,6 +56,17 @@ class Server(Application):
         from convstore.wsgi import application
 
         return application
+
+
+class Logger(glogging.Logger):
+    """gunicorn's log, in the form of ours."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        is_json = settings.REQUEST_LOG == "json"
+        formatter = JsonFormatter() if is_json else LineFormatter(self.error_fmt, self.datefmt)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(formatter)
 
 
 def is_buffering_possible(cfg: Any) -> bool:
@@ -65,6 +81,7 @@ def default_settings() -> dict[str, Any]:
         "bind": f"{host}:{settings.PORT}",
         "workers": settings.WORKERS,
         "threads": settings.THREADS,
+        "logger_class": Logger,
         "worker_class": WORKER_CLASS,
         "worker_connections": settings.MAX_CONNECTIONS,
         "preload_app": True,  # imported once for all workers
@@ -85,13 +102,14 @@ def default_settings() -> dict[str, Any]:
 
 
 def announce(server: Any) -> None:
-    """Print the addresses that gunicorn listens on, and the folder of the memories."""
-    addresses = ", ".join(map(str, server.LISTENERS or server.address))
-    sys.stdout.write(
-        f"Memories from {settings.MODELS_DIR}\n"
-        f"Serving on {addresses} - docs at /v2/docs, admin at /admin/ (Ctrl-C stops)\n"
-    )
-    sys.stdout.flush()
+    """Say what is served, where, and who may come."""
+    from memory_api.start_log import say, start_lines
+
+    listeners = server.LISTENERS
+    addresses = [listener.sock.getsockname() for listener in listeners] or server.address
+    urls = ", ".join(map(str, listeners or server.address))
+    for line in start_lines(addresses, urls):
+        say(line, sys.stdout)
 
 
 def run_same_command(server: Any) -> None:
@@ -103,9 +121,12 @@ def run_same_command(server: Any) -> None:
 def begin_worker(worker: Any) -> None:
     """Read the memories' settings and ask their databases before the first request needs them."""
     from memory_api.memories import log_repository, memories
+    from memory_api.start_log import look_for_users
     from memory_api.views import readiness_probe
 
     log_repository()
+    if worker.age == 1:
+        look_for_users()
     readiness_probe.start(memories())
 
 

@@ -17,6 +17,7 @@ from convstore.errors import (
     WindowTooLarge,
     WrongPosition,
 )
+from convstore.request_log import REQUEST_ID, current_record
 from memory_api.errors import (
     BadRequest,
     MemoryUnavailable,
@@ -48,7 +49,7 @@ def error_response(error: Exception, context: dict[str, Any]) -> HttpResponse:
     if isinstance(error, APIException):  # its own, such as 405
         wrong_method = isinstance(error, MethodNotAllowed)
         headers = {"Allow": ", ".join(context["view"].allowed_methods)} if wrong_method else None
-        return json_response({"error": str(error.detail)}, error.status_code, headers)
+        return error_reply(str(error.detail), error.status_code, headers)
     request = context["request"]
     status, sentence = status_and_sentence(
         error, STATUSES, where=_where(request), request_id=_request_id(request)
@@ -56,6 +57,13 @@ def error_response(error: Exception, context: dict[str, Any]) -> HttpResponse:
     # Settings that are wrong stay so until somebody changes them and starts the service again.
     passes = isinstance(error, Unavailable)
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if passes else None
+    return error_reply(sentence, status, headers)
+
+
+def error_reply(
+    sentence: str, status: int, headers: Mapping[str, str] | None = None
+) -> HttpResponse:
+    current_record().error = sentence
     return json_response({"error": sentence}, status, headers)
 
 
@@ -64,21 +72,20 @@ def _where(request: HttpRequest | Request) -> str:
 
 
 def _request_id(request: HttpRequest | Request) -> str:
-    request_id: str = request.headers.get("X-Request-Id", "")
-    return request_id
+    return current_record().request_id or request.headers.get(REQUEST_ID, "")
 
 
 # --- Failures that reach no view; Django calls these -------------------------------------
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return json_response({"error": "the request is malformed"}, status=400)
+    return error_reply("the request is malformed", 400)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return json_response({"error": "there is no such route; see /v2/docs"}, status=404)
+    return error_reply("there is no such route; see /v2/docs", 404)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     sentence = log_unexpected_error(None, _where(request), _request_id(request))
-    return json_response({"error": sentence}, status=500)
+    return error_reply(sentence, 500)

@@ -10,8 +10,16 @@ import os
 from functools import cache
 from typing import NamedTuple
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Summary, generate_latest
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Summary,
+    generate_latest,
+)
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from memory_api.metric_files import METRICS_FOLDER, share_metrics, unmerged_metrics
 
@@ -34,12 +42,29 @@ http_requests = Counter(
 http_refusals = Counter(
     "rest_server_refusals",
     "HTTP requests that the server itself refused, before any route",
-    ["status_code"],
+    ["status_code", "reason"],
+)
+replies_cut = Counter(
+    "rest_server_replies_cut", "Replies that the client did not take, or not in time"
+)
+# Each worker sets its own twice a second. What is shown is the sum of those that live.
+threads = Gauge("rest_server_threads", "Threads that serve requests", multiprocess_mode="livesum")
+threads_busy = Gauge(
+    "rest_server_threads_busy", "Threads that serve a request now", multiprocess_mode="livesum"
+)
+requests_waiting = Gauge(
+    "rest_server_requests_waiting",
+    "Whole requests that wait for a thread now",
+    multiprocess_mode="livesum",
+)
+connections_open = Gauge(
+    "rest_server_connections", "Connections of clients now", multiprocess_mode="livesum"
 )
 
 
-def count_refusal(status: int) -> None:
-    http_refusals.labels(status).inc()
+@cache
+def refusals_of(status: int, reason: str) -> Counter:
+    return http_refusals.labels(status, reason)
 
 
 class InferMetrics(NamedTuple):
@@ -64,11 +89,13 @@ def requests_of(method: str | None, route: str, status: int) -> Counter:
     return http_requests.labels(method, route, status)
 
 
-def render() -> bytes:
-    """The metrics of all worker processes, in Prometheus' text format."""
+def render(state: Collector) -> bytes:
+    """The metrics of all worker processes, in Prometheus' text format, and those of `state`."""
+    looked_up = CollectorRegistry()
+    looked_up.register(state)
     if not os.environ.get(METRICS_FOLDER):
-        return generate_latest(REGISTRY)
+        return generate_latest(REGISTRY) + generate_latest(looked_up)
     registry = CollectorRegistry()
     MultiProcessCollector(registry)
     with unmerged_metrics():
-        return generate_latest(registry)
+        return generate_latest(registry) + generate_latest(looked_up)

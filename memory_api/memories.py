@@ -8,6 +8,7 @@ from functools import cache
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS
 
+from convstore.request_log import current_record
 from memory_api.errors import MemoryUnavailable, UnknownMemory
 from memory_api.memory import Memory, UnavailableMemory
 from memory_api.model_repository import Repository, read_repository
@@ -62,6 +63,8 @@ def find_memory(name: str, version: str | None = None) -> Memory:
     if not found:
         raise UnknownMemory(f"Model {name[:100]} not found")
     entry = max(found, key=_order)
+    record = current_record()
+    record.memory, record.version = entry.name, entry.version
     if isinstance(entry, UnavailableMemory):
         raise MemoryUnavailable(entry.reason)
     return entry

@@ -35,6 +35,8 @@ FIRST_SIZE = 1 << 16
 READERS_FILE = "readers"
 # The types of metrics whose values add up.
 ADDED_TYPES = "counter", "histogram", "summary"
+# Those of the living add up; nobody asks what the dead last had.
+LIVING_TYPE = "gauge_livesum"
 
 
 class MetricFile:
@@ -93,9 +95,10 @@ class MappedValue(values.MutexValue):
     _all: ClassVar[list[MappedValue]] = []
     _files_lock = Lock()
 
-    def __init__(self, metric_type: str, *identity: Any) -> None:
+    def __init__(self, metric_type: str, *identity: Any, multiprocess_mode: str = "") -> None:
         super().__init__(metric_type, *identity)  # type: ignore[no-untyped-call]
-        self._type, self._key = metric_type, mmap_key(*identity)
+        self._type = f"{metric_type}_{multiprocess_mode}" if multiprocess_mode else metric_type
+        self._key = mmap_key(*identity)
         with self._files_lock:
             self._all.append(self)
             self._open()
@@ -171,6 +174,15 @@ def merge_dead_files() -> None:
                 _merge_files(metric_type, Path(folder))
             except OSError as error:
                 logger.warning("Files of metrics in %s were not merged: %s", folder, error)
+        if is_held:
+            _remove_dead_gauges(Path(folder))
+
+
+def _remove_dead_gauges(folder: Path) -> None:
+    for path in folder.glob(f"{LIVING_TYPE}_*.db"):
+        with locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB) as is_dead:
+            if is_dead:
+                path.unlink()
 
 
 def _merge_files(metric_type: str, folder: Path) -> None:

@@ -101,6 +101,11 @@ class ReadinessProbe:
                 return True
         return any(probe.is_ready for probe in probes)
 
+    def is_up(self, memory: Memory) -> bool:
+        """Whether this memory can serve, as far as its database's probe knows."""
+        (probe,) = self.start([memory])
+        return probe.is_ready
+
     def stop(self) -> None:
         for probe in self._probes.values():
             probe.stop()

@@ -12,12 +12,14 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from convstore import __version__
+from convstore.request_log import current_record
 from memory_api import contract, http_metrics, parsers, v2
 from memory_api.budget import Share
 from memory_api.errors import MemoryUnavailable
 from memory_api.idempotency import Delivery
 from memory_api.memories import find_memory, memories, repository
 from memory_api.memory import Memory, UnavailableMemory
+from memory_api.metrics import count_refused, metrics_of
 from memory_api.openapi import (
     describe_index,
     describe_inference,
@@ -26,6 +28,7 @@ from memory_api.openapi import (
 )
 from memory_api.readiness import ReadinessProbe, reason_not_ready
 from memory_api.responses import compress, inference_response, json_response, whole_response
+from memory_api.state_metrics import StateCollector
 
 readiness_probe = ReadinessProbe()
 
@@ -119,6 +122,7 @@ class ModelReady(V2View):
         except MemoryUnavailable as error:
             reason = str(error)
         if reason:
+            current_record().error = reason
             return json_response({"name": name, "ready": False, "error": reason}, 503)
         return json_response({"name": name, "ready": True})
 
@@ -134,9 +138,15 @@ class Infer(V2View):
     def post(self, request: Request, name: str, version: str | None = None) -> HttpResponse:
         memory = find_memory(name, version)
         measured = http_metrics.infer_metrics_of(*memory.labels)
-        with measured.duration.time(), measured.failure.count_exceptions():
-            answer = contract.infer(memory, request.data, _delivery(request))
-            response = inference_response(answer)
+        try:
+            with measured.duration.time(), measured.failure.count_exceptions():
+                answer = contract.infer(memory, request.data, _delivery(request))
+                response = inference_response(answer)
+        except Exception as error:
+            count_refused(memory.labels, error)
+            raise
+        finally:
+            metrics_of(*memory.labels).observe_request()
         measured.success.inc()
         return response
 
@@ -166,4 +176,5 @@ def _index_entry(entry: Memory | UnavailableMemory) -> dict[str, str]:
 class Metrics(V2View):
     @describe_metrics
     def get(self, request: Request) -> HttpResponse:
-        return whole_response(http_metrics.render(), CONTENT_TYPE_LATEST)
+        state = StateCollector(memories(), readiness_probe.is_up)
+        return whole_response(http_metrics.render(state), CONTENT_TYPE_LATEST)

@@ -7,10 +7,13 @@ import os
 import secrets
 import sys
 from pathlib import Path
+from typing import Any
 
 import django
 from django.conf import settings
 from mlserver.settings import Settings
+
+from convstore.log_format import JsonFormatter
 
 # What a reply over gRPC has beside its messages: names and ids, and some bytes for each message.
 BYTES_BESIDE, BYTES_EACH = 64 * 1024, 6
@@ -23,11 +26,14 @@ def set_up_django() -> None:
     os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(50))
     settings.LOGGING_CONFIG = None
     django.setup()
+    handler = _JsonHandler() if settings.REQUEST_LOG == "json" else _MLServerHandler()
     for name in ("convstore", "memory_api", "mlserver_bridge", "django"):
         logger = logging.getLogger(name)
         logger.setLevel(settings.LOG_LEVEL)
-        logger.addHandler(_MLServerHandler())
+        logger.addHandler(handler)
         logger.propagate = False
+    if settings.REQUEST_LOG == "off":
+        logging.getLogger("convstore.request_log").setLevel(logging.CRITICAL)
     _limit_replies()
 
 
@@ -61,3 +67,9 @@ class _MLServerHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         logging.getLogger("mlserver").handle(record)
+
+
+class _JsonHandler(logging.StreamHandler[Any]):
+    def __init__(self) -> None:
+        super().__init__(sys.stdout)  # where MLServer writes
+        self.setFormatter(JsonFormatter())

@@ -22,22 +22,23 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
 from convstore.errors import Unavailable
+from convstore.request_log import REQUEST_ID, RequestRecord, begin_record
 from memory_api import documents
 from memory_api.budget import Share
 from memory_api.errors import RequestError, TooLarge
 from memory_api.json_text import refuse_excess
 from memory_api.limits import BYTES_OF_A_VALUE
+from memory_api.metrics import count_refused
+from mlserver_bridge.request_lines import memories, one_line
 
 STATUS = 422  # as of all refusals at MLServer's doors
 # The headers that a memory reads of each delivery of a request.
 OF_DELIVERY = ("idempotency-key", "x-request-id")
 
-_memories: set[str] = set()
 
-
-def limit_requests(name: str) -> None:
-    """Limit the requests to the memory `name` from now on."""
-    _memories.add(name)
+def limit_requests(name: str, labels: tuple[str, str]) -> None:
+    """Limit the requests to the memory `name`, which has these labels, from now on."""
+    memories[name] = labels
     app.Request = LimitedRequest
     servicers.ModelInferRequestConverter = LimitedConverter
     servicers.to_headers = all_headers
@@ -72,17 +73,27 @@ class LimitedRequest(Request):
         return self._headers
 
     async def body(self) -> bytes:
-        if not hasattr(self, "_body") and self.path_params.get("model_name") in _memories:
+        if not hasattr(self, "_body") and self.path_params.get("model_name") in memories:
+            record = self._begin_record()
             try:
-                self._body = self._decompressed(await self._received(settings.MAX_BODY_BYTES))
+                received = await self._received(settings.MAX_BODY_BYTES)
+                record.bytes_in = len(received)
+                self._body = self._decompressed(received)
                 values = refuse_excess(self._body, "the body", settings.MAX_VALUES)
                 self._share.take(BYTES_OF_A_VALUE * values)
-            except RequestError as error:
-                raise BodyRefused(str(error), STATUS) from None
-            except Unavailable as error:
-                raise BodyRefused(str(error), 503) from None
+            except (RequestError, Unavailable) as error:
+                count_refused(memories[str(record.memory)], error)
+                status = 503 if isinstance(error, Unavailable) else STATUS
+                with one_line(str(record.memory)):
+                    raise BodyRefused(str(error), status) from None
         body: bytes = await super().body()
         return body
+
+    def _begin_record(self) -> RequestRecord:
+        record = begin_record("rest", self.headers.get(REQUEST_ID))
+        record.client, record.method = self.client and self.client.host, self.method
+        record.memory = self.path_params["model_name"]
+        return record
 
     async def _received(self, limit: int) -> bytes:
         pieces, size = [], int(self.headers.get("Content-Length", 0))
@@ -132,10 +143,11 @@ class LimitedConverter(ModelInferRequestConverter):
 
     @classmethod
     def to_types(cls, message: Any) -> InferenceRequest:
-        if message.model_name in _memories:
+        if message.model_name in memories:
             try:
                 _refuse_large(message)
             except TooLarge as error:
+                count_refused(memories[message.model_name], error)
                 raise MLServerError(str(error), STATUS) from None
         return super().to_types(message)
 

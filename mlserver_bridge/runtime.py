@@ -37,13 +37,17 @@ from memory_api.errors import (
 )
 from memory_api.idempotency import Delivery
 from memory_api.memory import Memory
+from memory_api.metrics import count_refused, metrics_of
 from memory_api.model_settings import memory_from_settings, read_model_settings
+from memory_api.start_log import describe_memory
 from memory_api.tables import TablesNotReady, migrate_tables, require_tables
 from mlserver_bridge.limits import limit_requests
 from mlserver_bridge.mlserver_changes import MadeId, change_mlserver
+from mlserver_bridge.request_lines import one_line, send_id_back, write_request_lines
 from mlserver_bridge.threads import DatabaseThreads, threads_for
 
 change_mlserver()
+write_request_lines()
 
 # What the client did wrong is always 422: after 400 or 404, Seldon's agent reloads the model and
 # sends the same request again.
@@ -106,7 +110,8 @@ class ConversationalMemory(MLModel):
                 raise MLServerError(self.refusal, STATUSES[SettingsError])
             logger.error("%s", self.refusal)
             return True
-        limit_requests(self.name)
+        logger.info("%s", describe_memory(self.memory))
+        limit_requests(self.name, self.memory.labels)
         self.threads = threads_for(self.memory.store.using)
         try:
             await self.threads.run(self._prepare_tables)
@@ -131,21 +136,28 @@ class ConversationalMemory(MLModel):
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         """Answer an inference request. Raises MLServerError."""
-        self._require_memory()
-        if self.threads is None:
-            raise MLServerError(f"model {self.name} is not loaded", 503)
-        headers = _headers(payload)
-        request_id = headers.get("x-request-id", "")
-        delivery = Delivery(request_id, headers.get("idempotency-key"), headers.keys())
-        try:
-            response = await self.threads.run(partial(self._infer, payload, delivery))
-        except Exception as error:
-            status, sentence = status_and_sentence(
-                error, STATUSES, where=f"model {self.name}", request_id=request_id
+        with one_line(self.name) as record:
+            self._require_memory()
+            if self.threads is None:
+                raise MLServerError(f"model {self.name} is not loaded", 503)
+            record.version = self.memory.version
+            headers = _headers(payload)
+            delivery = Delivery(
+                headers.get("x-request-id", ""), headers.get("idempotency-key"), headers.keys()
             )
-            raise MLServerError(sentence, status) from None
-        payload.id = response.id  # which MLServer gives every response
-        return response
+            try:
+                response = await self.threads.run(partial(self._infer, payload, delivery))
+            except Exception as error:
+                count_refused(self.memory.labels, error)
+                status, sentence = status_and_sentence(
+                    error, STATUSES, where=f"model {self.name}", request_id=record.request_id
+                )
+                raise MLServerError(sentence, status) from None
+            finally:
+                metrics_of(*self.memory.labels).observe_request()
+            payload.id = response.id  # which MLServer gives every response
+            send_id_back(response, record)
+            return response
 
     async def predict_stream(
         self, payloads: AsyncIterator[InferenceRequest]

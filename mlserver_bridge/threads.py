@@ -11,6 +11,8 @@ import asyncio
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -40,7 +42,9 @@ class DatabaseThreads:
     async def run(self, work: Callable[[], Result]) -> Result:
         """Run `work` in one of the threads, and return or raise what it does."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.executor, self._run_with_usable_connection, work)
+        # What is logged there is about the same request.
+        run = partial(copy_context().run, self._run_with_usable_connection, work)
+        return await loop.run_in_executor(self.executor, run)
 
     def _run_with_usable_connection(self, work: Callable[[], Result]) -> Result:
         """Close an old or broken connection before and after, as Django does around a request."""

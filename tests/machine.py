@@ -72,6 +72,7 @@ NEEDS = {
     "axe": file("tests/browser/node_modules/installed"),
     "unixodbc": Need(lambda: loads("pyodbc"), "apt-get install unixodbc"),
     "buildah": program("buildah"),
+    "promtool": program("promtool", "prometheus"),
     "debootstrap": program("debootstrap"),
     "containers": Need(containers_start, "being root, with the right to mount"),
     "a package index": Need(lambda: True, ""),

@@ -34,3 +34,9 @@ def vendor_for(alias: str) -> Vendor:
             f"database {alias!r} is of the kind {django_name!r}; supported are {supported}"
         )
     return BY_DJANGO_NAME[django_name]
+
+
+def describe_database(alias: str) -> str:
+    """The vendor and the location of a database, for people: no user and no password."""
+    vendor = vendor_for(alias)
+    return f"{vendor.name}, {vendor.location(connections[alias].settings_dict)}"

@@ -38,6 +38,7 @@ class Connection:
         self.number = sock.fileno()
         self.requests = 0
         self.incoming: IncomingRequest | None = None
+        self.request_id: str | None = None  # of a request that will be refused, as it was sent
         self.left_over = b""  # what the client sent after the request that is served
         self.unsent: list[memoryview] = []
         self.closes_after_reply = False

@@ -22,6 +22,11 @@ LINE_END = b"\r\n"
 UNDERSCORED = re.compile(rb"\n([^:_\r\n]*+_[^:\r\n]*+):")
 
 
+def sent_request_id(message: Any) -> str | None:
+    """The X-Request-Id of gunicorn's request."""
+    return next((value for name, value in message.headers if name == "X-REQUEST-ID"), None)
+
+
 class MoreNeeded(Exception):
     """gunicorn's parser came to the end of what has been received."""
 
@@ -64,6 +69,11 @@ class IncomingRequest:
         self.received = 0
 
     @property
+    def request_id(self) -> str | None:
+        """The X-Request-Id as the client sent it, once the head is whole."""
+        return None if self.message is None else sent_request_id(self.message)
+
+    @property
     def waits_for_continue(self) -> bool:
         """Whether the client sends its body only after it was told to."""
         return (
@@ -103,12 +113,12 @@ class IncomingRequest:
             reader.limit_trailer_section = reader.limit_chunk_size_line
         else:
             self._left = reader.length
-            self._check_size(self._left)
         rest = bytearray(received.take_buffered())
         dropped = UNDERSCORED.findall(self._buffer[: len(self._buffer) - len(rest)])
-        refuse_misspelt_headers(name.decode("latin-1") for name in dropped)
         self._buffer = rest
         self.message, message.body = message, self.body
+        refuse_misspelt_headers(name.decode("latin-1") for name in dropped)
+        self._check_size(self._left)
 
     def _check_size(self, size: int) -> None:
         if size > self._max_body:

@@ -12,13 +12,14 @@ from django.conf import settings
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER
 
+from convstore.request_log import request_id_for
 from memory_api import http_metrics
-from memory_api.errors import RequestError, quote
+from memory_api.errors import RequestError
 from memory_api.server import refusals
 from memory_api.server.connection import Connection, State
 from memory_api.server.connections import Connections
 from memory_api.server.incoming import LINE_END, IncomingRequest
-from memory_api.server.overload import HeldRefusals, is_plain_request
+from memory_api.server.overload import HeldRefusals, is_plain_request, request_id_in
 from memory_api.server.queue import Threads
 
 RECEIVED_AT_ONCE = 64 * 1024
@@ -87,7 +88,6 @@ class Loop:
         try:
             incoming.feed(data)
         except (ParseException, RequestError) as error:
-            self._log.info("Refused a request of %s: %s", connection.client, quote(str(error)))
             self.refuse(connection, *refusals.refusal(error))
             return
         self._connections.count(connection)
@@ -106,6 +106,7 @@ class Loop:
             self._await_request(connection)
             return True
         if self._threads.is_overloaded() and is_plain_request(data):
+            connection.request_id = request_id_in(data)
             self.refuse_later(connection)
             return True
         return False
@@ -145,9 +146,13 @@ class Loop:
         self, connection: Connection, status: int, sentence: str, *, closes: bool = True
     ) -> None:
         """Answer in the place of a view."""
-        http_metrics.count_refusal(status)
+        if connection.incoming:
+            connection.request_id = connection.incoming.request_id
+        request_id, connection.request_id = request_id_for(connection.request_id), None
+        refusals.note_refusal(connection.client, request_id, status, sentence)
         connection.drop_request()
-        connection.set_reply([refusals.error_reply(status, sentence, closes=closes)])
+        reply = refusals.error_reply(status, sentence, request_id, closes=closes)
+        connection.set_reply([reply])
         connection.closes_after_reply = closes
         self.send_reply(connection)
 
@@ -156,6 +161,7 @@ class Loop:
         connection.closes_after_reply = False
         if incoming := connection.incoming:
             message = incoming.message
+            connection.request_id = incoming.request_id
             connection.left_over = incoming.rest()
             connection.closes_after_reply = message.should_close() or message.method == "HEAD"
             connection.drop_request()
@@ -176,6 +182,7 @@ class Loop:
         try:
             is_sent = connection.send()
         except OSError:
+            http_metrics.replies_cut.inc()
             self._connections.close(connection)
             return
         self._connections.count(connection)
@@ -241,6 +248,7 @@ class Loop:
         if connection.state is State.SENDING:
             # Otherwise the system would go on to offer what it has buffered.
             connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            http_metrics.replies_cut.inc()
             self._connections.close(connection)
         else:
             self.refuse(connection, status, sentence)

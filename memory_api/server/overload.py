@@ -31,11 +31,19 @@ PLAIN = re.compile(
     re.IGNORECASE,
 )
 
+REQUEST_ID_LINE = re.compile(rb"\r\nx-request-id: *([ -~]{1,100})\r\n", re.IGNORECASE)
+
 
 def is_plain_request(data: bytes) -> bool:
     """Whether this is one whole request, no more and no less, that does not ask for health."""
     found = PLAIN.match(data)
     return found is not None and found.end() + int(found[1] or 0) == len(data)
+
+
+def request_id_in(data: bytes) -> str | None:
+    """The X-Request-Id in the head of a plain request."""
+    found = REQUEST_ID_LINE.search(data, 0, data.find(b"\r\n\r\n") + 2)
+    return found[1].decode("latin-1") if found else None
 
 
 class HeldRefusals:

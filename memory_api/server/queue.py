@@ -57,7 +57,7 @@ class RequestQueue:
     def __init__(self, threads: int, patience: float) -> None:
         self._patience = patience
         self._lock = threading.Lock()
-        self._idle = threads
+        self._threads = self._idle = threads
         self._next: SimpleQueue[Job] = SimpleQueue()  # for idle threads
         self._waiting: deque[Job] = deque()
         self._places: dict[Group, int] = {}  # that are taken
@@ -78,6 +78,12 @@ class RequestQueue:
                 self._places[group] = self._places.get(group, 0) + 1
             self._admit(job)
             return True
+
+    def load(self) -> tuple[int, int]:
+        """How many threads are busy, and how many requests wait."""
+        with self._lock:
+            waiting = len(self._waiting) + sum(map(len, self._parked.values()))
+            return self._threads - self._idle, waiting
 
     def is_overloaded(self) -> bool:
         """Whether `put` would refuse a request that is of no full group."""

@@ -6,10 +6,13 @@ import json
 import time
 from functools import lru_cache
 from http import HTTPStatus
+from typing import Any
 
 from gunicorn import util
 from gunicorn.http import errors
 
+from convstore.request_log import REQUEST_ID, RequestRecord
+from memory_api import http_metrics
 from memory_api.errors import BadRequest, RequestError, TooLarge, quote
 from memory_api.http_errors import RETRY_AFTER_SECONDS
 
@@ -35,6 +38,16 @@ TOO_MANY_BYTES = "unfinished requests and replies take too much memory; try agai
 OVERLOADED = "more requests arrive than can be served; try again"
 TOO_MANY_STREAMS = "too many large replies are being sent; try again when one has ended"
 FAILED = "the server failed; its log has the details"
+# What refusals are counted as.
+REASONS = {
+    CUT_SHORT: "cut_short",
+    TOO_MANY_CONNECTIONS: "too_many_connections",
+    TOO_MANY_BYTES: "too_many_bytes",
+    OVERLOADED: "overloaded",
+    TOO_MANY_STREAMS: "too_many_streams",
+    FAILED: "fault",
+}
+REASON_OF_STATUS = {408: "too_slow", 413: "too_large"}
 
 
 def refusal(error: Exception) -> tuple[int, str]:
@@ -45,13 +58,23 @@ def refusal(error: Exception) -> tuple[int, str]:
     return status, f"the server does not accept this request: {quote(str(error))}"
 
 
-def error_reply(status: int, sentence: str, *, closes: bool = True) -> bytes:
+def note_refusal(client: Any, request_id: str, status: int, sentence: str) -> None:
+    """Count a request that reaches no view, and write its line in the log."""
+    reason = REASONS.get(sentence) or REASON_OF_STATUS.get(status, "malformed")
+    http_metrics.refusals_of(status, reason).inc()
+    host = client[0] if isinstance(client, tuple) else None  # a Unix socket's has no address
+    record = RequestRecord("http", request_id, host, status=status, error=sentence)
+    record.write()
+
+
+def error_reply(status: int, sentence: str, request_id: str, *, closes: bool = True) -> bytes:
     """A whole reply, head and body."""
-    return _error_reply(status, sentence, closes, int(time.time()))
+    head, body = _error_reply(status, sentence, closes, int(time.time()))
+    return head + f"{REQUEST_ID}: {request_id}\r\n\r\n".encode("latin-1") + body
 
 
 @lru_cache(16)  # in overload, the same one is sent many times
-def _error_reply(status: int, sentence: str, closes: bool, second: int) -> bytes:
+def _error_reply(status: int, sentence: str, closes: bool, second: int) -> tuple[bytes, bytes]:
     body = json.dumps({"error": sentence}).encode()
     lines = [
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
@@ -62,4 +85,4 @@ def _error_reply(status: int, sentence: str, closes: bool, second: int) -> bytes
     ]
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         lines.append(f"Retry-After: {RETRY_AFTER_SECONDS}")
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+    return "\r\n".join([*lines, ""]).encode("latin-1"), body

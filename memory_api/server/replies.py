@@ -20,12 +20,19 @@ class NoStreamLeft(OSError):
 class ReplySocket:
     """What gunicorn's Response writes to, as if it were the socket.
 
-    The client of a stream has to take `least` bytes in each `patience` seconds.
+    The client of a stream has to take `least` bytes in each `patience` seconds. `since` is when
+    its request was whole.
     """
 
     def __init__(
-        self, sock: socket.socket, streams: threading.Semaphore, patience: float, least: float
+        self,
+        sock: socket.socket,
+        streams: threading.Semaphore,
+        patience: float,
+        least: float,
+        since: float = 0.0,
     ) -> None:
+        self.since = since
         self._sock = sock
         self._streams = streams
         self._patience = patience

@@ -17,9 +17,12 @@ from django.conf import settings
 from gunicorn.workers.base import Worker
 from gunicorn.workers.gthread import ThreadWorker
 
+from convstore.request_log import request_id_for
+from memory_api import http_metrics
 from memory_api.server import refusals
 from memory_api.server.connection import Connection
 from memory_api.server.connections import Connections, raise_file_limit
+from memory_api.server.incoming import sent_request_id
 from memory_api.server.loop import Loop
 from memory_api.server.queue import Job, RequestQueue
 from memory_api.server.replies import NoStreamLeft, ReplySocket
@@ -123,10 +126,18 @@ class BufferingWorker(ThreadWorker):
         self.next_sweep = now + SWEEP_SECONDS
         self.notify()
         self.loop.sweep(now)
+        self.note_load()
         for job in self.queue.expired(now) + self.health_queue.expired(now):
             self.try_to(self.loop.refuse_later, job.connection)
         while self.resting:
             self.listen(self.resting.pop())
+
+    def note_load(self) -> None:
+        busy, waiting = self.queue.load()
+        http_metrics.threads.set(self.cfg.threads)
+        http_metrics.threads_busy.set(busy)
+        http_metrics.requests_waiting.set(waiting)
+        http_metrics.connections_open.set(len(self.connections))
 
     def try_to(self, go_on: Callable[[Connection], None], connection: Connection) -> None:
         """One connection's bug must not end the others."""
@@ -194,7 +205,7 @@ class BufferingWorker(ThreadWorker):
             return
         patience = settings.CLIENT_TIMEOUT
         least = settings.MIN_BYTES_PER_SECOND * patience
-        reply = ReplySocket(connection.sock, self.streams, patience, least)
+        reply = ReplySocket(connection.sock, self.streams, patience, least, connection.since)
         # The loop has sent 100 Continue where it was due.
         incoming.message._expected_100_continue = False
         is_kept = self.handle(
@@ -214,18 +225,27 @@ class BufferingWorker(ThreadWorker):
         try:
             return bool(self.handle_request(message, connection))
         except NoStreamLeft:
-            reply.replace(refusals.error_reply(503, refusals.TOO_MANY_STREAMS))
+            self.refuse(message, connection, 503, refusals.TOO_MANY_STREAMS)
         except OSError as error:
             if reply.is_stream:
+                http_metrics.replies_cut.inc()
                 self.log.info("A client did not read all of its reply: %s", error)
             else:
                 self.log.exception("Error handling request %s %s", message.method, message.uri)
-                reply.replace(refusals.error_reply(500, refusals.FAILED))
+                self.refuse(message, connection, 500, refusals.FAILED)
         except StopIteration:  # gunicorn has logged what failed after the head of the reply
-            reply.replace(refusals.error_reply(500, refusals.FAILED))
+            self.refuse(message, connection, 500, refusals.FAILED)
         except Exception:
             self.log.exception("Error handling request %s %s", message.method, message.uri)
-            reply.replace(refusals.error_reply(500, refusals.FAILED))
+            self.refuse(message, connection, 500, refusals.FAILED)
         finally:
             reply.end_stream()
         return False
+
+    def refuse(
+        self, message: Any, connection: GunicornConnection, status: int, sentence: str
+    ) -> None:
+        """Reply in the place of the application, which failed."""
+        request_id = request_id_for(sent_request_id(message))
+        refusals.note_refusal(connection.client, request_id, status, sentence)
+        connection.sock.replace(refusals.error_reply(status, sentence, request_id))

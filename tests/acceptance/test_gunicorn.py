@@ -122,6 +122,7 @@ def test_the_access_log_has_a_line_for_each_request(tmp_path):
         assert append(service, requests.Session()) == 200
         line = rf'127\.0\.0\.1 .* "POST {INFER} HTTP/1\.1" 200 \d+'
         wait_until(lambda: bool(re.search(line, service.log.read_text())))
+        assert "request_id=" not in service.log.read_text()  # once is enough
 
 
 # --- TLS ---------------------------------------------------------------------------------

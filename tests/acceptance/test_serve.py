@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from memory_api.start_log import who_may_come
 from testing.processes import checkout, free_port
-from testing.service import Service
+from testing.service import Service, write_memories, write_memory
 
 pytestmark = pytest.mark.slow
 
@@ -114,6 +115,45 @@ def test_a_database_that_is_down_does_not_keep_the_service_from_starting(tmp_pat
         log = service.log.read_text()
     assert "DATABASE_URL: the database cannot be reached: " in log
     assert "TOPSECRET" not in log
+
+
+def test_the_log_begins_with_what_is_served_and_who_may_come(tmp_path):
+    write_memories(tmp_path / "models")
+    write_memory(tmp_path / "models", "wrong", {"database": "sql", "config": {"window_size": 0}})
+    service = Service(tmp_path, MODELS_DIR=str(tmp_path / "models"), THREADS="3")
+    with service:
+        wait_for(service, "convstore createsuperuser")
+        log = service.log.read_text()
+    lines = log.splitlines()
+    assert "  four: window of 4 by message, in SQLite, conversations.sqlite3" in lines
+    assert "  down: window of 10 by message, in PostgreSQL, nothing on 127.0.0.1:1" in lines
+    assert any(line.startswith("  versioned, version 3: window of 10 ") for line in lines)
+    assert "  wrong: unavailable" in lines
+    assert "  127.0.0.1 is open to this machine only" in lines
+    assert f"Serving on {service.url} - " in log
+    assert "secret" not in log
+    assert log.count("The admin has no user") == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "who"),
+    [
+        (("::1", 80, 0, 0), "::1 is open to this machine only"),
+        (("0.0.0.0", 80), "every address is open to whoever reaches this machine"),  # noqa: S104
+        (("::", 80, 0, 0), "every address is open to whoever"),
+        (("192.0.2.7", 80), "192.0.2.7 is open to whoever"),
+        ("/run/convstore.sock", "/run/convstore.sock is open to processes of this machine"),
+    ],
+)
+def test_who_may_come_is_said_of_each_address(address, who):
+    assert who_may_come(address).startswith(who)
+
+
+def wait_for(service: Service, text: str) -> None:
+    deadline = time.monotonic() + 60
+    while text not in service.log.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_second_start_does_nothing_but_serve(tmp_path):

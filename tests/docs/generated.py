@@ -15,7 +15,7 @@ from django.db import DEFAULT_DB_ALIAS
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from django.urls import resolve
-from prometheus_client import Counter, Histogram, Summary
+from prometheus_client import Counter, Gauge, Histogram, Summary
 
 from convstore import errors as store_errors
 from convstore.archive.erasure import BATCH
@@ -46,6 +46,8 @@ from memory_api.limits import (
     MAX_TOOL_CALL_DEPTH,
     MAX_WINDOW_SIZE,
 )
+from memory_api.model_settings import memory_from_settings
+from memory_api.state_metrics import StateCollector
 from memory_api.tables import TablesNotReady
 from tests.docs.pages import ROOT
 from tests.peak import (
@@ -248,27 +250,10 @@ def memory() -> str:
 # --- Metrics -----------------------------------------------------------------------------
 
 
-SUFFIXES = {
-    Counter: ("_total",),
-    Summary: ("_count", "_sum"),
-    Histogram: ("_bucket", "_count", "_sum"),
-}
-
-
 def collectors() -> list[Any]:
     modules = (metrics, http_metrics)
     values = [value for module in modules for value in vars(module).values()]
-    return [value for value in values if isinstance(value, tuple(SUFFIXES))]
-
-
-def metric_names() -> set[str]:
-    """The names under which Prometheus knows them."""
-    return {
-        described.name + suffix
-        for collector in collectors()
-        for described in collector.describe()
-        for suffix in SUFFIXES[type(collector)]
-    }
+    return [value for value in values if isinstance(value, Counter | Gauge | Histogram | Summary)]
 
 
 def all_metrics() -> str:
@@ -280,7 +265,18 @@ def all_metrics() -> str:
         rows.append(
             (f"`{described.name}{suffix}`", described.type, labels, described.documentation)
         )
+    for family in looked_up():
+        labels = ", ".join(f"`{label}`" for label in family.samples[0].labels)
+        rows.append((f"`{family.name}`", family.type, labels, family.documentation))
     return table("metric", "type", "labels", "meaning", rows=rows)
+
+
+def looked_up() -> list[Any]:
+    """Those that have no value before Prometheus asks."""
+    memory = memory_from_settings(
+        {"name": "m", "parameters": {"extra": {"database": "sql", "config": {}}}}, "here"
+    )
+    return list(StateCollector([memory], lambda memory: True).collect())
 
 
 # --- The admin ---------------------------------------------------------------------------

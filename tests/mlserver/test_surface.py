@@ -23,7 +23,6 @@ from testing.bodies import (
 from testing.mlserver import MLServer
 from testing.service import MEMORIES, TENSORS, TOOLS
 from tests.doors import (
-    GRPC_DOORS,
     MLSERVER_DOORS,
     GrpcDoor,
     RestDoor,
@@ -253,10 +252,17 @@ def test_what_a_stream_refuses_is_not_written(mlserver, service, streamed):
 
 
 def samples(mlserver: MLServer) -> Samples:
-    """The value of each sample with a model, by its name, its model and its version."""
+    """The value of each sample with a model, by its name, its model and its version.
+
+    Behind the name stands the reason, where there is one.
+    """
     text = requests.get(f"http://127.0.0.1:{mlserver.metrics_port}/metrics", timeout=30).text
     return {
-        (sample.name, sample.labels["model"], sample.labels["version"]): sample.value
+        (
+            f"{sample.name} {sample.labels.get('reason', '')}".strip(),
+            sample.labels["model"],
+            sample.labels["version"],
+        ): sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
         if "model" in sample.labels and "le" not in sample.labels
@@ -281,11 +287,13 @@ def test_the_metrics_tell_what_was_stored_and_how_large_windows_are(door, mlserv
 
     door.infer(append_request(memory_id, "a", "b"))
     door.infer(append_several_request(memory_id, ["user"] * 3, content=[["c"], ["d"], ["e"]]))
-    door.infer(read_request(memory_id))
+    reply = door.infer(read_request(memory_id))
 
     after = samples(mlserver)
     assert moved(before, after) == {
         ("model_infer_request_success_total", "memory", asked): 3,
+        ("memory_request_seconds_count", "memory", ""): 3,
+        ("memory_bytes_stored_total", "memory", ""): sum(map(len, reply.history)),
         ("memory_messages_stored_total", "memory", ""): 4,
         ("memory_window_messages_count", "memory", ""): 3,
         ("memory_database_seconds_count", "memory", ""): 3,
@@ -302,10 +310,12 @@ def test_the_metrics_have_a_memorys_own_version(door, mlserver):
     asked = "None" if isinstance(door, RestDoor) else ""
     before = samples(mlserver)
 
-    door.infer(append_request(new_id(), "a"), "versioned")
+    reply = door.infer(append_request(new_id(), "a"), "versioned")
     door.infer(append_request(new_id(), "a"), "versioned/versions/3")
 
     assert moved(before, samples(mlserver)) == {
+        ("memory_request_seconds_count", "versioned", "3"): 2,
+        ("memory_bytes_stored_total", "versioned", "3"): 2 * len(reply.history[0]),
         ("model_infer_request_success_total", "versioned", asked): 1,
         ("model_infer_request_success_total", "versioned", "3"): 1,
         ("memory_messages_stored_total", "versioned", "3"): 2,
@@ -322,7 +332,9 @@ def test_what_is_refused_counts_as_a_failure_and_as_nothing_stored(door, mlserve
     door.infer(document(tensor("memory_id", [new_id()]), tensor("role", ["user"])))
 
     assert moved(before, samples(mlserver)) == {
-        ("model_infer_request_failure_total", "memory", asked): 1
+        ("model_infer_request_failure_total", "memory", asked): 1,
+        ("memory_requests_refused_total bad_request", "memory", ""): 1,
+        ("memory_request_seconds_count", "memory", ""): 1,
     }
 
 
@@ -342,30 +354,25 @@ def records(mlserver) -> Callable[[], list[tuple[str, str, str]]]:
     return read
 
 
-@at("rest")
-def test_what_is_answered_or_refused_is_no_line_in_the_log(door, records):
-    door.infer(append_request(new_id(), PRIVATE))
-    door.infer(document(tensor("memory_id", [new_id()]), tensor("role", [PRIVATE])))
-    door.infer(append_request(new_id(), PRIVATE), "nope")
-
-    assert records() == []
-
-
-@at(*GRPC_DOORS)
-def test_what_is_refused_in_grpc_is_one_record_of_mlservers(door, records):
+@at(*MLSERVER_DOORS)
+def test_what_is_answered_or_refused_is_one_line_of_ours_in_the_log(door, records):
     door.infer(append_request(new_id(), PRIVATE))
     door.infer(document(tensor("memory_id", [new_id()]), tensor("role", [PRIVATE])))
 
-    sentence = "tensor 'content' is missing, but 'role' was sent"
-    assert records() == [("mlserver.grpc", "ERROR", sentence)]
+    (answered, refused) = records()
+    assert {each[:2] for each in (answered, refused)} == {("convstore.request_log][memory", "INFO")}
+    assert " status=200 " in answered[2]
+    assert " status=422 " in refused[2]
+    assert "error=\"tensor 'content' is missing, but 'role' was sent\"" in refused[2]
+    assert PRIVATE not in answered[2] + refused[2]
 
 
 @at(*MLSERVER_DOORS)
 def test_a_database_that_is_down_is_one_record_of_ours(door, records):
     door.infer(append_request(new_id(), PRIVATE), "down")
 
-    ours = [record for record in records() if record[0] != "mlserver.grpc"]
-    ((who, level, what),) = ours
+    ((who, level, what), line) = records()
+    assert " status=503 " in line[2]
     assert (who, level) == ("memory_api.errors][down", "WARNING")
     assert what.startswith("model down: the database cannot be reached: ")
     assert PRIVATE not in what

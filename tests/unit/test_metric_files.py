@@ -193,6 +193,30 @@ os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     assert run(folder, script) == 0
 
 
+GAUGE = """
+from prometheus_client import Gauge
+busy = Gauge("busy", "Busy", multiprocess_mode="livesum")
+"""
+
+
+def test_a_gauge_is_the_sum_of_the_living(folder):
+    assert run(folder, GAUGE + "busy.set(5)") == 0
+    child = subprocess.Popen(
+        [sys.executable, "-c", BEGIN + GAUGE + "busy.set(7); print(1, flush=True); input()"],
+        env=os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(folder)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert child.stdout
+    assert child.stdout.readline()
+    script = GAUGE + MERGE + "\nbusy.set(30)"
+    assert run(folder, script) == 0
+    assert sample(folder, "busy") == 37
+    assert run(folder, MERGE) == 0
+    assert sample(folder, "busy") == 7
+    child.communicate(b"\n", timeout=60)
+
+
 def test_the_files_have_no_holes(folder):
     assert run(folder, "said.labels('a').inc()") == 0
     for file in files(folder):

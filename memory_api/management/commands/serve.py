@@ -21,6 +21,7 @@ from memory_api.gunicorn import METRICS_PREFIX, Server
 from memory_api.management.commands.migrate_memories import MUST_NOT_SERVE
 from memory_api.memories import database_users
 from memory_api.metric_files import METRICS_FOLDER, share_metrics
+from memory_api.start_log import say
 from memory_api.tables import UnsafeDatabase, refuse_unsafe
 
 
@@ -67,9 +68,9 @@ def migrate_memories() -> None:
         if error.returncode == MUST_NOT_SERVE:
             sys.stderr.write(f"CommandError: {error}\n")
             sys.exit(MUST_NOT_SERVE)
-        sys.stderr.write(
-            f"{error}\nThe service answers 503 until 'convstore migrate_memories' succeeds.\n"
-        )
+        for line in str(error).splitlines():
+            say(line, sys.stderr)
+        say("The service answers 503 until 'convstore migrate_memories' succeeds.", sys.stderr)
 
 
 def refuse_unsafe_databases() -> None:

@@ -1,0 +1,87 @@
+"""What an operator reads as the service starts: memories, databases, doors, and who may come in."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Any, TextIO
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db import Error, connections
+
+from convstore import __version__
+from convstore.database.vendors import describe_database
+from memory_api.errors import SettingsError
+from memory_api.memory import Memory, UnavailableMemory
+from memory_api.model_repository import read_repository
+
+logger = logging.getLogger(__name__)
+
+
+def say(line: str, stream: TextIO) -> None:
+    """Write a line to the stream; where the log is JSON, into the log."""
+    if settings.REQUEST_LOG == "json":
+        logger.info("%s", line.strip())
+    else:
+        stream.write(f"{line}\n")
+        stream.flush()
+
+
+def start_lines(addresses: Iterable[Any], urls: str) -> Iterator[str]:
+    """`addresses` are those that the server listens on, and `urls` how people write them."""
+    yield f"Memories from {settings.MODELS_DIR} (convstore {__version__})"
+    try:
+        # Not `repository()`, which keeps what it read: a worker that starts later reads anew.
+        entries = read_repository(settings.MODELS_DIR).entries
+    except SettingsError as error:
+        yield f"  {error}"
+    else:
+        yield from (f"  {describe_memory(entry)}" for entry in entries)
+    yield f"Serving on {urls} - docs at /v2/docs, admin at /admin/ (Ctrl-C stops)"
+    for address in addresses:
+        yield f"  {who_may_come(address)}"
+
+
+def describe_memory(entry: Memory | UnavailableMemory) -> str:
+    """A memory, its window and its database, without user and password."""
+    name = entry.name if entry.version is None else f"{entry.name}, version {entry.version}"
+    if isinstance(entry, UnavailableMemory):
+        return f"{name}: unavailable"  # a worker logs why
+    window = f"window of {entry.window_size} by {entry.window_unit}"
+    if entry.window_tokens is not None:
+        window += f", {entry.window_tokens} tokens at most"
+    return f"{name}: {window}, in {describe_database(entry.store.using)}"
+
+
+def who_may_come(address: Any) -> str:
+    """Who reaches an address that the server listens on: a host and a port, or a path."""
+    if not isinstance(address, tuple):
+        return f"{address} is open to processes of this machine that may write to the socket"
+    host = str(address[0])
+    try:
+        ip = ipaddress.ip_address(host)
+    except ValueError:
+        is_local, where = host == "localhost", host
+    else:
+        is_local, where = ip.is_loopback, "every address" if ip.is_unspecified else host
+    if is_local:
+        return f"{host} is open to this machine only"
+    return f"{where} is open to whoever reaches this machine: the API has no password"
+
+
+def look_for_users() -> None:
+    """Say how to make the first user if there is none; in a thread, as the database may be slow."""
+    threading.Thread(target=_look_for_users, daemon=True).start()
+
+
+def _look_for_users() -> None:
+    try:
+        if not get_user_model().objects.exists():
+            logger.info("The admin has no user; make the first one: convstore createsuperuser")
+    except Error:
+        pass  # who cannot reach the database has been told
+    finally:
+        connections.close_all()

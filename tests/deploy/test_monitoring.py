@@ -1,0 +1,104 @@
+"""The alert rules and the dashboard ask for what a loaded service really shows."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from testing.bodies import append_request, new_id, read_request
+from testing.processes import ROOT
+from testing.service import Service
+from tests.wire import Wire
+
+pytestmark = pytest.mark.one_database
+
+FOLDER = ROOT / "deploy/monitoring"
+ALERTS = FOLDER / "alerts.yaml"
+# What a query has beside metrics and labels.
+WORDS = {"by", "le", "rate", "increase", "sum", "min", "count", "histogram_quantile"}
+# Labels that Prometheus adds to what it scrapes, and the metric that it adds.
+ADDED = {"instance", "job", "up"}
+
+
+def rules() -> list[dict[str, str]]:
+    (group,) = yaml.safe_load(ALERTS.read_text())["groups"]
+    found: list[dict[str, str]] = group["rules"]
+    return found
+
+
+def queries() -> list[str]:
+    panels = json.loads((FOLDER / "dashboard.json").read_text())["panels"]
+    asked = [target["expr"] for panel in panels for target in panel["targets"]]
+    return [*asked, *(rule["expr"] for rule in rules())]
+
+
+def words_of(query: str) -> set[str]:
+    """The metrics and labels in a query."""
+    bare = re.sub(r'"[^"]*"|\[[^\]]*\]', "", query)
+    return set(re.findall(r"[A-Za-z_]\w*", bare)) - WORDS - ADDED
+
+
+@pytest.fixture(scope="module")
+def shown(service: Service) -> set[str]:
+    """The names of all samples of a service that was used and refused things, and their labels."""
+    infer = f"{service.url}/v2/models/memory/infer"
+    for document in (append_request(new_id(), "Hi"), read_request(new_id()), {}):
+        requests.post(infer, json=document, timeout=30)
+    with Wire(service) as wire:
+        wire.send(b"no HTTP\r\n\r\n")
+        assert wire.reply()
+    page = requests.get(f"{service.url}/metrics", timeout=30).text
+    samples = [each for family in text_string_to_metric_families(page) for each in family.samples]
+    return {each.name for each in samples} | {label for each in samples for label in each.labels}
+
+
+def test_every_query_names_only_metrics_and_labels_that_a_loaded_service_shows(shown):
+    for query in queries():
+        assert words_of(query) <= shown, query
+
+
+def test_the_check_of_names_finds_a_wrong_one(shown):
+    wrong = words_of('sum by (modell) (rate(memory_messages_total{version="1"}[5m]))') - shown
+    assert wrong == {"modell", "memory_messages_total"}
+
+
+def test_every_alert_has_its_place_in_the_docs_and_no_other_has():
+    page = (ROOT / "docs/howto/operate.md").read_text()
+    assert re.findall(r"^### (Convstore\w+)", page, re.MULTILINE) == [
+        rule["alert"] for rule in rules()
+    ]
+
+
+def promtool(rules: Path) -> subprocess.CompletedProcess[str]:
+    command = ["promtool", "check", "rules", str(rules)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.needs("promtool")
+def test_prometheus_understands_every_rule_and_every_query_of_the_dashboard(tmp_path):
+    done = promtool(ALERTS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    asked = [
+        {"record": f"query_{number}", "expr": query.replace("$__rate_interval", "5m")}
+        for number, query in enumerate(queries())
+    ]
+    file = tmp_path / "rules.yaml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": asked}]}))
+    done = promtool(file)
+    assert done.returncode == 0, done.stdout + done.stderr
+    file.write_text(file.read_text().replace("sum by", "sum of by"))
+    assert promtool(file).returncode != 0
+
+
+@pytest.mark.needs("promtool")
+def test_prometheus_understands_the_example_of_its_configuration():
+    command = ["promtool", "check", "config", str(FOLDER / "prometheus.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

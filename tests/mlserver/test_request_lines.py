@@ -1,0 +1,109 @@
+"""The log at MLServer's door: one line for each request to a memory, and nothing that was sent."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+import grpc
+import pytest
+import requests
+
+from convstore.store import conversation_key
+from testing.bodies import append_request, new_id, read_request
+from testing.mlserver import MLServer
+from tests.doors import infer_request
+
+pytestmark = [pytest.mark.needs("mlserver"), pytest.mark.one_database]
+
+
+def lines_of(mlserver: MLServer, request_id: str) -> list[str]:
+    deadline = time.monotonic() + 30
+    while True:
+        lines = [line for line in mlserver.log.read_text().splitlines() if request_id in line]
+        if lines or time.monotonic() > deadline:
+            return lines
+        time.sleep(0.02)
+
+
+def over_grpc(
+    mlserver: MLServer, document: dict[str, Any], memory: str, *metadata: tuple[str, str]
+) -> tuple[str, str]:
+    """The id that comes back, and the error's sentence."""
+    call = mlserver.grpc.ModelInfer.with_call
+    try:
+        _, done = call(infer_request(document, False, model_name=memory), metadata=metadata)
+    except grpc.RpcError as error:
+        done = error
+    trailing = dict(done.trailing_metadata())
+    return trailing.get("x-request-id", ""), done.details()
+
+
+def over_rest(
+    mlserver: MLServer, document: dict[str, Any], memory: str, *metadata: tuple[str, str]
+) -> tuple[str, str]:
+    url = f"{mlserver.url}/v2/models/{memory}/infer"
+    reply = requests.post(url, json=document, headers=dict(metadata), timeout=30)
+    return reply.headers.get("X-Request-Id", ""), reply.json().get("error", "")
+
+
+WAYS = {"rest": over_rest, "grpc": over_grpc}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_request_has_one_line_and_its_id_comes_back(mlserver, way):
+    memory_id, request_id = new_id(), new_id()
+    document = append_request(memory_id, "Nobody may read this")
+    assert WAYS[way](mlserver, document, "memory", ("x-request-id", request_id))[0] == request_id
+    (line,) = lines_of(mlserver, request_id)
+    for field in (f"door={way}", "status=200", "memory=memory", "stored=1", "client=127.0.0.1"):
+        assert f" {field} " in line
+    assert f"conversation={conversation_key(memory_id)}" in line
+    assert re.search(r" ms=[\d.]+ .*database_ms=[\d.]+ retries=0 bytes_in=\d+ ", line)
+    made, _ = WAYS[way](mlserver, read_request(memory_id), "memory")
+    assert len(lines_of(mlserver, made)) == 1
+    log = mlserver.log.read_text()
+    assert memory_id not in log
+    assert "Nobody may read this" not in log
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_clients_mistake_has_one_line_and_no_traceback(mlserver, way):
+    before = mlserver.log.read_text().count("Traceback")
+    request_id = new_id()
+    document: dict[str, Any] = {"inputs": []}
+    came_back, sentence = WAYS[way](mlserver, document, "memory", ("x-request-id", request_id))
+    assert came_back == request_id
+    (line,) = lines_of(mlserver, request_id)
+    assert "status=422" in line
+    assert "tensor 'memory_id' is missing" in sentence
+    assert sentence in line
+    assert mlserver.log.read_text().count("Traceback") == before
+
+
+def test_what_is_refused_before_the_memory_is_asked_has_a_line(mlserver):
+    request_id = new_id()
+    reply = requests.post(
+        f"{mlserver.url}/v2/models/memory/infer",
+        data=b"[" * 2_000_000,
+        headers={"X-Request-Id": request_id, "Content-Type": "application/json"},
+        timeout=30,
+    )
+    assert (reply.status_code, reply.headers["X-Request-Id"]) == (422, request_id)
+    (line,) = lines_of(mlserver, request_id)
+    assert "status=422" in line
+    assert "bytes_in=2000000" in line
+
+
+def test_nobody_forges_a_line_by_the_name_of_a_model(mlserver):
+    before = mlserver.log.read_text().count("Traceback")
+    forged = "2026-01-01 00:00:00,000 [mlserver] INFO - all is well \x1b[31m"
+    mark = new_id()
+    _, sentence = over_grpc(mlserver, read_request("x"), f"{mark}\n{forged}")
+    assert "not found" in sentence
+    assert lines_of(mlserver, mark)
+    log = mlserver.log.read_text()
+    assert not re.search("^2026-01-01", log, re.MULTILINE)
+    assert "\x1b[31m" not in log
+    assert log.count("Traceback") == before
