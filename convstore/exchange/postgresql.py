@@ -61,8 +61,15 @@ ADD_ONE = CALL_EXCHANGE.format(
 )
 ADD_SEVERAL = CALL_EXCHANGE.format("%b::text[], %b::text[], %b::uuid[], %b::int[], %b::int[]")
 CALL_WINDOW = "SELECT * FROM convstore_window_v1(%b::uuid, %b::text, %s::jsonb)"
+# The function of migration 0007, which adds up no sizes. It leaves out each body that is larger
+# than its share of the limit on replies; then CALL_WINDOW reads the window again. That has to be
+# rare: with so many messages that a share has fewer bytes than this, it is called at once.
+CALL_PLAIN_WINDOW = """SELECT * FROM convstore_plain_window_v1(
+  %b::uuid, %b::text, %b::bigint, %b::bigint)"""
+LEAST_SHARE = 256 * 1024
 # What a function that did nothing says where it must not serve; see the migration.
 USE_THE_BATCH = "use the batch"
+NO_ANSWER = (None, USE_THE_BATCH, None)
 # What a function that did nothing says where the window may be over a limit.
 MEASURE_FIRST = "measure first"
 # Which process of the server answers, too.
@@ -126,28 +133,20 @@ class PostgresFunctions:
         return reply if isinstance(reply, Reply) else reply.exchange(conversation, new, reading)
 
     def window(self, conversation: ConversationRef, reading: Reading) -> Reply:
-        reply = self._call(
-            reading, CALL_WINDOW, conversation.key, conversation.memory_id, reading.json
-        )
+        identity = conversation.key, conversation.memory_id
+        share = reading.max_bytes // reading.size
+        if reading.is_plain and share >= LEAST_SHARE:
+            rows = self._rows(CALL_PLAIN_WINDOW, *identity, reading.size, share)
+            if None not in [body for _, _, body in rows]:
+                rows.reverse()
+                return Reply(Outcome.DONE, rows=list(map(as_stored_message, rows)))
+        reply = self._call(reading, CALL_WINDOW, *identity, reading.json)
         return reply if isinstance(reply, Reply) else reply.window(conversation, reading)
 
     def _call(self, reading: Reading, statement: str, *arguments: Any) -> Reply | Statements:
         """The function's reply; where it cannot serve, the variant that does."""
-        connection: Any = connections[self.using]
-        # What the function sets lasts until the transaction ends, which has to be its own.
-        if not connection.autocommit:
-            return self.batch
-        session = session_of(connection)
-        try:
-            (last, outcome, _), *window = session.rows(connection, statement, arguments)
-        except Error as error:
-            # Since the connection was asked, the function was dropped, its schema renamed, or
-            # its use forbidden. The batch finds out what is missing.
-            if not (error_code(error.__cause__) or "").startswith("42"):
-                raise
-            outcome = USE_THE_BATCH
+        (last, outcome, _), *window = self._rows(statement, *arguments)
         if outcome == USE_THE_BATCH:
-            session.has_functions = False
             return self.batch
         # A function takes a request of which a part was deleted for one whose key was reused.
         if outcome in (MEASURE_FIRST, Outcome.KEY_REUSED):
@@ -156,6 +155,25 @@ class PostgresFunctions:
         return Reply(
             Outcome(outcome), last, finished(list(map(as_stored_message, window)), reading)
         )
+
+    def _rows(self, statement: str, *arguments: Any) -> list[Any]:
+        """The function's rows, or one that says USE_THE_BATCH."""
+        connection: Any = connections[self.using]
+        # What the function sets lasts until the transaction ends, which has to be its own.
+        if not connection.autocommit:
+            return [NO_ANSWER]
+        session = session_of(connection)
+        try:
+            rows = session.rows(connection, statement, arguments)
+        except Error as error:
+            # Since the connection was asked, the function was dropped, its schema renamed, or
+            # its use forbidden. The batch finds out what is missing.
+            if not (error_code(error.__cause__) or "").startswith("42"):
+                raise
+            rows = [NO_ANSWER]
+        if NO_ANSWER in rows[:1]:
+            session.has_functions = False
+        return rows
 
 
 class Session:

@@ -10,6 +10,7 @@ name, since both versions serve the database while the later one is rolled out.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import Error, migrations, transaction
@@ -308,19 +309,24 @@ def names_of_tables(connection: Any) -> dict[str, str]:
 
 
 def create(apps: Any, schema_editor: Any) -> None:
-    connection = schema_editor.connection
-    if connection.vendor != "postgresql":
+    if schema_editor.connection.vendor != "postgresql":
         return
-    names = names_of_tables(connection)
+    names = names_of_tables(schema_editor.connection)
     parts = {"variables": VARIABLES, "pinned": PINNED, "group": GROUP}
     parts |= {"last_of_pairs": LAST_OF_PAIRS, "budget": BUDGET, "check": CHECK, "read": READ}
     names |= {"bytes": BYTES, "tokens": TOKENS}
     parts = {name: part.format(**names) for name, part in parts.items()}
+    names["keep_plans"] = KEEP_PLANS
+    execute_if_allowed(schema_editor, [f.format(**names, **parts) for f in (EXCHANGE, WINDOW)])
+
+
+def execute_if_allowed(schema_editor: Any, functions: Sequence[str]) -> None:
+    """Create all of the functions; if the user may not, log that."""
+    connection = schema_editor.connection
     try:
         with transaction.atomic(connection.alias):
-            for function in (EXCHANGE, WINDOW):
-                text = function.format(**names, keep_plans=KEEP_PLANS, **parts)
-                schema_editor.execute(text, params=None)
+            for function in functions:
+                schema_editor.execute(function, params=None)
     except Error as error:
         if error_code(error.__cause__) not in CANNOT_CREATE:
             raise

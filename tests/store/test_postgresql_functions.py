@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import connections, transaction
+from django.test.utils import CaptureQueriesContext
 from sqlalchemy.engine import make_url
 
 from convstore.database import checks
 from convstore.database.url import database_alias, database_settings
 from convstore.exchange.portable_orm import PortableOrm
-from convstore.exchange.postgresql import PostgresBatch, PostgresFunctions, session_of
+from convstore.exchange.postgresql import LEAST_SHARE, PostgresBatch, PostgresFunctions, session_of
 from convstore.exchange.statements import StoredMessage
 from convstore.exchange.variants import statements_for
 from convstore.messages import Message, Part
@@ -80,6 +81,42 @@ def test_the_functions_serve(alias):
     assert variant(alias) is PostgresFunctions
     assert called(alias)
     assert checks.server_messages(alias) == []
+
+
+def functions_that_read(store: ConversationStore, size: int) -> list[str]:
+    """The names of the functions that a window calls, in their order."""
+    with CaptureQueriesContext(connections[store.using]) as queries:
+        store.window("a", size)
+    return re.findall(r"convstore_\w+_v1", " ".join(each["sql"] for each in queries))
+
+
+def test_a_plain_window_is_measured_only_if_a_message_is_larger_than_its_share(alias, settings):
+    settings.MAX_REPLY_BYTES = 4 * LEAST_SHARE
+    store, batch = ConversationStore(alias), ConversationStore(alias, PostgresBatch)
+    fits = LEAST_SHARE - len(say("", "user")[0].to_json())
+    plain, measured = "convstore_plain_window_v1", "convstore_window_v1"
+    for text, size, expected in [
+        ("x" * fits, 4, [plain]),
+        ("2", 5, [measured]),
+        ("x" * (fits + 1), 4, [plain, measured]),
+        ("4", 4, [plain, measured]),
+        ("5", 1, [plain]),
+    ]:
+        store.append("a", say(text))
+        assert functions_that_read(store, size) == expected
+        assert store.window("a", size) == batch.window("a", size)
+
+
+def test_a_pinned_message_that_is_larger_than_its_share_is_measured(alias, settings):
+    settings.MAX_REPLY_BYTES = 4 * LEAST_SHARE
+    store, batch = ConversationStore(alias), ConversationStore(alias, PostgresBatch)
+    store.append("a", say("x" * LEAST_SHARE, "system"))
+    for text in "23456":
+        store.append("a", say(text))
+    window = store.window("a", 4)
+    assert [message.position for message in window] == [1, 4, 5, 6]
+    assert window == batch.window("a", 4)
+    assert texts(store.window("a", 1)) == ["6"]
 
 
 # --- Where they cannot serve -------------------------------------------------------------
@@ -183,7 +220,7 @@ def test_tables_in_another_schema_have_their_functions_beside_them(url, schema):
     found = execute(
         alias, "SELECT pronamespace::regnamespace::text FROM pg_proc WHERE proname ~ 'convstore'"
     )
-    assert found == [(schema,), (schema,)]
+    assert found == [(schema,)] * 3
     migrate(alias, "0004")
     assert not execute(alias, "SELECT 1 FROM pg_proc WHERE proname ~ 'convstore'")
     connections[alias].close()
@@ -367,7 +404,8 @@ WINDOW = """SELECT * FROM convstore_window_v1('{key}', 'a', '{{"size": 5}}')"""
 EXCHANGE = """SELECT * FROM convstore_exchange_v1('{key}', 'a', now(), 5000, '{{"size": 5}}',
   gen_random_uuid(), ARRAY['user', 'user'], ARRAY['{{}}', '{{}}'],
   ARRAY[gen_random_uuid(), gen_random_uuid()], ARRAY[2, 2], NULL, NULL)"""
-CALLS = [call.format(key=conversation_key("a")) for call in (WINDOW, EXCHANGE)]
+PLAIN_WINDOW = "SELECT * FROM convstore_plain_window_v1('{key}', 'a', 5, 1000)"
+CALLS = [call.format(key=conversation_key("a")) for call in (WINDOW, PLAIN_WINDOW, EXCHANGE)]
 
 
 @pytest.mark.parametrize("statistics", ["SELECT 1", "ANALYZE"], ids=["old", "new"])
@@ -384,6 +422,6 @@ def test_plans_that_are_kept_are_right_after_a_tiny_table_has_grown(alias, grown
     execute(alias, statistics)
     for call in CALLS:
         pages(alias, call)  # the first time it reads the catalogue, too
-    assert [pages(alias, call) < 60 for call in CALLS] == [True, True]
+    assert [pages(alias, call) < 60 for call in CALLS] == [True] * 3
     # A scan of the table reads far more.
     assert pages(alias, "SELECT count(body) FROM convstore_message") > 200

@@ -26,11 +26,12 @@ WORD_CONDITION = (
     " @@ plainto_tsquery('simple', %s)"
 )
 
-# Whether the functions of migration 0005 are there and the user may call them.
+# Whether the functions of the migrations 0005 and 0007 are there and the user may call them.
 MAY_CALL_FUNCTIONS = """
 SELECT bool_and(coalesce(has_function_privilege(to_regprocedure(name), 'EXECUTE'), false))
 FROM (VALUES
   ('convstore_window_v1(uuid,text,jsonb)'),
+  ('convstore_plain_window_v1(uuid,text,bigint,bigint)'),
   ('convstore_exchange_v1(uuid,text,timestamptz,int,jsonb,uuid,text[],text[],uuid[],int[],int[],'
     || 'smallint[])')
 ) AS functions (name)"""

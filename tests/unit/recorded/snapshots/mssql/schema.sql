@@ -328,6 +328,10 @@ ALTER TABLE [convstore_message] ADD [kind] smallint DEFAULT 0 NOT NULL;
 -- Raw Python operation
 -- THIS OPERATION CANNOT BE WRITTEN AS SQL
 
+-- convstore 0007_postgresql_plain_window
+-- Raw Python operation
+-- THIS OPERATION CANNOT BE WRITTEN AS SQL
+
 -- inspection 0001_audit_log
 -- Create model AuditEntry
 CREATE TABLE [inspection_auditentry] ([id] bigint NOT NULL PRIMARY KEY IDENTITY (1, 1),
@@ -353,6 +357,10 @@ CREATE TABLE [django_session] ([session_key] nvarchar(40) NOT NULL PRIMARY KEY,
     [session_data] nvarchar(max) NOT NULL,
     [expire_date] datetimeoffset NOT NULL);
 CREATE INDEX [django_session_expire_date_a5c62663] ON [django_session] ([expire_date]);
+
+-- convstore 0007_postgresql_plain_window, backwards
+-- Raw Python operation
+-- THIS OPERATION CANNOT BE WRITTEN AS SQL
 
 -- convstore 0006_mariadb_procedures, backwards
 -- Raw Python operation
