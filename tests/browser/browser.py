@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+import pytest
 import requests
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import make_password
@@ -90,6 +91,16 @@ LIGHT = Look("light", "light")
 DARK = Look("dark", "dark")
 PHONE = Look("phone", "light", 390, 844, touch=True)
 DARK_PHONE = Look("dark phone", "dark", 390, 844, touch=True)
+# Each theme and each screen once; the other two pairs are for long runs.
+LOOKS = pytest.mark.parametrize(
+    "look",
+    [
+        LIGHT,
+        DARK_PHONE,
+        *(pytest.param(look, marks=pytest.mark.soak_only) for look in (DARK, PHONE)),
+    ],
+    ids=str,
+)
 
 
 # --- How it is used -----------------------------------------------------------------------

@@ -9,10 +9,7 @@ from convstore.messages import Message
 from testing.bodies import read_request
 from testing.service import Service
 from tests.browser.browser import (
-    DARK,
-    DARK_PHONE,
-    LIGHT,
-    PHONE,
+    LOOKS,
     Watched,
     follow,
     press,
@@ -29,7 +26,6 @@ from tests.browser.conversations import (
 from tests.doors import HttpDoor
 
 pytestmark = pytest.mark.needs("chromium", "axe", "media")
-LOOKS = pytest.mark.parametrize("look", [LIGHT, DARK, PHONE, DARK_PHONE], ids=str)
 
 REASON = "asked for by its author, ticket 17"
 

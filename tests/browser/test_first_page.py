@@ -14,10 +14,7 @@ from convstore.models import Conversation
 from testing.bodies import new_id
 from testing.service import NOWHERE, Service, write_memory
 from tests.browser.browser import (
-    DARK,
-    DARK_PHONE,
-    LIGHT,
-    PHONE,
+    LOOKS,
     Look,
     follow,
     make_user,
@@ -41,7 +38,6 @@ from tests.browser.conversations import (
 from tests.visitor import PASSWORD
 
 pytestmark = pytest.mark.needs("chromium", "axe", "media")
-LOOKS = pytest.mark.parametrize("look", [LIGHT, DARK, PHONE, DARK_PHONE], ids=str)
 
 # A memory of each database that can be asked, and the file that this is.
 FILES = {WITH_TOOLS: SHIPPED_FILE, ELSEWHERE: ELSEWHERE_FILE}

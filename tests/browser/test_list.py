@@ -13,9 +13,9 @@ from convstore.models import Conversation
 from testing.bodies import new_id
 from testing.service import Service
 from tests.browser.browser import (
-    DARK,
     DARK_PHONE,
     LIGHT,
+    LOOKS,
     PHONE,
     follow,
     press,
@@ -36,7 +36,6 @@ from tests.browser.conversations import (
 )
 
 pytestmark = pytest.mark.needs("chromium", "axe", "media")
-LOOKS = pytest.mark.parametrize("look", [LIGHT, DARK, PHONE, DARK_PHONE], ids=str)
 
 PAGE = 50
 COLUMNS = ["", "Conversation", "Messages", "Last activity", "Created"]

@@ -11,10 +11,9 @@ from playwright.sync_api import Locator, Page, expect
 from testing.bodies import new_id
 from testing.service import Service
 from tests.browser.browser import (
-    DARK,
     DARK_PHONE,
     LIGHT,
-    PHONE,
+    LOOKS,
     follow,
     press,
     serious_faults,
@@ -35,7 +34,6 @@ from tests.browser.conversations import (
 )
 
 pytestmark = pytest.mark.needs("chromium", "axe", "media")
-LOOKS = pytest.mark.parametrize("look", [LIGHT, DARK, PHONE, DARK_PHONE], ids=str)
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 

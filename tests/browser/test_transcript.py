@@ -14,7 +14,16 @@ from playwright.sync_api import Locator, Page, expect
 from convstore.messages import Message, Part
 from testing.bodies import new_id
 from testing.service import Service
-from tests.browser.browser import DARK, DARK_PHONE, LIGHT, PHONE, follow, press, serious_faults
+from tests.browser.browser import (
+    DARK,
+    DARK_PHONE,
+    LIGHT,
+    LOOKS,
+    PHONE,
+    follow,
+    press,
+    serious_faults,
+)
 from tests.browser.conversations import (
     CHINESE,
     CODE,
@@ -39,7 +48,6 @@ from tests.browser.conversations import (
 )
 
 pytestmark = pytest.mark.needs("chromium", "axe", "media")
-LOOKS = pytest.mark.parametrize("look", [LIGHT, DARK, PHONE, DARK_PHONE], ids=str)
 SIZES = pytest.mark.parametrize("look", [LIGHT, DARK_PHONE], ids=str)
 
 # When the long conversation began; its messages came a minute after each other.
