@@ -71,5 +71,6 @@ def test_every_reason_has_a_status_that_makes_the_agent_reload_nothing(tmp_path)
         "IdentityClash": [500, "wrong"],
         "Unavailable": [503, "wrong"],
         "TablesNotReady": [503, "wrong"],
+        "UnsafeDatabase": [503, "wrong"],
         "Standby": [503, "wrong"],
     }
