@@ -159,8 +159,9 @@ def test_the_procedures_use_the_rights_of_who_calls(alias, url):
     caller = limited_user(url, "SELECT, EXECUTE")
     store = ConversationStore(caller)
     assert store.window("a", 9) == []
-    with pytest.raises(Exception, match="denied"):
+    with pytest.raises(Unavailable) as refused:
         store.append("a", say("1"))
+    assert "denied" in str(refused.value.__cause__)
     connections[caller].close()
 
 
