@@ -44,9 +44,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from convstore import models
+from convstore.archive.word_switch import words_of
 from convstore.database.migration_lock import without_time_limits
+from convstore.database.vendors import vendor_for
 from convstore.messages import Message, Part
 from convstore.store import conversation_key
+from convstore.words import texts_of
 
 DATABASES = ("sqlite", "postgresql")
 BATCH = 10_000
@@ -71,7 +74,7 @@ SUPERUSER = "bench"
 COLUMNS = {
     "convstore_conversation": "id, memory_id, created_at, active_at",
     "convstore_message": (
-        "conversation_id, position, role, body, request_key, fingerprint, created_at"
+        "conversation_id, position, role, body, request_key, fingerprint, created_at, words"
     ),
 }
 Row = Sequence[object]
@@ -128,6 +131,7 @@ class Rows:
 
     plan: Plan
     now: datetime
+    words: bool
 
     def conversations(self) -> Iterator[Row]:
         for n in range(self.plan.conversations):
@@ -148,6 +152,7 @@ class Rows:
                     message.to_json(),
                     *keys,
                     str(begun + step * position),
+                    words_of(DEFAULT_DB_ALIAS, texts_of(message)) if self.words else None,
                 )
 
     def conversation(self, n: int, chance: random.Random) -> Iterator[Message]:
@@ -193,8 +198,12 @@ PHRASES = phrases(random.Random(2), WORDS)
 
 
 def fill(plan: Plan) -> None:
-    """Write all rows, past the store, which takes messages one by one, and past time limits."""
-    rows = Rows(plan, datetime.now(UTC).replace(tzinfo=None))
+    """Write all rows, past the store, which takes messages one by one, and past time limits.
+
+    Where there may be an index of words, they are on.
+    """
+    has_words = vendor_for(DEFAULT_DB_ALIAS).word_index is not None
+    rows = Rows(plan, datetime.now(UTC).replace(tzinfo=None), has_words)
     with without_time_limits(DEFAULT_DB_ALIAS):  # it ends the connection, and with it the PRAGMAs
         if connection.vendor == "sqlite":
             with connection.cursor() as cursor:
@@ -202,6 +211,8 @@ def fill(plan: Plan) -> None:
                 cursor.execute("PRAGMA cache_size=-500000")
         write_all("convstore_conversation", rows.conversations(), plan.conversations)
         write_all("convstore_message", rows.messages(), plan.messages)
+        if has_words:
+            call_command("words", "on", "--wait=0", stdout=sys.stderr)
         settle(DEFAULT_DB_ALIAS)
 
 

@@ -77,6 +77,9 @@ class Message(models.Model):
     size = models.IntegerField(default=0)
     tokens = models.IntegerField(null=True)
     kind = models.SmallIntegerField(default=Kind.MESSAGE)
+    # What the message says, folded, for searches; see `words.searched_text`. None if it was written
+    # while WordSwitch was off.
+    words = models.TextField(null=True)  # noqa: DJ001 - "" is a message that says nothing
 
     class Meta:
         constraints = (
@@ -90,3 +93,20 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role} {self.position}"
+
+
+class WordSwitch(models.Model):
+    """Whether messages are stored with their `words`; one row at most, and no row is off.
+
+    `filled` says that all older messages have theirs; until then, `filled_to` and
+    `filled_position` are the last row in the order of the primary key that was filled.
+    """
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    enabled = models.BooleanField(default=False)
+    filled = models.BooleanField(default=False)
+    filled_to = models.UUIDField(null=True)
+    filled_position = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return "on" if self.enabled else "off"

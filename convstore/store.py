@@ -17,6 +17,7 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 
+from convstore.archive.word_switch import words_are_on, words_of
 from convstore.conf import max_reply_bytes, max_window, truncates_replies
 from convstore.database.connection import note_write
 from convstore.errors import MessageTooLarge, Unavailable, WindowTooLarge
@@ -26,6 +27,7 @@ from convstore.messages import MAX_NAME_CHARACTERS, Message, is_utf8
 from convstore.request_log import current_record
 from convstore.transactions import SHORT_SECONDS, run_transaction
 from convstore.windows import Reading, WindowOptions
+from convstore.words import texts_of
 
 
 def ignore_call(seconds: float, retries: int) -> None:
@@ -105,8 +107,16 @@ class ConversationStore:
         if largest > reading.max_bytes and request_key is None:
             raise _message_too_large(largest)
         current_record().bytes_stored = sum(message.size for message in new)
+
+        def run(statements: Statements) -> Reply:
+            rows = new
+            if words_are_on(self.using):
+                texts = [words_of(self.using, texts_of(message)) for message in messages]
+                rows = [replace(row, words=text) for row, text in zip(new, texts, strict=True)]
+            return statements.exchange(conversation, rows, reading)
+
         try:
-            reply = self._run(lambda statements: statements.exchange(conversation, new, reading))
+            reply = self._run(run)
         except WindowTooLarge:
             if largest > reading.max_bytes:
                 raise _message_too_large(largest) from None

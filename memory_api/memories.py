@@ -33,6 +33,13 @@ def database_users() -> dict[str, str]:
     return {**users, DEFAULT_DB_ALIAS: "DATABASE_URL"}
 
 
+def passed_over_memories() -> list[str]:
+    """A sentence for each memory whose database a command cannot know. Raises SettingsError."""
+    return [
+        f"memory {entry.name} is passed over: {entry.reason}" for entry in repository().unavailable
+    ]
+
+
 def log_repository() -> None:
     """Log what is wrong with the files, and why there is no memory if there is none."""
     found = repository()

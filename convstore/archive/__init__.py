@@ -1,6 +1,6 @@
 """What people read, search and erase.
 
-Every read has a limit. Nothing here adds or changes a message.
+Every read has a limit. Nothing here adds a message, or changes what one says.
 """
 
 from __future__ import annotations

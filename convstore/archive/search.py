@@ -1,13 +1,12 @@
 """Search for words in messages: in one conversation, or in all conversations of a database.
 
-A message matches if its texts contain every word of the query; upper and lower case are the same.
+A message matches if what it says contains every word of the query, as `words.folded` compares.
 Every search reads a limited number of messages and bytes, and returns where the next one continues.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
@@ -16,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connections
-from django.db.models import BooleanField, Q, QuerySet
+from django.db.models import BooleanField, Case, Q, QuerySet, When
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Substr
 
@@ -27,184 +26,217 @@ from convstore.archive.conversations import (
     with_length,
 )
 from convstore.archive.history import History, MessageRow
+from convstore.archive.hits import MAX_HITS, MAX_HITS_OF_ONE, Match, SearchResult, hit_groups
 from convstore.database.vendors import vendor_for
-from convstore.messages import Message, Part, dumps, parts_in
+from convstore.exchange.statements import ACTIVE_STEP
+from convstore.messages import Message
 from convstore.models import NOT_ERASED
+from convstore.words import (
+    SEARCHED_CHARACTERS,
+    folded,
+    query_terms,
+    searched_text,
+    texts_in,
+    texts_of,
+    texts_of_parts,
+)
 
 MAX_QUERY_CHARACTERS = 200
-# The most hits that one search returns, and the most messages that it reads.
-MAX_HITS, MAX_MESSAGES_READ = 50, 1_000
-# A search in all conversations reads so many conversations, so many of the last messages of each,
-# and so many characters of each message's JSON.
-MAX_CONVERSATIONS, LAST_MESSAGES, BEGINNING_CHARACTERS = 50, 100, 16_384
-# The most matches of the full-text index that are read.
+# The most messages that one search reads.
+MAX_MESSAGES_READ = 1_000
+# A search in all conversations reads so many conversations, and so many of the last messages of
+# each.
+MAX_CONVERSATIONS, LAST_MESSAGES = 50, 100
+# The most matches of the index of words that are read.
 MAX_INDEX_MATCHES = 500
-# How many characters an excerpt shows before and after the first word.
-EXCERPT_MARGIN = 80
-
-# Every message, or every message of a role, has these words in its JSON. The index is asked for the
-# other words of a query only, and these are then searched in the messages that it returns.
-COMMON_WORDS = frozenset(
-    {"role", "content", "type", "text", "value", "tool_calls"}
-    | {"user", "assistant", "system", "developer", "tool"}
-)
-# A value that begins like base64 is not searched.
-BASE64 = re.compile(r"(?:data:[\w/+.;=-]*,)?[\w+/-]{200}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
-    """A message that contains the words; `excerpt` is the text around the first word."""
+class Filters:
+    """Which messages are searched: those of a `role`, and those added since and before a time."""
 
-    key: UUID
-    memory_id: str
-    position: int
-    role: str
-    created_at: datetime
-    excerpt: str
+    role: str = ""
+    since: datetime | None = None
+    before: datetime | None = None
 
+    @property
+    def condition(self) -> Q:
+        wanted = {"role": self.role, "created_at__gte": self.since, "created_at__lt": self.before}
+        return Q(**{name: value for name, value in wanted.items() if value})
 
-@dataclass(frozen=True, slots=True)
-class SearchResult:
-    """The hits, newest first, and how many `messages` of how many `conversations` were read.
-
-    `below` and `after` say where the next search continues: in one conversation, below that
-    position; in all conversations, after that conversation. If nothing is left, both are None.
-    `more_hits` is true if the messages that were read have more hits than MAX_HITS.
-    """
-
-    hits: list[Hit]
-    messages: int
-    conversations: int
-    below: int | None = None
-    after: ConversationRow | None = None
-    more_hits: bool = False
+    def admit(self, row: MessageRow) -> bool:
+        return (
+            (not self.role or row.role == self.role)
+            and (self.since is None or row.created_at >= self.since)
+            and (self.before is None or row.created_at < self.before)
+        )
 
 
-def query_words(query: str) -> list[str]:
-    """The words of the query in lower case, without repetition."""
-    return list(dict.fromkeys(query.casefold().split()))
+EVERYTHING = Filters()
 
 
 # --- In one conversation -----------------------------------------------------------------
 
 
 def search_conversation(
-    using: str, conversation: ConversationRow, words: Sequence[str], below: int
+    using: str,
+    conversation: ConversationRow,
+    words: Sequence[str],
+    below: int,
+    filters: Filters = EVERYTHING,
 ) -> SearchResult:
     """Search the chunk of messages before the position `below`; each message is read in full."""
-    hits: list[Hit] = []
+    matches: list[Match] = []
     read = 0
     for row in reversed(History(using, conversation.pk).chunk_up_to(below - 1, MAX_MESSAGES_READ)):
         below, read = row.position, read + 1
-        message = Message.from_json(row.body)
-        extra = [dumps(message.extra)] if message.extra else []
-        if excerpt := _excerpt([*_texts(message.parts), *extra], words):
-            hits.append(_hit(conversation, row, excerpt))
-        if len(hits) == MAX_HITS:
+        if filters.admit(row):
+            message = Message.from_json(row.body)
+            text = "\n".join(texts_of(message))
+            if contains(folded(text), words):
+                content = "\n".join(texts_of_parts(message.parts))
+                matches.append(Match(conversation, row, text, content))
+        if len(matches) == MAX_HITS:
             break
-    return SearchResult(hits, read, 1, below=below if read and below > 1 else None)
+    groups = hit_groups(using, matches, words, MAX_HITS)
+    return SearchResult(groups, read, 1, below=below if read and below > 1 else None)
 
 
-# --- In all conversations ----------------------------------------------------------------
+def contains(text: str, words: Sequence[str]) -> bool:
+    """Whether a folded text contains every word."""
+    return all(word in text for word in words)
 
 
-def search_word_index(using: str, words: Sequence[str]) -> SearchResult | None:
-    """Search the beginning of every message with the database's full-text index.
+# --- In all conversations, by the index --------------------------------------------------
 
-    None if there is no such index, or if all the words are in every message's JSON anyway.
+
+def search_word_index(
+    using: str, words: Sequence[str], filters: Filters = EVERYTHING, skip: int = 0
+) -> SearchResult | None:
+    """Search the beginning of every message with the database's index of words.
+
+    None if there is no such index, or if the words have neither letters nor digits.
     """
-    selective = [word for word in words if not COMMON_WORDS.issuperset(re.findall(r"\w+", word))]
-    vendor = vendor_for(using)
-    if not selective or not vendor.has_word_index(connections[using]):
+    terms, index = query_terms(words), vendor_for(using).word_index
+    if not any(terms) or not index or not index.exists(connections[using]):
         return None
-    condition = vendor.word_condition.format(characters=BEGINNING_CHARACTERS)
-    match: Any = RawSQL(  # noqa: S611 - the words are a parameter
-        condition, [" ".join(selective)], BooleanField()
-    )
-    found_rows = MessageRow.objects.using(using).filter(match)
-    matches = _beginnings(found_rows, MAX_INDEX_MATCHES + 1)
-    keys = {row.conversation_id for row in matches}
+    query = index.query(terms.whole, terms.beginnings)
+    match: Any = RawSQL(index.condition, [query], BooleanField())  # noqa: S611 - no client's text
+    rows = MessageRow.objects.using(using).filter(match, NOT_ERASED, filters.condition)
+    read = list(rows.only("position", "role", "created_at", "words")[: MAX_INDEX_MATCHES + 1])
+    is_cut, read = len(read) > MAX_INDEX_MATCHES, read[:MAX_INDEX_MATCHES]
+    keys = {row.conversation_id for row in read}
     found = conversations(using).in_bulk(keys) if keys else {}
-    hits = _hits(matches[:MAX_INDEX_MATCHES], found, words)
-    more_hits = len(matches) > MAX_INDEX_MATCHES or len(hits) > MAX_HITS
-    read = min(len(matches), MAX_INDEX_MATCHES)
-    return SearchResult(hits[:MAX_HITS], read, len(keys), more_hits=more_hits)
+    read.sort(key=lambda row: (row.created_at, row.position), reverse=True)
+    matches = [
+        Match(found[row.conversation_id], row, text)
+        for row in read
+        if row.conversation_id in found  # it may just have been deleted
+        and contains(text := _text(row), words)
+    ]
+    groups = hit_groups(using, matches[skip : skip + MAX_HITS], words, MAX_HITS)
+    following = skip + MAX_HITS
+    return SearchResult(
+        groups,
+        len(read),
+        len(keys),
+        skip=following if len(matches) > following else None,
+        is_cut=is_cut,
+    )
+
+
+# --- In all conversations, without it ----------------------------------------------------
 
 
 def search_last_messages(
-    using: str, words: Sequence[str], after: ConversationRow | None
+    using: str,
+    words: Sequence[str],
+    after: tuple[datetime, UUID] | None = None,
+    filters: Filters = EVERYTHING,
 ) -> SearchResult:
     """Search the last messages of several conversations, the most recently active ones first.
 
-    `after` is the last conversation that the previous search read.
+    `after` is the time and key of the last conversation that the previous search read.
     """
     rows = with_length(conversations(using)).order_by("-active_at", "-id")
     if after:
-        rows = older_rows(rows, "active_at", after.active_at, after.pk)
+        rows = older_rows(rows, "active_at", *after)
     following = list(rows[: MAX_CONVERSATIONS + 1])
-    selected, read = [], 0
-    for conversation in following[:MAX_CONVERSATIONS]:
-        selected.append(conversation)
+    if filters.since:
+        following = [each for each in following if each.active_at + ACTIVE_STEP >= filters.since]
+    selected = list(_selected(following[:MAX_CONVERSATIONS]))
+    of_key = _last_messages(using, selected, filters)
+    searched: list[ConversationRow] = []
+    matches: list[Match] = []
+    shown = read = 0
+    for conversation in selected:
+        searched.append(conversation)
+        read += min(_length(conversation), LAST_MESSAGES)
+        here = [
+            Match(conversation, row, text)
+            for row in of_key.get(conversation.pk, [])
+            if contains(text := _text(row), words)
+        ]
+        matches += here
+        shown += min(len(here), MAX_HITS_OF_ONE)
+        if shown > MAX_HITS - MAX_HITS_OF_ONE:
+            break
+    return SearchResult(
+        hit_groups(using, matches, words, MAX_HITS_OF_ONE),
+        read,
+        len(searched),
+        after=_place(searched[-1]) if len(searched) < len(following) else None,
+    )
+
+
+def _place(conversation: ConversationRow) -> tuple[datetime, UUID]:
+    return conversation.active_at, conversation.pk
+
+
+def _selected(following: Sequence[ConversationRow]) -> Iterator[ConversationRow]:
+    """As many of these conversations as one search reads."""
+    read = 0
+    for conversation in following:
+        yield conversation
         read += min(_length(conversation), LAST_MESSAGES)
         if read > MAX_MESSAGES_READ - LAST_MESSAGES:
-            break
-    if not selected:
-        return SearchResult([], 0, 0)
-    last = [Q(conversation_id=c.pk, position__gt=_length(c) - LAST_MESSAGES) for c in selected]
-    rows_to_read = MessageRow.objects.using(using).filter(reduce(or_, last))
-    matches = _beginnings(rows_to_read, MAX_MESSAGES_READ)
-    hits = _hits(matches, {each.pk: each for each in selected}, words)
-    return SearchResult(
-        hits[:MAX_HITS],
-        read,
-        len(selected),
-        after=selected[-1] if len(selected) < len(following) else None,
-        more_hits=len(hits) > MAX_HITS,
-    )
+            return
 
 
 def _length(conversation: Any) -> int:
     return conversation.length or 0
 
 
-def _beginnings(rows: QuerySet[MessageRow], limit: int) -> list[Any]:
-    """At most `limit` messages, each with the `beginning` of its body instead of the body."""
-    annotated = rows.filter(NOT_ERASED).annotate(beginning=Substr("body", 1, BEGINNING_CHARACTERS))
-    return list(annotated.only("position", "role", "created_at")[:limit])
-
-
-def _hits(
-    rows: Iterable[Any], found: Mapping[UUID, ConversationRow], words: Sequence[str]
-) -> list[Hit]:
-    hits = [
-        _hit(found[row.conversation_id], row, excerpt)
-        for row in rows
-        if row.conversation_id in found  # it may just have been deleted
-        and (excerpt := _excerpt(list(_texts(parts_in(row.beginning))), words))
+def _last_messages(
+    using: str, selected: Sequence[ConversationRow], filters: Filters
+) -> dict[UUID, list[Any]]:
+    """The last messages of each conversation that the filters admit, newest first."""
+    last = [
+        Q(conversation_id=each.pk, position__gt=_length(each) - LAST_MESSAGES)
+        for each in selected
+        if not filters.before or each.created_at < filters.before
     ]
-    return sorted(hits, key=lambda hit: (hit.created_at, hit.position), reverse=True)
+    if not last:
+        return {}
+    rows = MessageRow.objects.using(using).filter(reduce(or_, last), filters.condition)
+    of_key: dict[UUID, list[Any]] = {}
+    for row in _with_beginning(rows.filter(NOT_ERASED))[:MAX_MESSAGES_READ]:
+        of_key.setdefault(row.conversation_id, []).append(row)
+    for found in of_key.values():
+        found.sort(key=lambda row: row.position, reverse=True)
+    return of_key
 
 
-# --- One message -------------------------------------------------------------------------
+def _with_beginning(rows: QuerySet[MessageRow]) -> QuerySet[Any]:
+    """Rows with the `beginning` of their body where the text of the search was not written."""
+    beginning = Case(When(words__isnull=True, then=Substr("body", 1, SEARCHED_CHARACTERS)))
+    fields = ("position", "role", "created_at", "words")
+    return rows.annotate(beginning=beginning).only(*fields)
 
 
-def _texts(parts: Iterable[Part]) -> Iterator[str]:
-    return (part.value for part in parts if part.type == "text" or not BASE64.match(part.value))
-
-
-def _excerpt(texts: Sequence[str], words: Sequence[str]) -> str:
-    """The text around the first word, on one line; "" if a word is missing."""
-    text = "\n".join(texts)
-    folded = text.casefold()
-    if not all(word in folded for word in words):
-        return ""
-    at = folded.find(words[0])
-    # casefold() can change the length of a text, so `at` may be slightly wrong in `text`.
-    around = text[max(0, at - EXCERPT_MARGIN) : at + len(words[0]) + EXCERPT_MARGIN]
-    return " ".join(around.split()) or text[:EXCERPT_MARGIN]
-
-
-def _hit(conversation: ConversationRow, row: MessageRow, excerpt: str) -> Hit:
-    memory_id = conversation.memory_id
-    return Hit(conversation.pk, memory_id, row.position, row.role, row.created_at, excerpt)
+def _text(row: Any) -> str:
+    """The folded text of a row, whose first line it is where it was written with the row."""
+    if row.words is None:
+        return searched_text(texts_in(row.beginning or ""))
+    text: str = row.words.partition("\n")[0]
+    return text

@@ -77,8 +77,3 @@ def isolation_errors(level: object) -> Iterable[CheckMessage]:
 def close_for_good(connection: BaseDatabaseWrapper) -> None:
     """Close a connection of a vendor whose connections have no pool."""
     connection.close()
-
-
-def always_false(connection: BaseDatabaseWrapper) -> bool:
-    """For vendors without the feature that is asked about."""
-    return False

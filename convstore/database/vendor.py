@@ -29,6 +29,29 @@ Entry = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WordIndex:
+    """How a database finds messages by terms; see `terms_of` and `query_terms` in words.py."""
+
+    condition: str
+    """A condition that uses the index; its parameter `%s` is what `query` returns."""
+
+    query: Callable[[Iterable[str], Iterable[str]], str]
+    """A query for rows with all these terms; the second ones are beginnings of terms."""
+
+    state: Callable[[BaseDatabaseWrapper], str]
+    """What there is of the index, for people."""
+
+    exists: Callable[[BaseDatabaseWrapper], bool]
+    """Whether the index can be used; it is made after every message has its terms."""
+
+    make: Callable[[BaseDatabaseWrapper], None]
+    """Make the index, and anew if an earlier try was interrupted; writers go on meanwhile."""
+
+    drop: Callable[[BaseDatabaseWrapper], None]
+    """Drop the index, if there is one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Vendor:
     """What convstore knows about one kind of database."""
 
@@ -97,11 +120,5 @@ class Vendor:
     like_ignores_case: bool
     """Whether LIKE takes a for A, and so cannot use an index for a prefix search."""
 
-    has_word_index: Callable[[BaseDatabaseWrapper], bool]
-    """Whether there is a full-text index over messages."""
-
-    word_condition: str
-    """A condition that uses this index: the row contains every word of the parameter `%s`.
-
-    `{characters}` stands for the number of characters that are indexed. Empty if there is no index.
-    """
+    word_index: WordIndex | None
+    """Its index of words, if it can have one."""

@@ -61,7 +61,7 @@ INSERT INTO {MESSAGE}
   {COLUMNS}
 SELECT %(key)s, @convstore_last + {{n}} + 1, %(role_{{n}})s, %(body_{{n}})s,
   %(request_key_{{n}})s, %(fingerprint)s, %(now)s, %(size_{{n}})s, %(tokens_{{n}})s,
-  {Kind.MESSAGE.value}
+  {Kind.MESSAGE.value}, %(words_{{n}})s
 FROM DUAL WHERE @convstore_adds"""
 READ = f"{guarded(ROWS, NEWEST, SAME_ID)};{guarded(PINNED, NEWEST, SAME_ID)}"
 READ_OWN = f"{guarded(ROWS, OWN, SAME_ID)};{guarded(PINNED, OWN, SAME_ID)}"
@@ -104,7 +104,7 @@ class MySqlBatch(SharedSql):
 class MariaDbProcedures:
     """One call of a procedure, for a request of one message and for windows without options.
 
-    Where it cannot serve, it has done nothing, and `batch` runs.
+    Where it cannot serve, it has done nothing, and `batch` runs. It writes no words.
     """
 
     using: str
@@ -113,7 +113,7 @@ class MariaDbProcedures:
     def exchange(
         self, conversation: ConversationRef, new: Sequence[NewMessage], reading: Reading
     ) -> Reply:
-        if len(new) > 1 or not reading.is_plain:
+        if len(new) > 1 or not reading.is_plain or new[0].words is not None:
             return self.batch.exchange(conversation, new, reading)
         (message,) = new
         reply = self._call(

@@ -167,6 +167,7 @@ class PortableOrm:
                 created_at=conversation.now,
                 size=message.size,
                 tokens=NULL if message.tokens is None else message.tokens,
+                words=NULL if message.words is None else message.words,
             )
             for position, message in enumerate(new, last + 1)
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,22 +44,25 @@ ADD = f"""
 INSERT INTO {MESSAGE}
   {COLUMNS}
 SELECT %(key)s, COALESCE(({NEWEST}), 0) + n, role, body, request_key, %(fingerprint)s, %(now)s,
-  size, tokens, {Kind.MESSAGE.value}
-FROM (VALUES {{rows}}) AS new (n, role, body, request_key, size, tokens)
+  size, tokens, {Kind.MESSAGE.value}, words
+FROM (VALUES {{rows}}) AS new (n, role, body, request_key, size, tokens, words)
 WHERE {SAME_ID} AND NOT EXISTS (SELECT 1 FROM {OWN_ROWS}) AND {FITS}"""
 GUARDED_READ_OWN = guarded(BOTH, OWN)
 ROW = (
-    "({n} + 1, %(role_{n})s, %(body_{n})s, %(request_key_{n})s, %(size_{n})s, %(tokens_{n})s::int)"
+    "({n} + 1, %(role_{n})s, %(body_{n})s, %(request_key_{n})s, %(size_{n})s, %(tokens_{n})s::int,"
+    " %(words_{n})s::text)"
 )
 
-# The functions of migration 0005. Text travels in binary form, which needs no escapes. psycopg
-# takes long over a list, so the one message of most requests is sent as values.
-CALL_EXCHANGE = """SELECT * FROM convstore_exchange_v1(%b::uuid, %b::text, %b::timestamptz,
-  %b::int, %s::jsonb, %b::uuid, {}, NULL)"""
-ADD_ONE = CALL_EXCHANGE.format(
-    "ARRAY[%b::text], ARRAY[%b::text], ARRAY[%b::uuid], ARRAY[%b::int], NULL"
+# The functions of migrations 0005 and 0009. Text travels in binary form, which needs no escapes.
+# psycopg takes long over a list, so the one message of most requests is sent as values.
+CALL_EXCHANGE = """SELECT * FROM convstore_exchange_v2(%b::uuid, %b::text, %b::timestamptz,
+  %b::int, %s::jsonb, %b::uuid, {}, {}, NULL, {})"""
+ONE = "ARRAY[%b::text], ARRAY[%b::text], ARRAY[%b::uuid], ARRAY[%b::int]"
+ADD_ONE = CALL_EXCHANGE.format(ONE, "NULL", "NULL")
+ADD_ONE_WITH_WORDS = CALL_EXCHANGE.format(ONE, "NULL", "ARRAY[%b::text]")
+ADD_SEVERAL = CALL_EXCHANGE.format(
+    "%b::text[], %b::text[], %b::uuid[], %b::int[]", "%b::int[]", "%b::text[]"
 )
-ADD_SEVERAL = CALL_EXCHANGE.format("%b::text[], %b::text[], %b::uuid[], %b::int[], %b::int[]")
 CALL_WINDOW = "SELECT * FROM convstore_window_v1(%b::uuid, %b::text, %s::jsonb)"
 # The function of migration 0007, which adds up no sizes. It leaves out each body that is larger
 # than its share of the limit on replies; then CALL_WINDOW reads the window again. That has to be
@@ -116,12 +119,10 @@ class PostgresFunctions:
     def exchange(
         self, conversation: ConversationRef, new: Sequence[NewMessage], reading: Reading
     ) -> Reply:
-        messages = [(m.role, m.body, m.request_key, m.size, m.tokens) for m in new]
-        as_lists = len(new) > 1 or new[0].tokens is not None
-        values = map(list, zip(*messages, strict=True)) if as_lists else messages[0][:4]
+        statement, values = _adding(new)
         reply = self._call(
             reading,
-            ADD_SEVERAL if as_lists else ADD_ONE,
+            statement,
             conversation.key,
             conversation.memory_id,
             conversation.now,
@@ -174,6 +175,18 @@ class PostgresFunctions:
         if NO_ANSWER in rows[:1]:
             session.has_functions = False
         return rows
+
+
+def _adding(new: Sequence[NewMessage]) -> tuple[str, Iterable[Any]]:
+    """The statement that calls the function for these messages, and the values in it."""
+    first = new[0]
+    if len(new) > 1 or first.tokens is not None:
+        messages = [(m.role, m.body, m.request_key, m.size, m.tokens, m.words) for m in new]
+        return ADD_SEVERAL, map(list, zip(*messages, strict=True))
+    values = (first.role, first.body, first.request_key, first.size)
+    return (
+        (ADD_ONE, values) if first.words is None else (ADD_ONE_WITH_WORDS, (*values, first.words))
+    )
 
 
 class Session:

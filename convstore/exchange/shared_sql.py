@@ -54,14 +54,14 @@ ON CONFLICT (id) DO UPDATE SET active_at = excluded.active_at
 WHERE {CONVERSATION}.active_at < %(stale)s"""
 
 COLUMNS = """(conversation_id, position, role, body, request_key, fingerprint,
-   created_at, size, tokens, kind)"""
+   created_at, size, tokens, kind, words)"""
 # One message. It adds nothing if its key is stored.
 ADD = f"""
 INSERT INTO {MESSAGE}
   {COLUMNS}
 SELECT %(key)s, COALESCE(({NEWEST}), 0) + 1, %(role_0)s, %(body_0)s,
   %(request_key_0)s, %(fingerprint)s, %(now)s, %(size_0)s, %(tokens_0)s,
-  {Kind.MESSAGE.value}
+  {Kind.MESSAGE.value}, %(words_0)s
 WHERE {SAME_ID}
 ON CONFLICT (conversation_id, request_key) DO NOTHING"""
 
@@ -204,6 +204,7 @@ class SharedSql:
             f"body_{n}": message.body,
             f"size_{n}": message.size,
             f"tokens_{n}": message.tokens,
+            f"words_{n}": message.words,
         }
 
     def key_parameters(self, new: Sequence[NewMessage]) -> dict[str, Any]:

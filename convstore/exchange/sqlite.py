@@ -78,7 +78,7 @@ class Range:
 # What several messages need to know. Nobody else writes until the end of the transaction.
 LOOK = colon_named(f"SELECT COALESCE(({NEWEST}), 0), {SAME_ID}")
 ROW = f"""(:key, :last + {{n}} + 1, :role_{{n}}, :body_{{n}}, :request_key_{{n}}, :fingerprint,
-  :now, :size_{{n}}, :tokens_{{n}}, {Kind.MESSAGE.value})"""
+  :now, :size_{{n}}, :tokens_{{n}}, {Kind.MESSAGE.value}, :words_{{n}})"""
 ROWS_AT_ONCE = 100  # older versions of SQLite take 999 parameters
 # A larger body is not kept in memory until the next message comes.
 KEPT_BYTES = 1024 * 1024

@@ -55,7 +55,7 @@ class NewMessage:
     """A message to be added, which has no position yet.
 
     `size` is the length of its body in UTF-8. All messages of a request have one `fingerprint`.
-    `tokens` is None if nobody has counted.
+    `tokens` is None if nobody has counted. `words` are what searches read, None if they are off.
     """
 
     role: str
@@ -64,6 +64,7 @@ class NewMessage:
     fingerprint: UUID
     size: int
     tokens: int | None = None
+    words: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

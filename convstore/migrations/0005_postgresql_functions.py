@@ -309,15 +309,20 @@ def names_of_tables(connection: Any) -> dict[str, str]:
 
 
 def create(apps: Any, schema_editor: Any) -> None:
-    if schema_editor.connection.vendor != "postgresql":
-        return
-    names = names_of_tables(schema_editor.connection)
+    connection = schema_editor.connection
+    if connection.vendor == "postgresql":
+        execute_if_allowed(schema_editor, texts_for(connection, EXCHANGE, WINDOW))
+
+
+def texts_for(connection: Any, *functions: str) -> list[str]:
+    """The functions for the tables of this database; a later migration makes some of them, too."""
+    names = names_of_tables(connection)
     parts = {"variables": VARIABLES, "pinned": PINNED, "group": GROUP}
     parts |= {"last_of_pairs": LAST_OF_PAIRS, "budget": BUDGET, "check": CHECK, "read": READ}
     names |= {"bytes": BYTES, "tokens": TOKENS}
     parts = {name: part.format(**names) for name, part in parts.items()}
     names["keep_plans"] = KEEP_PLANS
-    execute_if_allowed(schema_editor, [f.format(**names, **parts) for f in (EXCHANGE, WINDOW)])
+    return [function.format(**names, **parts) for function in functions]
 
 
 def execute_if_allowed(schema_editor: Any, functions: Sequence[str]) -> None:

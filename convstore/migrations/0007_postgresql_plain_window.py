@@ -65,9 +65,13 @@ DROP = "DROP FUNCTION IF EXISTS {schema}.convstore_plain_window_v1(uuid, text, b
 def create(apps: Any, schema_editor: Any) -> None:
     connection = schema_editor.connection
     if connection.vendor == "postgresql":
-        names = functions.names_of_tables(connection) | {"body": BODY}
-        window = WINDOW.format(**names, keep_plans=functions.KEEP_PLANS)
-        functions.execute_if_allowed(schema_editor, [window])
+        functions.execute_if_allowed(schema_editor, [text_for(connection)])
+
+
+def text_for(connection: Any) -> str:
+    """The function for the tables of this database; a later migration makes it, too."""
+    names = functions.names_of_tables(connection) | {"body": BODY}
+    return WINDOW.format(**names, keep_plans=functions.KEEP_PLANS)
 
 
 def drop(apps: Any, schema_editor: Any) -> None:

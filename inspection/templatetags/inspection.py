@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from django import template
-from django.utils.html import conditional_escape, format_html, format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from convstore.messages import dumps
+from convstore.words import marked
 from inspection.addresses import split_addresses
 from inspection.escaping import escape_controls, escape_json
 from inspection.times import time_element
-from inspection.views import pages
+from inspection.views import hits, pages
 
 register = template.Library()
 register.filter("escape_controls", escape_controls)
@@ -59,16 +59,16 @@ def json_string(text: str) -> str:
 
 @register.filter
 def mark_words(text: str, words: Sequence[str]) -> SafeString:
-    """The text as HTML, with each of the words in a `mark` element."""
-    pattern = re.compile("|".join(map(re.escape, words)), re.IGNORECASE)
-    segments, end = [], 0
-    for match in pattern.finditer(text):
-        segments += [("", text[end : match.start()]), ("mark", match[0])]
-        end = match.end()
-    segments.append(("", text[end:]))
-    return format_html_join("", "{}", ((_element(*segment),) for segment in segments))
+    """The text as HTML, with each of the folded words in a `mark` element."""
+    segments = (
+        ("<mark>" if is_word else "", escape_controls(segment), "</mark>" if is_word else "")
+        for is_word, segment in marked(text, words)
+    )
+    html = ((SafeString(begin), segment, SafeString(end)) for begin, segment, end in segments)
+    return format_html_join("", "{}{}{}", html)
 
 
-def _element(tag: str, text: str) -> SafeString:
-    inner = conditional_escape(escape_controls(text))
-    return SafeString(f"<{tag}>{inner}</{tag}>") if tag else SafeString(inner)
+@register.inclusion_tag("inspection/hit_links.html", takes_context=True)
+def hit_links(context: dict[str, Any]) -> dict[str, Any]:
+    """Links to the previous and the next hit and to the results, where a search led to the page."""
+    return {"links": hits.links_of(context["request"], context.get("database"))}

@@ -1,40 +1,81 @@
-"""Search for words in messages. The page says how much was searched."""
+"""Search for words in messages, step by step. The page says how much was searched so far."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Self
+from uuid import UUID
 
 from django import forms
-from django.http import HttpRequest, HttpResponse
+from django.core import signing
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponse, QueryDict
 
+from convstore.archive.hits import HitGroup, SearchResult
 from convstore.archive.search import (
     LAST_MESSAGES,
     MAX_QUERY_CHARACTERS,
-    SearchResult,
-    query_words,
+    Filters,
     search_conversation,
     search_last_messages,
     search_word_index,
 )
+from convstore.words import query_words
 from inspection.audit import Action, record
-from inspection.databases import Database
+from inspection.databases import Database, databases
+from inspection.transcript import ROLES
 from inspection.views.access import READ, database_view
+from inspection.views.hits import hit_urls
 from inspection.views.pages import conversation_or_404, page_url, render_page, validated_data
+
+SALT = "convstore.search"
+# A search that was left for so long has to be begun again.
+STEP_LASTS = timedelta(hours=1)
 
 
 class SearchForm(forms.Form):
-    """The words `q`, and where to search.
+    """The words `q`, where to search, and which messages.
 
-    In one `conversation`, below a position; or in all conversations, after the last one that the
-    previous request searched. With `last`, the full-text index is not used.
+    With `last`, the index of words is not used. `step` is where a search goes on, and `stop` shows
+    how far it came.
     """
 
     q = forms.CharField(max_length=MAX_QUERY_CHARACTERS, required=False)
     conversation = forms.UUIDField(required=False)
-    below = forms.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
-    after = forms.UUIDField(required=False)
+    role = forms.ChoiceField(choices=[(role, role) for role in ("", *ROLES)], required=False)
+    first_day = forms.DateField(required=False)
+    last_day = forms.DateField(required=False)
     last = forms.BooleanField(required=False)
+    step = forms.CharField(required=False)
+    stop = forms.BooleanField(required=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where a search goes on, and what it has read and found before."""
+
+    conversations: int = 0
+    messages: int = 0
+    found: int = 0
+    below: int | None = None
+    after: tuple[str, str] | None = None
+    skip: int = 0
+
+    def following(self, result: SearchResult, conversation: object) -> Self:
+        """The step after this one, or how the search ended."""
+        # A conversation is the same in every step, and the index reads the same rows again.
+        again = bool(conversation) or result.skip is not None or self.skip
+        return replace(
+            self,
+            conversations=result.conversations + (0 if again else self.conversations),
+            messages=result.messages + (self.messages if not self.skip else 0),
+            found=self.found + result.found,
+            below=result.below,
+            after=(result.after[0].isoformat(), str(result.after[1])) if result.after else None,
+            skip=result.skip or 0,
+        )
 
 
 @database_view(READ)
@@ -42,49 +83,138 @@ def search(request: HttpRequest, database: Database) -> HttpResponse:
     query = validated_data(SearchForm(request.GET))
     words, key = query_words(query["q"]), query["conversation"]
     conversation = conversation_or_404(database, key) if key else None
-    result = indexed = None
-    if words and conversation:
-        below = query["below"] or (conversation.length or 0) + 1
-        result = search_conversation(database.alias, conversation, words, below)
-    elif words:
-        if not (query["last"] or query["after"]):
-            indexed = search_word_index(database.alias, words)
-        result = indexed or _search_last_messages(database, words, query)
-    # A page without hits loads the next one by itself, which is part of the same search. Only the
-    # first page and pages with hits are logged.
-    if result and (result.hits or not (query["below"] or query["after"])):
-        opened = {(hit.key, hit.memory_id) for hit in result.hits}
-        searched = {(key, conversation.memory_id)} if conversation else {(None, "")}
-        record(request.user, database, Action.SEARCH, opened or searched, query["q"])
+    same = [request.user.pk, database.alias, *(str(query[name]) for name in _SAME)]
+    step = _step_of(query["step"], same)
+    result, by_index = None, False
+    if words and not query["stop"]:
+        result, by_index = _search(database, conversation, words, query, step or Step())
+        # A step without hits is a part of the search whose first step was logged. Its place is
+        # signed, so nobody can look for words without an entry.
+        if result.hits or step is None:
+            opened = {(group.key, group.memory_id) for group in result.groups}
+            searched = {(key, conversation.memory_id)} if conversation else {(None, "")}
+            record(request.user, database, Action.SEARCH, opened or searched, query["q"])
+    so_far = (step or Step()).following(result, conversation) if result else step
+    goes_on = bool(result and result.goes_on) or (query["stop"] and step is not None)
+    next_step = _signed(so_far, same) if so_far and goes_on else None
+    url = page_url(database, "search", **_kept(request.GET))
     context = {
         "title": "Search messages",
         "database": database,
+        "databases": [] if conversation else _choices(database),
         "conversation": conversation,
+        "query": query,
         "q": query["q"],
+        "roles": ROLES,
         "words": words,
         "result": result,
-        "by_index": indexed is not None,
-        "next_url": _next_url(database, query, result),
-        "last_messages_url": page_url(database, "search", q=query["q"], last=1),
+        "groups": _shown(database, result.groups, request.GET, query) if result else [],
+        "so_far": so_far,
+        "by_index": by_index,
+        "stopped": query["stop"],
+        "next_url": f"{url}&step={next_step}" if next_step else None,
+        "stop_url": f"{url}&step={next_step}&stop=1" if next_step else None,
+        "last_messages_url": page_url(database, "search", **_kept(request.GET) | {"last": "1"}),
         "max_query_characters": MAX_QUERY_CHARACTERS,
         "last_messages": LAST_MESSAGES,
     }
     return render_page(request, "search", context)
 
 
-def _search_last_messages(
-    database: Database, words: list[str], query: Mapping[str, Any]
-) -> SearchResult:
-    after = conversation_or_404(database, query["after"]) if query["after"] else None
-    return search_last_messages(database.alias, words, after)
+def _search(
+    database: Database,
+    conversation: Any,
+    words: list[str],
+    query: Mapping[str, Any],
+    step: Step,
+) -> tuple[SearchResult, bool]:
+    """The result of one step, and whether the index was used."""
+    filters = Filters(
+        query["role"],
+        _midnight(query["first_day"]),
+        _midnight(query["last_day"], timedelta(days=1)),
+    )
+    if conversation:
+        below = step.below or (conversation.length or 0) + 1
+        return search_conversation(database.alias, conversation, words, below, filters), False
+    if not (query["last"] or step.after):
+        result = search_word_index(database.alias, words, filters, step.skip)
+        if result:
+            return result, True
+    after = (datetime.fromisoformat(step.after[0]), UUID(step.after[1])) if step.after else None
+    return search_last_messages(database.alias, words, after, filters), False
 
 
-def _next_url(
-    database: Database, query: Mapping[str, Any], result: SearchResult | None
-) -> str | None:
-    """The URL that continues the search; None if nothing is left to search."""
-    if not result or not (result.below or result.after):
+def _midnight(day: date | None, later: timedelta = timedelta()) -> datetime | None:
+    """The beginning of a day (UTC), or a time after it; None if there is no such time."""
+    if day is None or day == date.max:
         return None
-    after = result.after.pk if result.after else None
-    same = {"q": query["q"], "conversation": query["conversation"]}
-    return page_url(database, "search", **same, below=result.below, after=after)
+    return datetime.combine(day, time.min, UTC) + later
+
+
+# --- Steps -------------------------------------------------------------------------------
+
+# What may not change from step to step.
+_SAME = ("q", "conversation", "role", "first_day", "last_day", "last")
+
+
+def _signed(step: Step, same: list[Any]) -> str:
+    return signing.dumps([same, asdict(step)], salt=SALT, compress=True)
+
+
+def _step_of(token: str, same: list[Any]) -> Step | None:
+    """The step in a URL; None at the beginning of a search. Raises BadRequest."""
+    if not token:
+        return None
+    try:
+        signed, step = signing.loads(token, salt=SALT, max_age=STEP_LASTS)
+    except signing.BadSignature:
+        signed = None
+    if signed != same:
+        raise BadRequest("This step of the search is too old or of another search: search again.")
+    return Step(**step)
+
+
+def _kept(given: QueryDict) -> dict[str, str]:
+    """The parameters of a search that all its steps have."""
+    return {name: value for name in _SAME if (value := given.get(name))}
+
+
+# --- What the page shows -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ShownGroup:
+    """A group, its hits each with a number on the page and a URL, and where to find the others."""
+
+    group: HitGroup
+    hits: list[tuple[int, str, Any]]
+    all_url: str
+
+
+def _shown(
+    database: Database, groups: Iterable[HitGroup], given: QueryDict, query: Mapping[str, Any]
+) -> list[ShownGroup]:
+    groups = list(groups)
+    urls = hit_urls(database, [hit for group in groups for hit in group.hits], given)
+    numbered = iter(enumerate(urls, 1))
+    kept = {name: value for name, value in _kept(given).items() if name != "last"}
+    return [
+        ShownGroup(
+            group,
+            [(*next(numbered), hit) for hit in group.hits],
+            page_url(database, "search", **kept | {"conversation": group.key}),
+        )
+        for group in groups
+    ]
+
+
+def _choices(selected: Database) -> list[tuple[str, str, bool]]:
+    """The databases with their memories, if there are several: alias, title, is it selected."""
+    found = databases()
+    if len(found) == 1:
+        return []
+    return [
+        (each.alias, f"{', '.join(each.memories) or 'no memory'} ({each.name})", each == selected)
+        for each in found
+    ]

@@ -70,8 +70,16 @@ def hits(page: Page) -> Locator:
 
 
 def positions(page: Page) -> list[int]:
-    links = page.locator(".hits > li > a").all_inner_texts()
-    return [int(link.rpartition(", ")[2].replace(",", "")) for link in links]
+    links = page.locator(".hits .hit > a").all_inner_texts()
+    return [int(link.split()[1].replace(",", "")) for link in links]
+
+
+def groups(page: Page) -> Locator:
+    return page.locator(".hit-group h2")
+
+
+def open_hit(page: Page, number: int = 1) -> None:
+    follow(page.locator(f"#hit-{number} .hit").get_by_role("link"))
 
 
 def further(page: Page) -> Locator:
@@ -87,14 +95,19 @@ def test_a_message_is_found_and_its_words_are_marked(look, searching, admin_serv
     said = [
         text("user", f"Not {one} alone."),
         text("assistant", f"First {two.title()},\nthen {one}."),
+        text("user", "Thank you."),
     ]
     talk = say(admin_service, SentConversation(f"found-{new_id()}", said))
     search(searching, f"{one.upper()} {two}")
-    expect(searching.get_by_role("status")).to_contain_text("1 hit.")
-    expect(hits(searching).get_by_role("link")).to_have_text(f"{talk.memory_id}, 2")
-    expect(hits(searching)).to_contain_text(f"{talk.memory_id}, 2 assistant, ")
+    expect(searching.get_by_role("status")).to_contain_text("1 hit")
+    expect(searching.get_by_role("status")).to_contain_text(" searched: the last 100 messages")
+    expect(groups(searching)).to_have_text(talk.memory_id)
+    expect(hits(searching).locator(".hit")).to_contain_text("Message 2")
+    expect(hits(searching).locator(".hit")).to_contain_text("assistant, ")
+    around = [f"1 user Not {one} alone.", "3 user Thank you."]
+    expect(hits(searching).locator(".neighbour")).to_have_text(around)
     assert searching.locator("mark").all_inner_texts() == [two.title(), one]
-    expect(searching.locator(".hits p")).to_have_text(f"First {two.title()}, then {one}.")
+    expect(searching.locator(".hits .text")).to_have_text(f"First {two.title()}, then {one}.")
     assert searching.evaluate("document.documentElement.scrollWidth") <= look.width
     assert serious_faults(searching) == []
 
@@ -103,8 +116,66 @@ def test_a_hit_links_to_the_position_of_its_message(searching, admin_service):
     word = new_word()
     say_at_once(admin_service, saying(word, 90, 30))
     search(searching, word)
-    follow(hits(searching).get_by_role("link"))
-    expect(searching.get_by_role("article", name="Message 30, user")).to_contain_text(word)
+    open_hit(searching)
+    first = searching.locator("article:target")
+    expect(first).to_have_attribute("aria-label", "Message 30, user")
+    expect(first).to_contain_text(word)
+
+
+def test_the_transcript_leads_to_the_other_hits_and_back_to_the_results(searching, admin_service):
+    word = new_word()
+    one, two = (saying(word, 90, *at) for at in ((30, 60), (5,)))
+    for talk in (one, two):
+        say_at_once(admin_service, talk)
+    search(searching, word)
+    expect(groups(searching)).to_have_text([two.memory_id, one.memory_id])
+    open_hit(searching, 2)
+    links = searching.get_by_role("navigation", name="Hits")
+    expect(links).to_contain_text("Hit 2 of 3")
+    expect(searching.locator("article:target")).to_contain_text(word)
+    follow(links.get_by_role("link", name="Next hit"))
+    expect(searching.locator("article:target")).to_have_attribute("aria-label", "Message 30, user")
+    expect(links.get_by_role("link", name="Next hit")).to_have_count(0)
+    for _ in range(2):
+        follow(links.get_by_role("link", name="Previous hit"))
+    expect(searching.get_by_role("heading", level=1)).to_have_text(two.memory_id)
+    assert serious_faults(searching) == []
+    follow(links.get_by_role("link", name="Back to the results"))
+    assert searching.url.endswith("#hit-1")
+    expect(groups(searching)).to_have_text([two.memory_id, one.memory_id])
+
+
+def test_filters_narrow_a_search_and_stay(searching, admin_service):
+    word = new_word()
+    say(
+        admin_service,
+        SentConversation(f"roles-{new_id()}", [text("user", word), text("tool", word)]),
+    )
+    searching.get_by_label("Role").select_option("tool")
+    search(searching, word)
+    assert positions(searching) == [2]
+    expect(searching.get_by_label("Role")).to_have_value("tool")
+    searching.get_by_label("To (UTC)").fill("2020-01-01")
+    search(searching, word)
+    expect(searching.get_by_role("status")).to_contain_text("No message contains")
+
+
+def test_without_javascript_a_search_goes_on_with_a_click_and_is_stopped(page, admin_service):
+    word = new_word()
+    talk = say_at_once(admin_service, saying(word, 2_500, 3))
+    state, browser = page.context.storage_state(), page.context.browser
+    with browser.new_context(java_script_enabled=False, storage_state=state) as context:
+        still = context.new_page()
+        still.goto(transcript_of(admin_service, talk))
+        search(still, word)
+        status = still.get_by_role("status")
+        expect(status).to_contain_text("No hits so far. 1,000 messages searched")
+        follow(further(still).filter(has_text="Stop"))
+        expect(status).to_contain_text("No hits so far. 1,000 messages searched")
+        for _ in range(2):
+            follow(further(still).filter(has_text="Search further back"))
+        expect(status).to_contain_text("1 hit. 2,500 messages searched")
+        assert positions(still) == [3]
 
 
 @pytest.mark.parametrize("look", [LIGHT, DARK_PHONE], ids=str)
@@ -113,7 +184,7 @@ def test_a_search_without_hits_says_that_nothing_is_left(look, searching):
     search(searching, word)
     # The page continues by itself until everything was searched.
     expect(searching.get_by_role("status")).to_contain_text("No older conversations are left.")
-    expect(searching.get_by_role("status")).to_contain_text("0 hits.")
+    expect(searching.get_by_role("status")).to_contain_text(f"No message contains “{word}”.")
     expect(further(searching)).to_have_count(0)
     expect(searching.get_by_label("Words")).to_have_value(word)
     assert serious_faults(searching) == []
@@ -126,8 +197,12 @@ def test_a_search_without_hits_continues_by_itself(searching, admin_service):
     for n in range(50):
         say(admin_service, small(f"new-{n}-{new_id()}"))
     search(searching, word)
-    expect(hits(searching).get_by_role("link")).to_have_text(f"{old.memory_id}, 1")
-    assert "after=" in searching.url
+    expect(groups(searching)).to_have_text(old.memory_id)
+    assert positions(searching) == [1]
+    assert "step=" in searching.url
+    searched = searching.get_by_role("status").inner_text()
+    (count,) = re.findall(r"([\d,]+) conversations searched", searched)
+    assert int(count.replace(",", "")) > 50
     # The pages between are none to go back to.
     searching.go_back()
     assert "q=" not in searching.url
@@ -140,17 +215,22 @@ def test_a_search_with_hits_continues_with_a_click(searching, admin_service):
     for n in range(49):
         say(admin_service, small(f"newer-{n}-{new_id()}"))
     search(searching, word)
-    expect(hits(searching).get_by_role("link")).to_have_text(f"{new.memory_id}, 1")
+    expect(groups(searching)).to_have_text(new.memory_id)
+    assert positions(searching) == [1]
     status = searching.get_by_role("status")
-    expect(status).to_contain_text("of 50 conversations (up to 100 of each, 50 in total), back to")
+    expect(status).to_contain_text(
+        "1 hit so far. 50 conversations searched: the last 100 messages of each, 50 messages in all"
+    )
     follow(further(searching))
-    expect(hits(searching).get_by_role("link")).to_have_text(f"{old.memory_id}, 1")
+    expect(groups(searching)).to_have_text(old.memory_id)
+    assert positions(searching) == [1]
+    expect(status).to_contain_text("2 hits")
 
 
 def test_arabic_is_found_and_shown_from_right_to_left(searching, admin_service):
     talk = say(admin_service, small(f"arabic-{new_id()}", f"الرباط {new_word()} أليس كذلك؟"))
     search(searching, "الرباط")
-    found = hits(searching).filter(has_text=talk.memory_id).locator("p")
+    found = searching.locator(".hit-group").filter(has_text=talk.memory_id).locator(".text")
     assert found.evaluate("(text) => getComputedStyle(text).direction") == "rtl"
     expect(found.locator("mark")).to_have_text("الرباط")
 
@@ -161,14 +241,17 @@ def test_each_database_is_searched_separately(searching, admin_service):
     say(admin_service, here)
     say(admin_service, there, ELSEWHERE)
     search(searching, word)
-    expect(hits(searching).get_by_role("link")).to_have_text(f"{here.memory_id}, 1")
+    expect(groups(searching)).to_have_text(here.memory_id)
+    assert positions(searching) == [1]
+    expect(searching.get_by_label("Memory").locator("option")).to_have_count(2)
     searching.goto(list_of(admin_service))
     filters = searching.get_by_role("navigation", name="Filter")
     follow(filters.get_by_role("link", name=ELSEWHERE_FILE))
     follow(searching.get_by_role("link", name="Search messages"))
     search(searching, word)
-    expect(hits(searching).get_by_role("link")).to_have_text(f"{there.memory_id}, 1")
-    follow(hits(searching).get_by_role("link"))
+    expect(groups(searching)).to_have_text(there.memory_id)
+    assert positions(searching) == [1]
+    open_hit(searching)
     expect(searching.get_by_role("article")).to_contain_text(word)
 
 
@@ -185,7 +268,7 @@ def test_one_conversation_is_searched_from_its_page(look, page, admin_service):
     assert positions(page) == [60, 1]
     expect(page.get_by_role("status")).to_contain_text("2 hits.")
     expect(page.get_by_role("status")).to_contain_text(
-        "Searched 120 messages, back to the first message."
+        "120 messages searched, back to the first message."
     )
     expect(page.locator("mark")).to_have_text([word, word])
     assert page.evaluate("document.documentElement.scrollWidth") <= look.width
@@ -199,11 +282,10 @@ def test_a_search_in_a_long_conversation_continues_by_itself(page, admin_service
     talk = say_at_once(admin_service, saying(word, 2_500, 3))
     page.goto(transcript_of(admin_service, talk))
     search(page, word)
-    expect(hits(page).get_by_role("link")).to_have_text(f"{talk.memory_id}, 3")
-    expect(page.get_by_role("status")).to_contain_text("back to the first message")
-    assert "below=501" in page.url
-    follow(hits(page).get_by_role("link"))
-    expect(page.get_by_role("article", name="Message 3, user")).to_contain_text(word)
+    expect(page.get_by_role("status")).to_contain_text("2,500 messages searched, back to the first")
+    assert positions(page) == [3]
+    open_hit(page)
+    expect(page.locator("article:target")).to_contain_text(word)
 
 
 def test_many_hits_are_shown_in_pages_each_once(page, admin_service):
@@ -211,11 +293,11 @@ def test_many_hits_are_shown_in_pages_each_once(page, admin_service):
     page.goto(transcript_of(admin_service, talk))
     search(page, "message number")
     found = positions(page)
-    assert found == list(range(120, 70, -1))
+    assert found == list(range(120, 100, -1))
     expect(page.get_by_role("status")).to_contain_text(
-        re.compile("Searched 50 messages, back to message 71.")
+        "20 hits so far. 20 messages searched, back to message 101."
     )
-    for _ in range(2):
+    for _ in range(5):
         follow(further(page))
         found += positions(page)
     assert found == list(range(120, 0, -1))
@@ -227,7 +309,7 @@ def test_tool_calls_are_searched_in_one_conversation_too(page, admin_service):
     page.goto(transcript_of(admin_service, talk))
     search(page, "asia/tokyo")
     assert positions(page) == [2]
-    follow(hits(page).get_by_role("link"))
+    open_hit(page)
     expect(page.locator("summary").filter(has_text="clock")).to_be_visible()
 
 

@@ -20,16 +20,17 @@ from prometheus_client import Counter, Gauge, Histogram, Summary
 from convstore import errors as store_errors
 from convstore.archive.erasure import BATCH
 from convstore.archive.history import CHUNK_BYTES, CHUNK_MESSAGES
+from convstore.archive.hits import MAX_HITS, MAX_HITS_OF_ONE
 from convstore.archive.overview import COUNT_LIMIT, DAYS, NEW_COUNT_LIMIT, SAMPLE_SIZE
 from convstore.archive.search import (
-    BEGINNING_CHARACTERS,
     LAST_MESSAGES,
     MAX_CONVERSATIONS,
-    MAX_HITS,
+    MAX_INDEX_MATCHES,
     MAX_MESSAGES_READ,
 )
 from convstore.conf import migrate_command
 from convstore.store import ConversationStore
+from convstore.words import SEARCHED_CHARACTERS
 from inspection.lists import ROWS_PER_PAGE
 from inspection.markdown import MAX_RENDERED, MAX_RENDERED_ON_PAGE, SECONDS_PER_PAGE
 from inspection.parts import MAX_SHOWN_CHARACTERS
@@ -284,7 +285,7 @@ def looked_up() -> list[Any]:
 
 def admin_limits() -> str:
     minutes = int(settings.AXES_COOLOFF_TIME.total_seconds()) // 60
-    of_message = f"the first {BEGINNING_CHARACTERS:,} characters of a message's JSON"
+    of_message = f"the first {SEARCHED_CHARACTERS:,} characters of what a message says"
     rows = [
         (
             "failed sign-ins before a name must wait",
@@ -302,9 +303,15 @@ def admin_limits() -> str:
             "what a page renders as Markdown",
             f"{MAX_RENDERED_ON_PAGE:,} characters, {SECONDS_PER_PAGE} seconds of CPU time",
         ),
-        ("hits on a page of a search", MAX_HITS),
+        (
+            "hits on a page of a search",
+            f"{MAX_HITS}; of one conversation among all, {MAX_HITS_OF_ONE}",
+        ),
         ("messages that a search reads in one step", f"{MAX_MESSAGES_READ:,}"),
-        ("a search in all conversations, with the full-text index", of_message),
+        (
+            "a search in all conversations, with the index of words",
+            f"{of_message}; {MAX_INDEX_MATCHES} messages that have the query's terms",
+        ),
         (
             "a search in all conversations, in one step without the index",
             f"{of_message}, the last {LAST_MESSAGES} messages of {MAX_CONVERSATIONS} conversations",

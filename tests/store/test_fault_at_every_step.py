@@ -30,6 +30,7 @@ from psycopg.pq import TransactionStatus
 from pymysql.constants.SERVER_STATUS import SERVER_STATUS_AUTOCOMMIT, SERVER_STATUS_IN_TRANS
 from sqlalchemy.engine import make_url
 
+from convstore.archive.word_switch import learn
 from convstore.database.url import database_alias
 from convstore.errors import Unavailable
 from convstore.exchange.statements import StoredMessage
@@ -167,6 +168,7 @@ class KeyedRequest:
         # There is a connection when the fault comes, and a new one, which has prepared nothing.
         connections[memory.store.using].close()
         memory.store.check()
+        learn(memory.store.using, False)  # as in Trial
 
     def call(self) -> Any:
         return documents.write(infer(self.memory, self.document).document)
@@ -262,6 +264,7 @@ class Trial:
         self.after = self.before if exchange.again else self.before + self.request
         # There is a connection when the fault comes, and what it prepares is prepared.
         store.exchange(str(uuid.uuid4()), self.request, SIZE)
+        learn(store.using, False)  # or the request would ask for it first, depending on the time
 
     def call(self) -> list[StoredMessage]:
         return self._send(self.store)

@@ -16,6 +16,7 @@ from django.core.management import call_command
 from django.db import Error, connections, transaction
 from sqlalchemy.engine import make_url
 
+from convstore.archive.word_switch import turn_words_off, turn_words_on
 from convstore.database import checks
 from convstore.database.url import database_alias
 from convstore.errors import IdentityClash, RequestKeyReused, Unavailable, WindowTooLarge
@@ -83,7 +84,7 @@ def test_the_procedures_serve(alias):
 
 
 def test_they_are_dropped_with_their_migration(alias):
-    migrate(alias, "0005")
+    migrate(alias, "0008")
     names = "SELECT routine_name FROM information_schema.routines WHERE routine_schema = DATABASE()"
     assert list(execute(alias, names)) == []
     assert texts(ConversationStore(alias).exchange("a", say("1"), 9)) == ["1"]
@@ -101,6 +102,17 @@ def test_roles_of_any_text_come_back_as_they_are_stored(alias, role):
 
 
 # --- Where they cannot serve -------------------------------------------------------------
+
+
+def test_they_write_no_words_so_the_batch_does(alias):
+    store = ConversationStore(alias)
+    turn_words_on(alias)
+    assert texts(store.exchange("a", say("Straße"), 9)) == ["Straße"]
+    assert variant(alias) is MariaDbProcedures
+    assert Row.objects.using(alias).get().words == "strasse"
+    turn_words_off(alias)
+    store.append("a", say("2"))
+    assert Row.objects.using(alias).get(position=2).words is None
 
 
 def limited_user(url: str, *rights: str) -> str:
@@ -130,7 +142,7 @@ def test_a_user_who_may_not_create_procedures_gets_the_batch(url, caplog):
     database = make_url(url).database
     execute(database_alias(url), f"GRANT CREATE ROUTINE, EXECUTE ON {database}.* TO {name}@'%'")
     connections[alias].close()
-    migrate(alias, "0005")
+    migrate(alias, "0008")
     migrate(alias)
     connections[alias].close()
     assert variant(alias) is MariaDbProcedures
@@ -185,7 +197,7 @@ def test_what_changes_after_the_connection_was_asked_is_noticed(alias, statement
 
 def test_nobody_is_told_to_make_them_where_they_would_not_be_called(alias):
     """As on a cluster, whose other nodes take writes, too."""
-    migrate(alias, "0005")
+    migrate(alias, "0008")
     assert [each.id for each in checks.server_messages(alias)] == ["convstore.I002"]
     connections[alias].connection.replicates_optimistically = True
     assert variant(alias) is PortableOrm
@@ -215,7 +227,7 @@ def test_a_restored_dump_without_procedures_gets_the_batch(alias):
 
 
 def test_what_is_too_long_is_refused_also_if_a_session_made_them_that_is_not_strict(alias):
-    migrate(alias, "0005")
+    migrate(alias, "0008")
     execute(alias, "SET SESSION sql_mode = ''")
     migrate(alias)
     connections[alias].close()

@@ -15,6 +15,7 @@ from django.db import connections, transaction
 from django.test.utils import CaptureQueriesContext
 from sqlalchemy.engine import make_url
 
+from convstore.archive.word_switch import turn_words_off, turn_words_on
 from convstore.database import checks
 from convstore.database.url import database_alias, database_settings
 from convstore.exchange.portable_orm import PortableOrm
@@ -125,7 +126,9 @@ def test_a_pinned_message_that_is_larger_than_its_share_is_measured(alias, setti
 def test_a_user_who_may_not_create_functions_gets_the_batch(url, postgresql, caplog):
     """Somebody else made the tables, and gave the right to use them."""
     admins = database_alias(url)
-    migrate(admins, "0004")
+    migrate(admins, "0008")
+    for name in ("exchange", "window", "plain_window"):
+        execute(admins, f"DROP FUNCTION convstore_{name}_v1")
     execute(admins, "DROP ROLE IF EXISTS limited")
     execute(admins, "CREATE ROLE limited LOGIN")
     execute(admins, "GRANT ALL ON ALL TABLES IN SCHEMA public TO limited")
@@ -141,7 +144,7 @@ def test_a_user_who_may_not_create_functions_gets_the_batch(url, postgresql, cap
     # What the message tells to do.
     execute(admins, "GRANT CREATE ON SCHEMA public TO limited")
     execute(admins, "GRANT ALL ON SCHEMA public TO limited")
-    migrate(alias, "0004")
+    migrate(alias, "0008")
     migrate(alias)
     connections[alias].close()
     assert variant(alias) is PostgresFunctions
@@ -161,7 +164,7 @@ def test_a_user_who_may_not_call_functions_gets_the_batch(alias):
 @pytest.mark.parametrize(
     "statement",
     [
-        "DROP FUNCTION convstore_exchange_v1, convstore_window_v1",
+        "DROP FUNCTION convstore_exchange_v2, convstore_window_v1",
         "ALTER SCHEMA public RENAME TO elsewhere; SET search_path TO elsewhere",
         "SET default_transaction_isolation TO 'repeatable read'",
         "SET default_transaction_isolation TO 'serializable'",
@@ -178,7 +181,7 @@ def test_what_changes_after_the_connection_was_asked_is_noticed(alias, statement
 
 def test_a_restored_dump_without_functions_gets_the_batch(alias):
     """The table of migrations says that they are there."""
-    execute(alias, "DROP FUNCTION convstore_exchange_v1, convstore_window_v1")
+    execute(alias, "DROP FUNCTION convstore_exchange_v2, convstore_window_v1")
     assert variant(alias) is PostgresBatch
     assert texts(ConversationStore(alias).exchange("a", say("1"), 9)) == ["1"]
 
@@ -220,7 +223,7 @@ def test_tables_in_another_schema_have_their_functions_beside_them(url, schema):
     found = execute(
         alias, "SELECT pronamespace::regnamespace::text FROM pg_proc WHERE proname ~ 'convstore'"
     )
-    assert found == [(schema,)] * 3
+    assert found == [(schema,)] * 4
     migrate(alias, "0004")
     assert not execute(alias, "SELECT 1 FROM pg_proc WHERE proname ~ 'convstore'")
     connections[alias].close()
@@ -232,7 +235,7 @@ def test_a_connection_that_goes_from_schema_to_schema_stays_with_its_tables(url)
     store = ConversationStore(alias)
     for schema in ("one", "two", "three"):
         migrate_schema(alias, schema)
-    execute(alias, "DROP FUNCTION three.convstore_exchange_v1, three.convstore_window_v1")
+    execute(alias, "DROP FUNCTION three.convstore_exchange_v2, three.convstore_window_v1")
     for schema in ("one", "two", "three"):
         execute(alias, f"SET search_path TO {schema}, one")
         assert texts(store.exchange("a", say(schema), 9)) == [schema]
@@ -300,7 +303,7 @@ def test_a_project_that_binds_in_the_server_calls_the_functions_too(alias, url):
     store = ConversationStore(bound)
     assert texts(store.exchange("a", say("1"), 9)) == ["1"]
     assert called(bound)
-    execute(bound, "DROP FUNCTION convstore_exchange_v1, convstore_window_v1")
+    execute(bound, "DROP FUNCTION convstore_exchange_v2, convstore_window_v1")
     assert texts(store.exchange("a", say("2"), 9)) == ["1", "2"]
     assert variant(bound) is PortableOrm
     connections[bound].close()
@@ -308,6 +311,11 @@ def test_a_project_that_binds_in_the_server_calls_the_functions_too(alias, url):
 
 
 # --- Beside the version before -----------------------------------------------------------
+
+# As that version calls it.
+FIRST_EXCHANGE = """SELECT * FROM convstore_exchange_v1('{key}', 'a', now(), 5000,
+  '{{"size": 1, "max_bytes": 1000, "max_messages": 9}}', gen_random_uuid(), ARRAY['user'],
+  ARRAY['{body}'], ARRAY[gen_random_uuid()], ARRAY[2], NULL, NULL)"""
 
 
 def test_the_batch_of_the_version_before_writes_beside_the_functions(alias):
@@ -324,6 +332,18 @@ def test_the_batch_of_the_version_before_writes_beside_the_functions(alias):
     history = texts(ConversationStore(alias).window("a", 200))
     assert sorted(history) == sorted(text for texts in sent for text in texts)
     assert all(reply == history[: len(reply)] for reply in replies)
+
+
+def test_the_function_of_the_version_before_writes_beside_its_successor(alias):
+    store = ConversationStore(alias)
+    turn_words_on(alias)
+    store.append("a", say("1"))
+    turn_words_off(alias)
+    (message,) = say("2")
+    execute(alias, FIRST_EXCHANGE.format(key=conversation_key("a"), body=message.to_json()))
+    assert texts(store.exchange("a", say("3"), 9)) == ["1", "2", "3"]
+    rows = Row.objects.using(alias).order_by("position")
+    assert list(rows.values_list("words", flat=True)) == ["1\n1", None, None]
 
 
 def test_a_request_is_known_to_either_variant(alias):
@@ -347,7 +367,7 @@ BEFORE_STATEMENT = """IF current_setting('test.step', true) = '{n}' THEN
 
 def add_faults(alias: str) -> int:
     """Have the exchange's function fail before the statement that test.step names; how many."""
-    ((definition,),) = execute(alias, "SELECT pg_get_functiondef('convstore_exchange_v1'::regproc)")
+    ((definition,),) = execute(alias, "SELECT pg_get_functiondef('convstore_exchange_v2'::regproc)")
     head, begin, body = definition.partition("\nBEGIN\n")
     lines, steps, starts = [], 0, True
     for line in body.splitlines():
@@ -401,9 +421,9 @@ MANY_CONVERSATIONS = """
 INSERT INTO convstore_conversation (id, memory_id, created_at, active_at)
 SELECT gen_random_uuid(), 'c' || n, now(), now() FROM generate_series(1, 20000) n"""
 WINDOW = """SELECT * FROM convstore_window_v1('{key}', 'a', '{{"size": 5}}')"""
-EXCHANGE = """SELECT * FROM convstore_exchange_v1('{key}', 'a', now(), 5000, '{{"size": 5}}',
+EXCHANGE = """SELECT * FROM convstore_exchange_v2('{key}', 'a', now(), 5000, '{{"size": 5}}',
   gen_random_uuid(), ARRAY['user', 'user'], ARRAY['{{}}', '{{}}'],
-  ARRAY[gen_random_uuid(), gen_random_uuid()], ARRAY[2, 2], NULL, NULL)"""
+  ARRAY[gen_random_uuid(), gen_random_uuid()], ARRAY[2, 2], NULL, NULL, NULL)"""
 PLAIN_WINDOW = "SELECT * FROM convstore_plain_window_v1('{key}', 'a', 5, 1000)"
 CALLS = [call.format(key=conversation_key("a")) for call in (WINDOW, PLAIN_WINDOW, EXCHANGE)]
 

@@ -27,6 +27,5 @@ MYSQL = Vendor(
     migration_lock=partial(session_lock, server.try_migration_lock),
     row_estimates=server.ROW_ESTIMATES,
     like_ignores_case=False,
-    has_word_index=server.has_word_index,
-    word_condition="",
+    word_index=None,
 )

@@ -11,7 +11,7 @@ from django.core.checks import CheckMessage
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from convstore.conf import max_body_bytes
-from convstore.database.server import always_false, durability_warning, fetch_row, isolation_errors
+from convstore.database.server import durability_warning, fetch_row, isolation_errors
 
 ROW_ESTIMATES = (
     "SELECT table_name, table_rows FROM information_schema.tables"
@@ -23,8 +23,6 @@ MAY_CALL_PROCEDURES = (
     "SELECT COUNT(*) = 2 FROM information_schema.routines WHERE routine_schema = DATABASE()"
     " AND routine_name IN ('convstore_exchange_v1', 'convstore_window_v1')"
 )
-
-has_word_index = always_false
 
 
 def check_settings(entry: Mapping[str, Any]) -> Iterator[CheckMessage]:
@@ -57,7 +55,7 @@ def check_server(connection: Any, tables: tuple[str, ...]) -> Iterator[CheckMess
         yield checks.Info(
             "each exchange is sent as a batch of statements, which costs more than a procedure.",
             hint="Grant the user of the database CREATE ROUTINE and EXECUTE on it, then run"
-            " 'migrate convstore 0005' and 'migrate convstore' again.",
+            " 'migrate convstore 0008' and 'migrate convstore' again.",
             id="convstore.I002",
         )
     for table, engine, collation in found:

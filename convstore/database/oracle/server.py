@@ -10,13 +10,9 @@ from django.core.checks import CheckMessage
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from convstore.database.server import always_false
-
 ROW_ESTIMATES = (
     "SELECT LOWER(table_name), num_rows FROM user_tables WHERE LOWER(table_name) IN ('{0}', '{1}')"
 )
-
-has_word_index = always_false
 
 
 def check_settings(entry: Mapping[str, Any]) -> Iterator[CheckMessage]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from convstore.database.postgresql import faults, server, url
+from convstore.database.postgresql import faults, server, url, word_index
 from convstore.database.server import WRITE_NOTHING, session_lock
 from convstore.database.vendor import Vendor
 
@@ -27,6 +27,5 @@ POSTGRESQL = Vendor(
     migration_lock=partial(session_lock, server.try_migration_lock),
     row_estimates=server.ROW_ESTIMATES,
     like_ignores_case=False,
-    has_word_index=server.has_word_index,
-    word_condition=server.WORD_CONDITION,
+    word_index=word_index.WORD_INDEX,
 )

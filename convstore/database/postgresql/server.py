@@ -19,21 +19,14 @@ ROW_ESTIMATES = (
     "SELECT relname, reltuples FROM pg_class WHERE oid IN (to_regclass('{0}'), to_regclass('{1}'))"
 )
 
-# Its first part is the expression of the index that migration 0003 makes. In JSON a line break is
-# the two characters \n; without the replacement the n would become part of the next word.
-WORD_CONDITION = (
-    r"to_tsvector('simple', replace(replace(left(body, {characters}), '\n', ' '), '\t', ' '))"
-    " @@ plainto_tsquery('simple', %s)"
-)
-
-# Whether the functions of the migrations 0005 and 0007 are there and the user may call them.
+# Whether the functions of the migrations 0005, 0007 and 0009 are there and the user may call them.
 MAY_CALL_FUNCTIONS = """
 SELECT bool_and(coalesce(has_function_privilege(to_regprocedure(name), 'EXECUTE'), false))
 FROM (VALUES
   ('convstore_window_v1(uuid,text,jsonb)'),
   ('convstore_plain_window_v1(uuid,text,bigint,bigint)'),
-  ('convstore_exchange_v1(uuid,text,timestamptz,int,jsonb,uuid,text[],text[],uuid[],int[],int[],'
-    || 'smallint[])')
+  ('convstore_exchange_v2(uuid,text,timestamptz,int,jsonb,uuid,text[],text[],uuid[],int[],int[],'
+    || 'smallint[],text[])')
 ) AS functions (name)"""
 
 
@@ -72,7 +65,7 @@ def check_server(
     if has_tables and not fetch_row(connection, MAY_CALL_FUNCTIONS)[0]:
         yield checks.Info(
             "each exchange is sent as a batch of statements, which costs more than a function.",
-            hint="Let the user of the database create functions, then run 'migrate convstore 0004'"
+            hint="Let the user of the database create functions, then run 'migrate convstore 0008'"
             " and 'migrate convstore' again.",
             id="convstore.I001",
         )
@@ -90,8 +83,3 @@ def close_for_good(connection: BaseDatabaseWrapper) -> None:
     if connection.connection is not None:
         connection.connection.close()
     connection.close()
-
-
-def has_word_index(connection: BaseDatabaseWrapper) -> bool:
-    """Whether the index of migration 0003 exists; somebody may have dropped it to save space."""
-    return bool(fetch_row(connection, "SELECT to_regclass('message_words')") != (None,))

@@ -25,6 +25,5 @@ SQLITE = Vendor(
     migration_lock=server.migration_lock,
     row_estimates=server.ROW_ESTIMATES,
     like_ignores_case=True,
-    has_word_index=server.has_word_index,
-    word_condition="",
+    word_index=None,
 )

@@ -13,12 +13,10 @@ from django.core import checks
 from django.core.checks import CheckMessage
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from convstore.database.server import always_false, fetch_row, wait_until
+from convstore.database.server import fetch_row, wait_until
 
 # The highest row number: it counts every row that there ever was, but for the last deleted.
 ROW_ESTIMATES = "SELECT '{0}', MAX(rowid) FROM {0} UNION ALL SELECT '{1}', MAX(rowid) FROM {1}"
-
-has_word_index = always_false
 
 WRITE_AHEAD = "JOURNAL_MODE=WAL"
 

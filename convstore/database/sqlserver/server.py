@@ -9,14 +9,12 @@ from django.core import checks
 from django.core.checks import CheckMessage
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from convstore.database.server import always_false, fetch_row, isolation_errors
+from convstore.database.server import fetch_row, isolation_errors
 
 ROW_ESTIMATES = (
     "SELECT OBJECT_NAME(object_id), SUM(rows) FROM sys.partitions WHERE index_id < 2"
     " AND object_id IN (OBJECT_ID('{0}'), OBJECT_ID('{1}')) GROUP BY object_id"
 )
-
-has_word_index = always_false
 
 
 def check_settings(entry: Mapping[str, Any]) -> Iterator[CheckMessage]:

@@ -9,7 +9,7 @@ from django.db import DEFAULT_DB_ALIAS
 
 from convstore.errors import Unavailable
 from memory_api.errors import SettingsError, with_cause
-from memory_api.memories import database_users, repository
+from memory_api.memories import database_users, passed_over_memories
 from memory_api.tables import UnsafeDatabase, migrate_tables
 
 # The command's code where the service must not start until somebody has changed something.
@@ -26,13 +26,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            found = repository()
+            users = database_users()
         except SettingsError as error:
             raise CommandError(str(error), returncode=MUST_NOT_SERVE) from None
-        for entry in found.unavailable:
-            self.stderr.write(f"memory {entry.name} is passed over: {entry.reason}")
+        for sentence in passed_over_memories():
+            self.stderr.write(sentence)
         failures, unsafe = [], False
-        for using, user in database_users().items():
+        for using, user in users.items():
             try:
                 # A memory's own database has conversations, but no users and sessions.
                 migrate_tables(using, every_app=using == DEFAULT_DB_ALIAS)

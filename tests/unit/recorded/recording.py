@@ -26,6 +26,7 @@ import mssql_python
 from django.db import connections
 from oracledb import errors as oracledb_errors
 
+from convstore.archive.word_switch import learn
 from convstore.database.url import database_alias
 from convstore.messages import Message
 
@@ -126,6 +127,7 @@ def recording(kind: str) -> Iterator[Tape]:
     """A database of the kind `kind`, known to Django, that is recorded instead of opened."""
     alias = database_alias(URLS[kind])
     wrapper: Any = connections[alias]
+    learn(alias, False)  # or an exchange would ask for it first, depending on the time
     tape = Tape(kind, alias)
     wrapper.get_new_connection = tape.open
     if wrapper.vendor == "microsoft":  # it would not ask the second time

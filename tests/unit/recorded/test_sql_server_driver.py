@@ -16,6 +16,7 @@ import pytest
 from django.db import Error, IntegrityError, OperationalError, connections, transaction
 from sqlalchemy.engine import URL
 
+from convstore.archive.word_switch import learn
 from convstore.database.url import database_alias
 from convstore.errors import Unavailable
 from convstore.exchange.portable_orm import PortableOrm
@@ -62,6 +63,7 @@ def opened(settings) -> Iterator[Callable[[URL], str]]:
 
     def open_(url: URL) -> str:
         aliases.add(alias := database_alias(url))
+        learn(alias, False)  # or an exchange would ask for it first
         return alias
 
     yield open_

@@ -37,8 +37,8 @@ SELECT TOP 1 [convstore_message].[position] AS [position]
     WHERE [convstore_message].[conversation_id] = ?
     ORDER BY 1 DESC;
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
-INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at], [size], [tokens], [kind])
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?);
+INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at], [size], [tokens], [kind], [words])
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, NULL);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 1
     -- 3 = 'user'
@@ -114,8 +114,8 @@ SELECT TOP 9 [convstore_message].[position] AS [position], [convstore_message].[
     -- 12 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 13 = 0
     -- 14 = 1
-INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at], [size], [tokens], [kind])
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?);
+INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at], [size], [tokens], [kind], [words])
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, NULL);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 2
     -- 3 = 'user'
@@ -175,8 +175,8 @@ SELECT TOP 9 [convstore_message].[position] AS [position], [convstore_message].[
     -- 12 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 13 = 0
     -- 14 = 1
-INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at], [size], [tokens], [kind])
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?);
+INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at], [size], [tokens], [kind], [words])
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, NULL);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 2
     -- 3 = 'user'
@@ -240,8 +240,8 @@ SELECT TOP 9 [convstore_message].[position] AS [position], [convstore_message].[
     -- 12 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 13 = 0
     -- 14 = 1
-INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at], [size], [tokens], [kind])
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?);
+INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at], [size], [tokens], [kind], [words])
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, NULL);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 2
     -- 3 = 'user'
@@ -302,8 +302,8 @@ SELECT TOP 1 [convstore_message].[position] AS [position], [convstore_message].[
     -- 12 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 13 = 0
     -- 14 = 6
-INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at], [size], [tokens], [kind])
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?), (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?);
+INSERT INTO [convstore_message] ([conversation_id], [position], [role], [body], [request_key], [fingerprint], [created_at], [size], [tokens], [kind], [words])
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, NULL), (?, ?, ?, ?, ?, ?, ?, ?, NULL, ?, NULL);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 7
     -- 3 = 'user'

@@ -100,7 +100,7 @@ SELECT TOP 51 [convstore_conversation].[id], [convstore_conversation].[memory_id
     ORDER BY 1 DESC) AS [length]
     FROM [convstore_conversation]
     ORDER BY [convstore_conversation].[active_at] DESC, [convstore_conversation].[id] DESC;
-SELECT TOP 1000 [convstore_message].[conversation_id], [convstore_message].[position], [convstore_message].[role], [convstore_message].[created_at], SUBSTRING([convstore_message].[body], ?, ?) AS [beginning]
+SELECT TOP 1000 [convstore_message].[conversation_id], [convstore_message].[position], [convstore_message].[role], [convstore_message].[created_at], [convstore_message].[words], CASE WHEN [convstore_message].[words] IS NULL THEN SUBSTRING([convstore_message].[body], ?, ?) ELSE NULL END AS [beginning]
     FROM [convstore_message]
     WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] > ? AND [convstore_message].[kind] < ?);
     -- 1 = 1

@@ -303,8 +303,6 @@ CREATE INDEX [conversation_created] ON [convstore_conversation] ([created_at], [
 CREATE INDEX [conversation_memory_id] ON [convstore_conversation] ([memory_id]);
 
 -- convstore 0003_words
--- Raw Python operation
--- THIS OPERATION CANNOT BE WRITTEN AS SQL
 
 -- convstore 0004_size_kind_and_erased
 -- Add field erased to conversation
@@ -329,6 +327,24 @@ ALTER TABLE [convstore_message] ADD [kind] smallint DEFAULT 0 NOT NULL;
 -- THIS OPERATION CANNOT BE WRITTEN AS SQL
 
 -- convstore 0007_postgresql_plain_window
+-- Raw Python operation
+-- THIS OPERATION CANNOT BE WRITTEN AS SQL
+
+-- convstore 0008_words_of_messages
+-- Add field words to message
+ALTER TABLE [convstore_message] ADD [words] nvarchar(max) NULL;
+-- Raw Python operation
+-- THIS OPERATION CANNOT BE WRITTEN AS SQL
+-- Create model WordSwitch
+CREATE TABLE [convstore_wordswitch] ([id] smallint NOT NULL PRIMARY KEY,
+    [enabled] bit NOT NULL,
+    [filled] bit NOT NULL,
+    [filled_to] char(32) NULL,
+    [filled_position] bigint NOT NULL);
+
+-- convstore 0009_exchange_v2
+-- Raw Python operation
+-- THIS OPERATION CANNOT BE WRITTEN AS SQL
 -- Raw Python operation
 -- THIS OPERATION CANNOT BE WRITTEN AS SQL
 
@@ -358,6 +374,37 @@ CREATE TABLE [django_session] ([session_key] nvarchar(40) NOT NULL PRIMARY KEY,
     [expire_date] datetimeoffset NOT NULL);
 CREATE INDEX [django_session_expire_date_a5c62663] ON [django_session] ([expire_date]);
 
+-- convstore 0009_exchange_v2, backwards
+-- Raw Python operation
+-- THIS OPERATION CANNOT BE WRITTEN AS SQL
+-- Raw Python operation
+-- THIS OPERATION CANNOT BE WRITTEN AS SQL
+
+-- convstore 0008_words_of_messages, backwards
+-- Create model WordSwitch
+DECLARE @sql_foreign_constraint_name nvarchar(128)
+        DECLARE @sql_drop_constraint nvarchar(300)
+        WHILE EXISTS(SELECT 1
+            FROM sys.foreign_keys
+            WHERE referenced_object_id = object_id('[convstore_wordswitch]'))
+        BEGIN
+            SELECT TOP 1 @sql_foreign_constraint_name = name
+            FROM sys.foreign_keys
+            WHERE referenced_object_id = object_id('[convstore_wordswitch]')
+            SELECT
+            @sql_drop_constraint = 'ALTER TABLE [' + OBJECT_NAME(parent_object_id) + '] ' +
+            'DROP CONSTRAINT [' + @sql_foreign_constraint_name + '] '
+            FROM sys.foreign_keys
+            WHERE referenced_object_id = object_id('[convstore_wordswitch]') and name = @sql_foreign_constraint_name
+            exec sp_executesql @sql_drop_constraint
+        END
+        DROP TABLE [convstore_wordswitch]
+;
+-- Raw Python operation
+-- THIS OPERATION CANNOT BE WRITTEN AS SQL
+-- Add field words to message
+ALTER TABLE [convstore_message] DROP COLUMN [words];
+
 -- convstore 0007_postgresql_plain_window, backwards
 -- Raw Python operation
 -- THIS OPERATION CANNOT BE WRITTEN AS SQL
@@ -385,8 +432,6 @@ ALTER TABLE [convstore_conversation] DROP COLUMN [changes];
 ALTER TABLE [convstore_conversation] DROP COLUMN [erased];
 
 -- convstore 0003_words, backwards
--- Raw Python operation
--- THIS OPERATION CANNOT BE WRITTEN AS SQL
 
 -- convstore 0002_find_by_memory_id, backwards
 -- Create index conversation_memory_id on field(s) memory_id of model conversation

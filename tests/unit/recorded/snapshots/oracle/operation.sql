@@ -38,8 +38,8 @@ SELECT "CONVSTORE_MESSAGE"."POSITION" AS "POSITION"
     ORDER BY 1 DESC
     FETCH FIRST 1 ROWS ONLY;
     -- :arg0 = 'ca978112ca1b8dcabac231b39a23dc4d'
-INSERT INTO "CONVSTORE_MESSAGE" ("CONVERSATION_ID", "POSITION", "ROLE", "BODY", "REQUEST_KEY", "FINGERPRINT", "CREATED_AT", "SIZE", "TOKENS", "KIND") SELECT *
-    FROM (SELECT :arg0 col_0, TO_NUMBER(:arg1) col_1, :arg2 col_2, TO_NCLOB(:arg3) col_3, :arg4 col_4, :arg5 col_5, TO_TIMESTAMP(:arg6) col_6, TO_NUMBER(:arg7) col_7, TO_NUMBER(NULL) col_8, TO_NUMBER(:arg8) col_9
+INSERT INTO "CONVSTORE_MESSAGE" ("CONVERSATION_ID", "POSITION", "ROLE", "BODY", "REQUEST_KEY", "FINGERPRINT", "CREATED_AT", "SIZE", "TOKENS", "KIND", "WORDS") SELECT *
+    FROM (SELECT :arg0 col_0, TO_NUMBER(:arg1) col_1, :arg2 col_2, TO_NCLOB(:arg3) col_3, :arg4 col_4, :arg5 col_5, TO_TIMESTAMP(:arg6) col_6, TO_NUMBER(:arg7) col_7, TO_NUMBER(NULL) col_8, TO_NUMBER(:arg8) col_9, TO_NCLOB(NULL) col_10
     FROM DUAL);
     -- :arg0 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- :arg1 = 1
@@ -105,8 +105,8 @@ SELECT "CONVSTORE_MESSAGE"."POSITION" AS "POSITION", "CONVSTORE_MESSAGE"."ROLE" 
     -- :arg0 = 0
     -- :arg1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- :arg2 = 1
-INSERT INTO "CONVSTORE_MESSAGE" ("CONVERSATION_ID", "POSITION", "ROLE", "BODY", "REQUEST_KEY", "FINGERPRINT", "CREATED_AT", "SIZE", "TOKENS", "KIND") SELECT *
-    FROM (SELECT :arg0 col_0, TO_NUMBER(:arg1) col_1, :arg2 col_2, TO_NCLOB(:arg3) col_3, :arg4 col_4, :arg5 col_5, TO_TIMESTAMP(:arg6) col_6, TO_NUMBER(:arg7) col_7, TO_NUMBER(NULL) col_8, TO_NUMBER(:arg8) col_9
+INSERT INTO "CONVSTORE_MESSAGE" ("CONVERSATION_ID", "POSITION", "ROLE", "BODY", "REQUEST_KEY", "FINGERPRINT", "CREATED_AT", "SIZE", "TOKENS", "KIND", "WORDS") SELECT *
+    FROM (SELECT :arg0 col_0, TO_NUMBER(:arg1) col_1, :arg2 col_2, TO_NCLOB(:arg3) col_3, :arg4 col_4, :arg5 col_5, TO_TIMESTAMP(:arg6) col_6, TO_NUMBER(:arg7) col_7, TO_NUMBER(NULL) col_8, TO_NUMBER(:arg8) col_9, TO_NCLOB(NULL) col_10
     FROM DUAL);
     -- :arg0 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- :arg1 = 2
@@ -158,8 +158,8 @@ SELECT "CONVSTORE_MESSAGE"."POSITION" AS "POSITION", "CONVSTORE_MESSAGE"."ROLE" 
     -- :arg0 = 0
     -- :arg1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- :arg2 = 1
-INSERT INTO "CONVSTORE_MESSAGE" ("CONVERSATION_ID", "POSITION", "ROLE", "BODY", "REQUEST_KEY", "FINGERPRINT", "CREATED_AT", "SIZE", "TOKENS", "KIND") SELECT *
-    FROM (SELECT :arg0 col_0, TO_NUMBER(:arg1) col_1, :arg2 col_2, TO_NCLOB(:arg3) col_3, :arg4 col_4, :arg5 col_5, TO_TIMESTAMP(:arg6) col_6, TO_NUMBER(:arg7) col_7, TO_NUMBER(NULL) col_8, TO_NUMBER(:arg8) col_9
+INSERT INTO "CONVSTORE_MESSAGE" ("CONVERSATION_ID", "POSITION", "ROLE", "BODY", "REQUEST_KEY", "FINGERPRINT", "CREATED_AT", "SIZE", "TOKENS", "KIND", "WORDS") SELECT *
+    FROM (SELECT :arg0 col_0, TO_NUMBER(:arg1) col_1, :arg2 col_2, TO_NCLOB(:arg3) col_3, :arg4 col_4, :arg5 col_5, TO_TIMESTAMP(:arg6) col_6, TO_NUMBER(:arg7) col_7, TO_NUMBER(NULL) col_8, TO_NUMBER(:arg8) col_9, TO_NCLOB(NULL) col_10
     FROM DUAL);
     -- :arg0 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- :arg1 = 2
@@ -215,8 +215,8 @@ SELECT "CONVSTORE_MESSAGE"."POSITION" AS "POSITION", "CONVSTORE_MESSAGE"."ROLE" 
     -- :arg0 = 0
     -- :arg1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- :arg2 = 1
-INSERT INTO "CONVSTORE_MESSAGE" ("CONVERSATION_ID", "POSITION", "ROLE", "BODY", "REQUEST_KEY", "FINGERPRINT", "CREATED_AT", "SIZE", "TOKENS", "KIND") SELECT *
-    FROM (SELECT :arg0 col_0, TO_NUMBER(:arg1) col_1, :arg2 col_2, TO_NCLOB(:arg3) col_3, :arg4 col_4, :arg5 col_5, TO_TIMESTAMP(:arg6) col_6, TO_NUMBER(:arg7) col_7, TO_NUMBER(NULL) col_8, TO_NUMBER(:arg8) col_9
+INSERT INTO "CONVSTORE_MESSAGE" ("CONVERSATION_ID", "POSITION", "ROLE", "BODY", "REQUEST_KEY", "FINGERPRINT", "CREATED_AT", "SIZE", "TOKENS", "KIND", "WORDS") SELECT *
+    FROM (SELECT :arg0 col_0, TO_NUMBER(:arg1) col_1, :arg2 col_2, TO_NCLOB(:arg3) col_3, :arg4 col_4, :arg5 col_5, TO_TIMESTAMP(:arg6) col_6, TO_NUMBER(:arg7) col_7, TO_NUMBER(NULL) col_8, TO_NUMBER(:arg8) col_9, TO_NCLOB(NULL) col_10
     FROM DUAL);
     -- :arg0 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- :arg1 = 2
@@ -270,10 +270,10 @@ SELECT "CONVSTORE_MESSAGE"."POSITION" AS "POSITION", "CONVSTORE_MESSAGE"."ROLE" 
     -- :arg1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- :arg2 = 1
     -- :arg3 = 6
-INSERT INTO "CONVSTORE_MESSAGE" ("CONVERSATION_ID", "POSITION", "ROLE", "BODY", "REQUEST_KEY", "FINGERPRINT", "CREATED_AT", "SIZE", "TOKENS", "KIND") SELECT *
-    FROM (SELECT :arg0 col_0, TO_NUMBER(:arg1) col_1, :arg2 col_2, TO_NCLOB(:arg3) col_3, :arg4 col_4, :arg5 col_5, TO_TIMESTAMP(:arg6) col_6, TO_NUMBER(:arg7) col_7, TO_NUMBER(NULL) col_8, TO_NUMBER(:arg8) col_9
+INSERT INTO "CONVSTORE_MESSAGE" ("CONVERSATION_ID", "POSITION", "ROLE", "BODY", "REQUEST_KEY", "FINGERPRINT", "CREATED_AT", "SIZE", "TOKENS", "KIND", "WORDS") SELECT *
+    FROM (SELECT :arg0 col_0, TO_NUMBER(:arg1) col_1, :arg2 col_2, TO_NCLOB(:arg3) col_3, :arg4 col_4, :arg5 col_5, TO_TIMESTAMP(:arg6) col_6, TO_NUMBER(:arg7) col_7, TO_NUMBER(NULL) col_8, TO_NUMBER(:arg8) col_9, TO_NCLOB(NULL) col_10
     FROM DUAL
-    UNION ALL SELECT :arg0, TO_NUMBER(:arg9), :arg10, TO_NCLOB(:arg11), :arg12, :arg5, TO_TIMESTAMP(:arg6), TO_NUMBER(:arg13), TO_NUMBER(NULL), TO_NUMBER(:arg8)
+    UNION ALL SELECT :arg0, TO_NUMBER(:arg9), :arg10, TO_NCLOB(:arg11), :arg12, :arg5, TO_TIMESTAMP(:arg6), TO_NUMBER(:arg13), TO_NUMBER(NULL), TO_NUMBER(:arg8), TO_NCLOB(NULL)
     FROM DUAL);
     -- :arg0 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- :arg1 = 7

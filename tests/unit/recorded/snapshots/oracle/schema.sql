@@ -289,8 +289,6 @@ CREATE INDEX "CONVERSATION_CREATED" ON "CONVSTORE_CONVERSATION" ("CREATED_AT", "
 CREATE INDEX "CONVERSATION_MEMORY_ID" ON "CONVSTORE_CONVERSATION" ("MEMORY_ID");
 
 -- convstore 0003_words
--- Raw Python operation
--- THIS OPERATION CANNOT BE WRITTEN AS SQL
 
 -- convstore 0004_size_kind_and_erased
 -- Add field erased to conversation
@@ -315,6 +313,24 @@ ALTER TABLE "CONVSTORE_MESSAGE" ADD "KIND" NUMBER(11) DEFAULT 0 NOT NULL;
 -- THIS OPERATION CANNOT BE WRITTEN AS SQL
 
 -- convstore 0007_postgresql_plain_window
+-- Raw Python operation
+-- THIS OPERATION CANNOT BE WRITTEN AS SQL
+
+-- convstore 0008_words_of_messages
+-- Add field words to message
+ALTER TABLE "CONVSTORE_MESSAGE" ADD "WORDS" NCLOB NULL;
+-- Raw Python operation
+-- THIS OPERATION CANNOT BE WRITTEN AS SQL
+-- Create model WordSwitch
+CREATE TABLE "CONVSTORE_WORDSWITCH" ("ID" NUMBER(11) NOT NULL PRIMARY KEY,
+    "ENABLED" NUMBER(1) NOT NULL CHECK ("ENABLED" IN (0,1)),
+    "FILLED" NUMBER(1) NOT NULL CHECK ("FILLED" IN (0,1)),
+    "FILLED_TO" VARCHAR2(32) NULL,
+    "FILLED_POSITION" NUMBER(19) NOT NULL);
+
+-- convstore 0009_exchange_v2
+-- Raw Python operation
+-- THIS OPERATION CANNOT BE WRITTEN AS SQL
 -- Raw Python operation
 -- THIS OPERATION CANNOT BE WRITTEN AS SQL
 
@@ -344,6 +360,30 @@ CREATE TABLE "DJANGO_SESSION" ("SESSION_KEY" NVARCHAR2(40) NOT NULL PRIMARY KEY,
     "EXPIRE_DATE" TIMESTAMP NOT NULL);
 CREATE INDEX "DJANGO_SES_EXPIRE_DAT_A5C62663" ON "DJANGO_SESSION" ("EXPIRE_DATE");
 
+-- convstore 0009_exchange_v2, backwards
+-- Raw Python operation
+-- THIS OPERATION CANNOT BE WRITTEN AS SQL
+-- Raw Python operation
+-- THIS OPERATION CANNOT BE WRITTEN AS SQL
+
+-- convstore 0008_words_of_messages, backwards
+-- Create model WordSwitch
+DROP TABLE "CONVSTORE_WORDSWITCH" CASCADE CONSTRAINTS;
+DECLARE
+        i INTEGER;
+    BEGIN
+        SELECT COUNT(1) INTO i FROM USER_SEQUENCES
+            WHERE SEQUENCE_NAME = 'CONVSTORE_WORDSWITCH_SQ';
+        IF i = 1 THEN
+            EXECUTE IMMEDIATE 'DROP SEQUENCE "CONVSTORE_WORDSWITCH_SQ"';
+        END IF;
+    END;
+/;
+-- Raw Python operation
+-- THIS OPERATION CANNOT BE WRITTEN AS SQL
+-- Add field words to message
+ALTER TABLE "CONVSTORE_MESSAGE" DROP COLUMN "WORDS";
+
 -- convstore 0007_postgresql_plain_window, backwards
 -- Raw Python operation
 -- THIS OPERATION CANNOT BE WRITTEN AS SQL
@@ -371,8 +411,6 @@ ALTER TABLE "CONVSTORE_CONVERSATION" DROP COLUMN "CHANGES";
 ALTER TABLE "CONVSTORE_CONVERSATION" DROP COLUMN "ERASED";
 
 -- convstore 0003_words, backwards
--- Raw Python operation
--- THIS OPERATION CANNOT BE WRITTEN AS SQL
 
 -- convstore 0002_find_by_memory_id, backwards
 -- Create index conversation_memory_id on field(s) memory_id of model conversation
