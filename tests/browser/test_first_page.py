@@ -195,7 +195,7 @@ def test_a_database_links_to_its_list_and_its_search(memory, page, glanced):
     follow(region.get_by_role("link", name=re.compile("Search")))
     page.get_by_label("Words").fill("pomegranate")
     press(page, "Enter")
-    expect(page.get_by_role("link", name=talk.memory_id)).to_be_visible()
+    expect(page.get_by_role("link", name=talk.memory_id, exact=True)).to_be_visible()
     expect(page.get_by_role("link", name=other.memory_id)).to_have_count(0)
 
 
