@@ -87,6 +87,12 @@ def process_group(group: int) -> list[psutil.Process]:
     return [psutil.Process(pid) for pid in psutil.pids() if in_group(pid, group)]
 
 
+def inherited_environment() -> dict[str, str]:
+    """This process's, without what `make test` tells a `make` that it calls: it would log more."""
+    ours = {"MAKELEVEL", "MAKEFLAGS", "MFLAGS", "MAKE_TERMOUT", "MAKE_TERMERR"}
+    return {name: value for name, value in os.environ.items() if name not in ours}
+
+
 class Process:
     """`make` with `target` in a checkout under `folder`, on a free port; stopped at the end."""
 
@@ -115,7 +121,7 @@ class Process:
             self.process = subprocess.Popen(
                 command,
                 cwd=folder,
-                env={**os.environ, **self.environment},
+                env={**inherited_environment(), **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
