@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 
 from django.conf import settings
 
@@ -10,6 +11,9 @@ from convstore.errors import Unavailable
 
 _lock = threading.Lock()
 _taken = 0
+# What was given back since the last `take`. Python may run a finalizer anywhere, also in the
+# middle of `take` in the same thread, so giving back must wait for no lock.
+_given_back: deque[int] = deque()
 
 
 class Share:
@@ -31,6 +35,8 @@ class Share:
         """
         global _taken
         with _lock:
+            while _given_back:
+                _taken -= _given_back.popleft()
             others = _taken - self._size
             if others and _taken + size > settings.MAX_BYTES_IN_WORK:
                 raise Unavailable("too many large requests are being served; try again")
@@ -38,7 +44,5 @@ class Share:
             self._size += size
 
     def give_back(self) -> None:
-        global _taken
-        with _lock:
-            _taken -= self._size
-            self._size = 0
+        size, self._size = self._size, 0
+        _given_back.append(size)

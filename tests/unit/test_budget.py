@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from convstore.errors import Unavailable
@@ -38,3 +40,22 @@ def test_a_request_that_is_alone_may_take_more_than_the_budget():
         one.take(60)
         with Share() as other, pytest.raises(Unavailable):
             other.take(1)
+
+
+def test_a_share_that_a_finalizer_gives_back_while_another_is_taken_blocks_nobody():
+    with Share() as one, Share() as other:
+        other.take(10)
+
+        class Size(int):
+            """A size during whose use Python collects the other request."""
+
+            def __radd__(self, taken: int) -> int:
+                other.give_back()
+                return taken + int(self)
+
+        thread = threading.Thread(target=one.take, args=(Size(20),), daemon=True)
+        thread.start()
+        thread.join(timeout=30)
+        assert not thread.is_alive()
+    with Share() as again:
+        again.take(100)
