@@ -21,10 +21,9 @@ from django.db import OperationalError, connections
 from django.db.migrations.recorder import MigrationRecorder
 
 from convstore.database.url import database_alias
-from convstore.store import conversation_key
 from testing.processes import ROOT
 from tests.machine import DATABASES
-from tests.store.test_migrations import NOW, OLD_CONVERSATION, OLD_MESSAGE, migrate
+from tests.store.test_migrations import migrate, write_as_before
 
 KINDS = [kind for kind in DATABASES if kind in ("postgresql", "mariadb")]
 NAMES = sorted(path.stem for path in (ROOT / "convstore" / "migrations").glob("0*.py"))
@@ -87,7 +86,7 @@ def append_during(migration: Callable[[], None], alias: str, patience: int) -> N
         with writer.cursor() as cursor:
             cursor.execute(PATIENCE_OF[writer.vendor].format(patience))
         holder.set_autocommit(False)
-        write(holder, "held", 1)
+        write_as_before(holder, "held", 1)
         done = threads.submit(migration)
         try:
             append_for_a_while(writer)
@@ -99,27 +98,10 @@ def append_during(migration: Callable[[], None], alias: str, patience: int) -> N
 def append_for_a_while(writer: Any) -> None:
     memory_id, until = str(uuid.uuid4()), time.monotonic() + SECONDS
     for position in count(1):
-        write(writer, memory_id, position)
+        write_as_before(writer, memory_id, position)
         time.sleep(0.02)
         if position >= APPENDS and time.monotonic() > until:
             return
-
-
-def write(connection: Any, memory_id: str, position: int) -> None:
-    """Append as the oldest version does."""
-    native = connection.features.has_native_uuid_field
-    key, request_key = conversation_key(memory_id), uuid.uuid4()
-    values = {
-        "key": key if native else key.hex,
-        "request_key": request_key if native else request_key.hex,
-        "now": connection.ops.adapt_datetimefield_value(NOW),
-        "position": position,
-        "body": str(position),
-    }
-    with connection.cursor() as cursor:
-        if position == 1:
-            cursor.execute(OLD_CONVERSATION, values)
-        cursor.execute(OLD_MESSAGE, values)
 
 
 # --- Interrupted builds, and partitions --------------------------------------------------
@@ -150,7 +132,7 @@ def test_an_index_whose_build_was_interrupted_is_built_anew(alias):
     holder = connections[alias].copy()
     with closing(holder), connections[alias].cursor() as cursor:
         holder.set_autocommit(False)
-        write(holder, "held", 1)
+        write_as_before(holder, "held", 1)
         cursor.execute("SET statement_timeout = '200ms'")
         with pytest.raises(OperationalError):
             cursor.execute(f"CREATE INDEX CONCURRENTLY {index} ON {table} (memory_id)")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
-from django.core.management import call_command
 from django.db import Error, connections, transaction
 from sqlalchemy.engine import make_url
 
@@ -22,35 +19,16 @@ from convstore.database.url import database_alias
 from convstore.errors import IdentityClash, RequestKeyReused, Unavailable, WindowTooLarge
 from convstore.exchange.mysql import MariaDbProcedures, MySqlBatch
 from convstore.exchange.portable_orm import PortableOrm
-from convstore.exchange.statements import StoredMessage
 from convstore.exchange.variants import statements_for
-from convstore.messages import MAX_NAME_LENGTH, Message, Part
+from convstore.messages import MAX_NAME_LENGTH
 from convstore.models import Conversation
 from convstore.models import Message as Row
 from convstore.store import ConversationStore, conversation_key
 from testing.mariadb import MariaDb
+from tests.store.own_database import execute, migrate, say, texts, variant
 from tests.store.test_fault_at_every_step import EXCHANGES, End, Trial, end_of
 
 pytestmark = pytest.mark.needs("mariadb")
-
-
-def say(text: str, role: str = "user") -> list[Message]:
-    return [Message(role, [Part("text", text)])]
-
-
-def texts(window: list[StoredMessage]) -> list[str]:
-    return [json.loads(message.body)["content"][0]["value"] for message in window]
-
-
-def migrate(alias: str, *target: str) -> None:
-    call_command("migrate", "convstore", *target, database=alias, verbosity=0)
-
-
-def execute(alias: str, statement: str) -> Any:
-    """Run a statement by Django's connection; its rows."""
-    with connections[alias].cursor() as cursor:
-        cursor.execute(statement, None)
-        return cursor.fetchall() if cursor.description else []
 
 
 @pytest.fixture
@@ -66,11 +44,6 @@ def alias(url: str) -> Iterator[str]:
     migrate(alias)
     yield alias
     connections[alias].close()
-
-
-def variant(alias: str) -> type:
-    """What runs the next exchange."""
-    return type(statements_for(alias))
 
 
 def test_the_procedures_serve(alias):

@@ -81,10 +81,10 @@ def migrate(alias: str, target: str | None = None) -> None:
     call_command("migrate", "convstore", *names, database=alias, verbosity=0)
 
 
-def write_as_before(alias: str, position: int) -> None:
-    connection = connections[alias]
+def write_as_before(connection: Any, memory_id: str, position: int) -> None:
+    """Append as the oldest version does."""
     native = connection.features.has_native_uuid_field
-    key, request_key = conversation_key("a"), uuid.uuid4()
+    key, request_key = conversation_key(memory_id), uuid.uuid4()
     values = {
         "key": key if native else key.hex,
         "request_key": request_key if native else request_key.hex,
@@ -117,7 +117,7 @@ def migrated_to_0003(new_database, database_kind):
 
 def test_columns_are_added_and_no_row_is_written_anew(migrated_to_0003):
     alias = migrated_to_0003
-    write_as_before(alias, 1)
+    write_as_before(connections[alias], "a", 1)
     before = storage(alias)
     migrate(alias, "0004")
     assert storage(alias) == before
@@ -125,9 +125,9 @@ def test_columns_are_added_and_no_row_is_written_anew(migrated_to_0003):
 
 def test_rows_of_the_version_before_are_valid_also_those_that_it_still_writes(migrated_to_0003):
     alias = migrated_to_0003
-    write_as_before(alias, 1)
+    write_as_before(connections[alias], "a", 1)
     migrate(alias)
-    write_as_before(alias, 2)
+    write_as_before(connections[alias], "a", 2)
     assert [message.body for message in ConversationStore(alias).window("a", 9)] == ["1", "2"]
     rows = Message.objects.using(alias).values_list("size", "tokens", "kind")
     assert list(rows) == [(0, None, 0)] * 2
