@@ -51,6 +51,7 @@ class RequestRecord:
     stored: int | None = None
     bytes_stored: int | None = None
     window: int | None = None
+    read_from: str | None = None
     error: str | None = None
     seconds: float = 0.0
 
@@ -88,6 +89,7 @@ class RequestRecord:
             "stored": self.stored,
             "bytes_stored": self.bytes_stored,
             "window": self.window,
+            "read_from": self.read_from,
             "error": self.error,
         }
         return {name: value for name, value in known.items() if value is not None}

@@ -25,6 +25,7 @@ from convstore.exchange.statements import ConversationRef, NewMessage, Reply, St
 from convstore.exchange.variants import statements_for, write_nothing
 from convstore.messages import MAX_NAME_CHARACTERS, Message, is_utf8
 from convstore.request_log import current_record
+from convstore.standby import read_stale
 from convstore.transactions import SHORT_SECONDS, run_transaction
 from convstore.windows import Reading, WindowOptions
 from convstore.words import texts_of
@@ -40,26 +41,38 @@ class ConversationStore:
 
     `variant` picks how statements run; by default the fastest that the database can run.
     `observe` is called after each call to the database with its seconds and its retries.
+    `standby` is the alias of a copy, for reads that may be stale.
     """
 
     using: str = DEFAULT_DB_ALIAS
     variant: Callable[[str], Statements] = statements_for
     observe: Callable[[float, int], None] = field(default=ignore_call, compare=False)
+    standby: str | None = None
 
     def append(self, memory_id: str, messages: Sequence[Message]) -> int:
         """Add messages, all or none; returns the last one's position. Raises as `exchange`."""
         return self._exchange(memory_id, messages, 1, None, None).last
 
-    def window(self, memory_id: str, window: int | WindowOptions) -> Window:
+    def window(self, memory_id: str, window: int | WindowOptions, *, stale: bool = False) -> Window:
         """The window of at most so many messages, oldest first; [] for an unknown id.
 
         It is the last `window` messages. If the conversation's first message has the role system
         or developer and is older than those, and `window` is at least 2, the window is that
-        message and the last `window` - 1. WindowOptions asks for other windows. Raises
-        Unavailable and WindowTooLarge.
+        message and the last `window` - 1. WindowOptions asks for other windows. With `stale`,
+        the standby may answer, which may not have the newest messages yet. Raises Unavailable
+        and WindowTooLarge.
         """
         conversation, reading = _conversation_ref(memory_id), reading_of(window)
-        return _window(self._run(lambda statements: statements.window(conversation, reading)))
+
+        def ask(statements: Statements) -> Reply:
+            return statements.window(conversation, reading)
+
+        def read(using: str) -> Reply:
+            if using == self.using:
+                return self._run(ask)
+            return replace(self, using=using)._run(ask, SHORT_SECONDS)
+
+        return _window(read_stale(self.standby if stale else None, self.using, read))
 
     def exchange(
         self,
@@ -128,9 +141,11 @@ class ConversationStore:
         """`append` for asynchronous code; it runs in a thread, as Django's ORM does."""
         return await sync_to_async(self.append)(memory_id, messages)
 
-    async def awindow(self, memory_id: str, window: int | WindowOptions) -> Window:
+    async def awindow(
+        self, memory_id: str, window: int | WindowOptions, *, stale: bool = False
+    ) -> Window:
         """`window` for asynchronous code; it runs in a thread, as Django's ORM does."""
-        return await sync_to_async(self.window)(memory_id, window)
+        return await sync_to_async(self.window)(memory_id, window, stale=stale)
 
     async def aexchange(
         self,

@@ -22,10 +22,14 @@ DATABASE_PARAMETER = "database"
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A database that holds conversations. `alias` is its name in Django's `connections`."""
+    """A database that holds conversations. `alias` is its name in Django's `connections`.
+
+    `standby` is that of a copy, which searches and exports read where there is one.
+    """
 
     alias: str
     memories: tuple[str, ...]
+    standby: str | None = None
 
     @property
     def name(self) -> str:
@@ -56,10 +60,14 @@ def databases() -> tuple[Database, ...]:
         )
     alias_of = {_identity(DEFAULT_DB_ALIAS): DEFAULT_DB_ALIAS}
     names_in: dict[str, list[str]] = {DEFAULT_DB_ALIAS: []}
+    standby_of: dict[str, str | None] = {}
     for memory in memories():
         alias = alias_of.setdefault(_identity(memory.store.using), memory.store.using)
         names_in.setdefault(alias, []).append(memory.name)
-    return tuple(Database(alias, tuple(names)) for alias, names in names_in.items())
+        standby_of[alias] = standby_of.get(alias) or memory.store.standby
+    return tuple(
+        Database(alias, tuple(names), standby_of.get(alias)) for alias, names in names_in.items()
+    )
 
 
 def _identity(alias: str) -> str:

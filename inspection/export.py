@@ -34,11 +34,14 @@ class Format:
 
 
 def file_chunks(
-    using: str, conversations: Iterable[ConversationRow], file_format: Format
+    using: str,
+    conversations: Iterable[ConversationRow],
+    file_format: Format,
+    standby: str | None = None,
 ) -> Iterator[str]:
     """The file in chunks. Messages that arrive during the export are left out."""
     for conversation in conversations:
-        history = History(using, conversation.pk)
+        history = History(using, conversation.pk, standby)
         chunks = history.chunks(history.length(), MESSAGES_PER_CHUNK)
         rows = (row for chunk in chunks for row in chunk)
         yield from file_format.conversation_chunks(conversation, rows)

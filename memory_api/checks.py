@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.conf import settings
@@ -11,6 +11,8 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import DEFAULT_DB_ALIAS
 
 from convstore.database import checks
+from convstore.database.vendors import describe_database
+from convstore.standby import reason_passed_over
 from memory_api.errors import SettingsError
 from memory_api.memories import memories, repository
 
@@ -74,7 +76,20 @@ def check_databases_of_memories(
         aliases = _own_databases()
     except SettingsError:  # check_memories reports it
         return []
-    return [message for alias in aliases for message in checks.server_messages(alias)]
+    messages = [message for alias in aliases for message in checks.server_messages(alias)]
+    return messages + list(_standby_messages())
+
+
+def _standby_messages() -> Iterator[CheckMessage]:
+    stores = {memory.store.standby: memory.store for memory in memories() if memory.store.standby}
+    for standby, store in stores.items():
+        if reason := reason_passed_over(standby, store.using):
+            yield django_checks.Warning(
+                f"The standby {describe_database(standby)} answers nobody: {reason}",
+                hint="Correct config.read_url, or wait until the standby is there. Meanwhile the"
+                " primary answers.",
+                id="memory_api.W005",
+            )
 
 
 def _own_databases() -> list[str]:

@@ -59,6 +59,7 @@ def infer(memory: Memory, document: object, delivery: Delivery = NO_HEADERS) -> 
     memory_id = _memory_id(request)
     options = window_options(memory, request)
     with_positions = v2.flag(request.parameters, "positions", False)
+    may_be_stale = v2.flag(request.parameters, "stale", memory.stale_reads)
     key = idempotency_key(request.parameters, delivery.idempotency_key)
     messages = counted(request, read_messages(request, memory.tensor_names))
     position = expected_position(request, messages)
@@ -74,7 +75,10 @@ def infer(memory: Memory, document: object, delivery: Delivery = NO_HEADERS) -> 
         measured.messages_stored.inc(len(messages))
         measured.bytes_stored.inc(record.bytes_stored or 0)
     else:
-        window = memory.store.window(memory_id, options)
+        # Who sends a key asks what became of a message.
+        window = memory.store.window(memory_id, options, stale=may_be_stale and key is None)
+        if record.read_from:
+            measured.standby_reads.inc()
     record.window = len(window)
     measured.window_messages.observe(len(window))
     tensors = {

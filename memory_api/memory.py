@@ -26,6 +26,7 @@ class Memory:
 
     `tensor_names` are the tensors that make a message. With `once_per_request_id`, the request
     id is an idempotency key: a request that is delivered again adds nothing.
+    With `stale_reads`, requests that only read may be answered by the store's standby.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Memory:
     tensor_names: tuple[str, ...] = DEFAULT_TENSOR_NAMES
     auto_migrate: bool = True
     once_per_request_id: bool = False
+    stale_reads: bool = False
     store: ConversationStore
 
     @property

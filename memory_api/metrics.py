@@ -68,6 +68,7 @@ database_seconds = Histogram(
 database_retries = Counter(
     "memory_database_retries", "Transactions that were retried after a fault", LABELS
 )
+standby_reads = Counter("memory_standby_reads", "Requests that a standby answered", LABELS)
 tensors_left_out = Counter(
     "memory_tensors_left_out",
     "Requests with a tensor of OpenAI's format that the memory's tensor_names leave out",
@@ -90,6 +91,7 @@ class MemoryMetrics(NamedTuple):
     window_messages: Histogram
     database_seconds: Histogram
     database_retries: Counter
+    standby_reads: Counter
     tensors_left_out: Counter
     unknown_tensors: Counter
     unknown_parameters: Counter
@@ -119,6 +121,7 @@ def metrics_of(model: str, version: str) -> MemoryMetrics:
         window_messages.labels(*labels),
         database_seconds.labels(*labels),
         database_retries.labels(*labels),
+        standby_reads.labels(*labels),
         tensors_left_out.labels(*labels),
         unknown_tensors.labels(*labels),
         unknown_parameters.labels(*labels),

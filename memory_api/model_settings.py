@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL
 from convstore.database.url import database_alias
 from convstore.errors import DatabaseUrlError
 from convstore.messages import MAX_NAME_CHARACTERS
+from convstore.standby import standby_alias
 from convstore.store import ConversationStore
 from convstore.windows import MESSAGE, TOOL_PAIR, UNITS
 from memory_api import mlserver_fields
@@ -41,7 +42,7 @@ WINDOW_FIELDS = ("window_size", "window_unit", "window_tokens")
 MEMORY_FIELDS = (*WINDOW_FIELDS, "tensor_names", "model_type", "auto_migrate", "idempotency")
 CONFIG_FIELDS = {
     "filesys": ("path", *MEMORY_FIELDS),
-    "sql": ("url", "connection_options", *MEMORY_FIELDS),
+    "sql": ("url", "connection_options", "read_url", "stale_reads", *MEMORY_FIELDS),
 }
 
 
@@ -101,6 +102,7 @@ def memory_from_settings(
         tensor_names=tensor_names,
         auto_migrate=config.take("auto_migrate", True, bool),
         once_per_request_id=_once_per_request_id(config),
+        stale_reads=config.take("stale_reads", False, bool),
         store=_store(database, config, metrics_of(name, version or "").observe_database),
     )
 
@@ -227,13 +229,19 @@ def _store(
     database: str, config: Section, observe: Callable[[float, int], None]
 ) -> ConversationStore:
     url: str | URL
+    read_url = None
     if database == "filesys":
         folder = settings.DATA_DIR / config.take("path", "", str)
         url, options = URL.create("sqlite", database=str(folder / "conversations.sqlite3")), {}
     else:
         url = config.take("url", settings.DATABASE_URL, str)
         options = config.take("connection_options", {}, dict)
+        read_url = config.take("read_url", None, str)
+    where = ".".join(config.path)
     try:
-        return ConversationStore(database_alias(url, options), observe=observe)
+        alias = database_alias(url, options)
+        where = config.path_of("read_url")
+        standby = None if read_url is None else standby_alias(read_url, options)
     except DatabaseUrlError as error:
-        raise SettingsError(f"{config.where}: {'.'.join(config.path)}: {error}") from None
+        raise SettingsError(f"{config.where}: {where}: {error}") from None
+    return ConversationStore(alias, observe=observe, standby=standby)

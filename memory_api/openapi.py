@@ -75,6 +75,7 @@ SCHEMAS: Schema = {
                     "window_unit": {"type": "string", "enum": list(UNITS)},
                     "window_tokens": {"type": "integer", "minimum": 1, "maximum": MAX_TOKENS},
                     "expected_position": {"type": "integer", "minimum": 0},
+                    "stale": {"type": "boolean"},
                 }
             ),
             "inputs": _list(_ref("RequestInput")),

@@ -24,8 +24,11 @@ PARAMETERS = (
     "idempotency_key",
     "memory_parameters",
     "positions",
+    "stale",
     *WINDOW_PARAMETERS,
 )
+# Words of their own, which nobody sends for a parameter that they are like.
+OTHER_WORDS = frozenset({"scale", "stable", "stage", "state", "style"})
 # MLServer's own, which say nothing to a memory.
 OF_MLSERVER = ("content_type", "headers")
 MEMORY_ID = "memory_id"
@@ -39,14 +42,14 @@ def check_names(memory: Memory, request: v2.InferRequest) -> None:
         refuse_misspelt(unknown, _known_tensors(memory.tensor_names), "tensor")
         measured.unknown_tensors.inc()
     if unknown := set(request.parameters).difference(PARAMETERS, OF_MLSERVER):
-        refuse_misspelt(unknown, PARAMETERS, "parameter")
+        refuse_misspelt(unknown - OTHER_WORDS, PARAMETERS, "parameter")
         measured.unknown_parameters.inc()
     older = request.parameters.get("memory_parameters")
     if isinstance(older, dict) and (unknown := set(older).difference(WINDOW_PARAMETERS)):
         # Some clients send null for a parameter that they do not set.
         sent = [name for name in unknown if older[name] is not None]
         _refuse_misplaced(sent, "in 'memory_parameters'")
-        refuse_misspelt(unknown, PARAMETERS, "parameter")
+        refuse_misspelt(unknown - OTHER_WORDS, PARAMETERS, "parameter")
         measured.unknown_parameters.inc()
     if request.unknown_fields:
         _refuse_misplaced(request.unknown_fields, "beside 'inputs'")

@@ -66,7 +66,7 @@ class Section:
         if not isinstance(value, kinds) or (kind is not bool and isinstance(value, bool)):
             # A database's URL contains a password; an object or a list may, and so may a string
             # where an object is wanted.
-            private = field == "url" or kind is dict or isinstance(value, dict | list)
+            private = field in ("url", "read_url") or kind is dict or isinstance(value, dict | list)
             came = json_type(value) if private else _shown(value)
             raise self._error(field, came, TYPE_NAMES[kind])
         return value

@@ -53,7 +53,10 @@ def describe_memory(entry: Memory | UnavailableMemory) -> str:
     window = f"window of {entry.window_size} by {entry.window_unit}"
     if entry.window_tokens is not None:
         window += f", {entry.window_tokens} tokens at most"
-    return f"{name}: {window}, in {describe_database(entry.store.using)}"
+    where = describe_database(entry.store.using)
+    if entry.store.standby is not None:
+        where += f", with the standby {describe_database(entry.store.standby)}"
+    return f"{name}: {window}, in {where}"
 
 
 def who_may_come(address: Any) -> str:

@@ -17,13 +17,13 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import connections
+from django.db import close_old_connections, connections
 
 Result = TypeVar("Result")
 
 
 class DatabaseThreads:
-    """At most THREADS threads, and as many connections, for the database `using`.
+    """At most THREADS threads for the database `using`, and as many connections to each server.
 
     They end when nothing refers to this object any more, and not by a call: MLServer forgets a
     memory that was loaded twice at once without unloading it. Work in progress refers to it.
@@ -31,36 +31,37 @@ class DatabaseThreads:
 
     def __init__(self, using: str) -> None:
         self.using = using
-        opened: list[Any] = []
-        self.executor = ThreadPoolExecutor(
-            settings.THREADS, f"memory-{using}", _register_connection, (using, opened)
-        )
+        self.opened: list[Any] = []
+        self.executor = ThreadPoolExecutor(settings.THREADS, f"memory-{using}")
         # In a thread of its own: closing may take time, which the event loop does not have.
-        end = Thread(target=_shut_down, args=(self.executor, opened), name=f"memory-{using}-end")
+        what = (self.executor, self.opened)
+        end = Thread(target=_shut_down, args=what, name=f"memory-{using}-end")
         weakref.finalize(self, end.start).atexit = False
 
     async def run(self, work: Callable[[], Result]) -> Result:
         """Run `work` in one of the threads, and return or raise what it does."""
         loop = asyncio.get_running_loop()
         # What is logged there is about the same request.
-        run = partial(copy_context().run, self._run_with_usable_connection, work)
+        run = partial(copy_context().run, self._run_with_usable_connections, work)
         return await loop.run_in_executor(self.executor, run)
 
-    def _run_with_usable_connection(self, work: Callable[[], Result]) -> Result:
-        """Close an old or broken connection before and after, as Django does around a request."""
-        connection = connections[self.using]
-        connection.close_if_unusable_or_obsolete()
+    def _run_with_usable_connections(self, work: Callable[[], Result]) -> Result:
+        """Close old and broken connections before and after, as Django does around a request."""
+        close_old_connections()
         try:
             return work()
         finally:
-            connection.close_if_unusable_or_obsolete()
+            close_old_connections()
+            self._note_connections()
 
-
-def _register_connection(using: str, opened: list[Any]) -> None:
-    """Note a new thread's connection, so that another thread can close it."""
-    connection = connections[using]
-    connection.inc_thread_sharing()
-    opened.append(connection)
+    def _note_connections(self) -> None:
+        """Note what this thread has opened, so that another thread can close it."""
+        connection: Any
+        for connection in connections.all(initialized_only=True):
+            if not hasattr(connection, "convstore_is_noted"):
+                connection.convstore_is_noted = True
+                connection.inc_thread_sharing()
+                self.opened.append(connection)
 
 
 def _shut_down(executor: ThreadPoolExecutor, opened: list[Any]) -> None:
@@ -68,7 +69,8 @@ def _shut_down(executor: ThreadPoolExecutor, opened: list[Any]) -> None:
     executor.shutdown(wait=False)
     for connection in opened:
         connection.close()
-    for connection in opened[:1]:  # all of them share one pool
+    # All connections to one database share a pool.
+    for connection in {connection.alias: connection for connection in opened}.values():
         if connection.settings_dict["OPTIONS"].get("pool"):
             connection.close_pool()
 

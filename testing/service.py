@@ -33,6 +33,7 @@ MEMORIES: dict[str, tuple[str | None, dict[str, Any]]] = {
     "once_1": ("1", {"idempotency": "request_id"}),
     "other": (None, {"idempotency": "request_id"}),
     "down": (None, {"url": NOWHERE}),
+    "alone": (None, {"read_url": NOWHERE, "stale_reads": True}),  # whose standby is away
 }
 
 

@@ -7,7 +7,7 @@ bytes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import accumulate
 from typing import Any
@@ -17,6 +17,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Length
 
 from convstore.models import NOT_ERASED, Message
+from convstore.standby import read_stale
 
 # The model, under the name that callers of the archive use.
 MessageRow = Message
@@ -36,10 +37,14 @@ class Octets(Length):
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The messages of the conversation `key` in the database `using`."""
+    """The messages of the conversation `key` in the database `using`.
+
+    `standby` is a copy of it, from which `chunks` reads what is there.
+    """
 
     using: str
     key: UUID
+    standby: str | None = None
 
     def rows(self) -> QuerySet[MessageRow]:
         """All rows, those of erased messages among them."""
@@ -69,9 +74,19 @@ class History:
     def chunks(self, last: int, limit: int) -> Iterator[list[MessageRow]]:
         """All messages up to the position `last`, oldest first, at most `limit` in a chunk."""
         start = 1
-        while start <= last and (chunk := self.chunk_from(start, limit)):
+        while start <= last and (chunk := self._chunk_on_standby(start, last, limit)):
             yield [row for row in chunk if row.position <= last]
             start = chunk[-1].position + 1
+
+    def _chunk_on_standby(self, start: int, last: int, limit: int) -> list[MessageRow]:
+        """`chunk_from`, read from the standby if that has all messages up to `last`."""
+
+        def read(using: str) -> list[MessageRow]:
+            source = replace(self, using=using)
+            is_behind = using == self.standby and source.length() < last
+            return (self if is_behind else source).chunk_from(start, limit)
+
+        return read_stale(self.standby, self.using, read)
 
     def position_at(self, moment: datetime, length: int) -> int:
         """The first position whose message was added at `moment` or later, else `length` + 1.

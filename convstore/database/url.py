@@ -22,14 +22,16 @@ from convstore.database.vendors import vendor_of_url
 from convstore.errors import DatabaseUrlError
 
 
-def database_alias(url: str | URL, options: Mapping[str, Any] | None = None) -> str:
+def database_alias(
+    url: str | URL, options: Mapping[str, Any] | None = None, *, timeout: int | None = None
+) -> str:
     """The alias of a database in Django's `connections`, to which it is added.
 
     The same URL and options always give the same alias, which is Django's default if that
-    is the same database. Makes an SQLite file's folder, but opens no connection. Raises
-    DatabaseUrlError.
+    is the same database. Makes an SQLite file's folder, but opens no connection. `timeout` is
+    that of `database_settings`. Raises DatabaseUrlError.
     """
-    entry = prepared_database_settings(url, options)
+    entry = prepared_database_settings(url, options, timeout=timeout)
     default = connections.settings[DEFAULT_DB_ALIAS]
     if all(default.get(name) == value for name, value in entry.items()):
         return DEFAULT_DB_ALIAS

@@ -36,7 +36,7 @@ def download(
     file_format = FORMATS[kind]
     name = f"{_file_name(conversations)}.{file_format.extension}"
     return StreamingHttpResponse(
-        _encode_blocks(file_chunks(database.alias, conversations, file_format)),
+        _encode_blocks(file_chunks(database.alias, conversations, file_format, database.standby)),
         content_type=file_format.mime,
         headers={**SANDBOX_HEADERS, "Content-Disposition": f'attachment; filename="{name}"'},
     )

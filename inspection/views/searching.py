@@ -22,6 +22,7 @@ from convstore.archive.search import (
     search_last_messages,
     search_word_index,
 )
+from convstore.standby import read_stale
 from convstore.words import query_words
 from inspection.audit import Action, record
 from inspection.databases import Database, databases
@@ -87,7 +88,10 @@ def search(request: HttpRequest, database: Database) -> HttpResponse:
     step = _step_of(query["step"], same)
     result, by_index = None, False
     if words and not query["stop"]:
-        result, by_index = _search(database, conversation, words, query, step or Step())
+        given = conversation, words, query, step or Step()
+        result, by_index = read_stale(
+            database.standby, database.alias, lambda using: _search(using, *given)
+        )
         # A step without hits is a part of the search whose first step was logged. Its place is
         # signed, so nobody can look for words without an entry.
         if result.hits or step is None:
@@ -122,7 +126,7 @@ def search(request: HttpRequest, database: Database) -> HttpResponse:
 
 
 def _search(
-    database: Database,
+    using: str,
     conversation: Any,
     words: list[str],
     query: Mapping[str, Any],
@@ -136,13 +140,13 @@ def _search(
     )
     if conversation:
         below = step.below or (conversation.length or 0) + 1
-        return search_conversation(database.alias, conversation, words, below, filters), False
+        return search_conversation(using, conversation, words, below, filters), False
     if not (query["last"] or step.after):
-        result = search_word_index(database.alias, words, filters, step.skip)
+        result = search_word_index(using, words, filters, step.skip)
         if result:
             return result, True
     after = (datetime.fromisoformat(step.after[0]), UUID(step.after[1])) if step.after else None
-    return search_last_messages(database.alias, words, after, filters), False
+    return search_last_messages(using, words, after, filters), False
 
 
 def _midnight(day: date | None, later: timedelta = timedelta()) -> datetime | None:

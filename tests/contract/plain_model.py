@@ -56,6 +56,7 @@ class Asked:
     window_tokens: int | None = None
     positions: bool | None = None
     expected_position: int | None = None
+    stale: bool | None = None
 
     @property
     def parameters(self) -> dict[str, Any]:

@@ -44,6 +44,15 @@ def test_mlserver_makes_the_tables_first_while_the_database_is_down(door):
     assert door.infer(changed_request(content=None), "down").status == 503
 
 
+def test_a_memory_whose_standby_is_away_is_served_by_the_primary(door):
+    talk = new_id()
+    for text in ("1", "2"):
+        assert door.infer(append_request(talk, text), "alone").status == 200
+        for parameters in ({}, {"stale": True}):
+            read = read_request(talk, parameters=parameters)
+            assert door.infer(read, "alone").texts[-1] == text
+
+
 def test_a_memory_that_is_down_does_not_take_the_others_along(door):
     door.infer(append_request("x", "lost"), "down")
 

@@ -44,7 +44,10 @@ PARAMETERS = {
     "IdempotencyKey": "idempotency_key",
     "position": "positions",
     "memory_parameter": "memory_parameters",
+    "Stale": "stale",
 }
+# A letter away from one of ours, and yet words that pipelines may send.
+OTHER_WORDS = ["scale", "stable", "stage", "state", "style"]
 
 
 @pytest.mark.parametrize(("name", "ours"), TENSORS.items())
@@ -80,6 +83,11 @@ def test_a_parameter_that_is_nearly_ours_is_refused_with_the_name_that_is_meant(
     assert rows() == before
 
 
+def test_a_parameter_with_a_name_of_its_own_is_counted_though_it_is_like_one_of_ours(door):
+    request = append_request(new_id(), "hello", parameters=dict.fromkeys(OTHER_WORDS, "x"))
+    assert growth(door, request) == {"messages_stored": 1, "unknown_parameters": 1}
+
+
 @at(*JSON_DOORS)
 def test_a_parameter_in_the_older_form_is_refused_as_well(door):
     older = {"memory_parameters": {"window_sise": 2}}
@@ -89,7 +97,7 @@ def test_a_parameter_in_the_older_form_is_refused_as_well(door):
 
 
 @at(*JSON_DOORS)
-@pytest.mark.parametrize("name", ["idempotency_key", "expected_position", "positions"])
+@pytest.mark.parametrize("name", ["idempotency_key", "expected_position", "positions", "stale"])
 def test_a_parameter_that_the_older_form_does_not_have_is_refused_there(door, rows, name):
     before = rows()
     older = {"memory_parameters": {name: 1}}
@@ -181,6 +189,7 @@ def test_what_is_known_is_not_counted(door):
             "window_size": 2,
             "idempotency_key": "k",
             "positions": True,
+            "stale": True,
             "content_type": "x",
         },
     )

@@ -243,6 +243,17 @@ def positions(door: HttpDoor) -> None:
     refused(door.infer(asked(positions=1)), "it must be true or false")
 
 
+@probe("Parameters", "stale")
+def stale(door: HttpDoor) -> None:
+    talk = new_id()
+    assert door.infer(append_request(talk, "x", parameters={"stale": True})).texts == ["x"]
+    for memory in ("memory", "alone"):
+        for value in (True, False, None):
+            reply = door.infer(read_request(talk, parameters={"stale": value}), memory)
+            assert reply.texts == ["x"]
+    refused(door.infer(read_request(talk, parameters={"stale": "yes"})), "it must be true or false")
+
+
 @probe("Parameters", "binary_data_output")
 def binary_data_output(door: HttpDoor) -> None:
     body = json.dumps(asked(binary_data_output=True)).encode()

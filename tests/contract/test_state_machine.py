@@ -62,6 +62,7 @@ asked = st.builds(
     st.none() | st.sampled_from(["message", TOOL_PAIR]),
     st.none() | st.integers(1, 100),
     st.none() | st.booleans(),
+    stale=st.none() | st.booleans(),
 )
 talks = st.integers(0, 1)
 

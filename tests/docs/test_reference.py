@@ -139,6 +139,8 @@ def test_the_defaults_of_a_memorys_fields_are_those_of_the_code(tmp_path: Path) 
     assert json.loads(defaults["window_size"]) == memory.window_size
     assert json.loads(defaults["tensor_names"]) == list(memory.tensor_names)
     assert json.loads(defaults["auto_migrate"]) is memory.auto_migrate
+    assert json.loads(defaults["stale_reads"]) is memory.stale_reads
+    assert json.loads(defaults["read_url"]) is memory.store.standby
     assert (json.loads(defaults["idempotency"]) is not None) is memory.once_per_request_id
 
 
@@ -219,7 +221,7 @@ def loaded(folder: Path, path: str, *value: Any) -> tuple[dict[str, Any], tuple[
     (entry,) = found.entries
     fields = {each.name: getattr(entry, each.name) for each in dataclasses.fields(entry)}
     if "store" in fields:
-        fields["store"] = fields["store"].using
+        fields["store"] = fields["store"].using, fields["store"].standby
     return fields, found.warnings
 
 

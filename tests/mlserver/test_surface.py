@@ -57,7 +57,7 @@ TENSORS_OF = {
 }
 REQUEST_PARAMETERS = (
     "binary_data_output, expected_position, idempotency_key, memory_parameters, positions,"
-    " window_size, window_unit, window_tokens"
+    " stale, window_size, window_unit, window_tokens"
 )
 WITH_VERSIONS = [*TENSORS_OF, "versioned/versions/3"]
 

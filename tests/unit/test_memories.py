@@ -62,6 +62,27 @@ def test_an_sql_memory_without_a_url_keeps_to_the_services_own():
     assert memory({"database": "sql"}).store.using == "default"
 
 
+def test_a_standby_has_less_time_to_answer_than_its_primary(settings):
+    settings.DATABASE_TIMEOUT = 7
+    extra = {
+        "database": "sql",
+        "config": {"url": "postgresql://a/d", "read_url": "postgresql://b/d"},
+    }
+    store = memory(extra).store
+    limits = [
+        connections[alias].settings_dict["OPTIONS"]["connect_timeout"]
+        for alias in (store.using, store.standby or "")
+    ]
+    assert limits == [7, 2]
+
+
+def test_a_wrong_read_url_is_refused_by_its_path():
+    text = refusal({"database": "sql", "config": {"read_url": "postgresql://b/d?colour=red"}})
+    assert text.startswith(
+        "file.json: parameters.extra.config.read_url: connection argument colour"
+    )
+
+
 def test_a_path_is_a_store_of_its_own(tmp_path):
     assert configured(path=str(tmp_path)).store.using != "default"
     assert configured().store.using == "default"
@@ -189,6 +210,7 @@ REFUSED_CONFIG = [
     ({"windowsize": 5}, "config.windowsize is not a field; the fields are path, window_size"),
     ({"url": "sqlite:///a.db"}, "config.url is not a field"),
     ({"read_url": "sqlite:///a.db"}, "config.read_url is not a field"),
+    ({"stale_reads": True}, "config.stale_reads is not a field"),
 ]
 
 
@@ -234,6 +256,8 @@ def test_a_refusal_never_shows_a_password():
     for config in (
         {"url": "postgresql://u:TOPSECRET@h:x/d"},
         {"url": {"password": "TOPSECRET"}},
+        {"read_url": "postgresql://u:TOPSECRET@h:x/d"},
+        {"read_url": {"password": "TOPSECRET"}},
         {"password": "TOPSECRET"},
         {"url": "postgresql://u@h/d", "connection_options": {"connect_args": {"x": "TOPSECRET"}}},
     ):
