@@ -46,6 +46,16 @@ def comma_separated(name: str, default: str) -> list[str]:
     return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
 
 
+def some_of(name: str, allowed: Sequence[str]) -> frozenset[str]:
+    """The variable `name`: some of these words, comma-separated. By default none."""
+    words = frozenset(comma_separated(name, ""))
+    if unknown := sorted(words.difference(allowed)):
+        raise ImproperlyConfigured(
+            f"{name} has {unknown[0]!r}; it may have {', '.join(allowed)}, comma-separated."
+        )
+    return words
+
+
 def stored_secret_key(path: Path) -> str:
     """The secret key in the file `path`, which is made first if it does not exist.
 
@@ -114,6 +124,8 @@ MAX_BYTES_IN_WORK = positive_integer("MAX_BYTES_IN_WORK", MAX_BODY_BYTES)
 MAX_REPLY_BYTES = positive_integer("MAX_REPLY_BYTES", conf.DEFAULT_MAX_REPLY_BYTES)
 MAX_WINDOW = positive_integer("MAX_WINDOW", conf.DEFAULT_MAX_WINDOW)
 MAX_REPLY_OVERFLOW = one_of("MAX_REPLY_OVERFLOW", (conf.REFUSE, conf.TRUNCATE))
+# The doors that serve only those who send an API key.
+REQUIRE_API_KEYS = some_of("REQUIRE_API_KEYS", ("http", "mlserver", "conversations"))
 # What clients may take of each process.
 MAX_CONNECTIONS = positive_integer("MAX_CONNECTIONS", 10_000)
 if MAX_CONNECTIONS <= THREADS:
@@ -133,6 +145,7 @@ QUEUE_TIMEOUT = positive_integer("QUEUE_TIMEOUT", 5)
 DATABASE_URL = os.environ.get(
     "DATABASE_URL", URL.create("sqlite", database=str(DATA_DIR / "conversations.sqlite3"))
 )
+IS_DATABASE_NAMED = "DATABASE_URL" in os.environ
 try:
     DATABASES = {
         "default": prepared_database_settings(
@@ -168,6 +181,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "axes",
     "convstore",
+    "api_keys",
     "memory_api",
 ]
 MIDDLEWARE = [
