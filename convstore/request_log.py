@@ -36,6 +36,7 @@ class RequestRecord:
     door: str = ""
     request_id: str = ""
     client: str | None = None
+    key: str | None = None
     method: str | None = None
     route: str | None = None
     memory: str | None = None
@@ -74,6 +75,7 @@ class RequestRecord:
             "request_id": self.request_id,
             "door": self.door,
             "client": self.client,
+            "key": self.key,
             "method": self.method,
             "route": self.route,
             "memory": self.memory,

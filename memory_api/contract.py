@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings
 
+from api_keys.caller import ANYBODY, APPEND, READ, Caller
 from convstore.exchange.statements import Window
 from convstore.messages import is_utf8
 from convstore.request_log import current_record
@@ -25,7 +26,7 @@ from memory_api.idempotency import (
     request_key,
 )
 from memory_api.left_out_tensors import note_left_out
-from memory_api.limits import MAX_MEMORY_ID_LENGTH
+from memory_api.limits import MAX_MEMORY_ID_LENGTH, MAX_STORED_ID_LENGTH
 from memory_api.memory import Memory
 from memory_api.message_tensors import read_messages
 from memory_api.metrics import metrics_of
@@ -44,39 +45,48 @@ class Answer:
     binary: frozenset[str] = frozenset()
 
 
-def infer(memory: Memory, document: object, delivery: Delivery = NO_HEADERS) -> Answer:
+def infer(
+    memory: Memory,
+    document: object,
+    delivery: Delivery = NO_HEADERS,
+    caller: Caller = ANYBODY,
+) -> Answer:
     """Store the messages of a request, if it has any, and answer with the window.
 
     `document` is a V2 inference request as JSON values; BYTES elements may be bytes. `delivery`
-    is what came in headers. Raises BadRequest and TooLarge, after which nothing was stored, and the
-    store's errors.
+    is what came in headers. A tenant's ids are its own: only the store knows their prefix. Raises
+    NotAllowed, BadRequest and TooLarge, after which nothing was stored, and the store's errors.
     """
+    caller.require(READ)
     request = v2.parse(document, settings.MAX_TENSORS)
     _refuse_too_large(request)
     check_names(memory, request)
     refuse_misspelt_headers(delivery.header_names)
     outputs = _requested_outputs(request)
-    memory_id = _memory_id(request)
+    memory_id = _memory_id(request, caller)
+    stored_id = caller.stored_id(memory_id)
     options = window_options(memory, request)
     with_positions = v2.flag(request.parameters, "positions", False)
     may_be_stale = v2.flag(request.parameters, "stale", memory.stale_reads)
     key = idempotency_key(request.parameters, delivery.idempotency_key)
     messages = counted(request, read_messages(request, memory.tensor_names))
     position = expected_position(request, messages)
+    if messages:
+        caller.require(APPEND)
     note_left_out(memory, request)
     record = current_record()
-    record.conversation = conversation_key(memory_id)
+    record.conversation = conversation_key(stored_id)
     measured = metrics_of(*memory.labels)
     if messages:
         request_id = delivery.request_id or request.id
-        stored_as = request_key(memory, memory_id, key, request_id, messages)
-        window = memory.store.exchange(memory_id, messages, options, stored_as, position)
+        stored_as = request_key(memory, stored_id, key, request_id, messages)
+        window = memory.store.exchange(stored_id, messages, options, stored_as, position)
         record.stored = len(messages)
         measured.messages_stored.inc(len(messages))
         measured.bytes_stored.inc(record.bytes_stored or 0)
     else:
         # Who sends a key asks what became of a message.
-        window = memory.store.window(memory_id, options, stale=may_be_stale and key is None)
+        window = memory.store.window(stored_id, options, stale=may_be_stale and key is None)
         if record.read_from:
             measured.standby_reads.inc()
     record.window = len(window)
@@ -88,7 +98,7 @@ def infer(memory: Memory, document: object, delivery: Delivery = NO_HEADERS) -> 
     response: v2.InferResponse = {"model_name": memory.name}
     if memory.version is not None:
         response["model_version"] = memory.version
-    response["id"] = reply_id(memory, memory_id, key) if request.id is None else request.id
+    response["id"] = reply_id(memory, stored_id, key) if request.id is None else request.id
     response["parameters"] = _reply_parameters(window, with_positions)
     response["outputs"] = [tensors[output.name] for output in outputs]
     return Answer(response, frozenset(output.name for output in outputs if output.binary))
@@ -180,7 +190,7 @@ def _requested_outputs(request: v2.InferRequest) -> Sequence[v2.Output]:
     return request.outputs
 
 
-def _memory_id(request: v2.InferRequest) -> str:
+def _memory_id(request: v2.InferRequest, caller: Caller) -> str:
     values = request.strings("memory_id")
     if values is None:
         raise BadRequest("tensor 'memory_id' is missing; it must name a conversation")
@@ -188,10 +198,10 @@ def _memory_id(request: v2.InferRequest) -> str:
         raise BadRequest(f"tensor 'memory_id' has {len(values)} elements; it must have 1")
     memory_id = values[0]
     length = len(memory_id.encode("utf-16-le", "surrogatepass")) // 2
-    if not 1 <= length <= MAX_MEMORY_ID_LENGTH:
+    limit = min(MAX_MEMORY_ID_LENGTH, MAX_STORED_ID_LENGTH - len(caller.id_prefix))
+    if not 1 <= length <= limit:
         raise BadRequest(
-            f"'memory_id' has {length} characters, counted as in UTF-16; it must have 1 to"
-            f" {MAX_MEMORY_ID_LENGTH}"
+            f"'memory_id' has {length} characters, counted as in UTF-16; it must have 1 to {limit}"
         )
     if "\0" in memory_id or not is_utf8(memory_id):
         raise BadRequest("'memory_id' contains a NUL or a lone surrogate; it must have neither")

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from rest_framework.exceptions import APIException, MethodNotAllowed
 from rest_framework.request import Request
 
+from api_keys import errors as access
 from convstore.errors import (
     IdentityClash,
     MessageTooLarge,
@@ -29,6 +30,7 @@ from memory_api.errors import (
 from memory_api.responses import json_response
 
 STATUSES: Mapping[type[Exception], int] = {
+    **access.STATUSES,
     BadRequest: 400,
     UnknownMemory: 404,
     TooLarge: 413,
@@ -56,7 +58,7 @@ def error_response(error: Exception, context: dict[str, Any]) -> HttpResponse:
     )
     # Settings that are wrong stay so until somebody changes them and starts the service again.
     passes = isinstance(error, Unavailable)
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if passes else None
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if passes else access.HEADERS.get(status)
     return error_reply(sentence, status, headers)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from functools import cache
 
 from django.conf import settings
@@ -37,6 +38,16 @@ def passed_over_memories() -> list[str]:
     """A sentence for each memory whose database a command cannot know. Raises SettingsError."""
     return [
         f"memory {entry.name} is passed over: {entry.reason}" for entry in repository().unavailable
+    ]
+
+
+def unknown_memories(names: Iterable[str]) -> list[str]:
+    """A sentence for each name that no memory here has. Raises SettingsError."""
+    known = {entry.name for entry in repository().entries}
+    return [
+        f"there is no memory {name!r} in {settings.MODELS_DIR}"
+        for name in names
+        if name not in known
     ]
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from prometheus_client import Counter, Histogram
 
+from api_keys.errors import NotAllowed, NoValidKey, TooManyRequests
 from convstore.errors import (
     IdentityClash,
     MessageTooLarge,
@@ -27,8 +28,11 @@ REASONS = frozenset(
         BadRequest,
         IdentityClash,
         MessageTooLarge,
+        NoValidKey,
+        NotAllowed,
         RequestKeyReused,
         TooLarge,
+        TooManyRequests,
         Unavailable,
         WindowTooLarge,
         WrongPosition,

@@ -184,7 +184,7 @@ describe_inference = _describe(
 )
 describe_index = _describe(
     "List all memories and whether they can serve",
-    {200: _ref("RepositoryIndex"), 400: _ref("Error"), 413: _ref("Error")},
+    {200: _ref("RepositoryIndex")} | dict.fromkeys((400, 401, 413, 429, 503), _ref("Error")),
     request={
         "application/json": _object(
             {"ready": {"type": "boolean", "description": "Whether to list only those that can."}}

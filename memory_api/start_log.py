@@ -12,6 +12,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import Error, connections
 
+from api_keys.doors import HTTP, open_doors
 from convstore import __version__
 from convstore.database.vendors import describe_database
 from memory_api.errors import SettingsError
@@ -43,6 +44,7 @@ def start_lines(addresses: Iterable[Any], urls: str) -> Iterator[str]:
     yield f"Serving on {urls} - docs at /v2/docs, admin at /admin/ (Ctrl-C stops)"
     for address in addresses:
         yield f"  {who_may_come(address)}"
+    yield f"  {what_is_asked()}"
 
 
 def describe_memory(entry: Memory | UnavailableMemory) -> str:
@@ -72,7 +74,13 @@ def who_may_come(address: Any) -> str:
         is_local, where = ip.is_loopback, "every address" if ip.is_unspecified else host
     if is_local:
         return f"{host} is open to this machine only"
-    return f"{where} is open to whoever reaches this machine: the API has no password"
+    return f"{where} is open to whoever reaches this machine"
+
+
+def what_is_asked() -> str:
+    if HTTP in open_doors():
+        return "V2 asks for no API key: whoever comes reads and extends every conversation"
+    return "V2 asks for an API key; health, readiness, /metrics and /v2/docs do not"
 
 
 def look_for_users() -> None:

@@ -11,6 +11,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from api_keys.caller import ANYBODY
+from api_keys.doors import HTTP, caller_at
 from convstore import __version__
 from convstore.request_log import current_record
 from memory_api import contract, http_metrics, parsers, v2
@@ -31,11 +33,15 @@ from memory_api.responses import compress, inference_response, json_response, wh
 from memory_api.state_metrics import StateCollector
 
 readiness_probe = ReadinessProbe()
+KEY_STATUSES = (401, 403, 429)
 
 
 class V2View(APIView):
     """What all routes share: the part of Django REST framework's view that V2 needs."""
 
+    # Where the door asks for API keys, these routes do; probes and Prometheus have none.
+    is_for_callers = False
+    caller = ANYBODY
     authentication_classes = ()
     permission_classes = ()
     parser_classes = (parsers.V2Parser,)
@@ -56,7 +62,11 @@ class V2View(APIView):
         return response
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Nothing: there is one format, one version, and no authentication or throttle."""
+        """Only who asks: there is one format and one version."""
+        if self.is_for_callers:
+            self.caller = caller_at(HTTP, request._request.META.get("HTTP_AUTHORIZATION"))
+            if name := kwargs.get("name"):
+                self.caller.require_memory(name)
 
     @property
     def default_response_headers(self) -> dict[str, str]:
@@ -128,19 +138,23 @@ class ModelReady(V2View):
 
 
 class ModelMetadata(V2View):
-    @describe_route("ModelMetadata", "Get a memory's metadata and tensors", 404, 503)
+    is_for_callers = True
+
+    @describe_route("ModelMetadata", "Get a memory's metadata and tensors", *KEY_STATUSES, 404, 503)
     def get(self, request: Request, name: str, version: str | None = None) -> HttpResponse:
         return json_response(contract.metadata(find_memory(name, version)))
 
 
 class Infer(V2View):
+    is_for_callers = True
+
     @describe_inference
     def post(self, request: Request, name: str, version: str | None = None) -> HttpResponse:
         memory = find_memory(name, version)
         measured = http_metrics.infer_metrics_of(*memory.labels)
         try:
             with measured.duration.time(), measured.failure.count_exceptions():
-                answer = contract.infer(memory, request.data, _delivery(request))
+                answer = contract.infer(memory, request.data, _delivery(request), self.caller)
                 response = inference_response(answer)
         except Exception as error:
             count_refused(memory.labels, error)
@@ -159,10 +173,13 @@ def _delivery(request: Request) -> Delivery:
 
 
 class RepositoryIndex(V2View):
+    is_for_callers = True
+
     @describe_index
     def post(self, request: Request) -> HttpResponse:
         only_ready = v2.parse_index_request(request.data)
-        index = [_index_entry(entry) for entry in repository().entries]
+        entries = [each for each in repository().entries if self.caller.may_use(each.name)]
+        index = [_index_entry(entry) for entry in entries]
         return json_response([each for each in index if not only_ready or not each["reason"]])
 
 

@@ -101,6 +101,8 @@ class GrpcDoor:
         grpc.StatusCode.FAILED_PRECONDITION: 422,
         grpc.StatusCode.NOT_FOUND: 404,
         grpc.StatusCode.INTERNAL: 500,
+        grpc.StatusCode.UNAUTHENTICATED: 401,
+        grpc.StatusCode.PERMISSION_DENIED: 403,
         grpc.StatusCode.RESOURCE_EXHAUSTED: 500,  # where MLServer's words are too many for gRPC
         grpc.StatusCode.UNAVAILABLE: 503,
     }

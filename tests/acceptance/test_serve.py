@@ -60,6 +60,11 @@ def test_a_taken_port_gets_one_sentence_that_says_what_to_do(project):
         ("THREADS", "many", "THREADS is 'many'; it must be an integer of at least 1"),
         ("MAX_CONNECTIONS", "8", "MAX_CONNECTIONS is 8 and THREADS is 8; MAX_CONNECTIONS must be"),
         ("DATABASE_URL", "redis://localhost", "DATABASE_URL: database 'redis' is not supported"),
+        (
+            "REQUIRE_API_KEYS",
+            "http,grpc",
+            "REQUIRE_API_KEYS has 'grpc'; it may have http, mlserver",
+        ),
         ("MODELS_DIR", "nowhere", "MODELS_DIR: there is no folder {project}/nowhere"),
     ],
 )
@@ -130,6 +135,7 @@ def test_the_log_begins_with_what_is_served_and_who_may_come(tmp_path):
     assert any(line.startswith("  versioned, version 3: window of 10 ") for line in lines)
     assert "  wrong: unavailable" in lines
     assert "  127.0.0.1 is open to this machine only" in lines
+    assert any(line.startswith("  V2 asks for no API key") for line in lines)
     assert f"Serving on {service.url} - " in log
     assert "secret" not in log
     assert log.count("The admin has no user") == 1

@@ -17,6 +17,7 @@ from django.test import RequestFactory
 from django.urls import resolve
 from prometheus_client import Counter, Gauge, Histogram, Summary
 
+from api_keys import errors as access_errors
 from convstore import errors as store_errors
 from convstore.archive.erasure import BATCH
 from convstore.archive.history import CHUNK_BYTES, CHUNK_MESSAGES
@@ -120,7 +121,7 @@ def subclasses(of: type[Exception]) -> Iterator[type[Exception]]:
 
 KINDS = {
     kind.__name__: kind
-    for base in (request_errors.RequestError, store_errors.StoreError)
+    for base in (request_errors.RequestError, store_errors.StoreError, access_errors.AccessError)
     for kind in subclasses(base)
     if kind is not store_errors.DatabaseUrlError  # raised at the start, to no client
 }
@@ -128,7 +129,7 @@ KINDS = {
 
 def sentences() -> Iterator[tuple[type[Exception], str]]:
     """Each sentence that a request can get, with the class that it is raised as."""
-    for path in modules("convstore", "memory_api"):
+    for path in modules("api_keys", "convstore", "memory_api"):
         tree = ast.parse(path.read_text())
         texts = assigned_texts(tree)
         for call in calls(tree):
@@ -333,7 +334,7 @@ def admin_limits() -> str:
 def checks() -> str:
     """The messages of `check` that are ours, by their ids."""
     found = []
-    for path in modules("convstore", "memory_api"):
+    for path in modules("api_keys", "convstore", "memory_api"):
         tree = ast.parse(path.read_text())
         texts = assigned_texts(tree)
         for call in calls(tree):
