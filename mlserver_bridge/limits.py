@@ -33,7 +33,7 @@ from mlserver_bridge.request_lines import memories, one_line
 
 STATUS = 422  # as of all refusals at MLServer's doors
 # The headers that a memory reads of each delivery of a request.
-OF_DELIVERY = ("idempotency-key", "x-request-id")
+OF_DELIVERY = ("authorization", "idempotency-key", "x-request-id")
 
 
 def limit_requests(name: str, labels: tuple[str, str]) -> None:

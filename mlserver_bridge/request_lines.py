@@ -18,6 +18,7 @@ from mlserver.rest import errors as rest_errors
 from mlserver.rest.responses import Response
 from mlserver.types import InferenceRequest, InferenceResponse, Parameters
 
+from api_keys.errors import HEADERS
 from convstore.log_format import LineFormatter, safe_message
 from convstore.request_log import (
     REQUEST_ID,
@@ -95,7 +96,7 @@ class IdentifiedResponse(Response):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         if request_id := current_record().request_id:
-            self.headers[REQUEST_ID] = request_id
+            self.headers.update({REQUEST_ID: request_id, **HEADERS.get(self.status_code, {})})
 
 
 # --- MLServer's own lines ----------------------------------------------------------------

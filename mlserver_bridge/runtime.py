@@ -12,11 +12,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS
 from mlserver import MLModel
 from mlserver.errors import MLServerError
 from mlserver.settings import ModelParameters, ModelSettings
 from mlserver.types import InferenceRequest, InferenceResponse, MetadataModelResponse
 
+from api_keys import errors as access
+from api_keys.caller import ANYBODY, Caller
+from api_keys.doors import MLSERVER, asks_for_keys, caller_at
 from convstore.errors import (
     IdentityClash,
     MessageTooLarge,
@@ -52,6 +57,7 @@ write_request_lines()
 # What the client did wrong is always 422: after 400 or 404, Seldon's agent reloads the model and
 # sends the same request again.
 STATUSES: Mapping[type[Exception], int] = {
+    **access.STATUSES,
     RequestError: 422,
     SettingsError: 422,
     MemoryUnavailable: 503,
@@ -66,6 +72,11 @@ STATUSES: Mapping[type[Exception], int] = {
 MAX_ID_CHARACTERS = 8 * 1024
 PARAMETERS = set(ModelParameters.model_fields)
 
+NO_KEYS = (
+    "REQUIRE_API_KEYS names mlserver, but there is no DATABASE_URL to find API keys in; set it to"
+    " the database in which 'convstore keys create' makes them"
+)
+
 logger = logging.getLogger(__name__)
 
 
@@ -74,6 +85,8 @@ class ConversationalMemory(MLModel):
 
     memory: Memory
     threads: DatabaseThreads | None = None
+    # Those in which API keys are looked up, where this door asks for them.
+    key_threads: DatabaseThreads | None = None
     has_tables = False
     # Why there is no memory, if its settings are wrong.
     refusal = ""
@@ -101,10 +114,7 @@ class ConversationalMemory(MLModel):
         while MLServer starts, since one that fails then ends the whole server.
         """
         where = f"model {self.name}"
-        try:
-            self.memory = memory_from_settings(_settings_document(self.asked, where), where)
-        except SettingsError as error:
-            self.refusal = str(error)
+        self._read_settings(where)
         if self.refusal:
             if not _is_starting():
                 raise MLServerError(self.refusal, STATUSES[SettingsError])
@@ -112,6 +122,9 @@ class ConversationalMemory(MLModel):
             return True
         logger.info("%s", describe_memory(self.memory))
         limit_requests(self.name, self.memory.labels)
+        if asks_for_keys(MLSERVER):
+            self.key_threads = threads_for(DEFAULT_DB_ALIAS)
+            logger.info("%s: inference asks for an API key; load and unload do not", where)
         self.threads = threads_for(self.memory.store.using)
         try:
             await self.threads.run(self._prepare_tables)
@@ -125,9 +138,20 @@ class ConversationalMemory(MLModel):
             log_failure(where, error)
         return True
 
+    def _read_settings(self, where: str) -> None:
+        """Make the memory, or say why there is none."""
+        try:
+            self.memory = memory_from_settings(_settings_document(self.asked, where), where)
+        except SettingsError as error:
+            self.refusal = str(error)
+        if asks_for_keys(MLSERVER) and not settings.IS_DATABASE_NAMED:
+            self.refusal = NO_KEYS
+
     async def unload(self) -> bool:
         """Release the threads. Does nothing if the memory was not loaded."""
-        self.threads = None  # they end when no other memory and no request uses them
+        self.threads = self.key_threads = (
+            None  # they end when no other memory and no request uses them
+        )
         return True
 
     async def metadata(self) -> MetadataModelResponse:
@@ -146,7 +170,9 @@ class ConversationalMemory(MLModel):
                 headers.get("x-request-id", ""), headers.get("idempotency-key"), headers.keys()
             )
             try:
-                response = await self.threads.run(partial(self._infer, payload, delivery))
+                caller = await self._caller(headers.get("authorization"))
+                work = partial(self._infer, payload, delivery, caller)
+                response = await self.threads.run(work)
             except Exception as error:
                 count_refused(self.memory.labels, error)
                 status, sentence = status_and_sentence(
@@ -170,11 +196,21 @@ class ConversationalMemory(MLModel):
         if self.refusal:
             raise MLServerError(self.refusal, STATUSES[MemoryUnavailable])
 
-    def _infer(self, payload: InferenceRequest, delivery: Delivery) -> InferenceResponse:
+    async def _caller(self, authorization: str | None) -> Caller:
+        """Who asks. Raises AccessError, and Unavailable."""
+        if self.key_threads is None:
+            return ANYBODY
+        caller = await self.key_threads.run(partial(caller_at, MLSERVER, authorization))
+        caller.require_memory(self.memory.name, self.memory.step)
+        return caller
+
+    def _infer(
+        self, payload: InferenceRequest, delivery: Delivery, caller: Caller
+    ) -> InferenceResponse:
         if not self.has_tables:
             self._prepare_tables()
         _check_id(payload.id)
-        answer = contract.infer(self.memory, _document(payload), delivery)
+        answer = contract.infer(self.memory, _document(payload), delivery, caller)
         return _response(answer.document, in_bytes=_is_in_bytes(payload))
 
     def _prepare_tables(self) -> None:
