@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from django.apps import AppConfig
+from importlib import import_module
+
+from django.apps import AppConfig, apps
 from django.contrib.admin import apps as django_admin
 
 
 class InspectionConfig(AppConfig):
     name = "inspection"
     verbose_name = "Admin"
+
+    def ready(self) -> None:
+        if apps.is_installed("api_keys"):  # which somebody else's project need not have
+            import_module("inspection.key_admin")
 
 
 class InspectionAdmin(django_admin.AdminConfig):

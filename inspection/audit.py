@@ -22,6 +22,8 @@ class Action(StrEnum):
     EXPORT = "export"
     DELETE = "deletion begun"
     DELETED = "deleted"
+    KEY_MADE = "key made"
+    KEY_REVOKED = "key revoked"
 
 
 def record(

@@ -293,3 +293,35 @@ def test_the_first_page_shows_each_database_and_one_that_is_down_does_not_hide_t
     assert len(re.findall(r'class="empty"', page)) == 30
     assert page.count("The database closed the connection; the log has the reason.") == 1
     assert "secret" not in page
+
+
+# --- API keys ----------------------------------------------------------------------------
+
+
+@pytest.mark.one_database
+def test_a_key_is_made_shown_once_used_and_revoked_and_the_log_has_both(admin):
+    keys, name = "/admin/api_keys/apikey/", f"bot {new_id()[:8]}"
+    assert "Make an API key" in admin.get(keys)
+    wrong = admin.post(f"{keys}make/", 400, name=name, scopes=["read"], tenant="A")
+    assert "This key cannot be made: the tenant is 'A'" in wrong
+    admin.get(f"{keys}make/")
+    made = admin.post(f"{keys}make/", name=name, scopes=["read", "append"], memories=["one"])
+    (key,) = re.findall(r'id="key">(cs_\w{12}_[\w-]{43})<', made)
+    listed = admin.get(keys, q=name)
+    assert key not in listed
+    assert re.findall(r"<code>(cs_\w{12})</code>", listed) == [key[:15]]
+    assert "read, append; memories one; every conversation" in listed
+    (revoke,) = re.findall(rf'href="({keys}\d+/revoke/)"', listed)
+    assert name in admin.get(revoke)
+    admin.post(revoke)
+    assert "revoked" in admin.get(keys, q=key[:15])
+    log = admin.get("/admin/inspection/auditentry/")
+    assert re.findall(rf"{name} \({key[:15]}\): read", log) == [f"{name} ({key[:15]}): read"] * 2
+    assert key not in log
+
+
+@pytest.mark.parametrize("path", ["", "make/", "1/revoke/"])
+@pytest.mark.one_database
+def test_pages_of_keys_require_signing_in(visitor, path):
+    page = visitor.session.get(f"{visitor.service.url}/admin/api_keys/apikey/{path}", timeout=10)
+    assert "/admin/login/" in page.url
