@@ -84,6 +84,15 @@ def test_every_decision_is_in_the_index_and_has_the_form() -> None:
             assert part in text, f"{file} has no {part}"
 
 
+def test_every_test_that_a_page_names_is_there() -> None:
+    named = [
+        word for page in PAGES for word in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", prose(page))
+    ]
+    assert named
+    for file, test in named:
+        assert f"\ndef {test}(" in (ROOT / file).read_text(), test
+
+
 # --- Blocks ------------------------------------------------------------------------------
 
 
