@@ -52,6 +52,17 @@ class WordIndex:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Partitions:
+    """How a database keeps the table of messages in partitions, by a hash of the conversation."""
+
+    count: Callable[[BaseDatabaseWrapper], int | None]
+    """How many partitions the table has; 0 if it is not divided, None if there is no table."""
+
+    divide: Callable[[BaseDatabaseWrapper, int], None]
+    """Divide the table, which has no rows, into so many; in the transaction that made it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Vendor:
     """What convstore knows about one kind of database."""
 
@@ -122,3 +133,6 @@ class Vendor:
 
     word_index: WordIndex | None
     """Its index of words, if it can have one."""
+
+    partitions: Partitions | None
+    """How it divides the table of messages, if it can."""

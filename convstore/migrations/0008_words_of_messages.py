@@ -10,7 +10,8 @@ from typing import Any
 
 from django.db import migrations, models
 
-from convstore.migrations._indexes import NewIndex, drop
+from convstore.database.postgresql.indexes import NewIndex
+from convstore.migrations._indexes import drop_index
 from convstore.migrations._operations import AddColumn
 
 # What migration 0003 made, where it was applied before it did nothing.
@@ -19,7 +20,7 @@ FIRST_INDEX = NewIndex("message_words", "convstore_message", "")
 
 def drop_first_index(apps: Any, schema_editor: Any) -> None:
     if schema_editor.connection.vendor == "postgresql":
-        drop(schema_editor, FIRST_INDEX)
+        drop_index(schema_editor, FIRST_INDEX)
 
 
 class Migration(migrations.Migration):

@@ -1,23 +1,18 @@
-"""Locks that a migration takes for a moment; Django skips modules whose name begins with `_`.
-
-A change of a table waits for every transaction that uses it, such as that of a backup, and
-all who come later wait behind the change. So it must not wait for long, but give up, let the
-others through, and try again.
-"""
+"""Changes of a table that wait for no lock; Django skips modules whose name begins with `_`."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
-from django.db import OperationalError, transaction
+from django.db import OperationalError
 
+from convstore.database.brief_locks import try_until_locked
 from convstore.database.fault import BUSY
 from convstore.database.faults import classify
-
-PAUSE_SECONDS = 1
+from convstore.database.postgresql import indexes as postgresql
 
 
 def change_briefly(connection: Any, change: Callable[[], object]) -> None:
@@ -25,28 +20,15 @@ def change_briefly(connection: Any, change: Callable[[], object]) -> None:
 
     It is to be one statement, outside of a transaction.
     """
-    limit = LIMITS.get(connection.vendor, nullcontext)
-    while not _succeeds(connection, limit, change):
-        time.sleep(PAUSE_SECONDS)
+    if connection.vendor == "postgresql":
+        postgresql.change_briefly(connection, change)
+        return
+    limit = _limit_of_session if connection.vendor == "mysql" else nullcontext
+    try_until_locked(change, partial(limit, connection), partial(_is_busy, connection.alias))
 
 
-def _succeeds(connection: Any, limit: Callable[[Any], Any], change: Callable[[], object]) -> bool:
-    try:
-        with limit(connection):
-            change()
-    except OperationalError as error:
-        if classify(connection.alias, error) == BUSY:
-            return False
-        raise
-    return True
-
-
-@contextmanager
-def _limit_of_transaction(connection: Any) -> Iterator[None]:
-    """PostgreSQL's: a pooler may give what comes after the transaction to another session."""
-    with transaction.atomic(connection.alias):
-        _execute(connection, "SET LOCAL lock_timeout = '200ms'")
-        yield
+def _is_busy(alias: str, error: OperationalError) -> bool:
+    return classify(alias, error) == BUSY
 
 
 @contextmanager
@@ -57,9 +39,6 @@ def _limit_of_session(connection: Any) -> Iterator[None]:
         yield
     finally:
         _execute(connection, "SET SESSION lock_wait_timeout = DEFAULT")
-
-
-LIMITS = {"postgresql": _limit_of_transaction, "mysql": _limit_of_session}
 
 
 def _execute(connection: Any, statement: str) -> None:

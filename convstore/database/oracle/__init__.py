@@ -28,4 +28,5 @@ ORACLE = Vendor(
     row_estimates=server.ROW_ESTIMATES,
     like_ignores_case=False,
     word_index=None,
+    partitions=None,
 )

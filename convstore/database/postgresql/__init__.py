@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from convstore.database.postgresql import faults, server, url, word_index
+from convstore.database.postgresql import faults, partitions, server, url, word_index
 from convstore.database.server import WRITE_NOTHING, session_lock
 from convstore.database.vendor import Vendor
 
@@ -28,4 +28,5 @@ POSTGRESQL = Vendor(
     row_estimates=server.ROW_ESTIMATES,
     like_ignores_case=False,
     word_index=word_index.WORD_INDEX,
+    partitions=partitions.PARTITIONS,
 )

@@ -15,9 +15,12 @@ from convstore.database.server import durability_warning, fetch_row, isolation_e
 # The key of an advisory lock: any 64 bits that nobody else is likely to have chosen.
 LOCK_KEY = int.from_bytes(hashlib.sha256(b"convstore migrations").digest()[:8], signed=True)
 
-ROW_ESTIMATES = (
-    "SELECT relname, reltuples FROM pg_class WHERE oid IN (to_regclass('{0}'), to_regclass('{1}'))"
-)
+# The rows of a partitioned table are those of its partitions: nobody counts it by itself.
+ROW_ESTIMATES = """
+SELECT c.relname, sum(greatest(p.reltuples, 0)) FROM pg_class c
+LEFT JOIN pg_partition_tree(c.oid) t ON t.isleaf
+JOIN pg_class p ON p.oid = coalesce(t.relid, c.oid)
+WHERE c.oid IN (to_regclass('{0}'), to_regclass('{1}')) GROUP BY c.relname"""
 
 # Whether the functions of the migrations 0005, 0007 and 0009 are there and the user may call them.
 MAY_CALL_FUNCTIONS = """

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from convstore.database.server import fetch_row
+from convstore.database.postgresql import indexes
 from convstore.database.vendor import WordIndex
 
 NAME = "message_terms"
@@ -16,12 +16,9 @@ NAME = "message_terms"
 EXPRESSION = "array_to_tsvector(string_to_array(split_part(words, E'\\n', 2), ' '))"
 # The first part tells the planner that the index, which leaves out NULL, will do.
 CONDITION = f"words IS NOT NULL AND {EXPRESSION} @@ %s::tsquery"
-# Made beside writers, it has to be a statement of its own, outside of a transaction.
-MAKE = f"""CREATE INDEX CONCURRENTLY {NAME} ON convstore_message USING gin (({EXPRESSION}))
-  WHERE words IS NOT NULL"""
-IS_VALID = "SELECT (SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s))"
-IS_BEING_MADE = """SELECT EXISTS (SELECT 1 FROM pg_stat_progress_create_index
-  WHERE index_relid = to_regclass(%s)::oid)"""
+INDEX = indexes.NewIndex(
+    NAME, "convstore_message", f"USING gin (({EXPRESSION})) WHERE words IS NOT NULL"
+)
 
 
 def query(whole: Iterable[str], beginnings: Iterable[str]) -> str:
@@ -32,40 +29,32 @@ def query(whole: Iterable[str], beginnings: Iterable[str]) -> str:
 
 
 def exists(connection: BaseDatabaseWrapper) -> bool:
-    return _is_valid(connection) is True
+    return indexes.is_valid(connection, INDEX) is True
 
 
 def state(connection: BaseDatabaseWrapper) -> str:
-    if _is_being_made(connection):
+    if indexes.is_being_built(connection, INDEX):
         return "an index that is being made"
-    states = {None: "no index", False: "an unfinished index", True: "an index"}
-    return states[_is_valid(connection)]
+    if exists(connection):
+        return "an index"
+    return "an unfinished index" if indexes.is_begun(connection, INDEX) else "no index"
 
 
 def make(connection: BaseDatabaseWrapper) -> None:
-    if exists(connection):
-        return
-    drop(connection)  # a try may have been interrupted
-    with connection.cursor() as cursor:
-        cursor.execute(MAKE)
+    if not exists(connection):
+        _require_that_nobody_makes_it(connection)
+        indexes.build(connection, INDEX)
 
 
 def drop(connection: BaseDatabaseWrapper) -> None:
+    _require_that_nobody_makes_it(connection)
+    indexes.drop(connection, INDEX)
+
+
+def _require_that_nobody_makes_it(connection: BaseDatabaseWrapper) -> None:
     # Otherwise both would wait for each other, until PostgreSQL ends one of them.
-    if _is_being_made(connection):
+    if indexes.is_being_built(connection, INDEX):
         raise OperationalError(f"another command is making the index {NAME}: wait until it ends")
-    with connection.cursor() as cursor:
-        cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {NAME}")
-
-
-def _is_valid(connection: BaseDatabaseWrapper) -> bool | None:
-    """Whether the index is finished; None if there is none."""
-    valid: bool | None = fetch_row(connection, IS_VALID, [NAME])[0]
-    return valid
-
-
-def _is_being_made(connection: BaseDatabaseWrapper) -> bool:
-    return bool(fetch_row(connection, IS_BEING_MADE, [NAME])[0])
 
 
 WORD_INDEX = WordIndex(

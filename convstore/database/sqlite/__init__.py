@@ -26,4 +26,5 @@ SQLITE = Vendor(
     row_estimates=server.ROW_ESTIMATES,
     like_ignores_case=True,
     word_index=None,
+    partitions=None,
 )

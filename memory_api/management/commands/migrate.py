@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from typing import Any
 
+from django.core.management.base import CommandError
 from django.core.management.commands import migrate
 
 from convstore.database.migration_lock import migration_lock, without_time_limits
+from convstore.database.partitions import FEWEST, MOST, CannotPartition, make_partitions
 
 
 class Command(migrate.Command):
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--partitions",
+            type=int,
+            metavar="N",
+            help=f"On PostgreSQL, make the table of messages of a new database with N partitions,"
+            f" {FEWEST} to {MOST}. A table that has so many is left as it is.",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         alias = options["database"]
         if options["plan"] or options["check_unapplied"]:  # they change nothing
             super().handle(*args, **options)
             return
         with without_time_limits(alias), migration_lock(alias, lambda: self.say_waiting(options)):
+            if options["partitions"] is not None:
+                self.partition(alias, options)
             super().handle(*args, **options)
+
+    def partition(self, alias: str, options: dict[str, Any]) -> None:
+        number = options["partitions"]
+        try:
+            made = make_partitions(alias, number)
+        except CannotPartition as error:
+            raise CommandError(f"Database {alias!r}: {error}.") from None
+        if made and options["verbosity"]:
+            self.stdout.write(f"Made the table of messages with {number} partitions.")
 
     def say_waiting(self, options: dict[str, Any]) -> None:
         if options["verbosity"]:
