@@ -9,15 +9,12 @@ name, since both versions serve the database while the later one is rolled out.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
-from django.db import Error, migrations, transaction
+from django.db import migrations, transaction
 
-from convstore.database.postgresql.faults import error_code
-
-logger = logging.getLogger(__name__)
+from convstore.migrations._rights import log_missing_right
 
 # No right to create; no such language; not supported, as on some that only speak like PostgreSQL.
 CANNOT_CREATE = ("42501", "42704", "0A000")
@@ -328,19 +325,12 @@ def texts_for(connection: Any, *functions: str) -> list[str]:
 def execute_if_allowed(schema_editor: Any, functions: Sequence[str]) -> None:
     """Create all of the functions; if the user may not, log that."""
     connection = schema_editor.connection
-    try:
-        with transaction.atomic(connection.alias):
-            for function in functions:
-                schema_editor.execute(function, params=None)
-    except Error as error:
-        if error_code(error.__cause__) not in CANNOT_CREATE:
-            raise
-        logger.warning(
-            "database %s: the user may not create functions, without which exchanges take more"
-            " time: %s",
-            connection.alias,
-            error,
-        )
+    with (
+        log_missing_right(connection, "functions", CANNOT_CREATE),
+        transaction.atomic(connection.alias),
+    ):
+        for function in functions:
+            schema_editor.execute(function, params=None)
 
 
 def drop(apps: Any, schema_editor: Any) -> None:

@@ -12,14 +12,11 @@ name, since both versions serve the database while the later one is rolled out.
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
-from django.db import Error, migrations
+from django.db import migrations
 
-from convstore.database.mysql.faults import error_code
-
-logger = logging.getLogger(__name__)
+from convstore.migrations._rights import log_missing_right
 
 # No right to create in this database; none that the server's settings ask for.
 CANNOT_CREATE = (1044, 1227)
@@ -135,18 +132,9 @@ def create(apps: Any, schema_editor: Any) -> None:
     uuid = "UUID" if connection.features.has_native_uuid_field else f"CHAR(32) {TEXT}"
     parts = {"uuid": uuid, "name": NAME, "text": TEXT}
     parts["read"] = READ.format(rows=ROWS, newest=NEWEST)
-    try:
+    with log_missing_right(connection, "procedures", CANNOT_CREATE):
         for procedure in (EXCHANGE, WINDOW):
             schema_editor.execute(procedure.format(**parts), params=None)
-    except Error as error:
-        if error_code(error.__cause__) not in CANNOT_CREATE:
-            raise
-        logger.warning(
-            "database %s: the user may not create procedures, without which exchanges take more"
-            " time: %s",
-            connection.alias,
-            error,
-        )
 
 
 def drop(apps: Any, schema_editor: Any) -> None:

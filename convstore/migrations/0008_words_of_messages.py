@@ -12,7 +12,7 @@ from django.db import migrations, models
 
 from convstore.database.postgresql.indexes import NewIndex
 from convstore.migrations._indexes import drop_index
-from convstore.migrations._operations import AddColumn
+from convstore.migrations._operations import AddColumn, CreateTable
 
 # What migration 0003 made, where it was applied before it did nothing.
 FIRST_INDEX = NewIndex("message_words", "convstore_message", "")
@@ -35,7 +35,7 @@ class Migration(migrations.Migration):
             field=models.TextField(null=True),
         ),
         migrations.RunPython(drop_first_index, migrations.RunPython.noop, elidable=False),
-        migrations.CreateModel(
+        CreateTable(
             name="WordSwitch",
             fields=[
                 ("id", models.SmallIntegerField(default=1, primary_key=True, serialize=False)),

@@ -1,4 +1,4 @@
-"""Operations that Django lacks; it skips modules whose name begins with an underscore."""
+"""Operations that may be run again; Django skips modules whose name begins with `_`."""
 
 from __future__ import annotations
 
@@ -36,6 +36,36 @@ class AddColumn(migrations.AddField):
             _add(schema_editor, model, field)
         elif field.column not in _columns(schema_editor, model):
             change_briefly(schema_editor.connection, partial(_add, schema_editor, model, field))
+
+
+class CreateTable(migrations.CreateModel):
+    """CreateModel that may be run again where each statement is committed by itself.
+
+    Of a table that is there already, only the indexes and foreign keys that it lacks are made.
+    """
+
+    def database_forwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
+        connection = schema_editor.connection
+        model = to_state.apps.get_model(app_label, self.name)
+        tables = [] if schema_editor.collect_sql else connection.introspection.table_names()
+        if model._meta.db_table not in tables:
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
+        elif self.allow_migrate_model(connection.alias, model):
+            _complete(schema_editor, model)
+
+
+def _complete(schema_editor: Any, model: Any) -> None:
+    """Have the schema editor execute, at its end, what follows the creation of a table."""
+    connection, deferred = schema_editor.connection, schema_editor.deferred_sql
+    with connection.cursor() as cursor:
+        found = connection.introspection.get_constraints(cursor, model._meta.db_table)
+    before = len(deferred)
+    schema_editor.table_sql(model)  # defers the foreign keys
+    deferred += schema_editor._model_indexes_sql(model)
+    names = {schema_editor.quote_name(name) for name in found}
+    deferred[before:] = [each for each in deferred[before:] if str(each.parts["name"]) not in names]
 
 
 def _add(schema_editor: Any, model: Any, field: Any) -> None:
