@@ -1,12 +1,12 @@
-# serve, mlserver, wheel, image, test, test-fast, soak, lint, format, bench, bench-admin, replay,
-# screenshots: each sets up what it needs.
+# serve, mlserver, wheel, image, test, test-fast, soak, lint, format, bench, bench-admin, bench-sizes,
+# replay, screenshots: each sets up what it needs.
 
 VENV = .venv
 IMAGE = convstore
 BIN = $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: serve mlserver wheel image test test-fast soak lint format bench bench-admin replay screenshots clean
+.PHONY: serve mlserver wheel image test test-fast soak lint format bench bench-admin bench-sizes replay screenshots clean
 
 serve: $(VENV)/runtime
 	@exec $(BIN)/python -m convstore serve
@@ -65,6 +65,10 @@ bench: $(VENV)/dev .venv-mlserver/installed
 # How the admin's pages do with 2,000,000 messages, beside a small database.
 bench-admin: $(VENV)/dev
 	@$(BIN)/python -m benchmarks.admin
+
+# How many bytes a message takes in each database, and what partitions cost.
+bench-sizes: $(VENV)/dev
+	@$(BIN)/python -m benchmarks.sizes
 
 # The pictures of the admin in docs/images. They need a font with Chinese letters, such as
 # fonts-noto-cjk of Debian.

@@ -45,6 +45,9 @@ STARTS: dict[str, Callable[[], Server]] = {
     "mariadb": lambda: MariaDb("max-allowed-packet=256M"),
 }
 
+# There, the tests of the store use a table of messages in so many partitions.
+PARTITIONS = {"postgresql-debian": 3}
+
 # On a busy machine, any example and its making may take long. Each run takes other examples.
 settings.register_profile(
     "tests",
@@ -175,10 +178,11 @@ def _databases_may_be_used(django_db_blocker: Any) -> None:
 
 
 @pytest.fixture(scope="session")
-def migrated(database_url: str) -> str:
+def migrated(database_url: str, database_kind: str) -> str:
     """The alias of `database_url`, its tables made by the migrations."""
     alias = database_alias(database_url)
-    call_command("migrate", "convstore", database=alias, verbosity=0)
+    partitions = PARTITIONS.get(database_kind)
+    call_command("migrate", "convstore", database=alias, verbosity=0, partitions=partitions)
     note_exercised(alias)
     return alias
 

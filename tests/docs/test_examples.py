@@ -18,6 +18,7 @@ from tests.docs.session import Reader
 TYPED = "I am Ada.\nWho am I?\n"
 HOWTO = ROOT / "docs/howto/postgresql-and-mysql.md"
 QUICKSTART = ROOT / "docs/quickstart.md"
+PARTITIONS = ROOT / "docs/howto/partitions.md"
 OPERATIONS = ROOT / "docs/howto/operations.md"
 EMBED = ROOT / "docs/howto/embed.md"
 
@@ -116,8 +117,15 @@ def test_the_examples_for_postgresql_run_and_move_what_was_stored(
         with Reader(tmp_path / "3", replaced) as reader:
             reader.environment["DATABASE_URL"] = postgresql.url("convstore")
             assert reader.runs_python(READ) == stored
+        (tmp_path / "4").mkdir()
+        with Reader(tmp_path / "4", replaced, programs) as reader:
+            reader.makes_tables()
+            read(PARTITIONS, reader, ["PostgreSQL"], run)
+            reader.environment["DATABASE_URL"] = postgresql.url("convstore_new")
+            assert reader.runs_python(READ) == stored
     finally:
         postgresql.execute("DROP DATABASE IF EXISTS convstore WITH (FORCE)")
+        postgresql.execute("DROP DATABASE IF EXISTS convstore_new WITH (FORCE)")
         postgresql.execute("DROP ROLE IF EXISTS convstore")
 
 
