@@ -124,6 +124,8 @@ def part_of(name: str) -> str:
 
 
 COLUMNS = ("messages", "keys", "index of words", "conversations")
+SIZE_HEADS = ("database", "words", "body", *COLUMNS, "total")
+COST_HEADS = ("partitions", "service, ms", "PostgreSQL, ms", "ratio")
 
 
 def measured_sizes(lab: Lab, count: int) -> Iterator[list[str]]:
@@ -183,10 +185,8 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=200_000, help="(default: %(default)s)")
     chosen = parser.parse_args()
     with Lab() as lab:
-        heads = ("database", "words", "body", *COLUMNS, "total")
-        show(heads, measured_sizes(lab, chosen.messages))
-        heads = ("partitions", "service, ms", "PostgreSQL, ms", "ratio")
-        show(heads, measured_costs(lab))
+        show(SIZE_HEADS, measured_sizes(lab, chosen.messages))
+        show(COST_HEADS, measured_costs(lab))
         for alias in connections:
             connections[alias].close()
 

@@ -23,7 +23,7 @@ def change_briefly(connection: Any, change: Callable[[], object]) -> None:
     if connection.vendor == "postgresql":
         postgresql.change_briefly(connection, change)
         return
-    limit = _limit_of_session if connection.vendor == "mysql" else nullcontext
+    limit: Any = _limit_of_session if connection.vendor == "mysql" else nullcontext
     try_until_locked(change, partial(limit, connection), partial(_is_busy, connection.alias))
 
 
