@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from testing.bodies import new_id
 from testing.service import Service
-from tests.browser.browser import DARK, LIGHT, PHONE, Watched, follow, serious_faults
+from tests.browser.browser import DARK, LIGHT, LOOKS, PHONE, Watched, follow, serious_faults
 from tests.browser.conversations import (
     ELSEWHERE,
     ELSEWHERE_FILE,
@@ -39,7 +40,15 @@ from tests.browser.media import media
 pytestmark = pytest.mark.needs("chromium", "axe", "media")
 
 STORED, OPENAI, AS_MARKDOWN = "as stored (JSONL)", "OpenAI chat (JSONL)", "Markdown"
-EXTENSIONS = {STORED: "jsonl", OPENAI: "jsonl", AS_MARKDOWN: "md"}
+SHAREGPT, PAGE, ZIP = "ShareGPT (JSONL)", "page to hand over (HTML)", "Markdown with files (ZIP)"
+EXTENSIONS = {
+    STORED: "jsonl",
+    OPENAI: "jsonl",
+    SHAREGPT: "jsonl",
+    AS_MARKDOWN: "md",
+    PAGE: "html",
+    ZIP: "zip",
+}
 FORMATS = pytest.mark.parametrize("form", EXTENSIONS)
 KINDS = pytest.mark.parametrize("made", [with_media, with_tools, with_texts])
 # What the pictures, the sounds and the document are, in the order in which they are sent.
@@ -66,15 +75,28 @@ def exported(page: Page, admin_service: Service) -> Exported:
 
 
 def downloaded(page: Page, talk: SentConversation, form: str) -> str:
+    return read(file_of(page, talk, form))
+
+
+def file_of(page: Page, talk: SentConversation, form: str) -> Path:
+    """The file that the link on the page of a conversation leads to."""
     page.locator("summary", has_text="Export").click()
     with page.expect_download() as download:
-        page.get_by_role("link", name=f"Export: {form}").click()
+        page.get_by_role("link", name=f"Export: {form}", exact=True).click()
     assert download.value.suggested_filename == f"{talk.memory_id}.{EXTENSIONS[form]}"
-    return read(download.value.path())
+    return download.value.path()
 
 
 def read(path: Path) -> str:
-    return path.read_bytes().decode()
+    """The text of the file; of a ZIP, the texts in it."""
+    if not zipfile.is_zipfile(path):
+        return path.read_bytes().decode()
+    with zipfile.ZipFile(path) as archive:
+        return "".join(archive.read(name).decode() for name in texts_in(archive))
+
+
+def texts_in(archive: zipfile.ZipFile) -> list[str]:
+    return [name for name in archive.namelist() if name.endswith(".md")]
 
 
 # --- As stored ---------------------------------------------------------------------------
@@ -208,6 +230,60 @@ def quoted(value: str) -> str:
     return "\n".join(f"> {line}" for line in value.split("\n"))
 
 
+# --- For people --------------------------------------------------------------------------
+
+
+@LOOKS
+def test_a_page_to_hand_over_shows_everything_from_one_file(page, watched, look, admin_service):
+    talk = say(admin_service, with_media())
+    page.goto(transcript_of(admin_service, talk))
+    path = file_of(page, talk, PAGE)
+    whole = path.with_suffix(".html")
+    whole.write_bytes(path.read_bytes())
+    watched.context.set_offline(True)
+    page.goto(whole.as_uri())
+    expect(page.get_by_role("heading", level=1)).to_have_text(talk.memory_id)
+    expect(page.get_by_role("article")).to_have_count(len(talk.messages))
+    for picture in page.get_by_role("img").all():
+        assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+    assert page.get_by_role("img").count() == len(PICTURES)
+    for sound in page.locator("audio").all():
+        assert sound.evaluate(PLAYABLE) > 0
+    with page.expect_download() as download:
+        page.locator("a[download]").click()
+    assert download.value.path().read_bytes() == PDF
+    assert page.evaluate("getComputedStyle(document.body).maxWidth") == "800px"
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert serious_faults(page) == []
+    watched.context.set_offline(False)
+
+
+# How long a sound is, as soon as the browser knows.
+PLAYABLE = """sound => new Promise((done, fail) => {
+    sound.addEventListener("loadedmetadata", () => done(sound.duration));
+    sound.addEventListener("error", () => fail(sound.error));
+    sound.load();
+})"""
+
+
+def test_a_zip_has_each_file_with_its_bytes(page, admin_service):
+    talk = say(admin_service, with_media())
+    page.goto(transcript_of(admin_service, talk))
+    with zipfile.ZipFile(file_of(page, talk, ZIP)) as archive:
+        assert archive.testzip() is None
+        (text,) = texts_in(archive)
+        files = {name: archive.read(name) for name in archive.namelist() if name != text}
+        links = re.findall(r"\]\((files/[^)]+)\)", archive.read(text).decode())
+    assert list(files.values()) == [*map(media, MEDIA), PDF]
+    assert [f"{text.removesuffix('conversation.md')}{link}" for link in links] == list(files)
+
+
+def test_as_sharegpt_each_text_is_a_turn(exported, admin_service):
+    talk = say(admin_service, with_texts())
+    turns = json.loads(exported(talk, SHAREGPT))["conversations"]
+    assert [turn["value"] for turn in turns] == [each.parts[0].value for each in talk.messages]
+
+
 # --- A selection -------------------------------------------------------------------------
 
 
@@ -243,9 +319,13 @@ def test_a_selection_of_the_list_is_one_file(page, watched, admin_service):
 
 def ids(shown: str, form: str) -> set[str]:
     """The ids of the conversations in a file."""
-    if form == AS_MARKDOWN:
+    if form in (AS_MARKDOWN, ZIP):
         return set(re.findall("^# (.+)$", shown, re.M))
+    if form == PAGE:
+        return set(re.findall("<h1><bdi>(.+)</bdi></h1>", shown))
     lines = map(json.loads, shown.splitlines())
+    if form == SHAREGPT:
+        return {line["id"] for line in lines}
     return {(line["metadata"] if form == OPENAI else line)["memory_id"] for line in lines}
 
 

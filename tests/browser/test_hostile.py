@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import unicodedata
+import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -388,7 +390,8 @@ def pages_of(talk: SentConversation) -> list[str]:
     for n, message in enumerate(talk.messages, 1):
         found += [f"{page}{n}/", f"{page}{n}/json/", f"{page}{n}/text/"]
         found += [f"{page}{n}/{m}/" for m in range(1, len(message.parts) + 1)]
-    found += [f"{page}export/{kind}/" for kind in ("openai", "markdown", "stored")]
+    readable = (kind for kind, each in export.FORMATS.items() if not each.is_compressed)
+    found += [f"{page}export/{kind}/" for kind in readable]
     found += [f"{ADMIN}search/?q=e&conversation={talk.key}", f"{ADMIN}delete/?id={talk.key}"]
     return [*found, f"{ADMIN}?q={quote(talk.memory_id.partition(':')[0])}", LOG]
 
@@ -711,12 +714,45 @@ def test_an_openai_export_is_one_line_of_json_for_each_conversation(session, ser
         document = json.loads(line, parse_constant=no_number)
         assert document["metadata"] == {"memory_id": talk.memory_id}
         roles = [json.loads(json.dumps(message.role)) for message in talk.messages]
-        assert [message["role"] for message in document["messages"]] == roles
+        beside = [entry["message"] for entry in document.get("left_out", ()) if "message" in entry]
+        found = [message["role"] for message in [*document["messages"], *beside]]
+        assert sorted(found) == sorted(roles)
+
+
+def test_a_sharegpt_export_is_one_line_of_json_for_each_conversation(session, service):
+    for talk, shown in exports(session, service, "sharegpt"):
+        (line,) = shown.splitlines()
+        assert json.loads(line, parse_constant=no_number)["id"] == talk.memory_id
 
 
 def test_a_markdown_export_of_hostile_content_is_inert(session, service):
     for _, shown in exports(session, service, "markdown"):
         assert_nothing_acts(shown)
+
+
+def test_a_page_of_hostile_content_is_inert_and_loads_nothing(visit, session, service, tmp_path):
+    """By its own policy alone: from a file, there are no headers."""
+    file = tmp_path / "handed-over.html"
+    for talk, shown in exports(session, service, "page"):
+        file.write_text(shown)
+        visit.page.goto(file.as_uri())
+        asked = {url.partition(":")[0] for url in visit.asked if url != file.as_uri()}
+        assert asked <= {"data"}, talk.memory_id
+        visit.asked.clear()
+        visit.assert_nothing_ran()
+
+
+def test_a_zip_of_hostile_content_has_harmless_names_and_inert_texts(session, service):
+    for talk in hostile.all_of_them():
+        answer = fetched(session, service, f"{transcript(talk)}export/zip/")
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+            assert archive.testzip() is None
+            for name in archive.namelist():
+                assert re.fullmatch(r"1-[\w.-]+/(conversation\.md|files/\d+-\d+-[\w.-]+)", name)
+            (text,) = (name for name in archive.namelist() if name.endswith("/conversation.md"))
+            shown = archive.read(text).decode()
+        assert ACTING.findall(shown) == []
+        assert_nothing_acts(re.sub(r"!?\[([\w/ -]+, \d+ bytes)\]\(files/[\w.-]+\)", r"\1", shown))
 
 
 def test_an_export_of_several_hostile_conversations_is_inert(session, service):

@@ -153,7 +153,7 @@ def test_an_export_has_all_messages_also_if_the_standby_lacks_some(pair, store):
 def exported(store: ConversationStore, talk: str) -> list[str]:
     row = conversation_with_key(store.using, conversation_key(talk))
     assert row
-    lines = "".join(file_chunks(store.using, [row], FORMATS["stored"], store.standby))
+    lines = b"".join(file_chunks(store.using, [row], FORMATS["stored"], store.standby))
     bodies = [json.loads(json.loads(line)["body"]) for line in lines.splitlines()]
     return [body["content"][0]["value"] for body in bodies]
 

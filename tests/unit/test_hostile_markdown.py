@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from convstore.archive.history import MessageRow
 from convstore.messages import Message, Part
-from inspection import export
 from inspection.addresses import split_addresses
+from inspection.export.markdown_file import markdown_chunks
 from inspection.markdown import (
     MAX_RENDERED,
     MAX_RENDERED_ON_PAGE,
@@ -64,7 +64,7 @@ def exported(memory_id: str, *messages: Message) -> str:
         for n, m in enumerate(messages, 1)
     ]
     conversation: Any = SimpleNamespace(memory_id=memory_id)
-    return "".join(export.markdown_chunks(conversation, rows))
+    return "".join(markdown_chunks(conversation, rows))
 
 
 @many

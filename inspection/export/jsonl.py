@@ -1,0 +1,22 @@
+"""The format that keeps everything: one line for each message, exactly as it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from convstore.archive.conversations import ConversationRow
+from convstore.archive.history import MessageRow
+from convstore.messages import dumps
+from inspection.escaping import escape_json
+
+
+def stored_lines(conversation: ConversationRow, rows: Iterable[MessageRow]) -> Iterator[str]:
+    """One line for each message; `body` is exactly the JSON that is stored."""
+    for row in rows:
+        line = {
+            "memory_id": conversation.memory_id,
+            "position": row.position,
+            "created_at": row.created_at.isoformat(),
+            "body": row.body,
+        }
+        yield escape_json(dumps(line)) + "\n"

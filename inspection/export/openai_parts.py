@@ -1,0 +1,95 @@
+"""Parts in OpenAI's form, each also from other forms in which clients send the same."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from convstore.messages import Part
+from inspection.media import Media, link_of, media_of
+
+OpenAIPart = dict[str, Any]
+# What Chat Completions reads: the images, and the formats of `input_audio` by our extensions.
+IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
+AUDIO_FORMATS = ("wav", "mp3")
+DETAILS = ("auto", "low", "high", "original")
+# The fields of what a part holds, and those of them that it must have; all are texts.
+FIELDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
+    "image_url": (frozenset({"url", "detail"}), frozenset({"url"})),
+    "input_audio": (frozenset({"data", "format"}), frozenset({"data", "format"})),
+    "file": (frozenset({"file_data", "file_id", "filename"}), frozenset()),
+}
+VALUES = {"detail": DETAILS, "format": AUDIO_FORMATS}
+# The types of parts whose bytes are no document, also where their kind is unknown.
+NO_DOCUMENT = re.compile("image|audio|video", re.IGNORECASE)
+# What a part may have beside its type and what it holds.
+CACHING = "prompt_cache_breakpoint"
+
+
+def openai_part(part: Part) -> OpenAIPart | None:
+    """The part in OpenAI's form; None if it has none."""
+    if part.type == "text":
+        return {"type": "text", "text": part.value}
+    fields = _json_object(part.value)
+    if part.type == "refusal":
+        whole = fields.keys() == {"type", "refusal"} and isinstance(fields["refusal"], str)
+        return {"type": "refusal", "refusal": fields["refusal"] if whole else part.value}
+    return _as_sent(part.type, fields) or _of_link(part) or _of_media(part, media_of(part))
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    if not text.startswith("{"):
+        return {}
+    try:
+        found: dict[str, Any] = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return found
+
+
+def _as_sent(kind: str, fields: Mapping[str, Any]) -> OpenAIPart | None:
+    """The part if its value is JSON in OpenAI's form: of the whole part, or of what it holds."""
+    if kind not in FIELDS:
+        return None
+    is_whole = fields.get("type") == kind and not fields.keys() - {"type", kind, CACHING}
+    held = fields.get(kind) if is_whole else fields
+    if not _is_openai(kind, held):
+        return None
+    caching = fields.get(CACHING) if is_whole else None
+    return {"type": kind, kind: held, **({CACHING: caching} if caching else {})}
+
+
+def _is_openai(kind: str, held: Any) -> bool:
+    allowed, required = FIELDS[kind]
+    return (
+        isinstance(held, dict)
+        and bool(held)
+        and required <= held.keys() <= allowed
+        and all(isinstance(value, str) for value in held.values())
+        and all(held[name] in VALUES[name] for name in held.keys() & VALUES.keys())
+    )
+
+
+def _of_link(part: Part) -> OpenAIPart | None:
+    link = link_of(part)
+    if link is None or "image" not in part.type:
+        return None
+    return {"type": "image_url", "image_url": {"url": link}}
+
+
+def _of_media(part: Part, media: Media | None) -> OpenAIPart | None:
+    if media is None:
+        return None
+    data = base64.b64encode(media.data).decode()
+    if media.mime in IMAGES:
+        return {"type": "image_url", "image_url": {"url": f"data:{media.mime};base64,{data}"}}
+    if media.kind == "audio" and media.extension in AUDIO_FORMATS:
+        return {"type": "input_audio", "input_audio": {"data": data, "format": media.extension}}
+    if media.kind != "file" or NO_DOCUMENT.search(part.type):
+        return None
+    name = media.name or f"{part.type}.{media.extension}"
+    url = f"data:{media.declared_type or media.mime};base64,{data}"
+    return {"type": "file", "file": {"filename": name, "file_data": url}}
