@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
@@ -77,6 +78,17 @@ def stored_secret_key(path: Path) -> str:
     except OSError:
         os.environ["SECRET_KEY"] = f"django-insecure-{key}"
         return os.environ["SECRET_KEY"]
+
+
+def path_prefix(name: str) -> str:
+    """The variable `name` as the beginning of paths: "" or one such as `/convstore`."""
+    prefix = os.environ.get(name, "").rstrip("/")
+    if prefix and not re.fullmatch(r"(/[\w.~-]+)+", prefix, re.ASCII):
+        raise ImproperlyConfigured(
+            f"{name} is {prefix!r}; it must be a path such as /convstore, of letters, digits, '.',"
+            " '_', '~' and '-'."
+        )
+    return prefix
 
 
 def models_folder() -> Path:
@@ -165,6 +177,15 @@ DEBUG = False
 # can reach the admin.
 ALLOWED_HOSTS = comma_separated("ALLOWED_HOSTS", "*")
 CSRF_TRUSTED_ORIGINS = comma_separated("CSRF_TRUSTED_ORIGINS", "")
+# All links and cookies are below this path; a proxy may or may not remove it from requests.
+FORCE_SCRIPT_NAME = path_prefix("SCRIPT_NAME") or None
+CSRF_FAILURE_VIEW = "inspection.views.refusals.form_refused"
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{FORCE_SCRIPT_NAME or ''}/"
+# Whether people reach the admin over HTTPS only, from a proxy that says so.
+HTTPS = one_of("HTTPS", ("false", "true")) == "true"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if HTTPS else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 
 INSTALLED_APPS = [
     "inspection",  # before the admin, some of whose templates it replaces
@@ -194,6 +215,7 @@ MIDDLEWARE = [
     "inspection.middleware.AdminCsrfMiddleware",
     "inspection.middleware.AdminAuthenticationMiddleware",
     "inspection.middleware.AdminMessageMiddleware",
+    "inspection.middleware.AdminErrorMiddleware",
     "inspection.middleware.AdminFrameOptionsMiddleware",
     "inspection.middleware.AdminContentPolicyMiddleware",
     "inspection.middleware.AdminSignInLimitMiddleware",
@@ -238,7 +260,7 @@ AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
     "django.contrib.auth.backends.ModelBackend",
 ]
-LOGIN_REDIRECT_URL = "/admin/"
+LOGIN_REDIRECT_URL = "admin:index"
 # These checks look for class names in MIDDLEWARE and do not recognise our subclasses.
 SILENCED_SYSTEM_CHECKS = ["axes.W002", "security.W002", "security.W003"]
 # Five failed attempts for one user name from one address block that pair for 15 minutes.
@@ -267,6 +289,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVERS": [{"url": FORCE_SCRIPT_NAME}] if FORCE_SCRIPT_NAME else [],
     "SERVE_AUTHENTICATION": [],
     "PREPROCESSING_HOOKS": ["memory_api.openapi.strip_trailing_slashes"],
     "POSTPROCESSING_HOOKS": ["memory_api.openapi.add_schemas"],

@@ -17,6 +17,7 @@ from django.http import HttpRequest
 from django.http.request import split_domain_port, validate_host
 from django.urls import get_resolver
 
+from convstore.path_prefix import path_below_prefix
 from convstore.request_log import REQUEST_ID, RequestRecord, begin_record, end_record
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "convstore.settings")
@@ -121,6 +122,7 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
     Chunked bodies come without a length, so Django would see them empty. Where the server marks
     their end itself (`wsgi.input_terminated`), any length that is long enough will do.
     """
+    environ["PATH_INFO"] = path_below_prefix(environ["PATH_INFO"])
     if environ.get("HTTP_TRANSFER_ENCODING") and environ.get("wsgi.input_terminated"):
         environ["CONTENT_LENGTH"] = str(sys.maxsize)
     handler = v2_application if is_for_programs(environ["PATH_INFO"]) else django_application

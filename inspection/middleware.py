@@ -14,10 +14,12 @@ from csp.middleware import CSPMiddleware
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.deprecation import MiddlewareMixin
+
+from inspection.views.refusals import page_of
 
 # The path of the admin in convstore/urls.py.
 ADMIN_PATH = "/admin/"
@@ -60,6 +62,13 @@ class AdminMessageMiddleware(AdminOnly, MessageMiddleware):
 
 class AdminFrameOptionsMiddleware(AdminOnly, XFrameOptionsMiddleware):
     pass
+
+
+class AdminErrorMiddleware(AdminOnly, MiddlewareMixin):
+    """Shows a page for what a view of Django's own admin refuses, where the API answers JSON."""
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        return page_of(request, error) if is_for_admin(request) else None
 
 
 class AdminContentPolicyMiddleware(AdminOnly, CSPMiddleware):

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
+from django.urls import reverse_lazy
 
 from inspection.databases import databases
 from inspection.overview import panel_of
@@ -16,7 +17,7 @@ class InspectionSite(admin.AdminSite):
     site_title = "convstore"
     site_header = "convstore"
     index_title = "Overview"
-    site_url = "/v2/docs"
+    site_url: Any = reverse_lazy("/v2/docs")  # the name of the route
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

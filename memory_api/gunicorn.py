@@ -34,6 +34,8 @@ class Server(Application):
         super().__init__(prog="GUNICORN_CMD_ARGS")  # the name in its usage errors
 
     def load_config(self) -> None:
+        # gunicorn would answer 500 to each request without it, such as those of health probes.
+        os.environ.pop("SCRIPT_NAME", None)
         for name, value in default_settings().items():
             self.cfg.set(name, value)
         arguments = self.cfg.parser().parse_args(self.cfg.get_cmd_args_from_env())

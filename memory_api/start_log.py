@@ -41,7 +41,8 @@ def start_lines(addresses: Iterable[Any], urls: str) -> Iterator[str]:
         yield f"  {error}"
     else:
         yield from (f"  {describe_memory(entry)}" for entry in entries)
-    yield f"Serving on {urls} - docs at /v2/docs, admin at /admin/ (Ctrl-C stops)"
+    prefix = settings.FORCE_SCRIPT_NAME or ""
+    yield f"Serving on {urls} - docs at {prefix}/v2/docs, admin at {prefix}/admin/ (Ctrl-C stops)"
     for address in addresses:
         yield f"  {who_may_come(address)}"
     yield f"  {what_is_asked()}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -89,7 +90,7 @@ class Home(V2View):
 
     @extend_schema(exclude=True)
     def get(self, request: Request) -> HttpResponse:
-        return HttpResponseRedirect("/v2/docs")
+        return HttpResponseRedirect(reverse("/v2/docs"))
 
 
 class Docs(SpectacularSwaggerSplitView):

@@ -11,6 +11,7 @@ from typing import Any
 
 from gunicorn import util
 
+from convstore.path_prefix import path_below_prefix
 from memory_api.server.incoming import IncomingRequest
 from memory_api.server.queue import Group
 
@@ -39,9 +40,8 @@ def group_of(incoming: IncomingRequest, threads: int) -> Group | None:
 
 
 def _path_of(message: Any) -> str:
-    """The path as Django will see it, without percent-encoding."""
-    path: str = util.unquote_to_wsgi_str(message.path)
-    return path
+    """The path as Django will see it, without percent-encoding and without SCRIPT_NAME."""
+    return path_below_prefix(util.unquote_to_wsgi_str(message.path))
 
 
 def conversation_hint(incoming: IncomingRequest) -> str:
