@@ -7,7 +7,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 
 from inspection.views.access import error_page
 
-NOT_FOUND = "There is no such page in the admin. The link may be out of date, or what it led to was deleted."
+NOT_FOUND = "There is no such page. The link may be old, or what it showed was deleted."
 NO_PERMISSION = "Your user may not do that. Ask an administrator for the permission."
 FORM_REFUSED = (
     "The form was not accepted, because it was not sent from a page of this admin that is still"

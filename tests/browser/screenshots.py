@@ -56,9 +56,10 @@ FOLDER = ROOT / "docs" / "images"
 # By how it is looked at: a picture's name, and the page that is in it.
 LOOKS = {
     LIGHT: {"first-page": "first page", "list": "list", "search": "search"},
+    DARK: {"list-dark": "list"},
     replace(LIGHT, height=1240): {"transcript": "transcript"},
     replace(DARK, height=1240): {"transcript-dark": "transcript"},
-    PHONE: {"transcript-phone": "transcript"},
+    PHONE: {"transcript-phone": "transcript", "search-phone": "search"},
 }
 MEMORY, OTHER_MEMORY, CAT = "assistant", "support", "user-4711/cat"
 FILES = {MEMORY: SHIPPED_FILE, OTHER_MEMORY: "support.sqlite3"}
@@ -180,6 +181,17 @@ def addresses(service: Service) -> dict[str, str]:
     }
 
 
+def take_handed_over(page: Page, service: Service, folder: Path) -> None:
+    """The page that an export makes, opened from its file."""
+    page.goto(addresses(service)["transcript"])
+    page.locator("summary", has_text="Export").click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export: page to hand over").click()
+    file = folder / "handed-over.html"
+    download.value.save_as(file)
+    take(page, file.as_uri(), "handed-over")
+
+
 def take(page: Page, address: str, name: str) -> None:
     page.goto(address)
     page.wait_for_load_state("networkidle")
@@ -204,6 +216,10 @@ def main() -> None:
                         sign_in(page, service.url, "ada", PASSWORD)
                         for name, page_of in names.items():
                             take(page, addresses(service)[page_of], name)
+                with LIGHT.context(browser) as context:
+                    page = context.new_page()
+                    sign_in(page, service.url, "ada", PASSWORD)
+                    take_handed_over(page, service, folder)
 
 
 def tools(database: str, **config: Any) -> dict[str, Any]:

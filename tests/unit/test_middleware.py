@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from django.utils.module_loading import import_string
 
 from convstore.wsgi import application
-from inspection.middleware import AdminCsrfMiddleware, AdminOnly
+from inspection.middleware import AdminCsrfMiddleware, AdminErrorMiddleware, AdminOnly
 
 INFER = "/v2/models/no-memory/infer"
 LOGIN = "/admin/login/"
@@ -62,7 +64,9 @@ def test_csrf_protection_checks_only_the_admins_views():
         return HttpResponse()
 
     def answer(path: str) -> Any:
-        return AdminCsrfMiddleware(view).process_view(RequestFactory().post(path), view, (), {})
+        request = RequestFactory().post(path)
+        request.user = AnonymousUser()
+        return AdminCsrfMiddleware(view).process_view(request, view, (), {})
 
     assert answer("/admin/").status_code == 403
     assert answer("/v2/") is None
@@ -129,3 +133,26 @@ def test_the_admin_asks_for_a_host_as_django_does():
 def test_a_request_to_a_memory_goes_through_no_middleware_at_all(settings):
     assert "Referrer-Policy" in answer(LOGIN)[1]
     assert "Referrer-Policy" not in answer(INFER)[1]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [(Http404(), 404, "no such page"), (PermissionDenied(), 403, "Ask an administrator")],
+)
+def test_what_django_refuses_in_the_admin_is_a_page_and_elsewhere_not(error, status, words):
+    def answer(path: str) -> HttpResponse | None:
+        request = RequestFactory().get(path)
+        request.user = AnonymousUser()
+        middleware = AdminErrorMiddleware(lambda request: HttpResponse())
+        return middleware.process_exception(request, error)
+
+    page = answer("/admin/auth/user/")
+    assert page is not None
+    assert (page.status_code, words in page.text) == (status, True)
+    assert "Back to the overview" in page.text
+    assert answer("/v2/docs") is None
+
+
+def test_a_fault_of_ours_is_left_to_django():
+    middleware = AdminErrorMiddleware(lambda request: HttpResponse())
+    assert middleware.process_exception(RequestFactory().get("/admin/"), ValueError()) is None
