@@ -30,6 +30,7 @@ from api_keys.rows import USING
 from inspection.audit import Action, record
 from inspection.databases import databases
 from inspection.escaping import escape_controls
+from inspection.filters import PeriodFilter
 from inspection.lists import KeysetAdmin
 from inspection.times import time_element
 from inspection.views.access import requires
@@ -83,6 +84,7 @@ class KeyForm(forms.Form):
 
 @admin.register(KeyRow)
 class KeyAdmin(KeysetAdmin):
+    list_filter = (PeriodFilter,)
     search_fields = ("name",)
     search_help_text = "Name, key as it is shown here, or tenant, exactly"
     actions = None

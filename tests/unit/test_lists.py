@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.contrib import admin
 
+from api_keys.making import KeyRow
 from convstore.archive.conversations import ConversationRow
 from inspection.export import FORMATS
 from inspection.lists import KeysetAdmin, KeysetList
@@ -17,8 +18,8 @@ LISTS: list[KeysetAdmin] = [
 ]
 
 
-def test_both_lists_use_keyset_pagination():
-    assert {each.model for each in LISTS} == {ConversationRow, AuditEntry}
+def test_all_lists_use_keyset_pagination():
+    assert {each.model for each in LISTS} == {ConversationRow, AuditEntry, KeyRow}
 
 
 @pytest.mark.parametrize("model_admin", LISTS, ids=str)
