@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -17,20 +17,15 @@ from testing.servers import wait_until_it_answers
 
 
 class HaProxy:
-    """A proxy on loopback. `configuration` is that of the docs, for two servers elsewhere."""
+    """A proxy on loopback, with the configuration of the docs but for `changes`."""
 
-    def __init__(
-        self, configuration: str, listens: str, servers: Sequence[tuple[str, int]]
-    ) -> None:
-        """`listens` is the address in the configuration that becomes a free port.
-
-        `servers` are the addresses of the servers in it, each with the port that it becomes.
-        """
+    def __init__(self, configuration: str, listens: str, changes: Mapping[str, str]) -> None:
+        """`listens` is the address in the configuration that becomes a free port of ours."""
         self.folder = Path(tempfile.mkdtemp(prefix="convstore-haproxy-"))
         self.port = free_port()
-        for theirs, ours in ((listens, self.port), *servers):
+        for theirs, ours in {listens: f"127.0.0.1:{self.port}", **changes}.items():
             assert theirs in configuration
-            configuration = configuration.replace(theirs, f"127.0.0.1:{ours}")
+            configuration = configuration.replace(theirs, ours)
         (self.folder / "settings").write_text(configuration)
 
     def url(self, database: str) -> str:

@@ -16,6 +16,7 @@ from shutil import which
 
 from testing.haproxy import haproxy
 from testing.mariadb import mariadbd
+from testing.patroni import programs
 from testing.pgbouncer import pgbouncer
 from testing.postgres import debians
 from testing.processes import ROOT
@@ -63,6 +64,7 @@ NEEDS = {
     "mariadb": Need(mariadbd, "apt-get install mariadb-server"),
     "haproxy": Need(haproxy, "apt-get install haproxy"),
     "pgbouncer": Need(pgbouncer, "apt-get install pgbouncer"),
+    "patroni": Need(lambda: all(programs()), "apt-get install patroni etcd-server postgresql"),
     "mlserver": file(".venv-mlserver/installed"),
     "clients": file(".venv-clients/installed"),
     "media": file(".venv-media/installed"),

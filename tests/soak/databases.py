@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from django.db import connections
 
@@ -44,6 +45,12 @@ def serving(url: str, folder: Path, shared: Path | None = None) -> Service:
         TMPDIR=str(shared / "temporary"),  # who is killed tidies nothing up
         WORKERS="2",
     )
+
+
+def processes(service: Service) -> set[int]:
+    """The service's processes, which are the same ones as long as nobody restarts it."""
+    children = psutil.Process(service.process.pid).children(recursive=True)
+    return {process.pid for process in children}
 
 
 @contextmanager

@@ -13,18 +13,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import psutil
 import pytest
 
 from testing.haproxy import HaProxy
 from testing.pgbouncer import PgBouncer
 from testing.postgres import Postgres
-from testing.service import Service
 from testing.standby import catch_up
 from tests.docs.pages import ROOT, blocks
 from tests.length import times
 from tests.soak.checker import Outage
-from tests.soak.databases import made_on, serving
+from tests.soak.databases import made_on, processes, serving
 from tests.soak.load import CLIENTS, UNAVAILABLE, Load
 from tests.soak.outages import MESSAGES_BETWEEN, assert_all_kept
 
@@ -118,9 +116,12 @@ def reached(way: str, first: Postgres, second: Postgres) -> Iterator[str]:
 
 def proxy(first: Postgres, second: Postgres) -> HaProxy:
     """HAProxy with the configuration of the docs, which has a user of its own."""
-    (block,) = [block for block in blocks(PAGE) if block.language == "haproxy"]
+    block, _ = [block for block in blocks(PAGE) if block.language == "haproxy"]
     first.execute("CREATE ROLE haproxy LOGIN")
-    servers = [("10.0.0.1:5432", first.port), ("10.0.0.2:5432", second.port)]
+    servers = {
+        "10.0.0.1:5432": f"127.0.0.1:{first.port}",
+        "10.0.0.2:5432": f"127.0.0.1:{second.port}",
+    }
     return HaProxy(block.text, "127.0.0.1:5000", servers)
 
 
@@ -129,8 +130,3 @@ def make_synchronous(primary: Postgres) -> None:
     primary.set("synchronous_standby_names = '*'")
     while primary.execute("SELECT sync_state FROM pg_stat_replication") != [("sync",)]:
         time.sleep(0.01)
-
-
-def processes(service: Service) -> set[int]:
-    children = psutil.Process(service.process.pid).children(recursive=True)
-    return {process.pid for process in children}
