@@ -26,6 +26,8 @@ pytestmark = [pytest.mark.soak_only, pytest.mark.needs("patroni")]
 
 PAGE = ROOT / "docs/howto/postgresql-and-mysql.md"
 ROUNDS = 6
+# Patroni says that a server is the primary before it takes writes, and HAProxy asks twice a second.
+NOTICED_WITHIN = 3.0
 
 
 @pytest.mark.parametrize(
@@ -59,7 +61,7 @@ def test_after_each_change_of_the_leader_the_service_finds_it_by_itself(way, kil
                     outages.append(Outage(down, time.monotonic()))
                     load.more(MESSAGES_BETWEEN)
                     cluster.wait_for_both()
-            assert_all_kept(url, load, outages, {UNAVAILABLE})
+            assert_all_kept(url, load, outages, {UNAVAILABLE}, NOTICED_WITHIN)
             assert processes(service) == before
 
 
