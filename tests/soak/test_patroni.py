@@ -22,7 +22,7 @@ from tests.soak.databases import processes, serving
 from tests.soak.load import UNAVAILABLE, Load
 from tests.soak.outages import MESSAGES_BETWEEN, assert_all_kept
 
-pytestmark = [pytest.mark.soak_only, pytest.mark.needs("patroni")]
+pytestmark = [pytest.mark.soak_only, pytest.mark.needs("patroni", "postgresql-debian")]
 
 PAGE = ROOT / "docs/howto/postgresql-and-mysql.md"
 ROUNDS = 6
@@ -44,8 +44,9 @@ def test_after_each_change_of_the_leader_the_service_finds_it_by_itself(way, kil
     with PatroniCluster(yaml.safe_load(settings.text)) as cluster:
         cluster.primary().execute("CREATE DATABASE crashes")
         with reached(way, cluster) as url, serving(url, folder) as service:
-            before = processes(service)
             with Load(service.url) as load:
+                load.more(MESSAGES_BETWEEN)
+                before = processes(service)
                 outages = []
                 for _ in range(ROUNDS):
                     load.more(MESSAGES_BETWEEN)

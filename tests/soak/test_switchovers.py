@@ -85,8 +85,9 @@ def test_after_each_change_of_the_primary_the_service_finds_it_by_itself(way, ch
         make_synchronous(primary)
         made_on(primary)
         with reached(way, first, second) as url, serving(url, folder) as service:
-            before = processes(service)
             with Load(service.url) as load:
+                load.more(MESSAGES_BETWEEN)
+                before = processes(service)
                 outages = []
                 for change in itertools.islice(itertools.cycle(changes), CHANGES):
                     load.more(MESSAGES_BETWEEN)
