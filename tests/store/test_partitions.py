@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -210,6 +211,11 @@ def test_words_are_turned_on_and_off_and_the_index_finds_messages(partitioned):
     result = search_word_index(partitioned, ["needle"])
     assert result
     assert sorted(hit.memory_id for hit in result.hits) == ["a", *"abcdefgh"]
+    with transaction.atomic(partitioned):
+        execute(partitioned, "SET LOCAL enable_seqscan = off")
+        query = word_index.CONDITION.replace("%s", "'needle'")
+        plan = execute(partitioned, f"EXPLAIN SELECT 1 FROM convstore_message WHERE {query}")  # noqa: S608
+    assert str(plan).count("Bitmap Index Scan on message_terms_") == PARTITIONS
     turn_words_off(partitioned)
     assert word_status(partitioned).index == "no index"
     left = "SELECT relname FROM pg_class WHERE relname LIKE 'message_terms%'"
@@ -235,3 +241,34 @@ def test_an_index_of_words_that_was_interrupted_is_made_or_dropped(partitioned, 
     expected = "an index" if again is make_word_index else "no index"
     assert word_status(partitioned).index == expected
     assert indexes.is_begun(connections[partitioned], word_index.INDEX) == (expected == "an index")
+
+
+def test_appends_go_on_while_the_index_of_words_is_made(partitioned):
+    turn_words_on(partitioned)
+    store = ConversationStore(partitioned)
+    store.append("a", say("the needle"))
+    while fill_step(partitioned) is not None:
+        pass
+    holder = connections[partitioned].copy()
+    with closing(holder), ThreadPoolExecutor(1) as threads:
+        holder.set_autocommit(False)
+        with holder.cursor() as cursor:
+            cursor.execute("UPDATE convstore_message SET role = role")
+        making = threads.submit(make_index_in_thread, partitioned)
+        while word_status(partitioned).index != "an index that is being made":
+            assert not making.done()
+        for conversation in "bcdefgh":
+            store.append(conversation, say("another needle"))
+        assert not making.done()
+        holder.rollback()
+        making.result()
+    result = search_word_index(partitioned, ["needle"])
+    assert result
+    assert sorted(hit.memory_id for hit in result.hits) == list("abcdefgh")
+
+
+def make_index_in_thread(alias: str) -> None:
+    try:
+        make_word_index(alias)
+    finally:
+        connections[alias].close()
