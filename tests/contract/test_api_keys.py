@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import pytest
 import requests
+from django.db import DEFAULT_DB_ALIAS, connections
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -136,6 +137,45 @@ def test_a_revoked_key_is_refused_within_its_time(door):
         time.sleep(0.05)
     # A request that was under way may take a moment more.
     assert time.monotonic() - revoked_at < MAX_AGE_SECONDS + 5
+
+
+@pytest.fixture
+def hide_keys(guarded: Service) -> Iterator[Callable[[str], None]]:
+    """Rename the table of keys; at the end it has its own name again."""
+    names = ["api_keys_apikey"]
+
+    def rename(to: str) -> None:
+        with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {names[-1]} RENAME TO {to}")
+        names.append(to)
+
+    yield rename
+    if names[-1] != names[0]:
+        rename(names[0])
+
+
+@at("http")
+def test_while_the_database_cannot_say_known_keys_work_for_a_time_and_nobody_gets_401(
+    door, hide_keys
+):
+    known, unknown = header(new_key()), header(new_token().text)
+    request = read_request(new_id())
+    assert door.infer(request, **known).status == 200
+    hide_keys("keys_elsewhere")
+    hidden_at = time.monotonic()
+    seen = []
+    while time.monotonic() - hidden_at < MAX_AGE_SECONDS + 1:
+        seen.append(door.infer(request, **known).status)
+        refused = door.infer(request, **unknown)
+        assert refused.status == 503
+        assert "API keys cannot be checked" in refused.document["error"]
+        time.sleep(0.2)
+    assert seen == sorted(seen)
+    assert (seen[0], seen[-1]) == (200, 503)
+    hide_keys("api_keys_apikey")
+    time.sleep(2)
+    assert door.infer(request, **known).status == 200
+    assert door.infer(request, **unknown).status == 401
 
 
 def test_what_probes_and_people_ask_for_needs_no_key(guarded):
