@@ -7,6 +7,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Self
@@ -82,6 +83,15 @@ class MariaDb:
         wait_until_it_answers(
             self.process, lambda: self.execute("SELECT 1"), pymysql.MySQLError, self.folder / "log"
         )
+
+    def restore(self, copy_back: Callable[[], object]) -> None:
+        """Start anew with the files that `copy_back` puts into its empty data folder."""
+        self.stop()
+        shutil.rmtree(self.folder / "data")
+        copy_back()
+        if self.user:
+            subprocess.run(["chown", "--recursive", self.user, self.folder / "data"], check=True)
+        self.start()
 
     def stop(self) -> None:
         if self.process.poll() is not None:

@@ -73,6 +73,17 @@ class Postgres:
         self._run("pg_basebackup", "-D", str(data), *where, *how)
         self.start()
 
+    def restore(self, backup: Path) -> None:
+        """Start anew with a copy of a base backup in place of its data."""
+        self.stop()
+        data = self.folder / "data"
+        shutil.rmtree(data)
+        shutil.copytree(backup, data)
+        data.chmod(0o700)
+        if self.user:
+            subprocess.run(["chown", "--recursive", self.user, data], check=True)
+        self.start()
+
     def set(self, setting: LiteralString) -> None:
         """Change a setting while the server runs, as in "synchronous_commit = off"."""
         self.execute(f"ALTER SYSTEM SET {setting}")

@@ -63,6 +63,7 @@ NEEDS = {
     "postgresql-debian": Need(debians, "apt-get install postgresql"),
     "mariadb": Need(mariadbd, "apt-get install mariadb-server"),
     "haproxy": Need(haproxy, "apt-get install haproxy"),
+    "mariadb-backup": program("mariadb-backup"),
     "pgbouncer": Need(pgbouncer, "apt-get install pgbouncer"),
     "patroni": Need(lambda: all(programs()), "apt-get install patroni etcd-server postgresql"),
     "mlserver": file(".venv-mlserver/installed"),

@@ -18,10 +18,11 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 @dataclass(frozen=True)
 class Block:
-    """A code block: `needs` is what its first line says that it needs, else empty."""
+    """A code block under a heading. `needs` is what its first line says that it needs, or empty."""
 
     page: Path
     line: int
+    heading: str
     language: str
     text: str
 
@@ -47,9 +48,19 @@ def name(page: Path) -> str:
 def blocks(page: Path) -> list[Block]:
     text = page.read_text()
     return [
-        Block(page, text.count("\n", 0, found.start()) + 1, found[1], found[2])
+        Block(
+            page,
+            text.count("\n", 0, start := found.start()) + 1,
+            heading(text[:start]),
+            *found.groups(),
+        )
         for found in FENCE.finditer(text)
     ]
+
+
+def heading(text: str) -> str:
+    """The last heading in a text that blocks may be in."""
+    return (re.findall(r"^#+ (.+)$", FENCE.sub("", text), re.MULTILINE) or [""])[-1]
 
 
 def all_blocks() -> list[Block]:
