@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.conf import settings
 from django.core.management import get_commands
 from django.db import DEFAULT_DB_ALIAS
@@ -48,6 +51,19 @@ def truncates_replies() -> bool:
 def threads() -> int:
     """THREADS: how many threads of a process use the database at once."""
     return int(getattr(settings, "THREADS", DEFAULT_THREADS))
+
+
+def connections_of_a_process(entry: Mapping[str, Any]) -> int:
+    """The most connections that a process opens to the database of this entry of DATABASES."""
+    pool = entry["OPTIONS"].get("pool")
+    if isinstance(pool, dict) and "max_size" in pool:
+        return int(pool["max_size"])
+    return threads() + 1  # that of the probe
+
+
+def workers() -> int:
+    """WORKERS: how many processes of this host use the database."""
+    return int(getattr(settings, "WORKERS", 1))
 
 
 def migrate_command(alias: str) -> str:

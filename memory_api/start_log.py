@@ -62,18 +62,21 @@ def describe_memory(entry: Memory | UnavailableMemory) -> str:
     return f"{name}: {window}, in {where}"
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def who_may_come(address: Any) -> str:
     """Who reaches an address that the server listens on: a host and a port, or a path."""
     if not isinstance(address, tuple):
         return f"{address} is open to processes of this machine that may write to the socket"
     host = str(address[0])
-    try:
-        ip = ipaddress.ip_address(host)
-    except ValueError:
-        is_local, where = host == "localhost", host
-    else:
-        is_local, where = ip.is_loopback, "every address" if ip.is_unspecified else host
-    if is_local:
+    where = "every address" if host in ("0.0.0.0", "::") else host  # noqa: S104 - only compared
+    if is_loopback(host):
         return f"{host} is open to this machine only"
     return f"{where} is open to whoever reaches this machine"
 

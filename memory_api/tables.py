@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.core import checks
 from django.core.management import call_command
-from django.db import Error
+from django.db import Error, connections
 from django.db.migrations.executor import MigrationExecutor
 
 from convstore.database.checks import CANNOT_BE_ASKED, server_messages
@@ -51,17 +51,22 @@ def migrate_tables(using: str, *, every_app: bool = False) -> None:
         raise TablesNotReady("the database's tables could not be made") from error
 
 
+def lacks_migrations(using: str) -> bool:
+    """Whether the tables of conversations are not those of this version."""
+    executor = MigrationExecutor(connections[using])
+    newest = [node for node in executor.loader.graph.leaf_nodes() if node[0] == APP]
+    return bool(executor.migration_plan(newest))
+
+
 def require_tables(using: str) -> None:
     """Raise TablesNotReady unless all migrations were run, and the others as `migrate_tables`."""
-    connection = open_connection(using)
+    open_connection(using)
     refuse_unsafe(using)
     try:
-        executor = MigrationExecutor(connection)
-        newest = [node for node in executor.loader.graph.leaf_nodes() if node[0] == APP]
-        unapplied = executor.migration_plan(newest)
+        lacks_some = lacks_migrations(using)
     except Error as error:
         raise TablesNotReady("the database's migrations could not be read") from error
-    if unapplied:
+    if lacks_some:
         raise TablesNotReady(
             "the database's tables are not those of this version, and config.auto_migrate is"
             " false: run 'convstore migrate_memories' with the same MODELS_DIR and DATABASE_URL"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from django.core import checks
 from django.core.checks import CheckMessage
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+from convstore.conf import connections_of_a_process, workers
 
 PAUSE_SECONDS = 0.2
 
@@ -60,6 +62,27 @@ def durability_warning(setting: str, hint: str) -> CheckMessage:
         f"{setting}: a crash can lose the last acknowledged messages.",
         hint=hint,
         id="convstore.W006",
+    )
+
+
+def connection_warning(limits: Iterable[int], entry: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    """A warning if this host may open more connections than the least of these limits."""
+    wanted, limit = workers() * connections_of_a_process(entry), min(limits)
+    if wanted > limit:
+        yield checks.Warning(
+            f"this host may open {wanted} connections, and the server allows {limit}: requests"
+            " get 503.",
+            hint="Lower WORKERS or THREADS, raise the server's limit, or put a pooler in between.",
+            id="convstore.W022",
+        )
+
+
+def time_limit_warning(setting: str, hint: str) -> CheckMessage:
+    """The server ends statements that take long."""
+    return checks.Warning(
+        f"its {setting}: migrations, deletions and exports that need longer fail.",
+        hint=f"{hint}; DATABASE_TIMEOUT limits what requests wait for.",
+        id="convstore.W020",
     )
 
 

@@ -60,7 +60,8 @@ def blocks(page: Path) -> list[Block]:
 
 def heading(text: str) -> str:
     """The last heading in a text that blocks may be in."""
-    return (re.findall(r"^#+ (.+)$", FENCE.sub("", text), re.MULTILINE) or [""])[-1]
+    found: list[str] = re.findall(r"^#+ (.+)$", FENCE.sub("", text), re.MULTILINE)
+    return found[-1] if found else ""
 
 
 def all_blocks() -> list[Block]:

@@ -148,6 +148,7 @@ def test_the_examples_for_mariadb_run(tmp_path: Path, server: Callable[[str], Ma
     replaced = {"localhost:3306": f"127.0.0.1:{mariadb.port}"}
     try:
         with Reader(tmp_path, replaced) as reader:
+            reader.makes_tables()
             read(HOWTO, reader, ["MariaDB"], run)
             read(OPERATE, reader, ["MariaDB"], run, needs_or_moves)
     finally:

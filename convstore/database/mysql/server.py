@@ -11,7 +11,13 @@ from django.core.checks import CheckMessage
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from convstore.conf import max_body_bytes
-from convstore.database.server import durability_warning, fetch_row, isolation_errors
+from convstore.database.server import (
+    connection_warning,
+    durability_warning,
+    fetch_row,
+    isolation_errors,
+    time_limit_warning,
+)
 
 ROW_ESTIMATES = (
     "SELECT table_name, table_rows FROM information_schema.tables"
@@ -43,6 +49,16 @@ def check_server(connection: Any, tables: tuple[str, ...]) -> Iterator[CheckMess
     )
     if flush != 1:
         yield durability_warning(f"innodb_flush_log_at_trx_commit is {flush}", "Set it to 1.")
+    has_binary_log, sync = fetch_row(connection, "SELECT @@log_bin, @@sync_binlog")
+    if has_binary_log and sync != 1:
+        # After a crash, InnoDB rolls back what its log has and the binary log has not.
+        yield durability_warning(f"log_bin is on and sync_binlog is {sync}", "Set it to 1.")
+    limit = "max_statement_time" if connection.mysql_is_mariadb else "max_execution_time"
+    (seconds,) = fetch_row(connection, f"SELECT @@{limit}")
+    if seconds:
+        yield time_limit_warning(f"{limit} is {seconds:g}", f"Set {limit} to 0")
+    limits = fetch_row(connection, "SELECT @@max_connections, @@max_user_connections")
+    yield from connection_warning(filter(None, limits), connection.settings_dict)
     if packet < max_body_bytes():
         yield checks.Warning(
             f"its max_allowed_packet, {packet}, is below MAX_BODY_BYTES, {max_body_bytes()}:"

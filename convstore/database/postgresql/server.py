@@ -10,7 +10,13 @@ from django.core import checks
 from django.core.checks import CheckMessage
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from convstore.database.server import durability_warning, fetch_row, isolation_errors
+from convstore.database.server import (
+    connection_warning,
+    durability_warning,
+    fetch_row,
+    isolation_errors,
+    time_limit_warning,
+)
 
 # The key of an advisory lock: any 64 bits that nobody else is likely to have chosen.
 LOCK_KEY = int.from_bytes(hashlib.sha256(b"convstore migrations").digest()[:8], signed=True)
@@ -32,6 +38,24 @@ FROM (VALUES
     || 'smallint[],text[])')
 ) AS functions (name)"""
 
+# -1 stands for no limit.
+CONNECTION_LIMITS = """
+SELECT current_setting('max_connections')::int
+    - current_setting('superuser_reserved_connections')::int
+    - coalesce(current_setting('reserved_connections', true), '0')::int,
+  (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user),
+  (SELECT datconnlimit FROM pg_database WHERE datname = current_database())"""
+
+# Whoever copies the server's log, but for backups and for programs that follow what changes.
+STANDBYS = """
+SELECT count(*) FROM pg_stat_replication AS standby
+WHERE application_name NOT IN ('pg_basebackup', 'pg_receivewal') AND NOT EXISTS (
+  SELECT FROM pg_replication_slots WHERE active_pid = standby.pid AND slot_type = 'logical')"""
+
+INCOMPLETE_INDEXES = """
+SELECT c.relname FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
+WHERE NOT i.indisvalid AND i.indrelid IN (to_regclass(%s), to_regclass(%s)) ORDER BY 1"""
+
 
 def check_settings(entry: Mapping[str, Any]) -> Iterator[CheckMessage]:
     options = entry["OPTIONS"]
@@ -48,10 +72,9 @@ def check_settings(entry: Mapping[str, Any]) -> Iterator[CheckMessage]:
 def check_server(
     connection: BaseDatabaseWrapper, tables: tuple[str, ...]
 ) -> Iterator[CheckMessage]:
-    encoding, commit, fsync, isolation = fetch_row(
+    encoding, isolation = fetch_row(
         connection,
-        "SELECT current_setting('server_encoding'), current_setting('synchronous_commit'),"
-        " current_setting('fsync'), current_setting('transaction_isolation')",
+        "SELECT current_setting('server_encoding'), current_setting('transaction_isolation')",
     )
     if encoding != "UTF8":
         yield checks.Error(
@@ -60,9 +83,48 @@ def check_server(
             id="convstore.E007",
         )
     yield from isolation_errors(isolation)
-    if commit == "off" or fsync == "off":
-        yield durability_warning(
-            f"synchronous_commit is {commit} and fsync is {fsync}", "Turn both on."
+    yield from _durability_messages(connection)
+    for name in ("statement_timeout", "transaction_timeout"):  # the second from version 17 on
+        (limit,) = fetch_row(connection, "SELECT current_setting(%s, true)", [name])
+        if limit not in (None, "0"):
+            yield time_limit_warning(f"{name} is {limit}", f"ALTER ROLE ... SET {name} = 0")
+    limits = [limit for limit in fetch_row(connection, CONNECTION_LIMITS) if limit != -1]
+    yield from connection_warning(limits, connection.settings_dict)
+    yield from _schema_messages(connection, tables)
+
+
+def _durability_messages(connection: BaseDatabaseWrapper) -> Iterator[CheckMessage]:
+    commit, fsync, pages, names = fetch_row(
+        connection,
+        "SELECT current_setting('synchronous_commit'), current_setting('fsync'),"
+        " current_setting('full_page_writes'), current_setting('synchronous_standby_names')",
+    )
+    found = {"synchronous_commit": commit, "fsync": fsync, "full_page_writes": pages}
+    if off := [name for name, value in found.items() if value == "off"]:
+        yield durability_warning(f"{' and '.join(off)} is off", "Turn it on.")
+    (standbys,) = fetch_row(connection, STANDBYS)
+    if standbys and (commit == "local" or not names):
+        yield checks.Warning(
+            f"no COMMIT waits for its standby ({standbys} connected): after a failover the last"
+            " acknowledged messages can be missing.",
+            hint="Name it in synchronous_standby_names, and leave synchronous_commit on; or accept"
+            " the loss.",
+            id="convstore.W021",
+        )
+
+
+def _schema_messages(
+    connection: BaseDatabaseWrapper, tables: tuple[str, ...]
+) -> Iterator[CheckMessage]:
+    with connection.cursor() as cursor:
+        cursor.execute(INCOMPLETE_INDEXES, tables)
+        incomplete = [name for (name,) in cursor.fetchall()]
+    for name in incomplete:
+        yield checks.Warning(
+            f"its index {name} is not complete: it is being built now, or that was interrupted.",
+            hint="Run 'convstore migrate_memories' again, or 'convstore words on' if it is the"
+            " index of words.",
+            id="convstore.W023",
         )
     (has_tables,) = fetch_row(connection, "SELECT to_regclass(%s) IS NOT NULL", [tables[0]])
     if has_tables and not fetch_row(connection, MAY_CALL_FUNCTIONS)[0]:

@@ -20,6 +20,13 @@ ROW_ESTIMATES = "SELECT '{0}', MAX(rowid) FROM {0} UNION ALL SELECT '{1}', MAX(r
 
 WRITE_AHEAD = "JOURNAL_MODE=WAL"
 
+# SQLite's locks do not hold there, or its write-ahead log cannot be shared.
+NETWORK_FILE_SYSTEMS = (
+    *("afs", "ceph", "cifs", "gluster", "lustre", "nfs", "smb"),
+    *("fuse.ceph", "fuse.gluster", "fuse.s3fs", "fuse.sshfs"),
+)
+MOUNTS = Path("/proc/self/mountinfo")
+
 
 def check_settings(entry: Mapping[str, Any]) -> Iterator[CheckMessage]:
     options = entry["OPTIONS"]
@@ -59,6 +66,13 @@ def _pragmas(entry: Mapping[str, Any]) -> str:
 def check_server(
     connection: BaseDatabaseWrapper, tables: tuple[str, ...]
 ) -> Iterator[CheckMessage]:
+    kind = file_system_of(Path(str(connection.settings_dict["NAME"])), _mounts())
+    if kind.startswith(NETWORK_FILE_SYSTEMS):
+        yield checks.Warning(
+            f"it is on a network file system ({kind}), where SQLite can lose or mix up messages.",
+            hint="Keep the file on a local disk, or use PostgreSQL.",
+            id="convstore.W024",
+        )
     (journal,) = fetch_row(connection, "PRAGMA journal_mode")
     if journal != "wal" and WRITE_AHEAD in _pragmas(connection.settings_dict):
         yield checks.Warning(
@@ -66,6 +80,23 @@ def check_server(
             hint="Keep the file on a local disk.",
             id="convstore.W005",
         )
+
+
+def _mounts() -> str:
+    return MOUNTS.read_text() if MOUNTS.exists() else ""  # it is Linux' own
+
+
+def file_system_of(file: Path, mounts: str) -> str:
+    """The type of the file system that a file is on, from what Linux tells of mounts."""
+    folders = {str(folder) for folder in file.absolute().parents}
+    found = [(len(point), kind) for point, kind in _mount_points(mounts) if point in folders]
+    return max(found, default=(0, ""))[1]
+
+
+def _mount_points(mounts: str) -> Iterator[tuple[str, str]]:
+    for line in mounts.splitlines():
+        mount, _, system = line.partition(" - ")
+        yield mount.split()[4].replace("\\040", " "), system.split()[0]
 
 
 @contextmanager
