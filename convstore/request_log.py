@@ -10,8 +10,10 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +57,10 @@ class RequestRecord:
     read_from: str | None = None
     error: str | None = None
     seconds: float = 0.0
+    # Where requests are traced: the span that what happens now belongs to, and what ends the last.
+    trace_id: str | None = None
+    span: Any = None
+    at_end: Callable[[RequestRecord], None] | None = None
 
     def add_database_call(self, seconds: float, retries: int) -> None:
         self.database_seconds = (self.database_seconds or 0) + seconds
@@ -68,11 +74,14 @@ class RequestRecord:
             self.seconds = time.monotonic() - self.begun
             # `logger.log` would look for the line of code that logs, which takes time.
             logger.handle(logging.LogRecord(logger.name, level, "", 0, self, (), None))
+        if self.at_end:
+            self.at_end(self)
 
     def fields(self) -> dict[str, Value]:
         """The line's fields, in order."""
         known = {
             "request_id": self.request_id,
+            "trace_id": self.trace_id,
             "door": self.door,
             "client": self.client,
             "key": self.key,

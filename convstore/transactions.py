@@ -24,6 +24,7 @@ from convstore.errors import (
     WrongPosition,
 )
 from convstore.exchange.statements import Outcome, Reply
+from convstore.tracing import transaction_span
 from convstore.windows import Limit
 
 # The pause between two tries of a transaction is random. Its upper limit, in seconds, begins
@@ -85,7 +86,8 @@ def _run_once(using: str, work: Callable[[], Reply]) -> Reply:
     # Without the test, a dead connection fails in use and the retry opens a new one.
     connection.health_check_done = True
     try:
-        return _done(work())
+        with transaction_span(connection):
+            return _done(work())
     except TimeoutError as error:
         raise Unavailable(BUSY.sentence) from error
     # Django passes a few errors on as the driver raised them.

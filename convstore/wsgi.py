@@ -17,8 +17,15 @@ from django.http import HttpRequest
 from django.http.request import split_domain_port, validate_host
 from django.urls import get_resolver
 
+from convstore import tracing
 from convstore.path_prefix import path_below_prefix
-from convstore.request_log import REQUEST_ID, RequestRecord, begin_record, end_record
+from convstore.request_log import (
+    ASKED_OFTEN,
+    REQUEST_ID,
+    RequestRecord,
+    begin_record,
+    end_record,
+)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "convstore.settings")
 
@@ -38,6 +45,8 @@ class Handler(WSGIHandler):
     def get_response(self, request: HttpRequest) -> Any:
         record = begin_record("http", request.META.get("HTTP_X_REQUEST_ID"))
         note_waiting(record, request.META.get("gunicorn.socket"))
+        if tracing.is_on() and not request.path_info.startswith(tuple(ASKED_OFTEN)):
+            tracing.begin_span(record, headers_of(request))
         response = super().get_response(request)
         response.headers[REQUEST_ID] = record.request_id
         note_request(record, request)
@@ -57,6 +66,10 @@ def note_waiting(record: RequestRecord, reply: object) -> None:
     if since := getattr(reply, "since", 0.0):
         record.queue_seconds = record.begun - since
         record.begun = since
+
+
+def headers_of(request: HttpRequest) -> dict[str, str]:
+    return {name.lower(): value for name, value in request.headers.items()}
 
 
 def note_request(record: RequestRecord, request: HttpRequest) -> None:

@@ -12,6 +12,7 @@ from django.core import checks
 from django.core.checks import CheckMessage, Info, Tags, register
 from django.db import Error, connections
 
+from convstore import tracing
 from memory_api.errors import SettingsError
 from memory_api.gunicorn import Server
 from memory_api.memories import database_users
@@ -73,6 +74,15 @@ def check_log(app_configs: object = None, **_: Any) -> list[CheckMessage]:
                 "The log has no line for a request: nobody will know which one failed, or why.",
                 hint="Set REQUEST_LOG to console or json, and LOG_LEVEL to INFO.",
                 id="memory_api.W013",
+            )
+        )
+    if tracing.is_wanted() and not tracing.is_installed():
+        messages.append(
+            checks.Warning(
+                "Traces are to be sent, and OpenTelemetry's exporter is not installed: there are"
+                " none.",
+                hint="Run pip install 'convstore[otel]', or set OTEL_SDK_DISABLED to true.",
+                id="memory_api.W016",
             )
         )
     for using, user in _database_users().items():

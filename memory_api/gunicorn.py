@@ -123,9 +123,10 @@ def run_same_command(server: Any) -> None:
 def begin_worker(worker: Any) -> None:
     """Read the memories' settings and ask their databases before the first request needs them."""
     from memory_api.memories import log_repository, memories
-    from memory_api.start_log import look_for_users
+    from memory_api.start_log import look_for_users, trace_if_wanted
     from memory_api.views import readiness_probe
 
+    trace_if_wanted()
     log_repository()
     if worker.age == 1:
         look_for_users()

@@ -13,7 +13,7 @@ from django.contrib.auth import get_user_model
 from django.db import Error, connections
 
 from api_keys.doors import HTTP, open_doors
-from convstore import __version__
+from convstore import __version__, tracing
 from convstore.database.vendors import describe_database
 from memory_api.errors import SettingsError
 from memory_api.memory import Memory, UnavailableMemory
@@ -85,6 +85,19 @@ def what_is_asked() -> str:
     if HTTP in open_doors():
         return "V2 asks for no API key: whoever comes reads and extends every conversation"
     return "V2 asks for an API key; health, readiness, /metrics and /v2/docs do not"
+
+
+def trace_if_wanted() -> None:
+    """Send spans from now on, if OpenTelemetry's variables say so; the log says where it cannot."""
+    if not tracing.is_wanted():
+        return
+    if not tracing.is_installed():
+        logger.warning(
+            "traces are to be sent (OTEL_EXPORTER_OTLP_ENDPOINT), and OpenTelemetry's exporter is"
+            " not installed: run pip install 'convstore[otel]', or set OTEL_SDK_DISABLED to true"
+        )
+        return
+    tracing.start_tracing()
 
 
 def look_for_users() -> None:

