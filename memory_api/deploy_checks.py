@@ -41,19 +41,12 @@ def _open_doors(server: Any, hosts: list[str]) -> Iterator[CheckMessage]:
             " proxy with TLS is on another machine, name its address in FORWARDED_ALLOW_IPS.",
             id="memory_api.W010",
         )
-    yield checks.Warning(
-        f"The API at {where} asks for no password: whoever reaches it reads and extends each"
-        " conversation whose memory_id they know.",
-        hint="Let only a proxy that knows its clients reach it, or a network of your own"
-        " (docs/explanation/security.md).",
-        id="memory_api.W011",
-    )
     if "*" in settings.ALLOWED_HOSTS:
         yield checks.Warning(
             "ALLOWED_HOSTS is *: the service answers under every name, also under one that"
             " somebody else leads to it.",
             hint="Set ALLOWED_HOSTS to the names that clients, people and probes use.",
-            id="memory_api.W012",
+            id="memory_api.W011",
         )
     yield Info(
         f"/metrics at {where} is open to whoever reaches it: the names of memories, and figures.",
@@ -73,7 +66,7 @@ def check_log(app_configs: object = None, **_: Any) -> list[CheckMessage]:
             checks.Warning(
                 "The log has no line for a request: nobody will know which one failed, or why.",
                 hint="Set REQUEST_LOG to console or json, and LOG_LEVEL to INFO.",
-                id="memory_api.W013",
+                id="memory_api.W012",
             )
         )
     if tracing.is_wanted() and not tracing.is_installed():
@@ -82,7 +75,7 @@ def check_log(app_configs: object = None, **_: Any) -> list[CheckMessage]:
                 "Traces are to be sent, and OpenTelemetry's exporter is not installed: there are"
                 " none.",
                 hint="Run pip install 'convstore[otel]', or set OTEL_SDK_DISABLED to true.",
-                id="memory_api.W016",
+                id="memory_api.W015",
             )
         )
     for using, user in _database_users().items():
@@ -92,7 +85,7 @@ def check_log(app_configs: object = None, **_: Any) -> list[CheckMessage]:
                     f"{user}: the option echo writes every statement into the log, with what"
                     " messages say.",
                     hint="Remove echo from connection_options.",
-                    id="memory_api.W014",
+                    id="memory_api.W013",
                 )
             )
     return messages
@@ -140,7 +133,7 @@ def check_tables(
             checks.Warning(
                 f"{user}: its tables are not those of this version.",
                 hint="Run 'convstore migrate_memories'.",
-                id="memory_api.W015",
+                id="memory_api.W014",
             )
         )
     return messages

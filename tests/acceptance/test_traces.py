@@ -179,6 +179,6 @@ def test_off_it_makes_nothing():
 
 def test_a_missing_package_is_said(monkeypatch):
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")
-    for is_there, expected in ((False, ["memory_api.W016"]), (True, [])):
+    for is_there, expected in ((False, ["memory_api.W015"]), (True, [])):
         monkeypatch.setattr(tracing, "is_installed", lambda there=is_there: there)
         assert [message.id for message in deploy_checks.check_log()] == expected

@@ -31,7 +31,7 @@ def ids(messages) -> list[str]:
 # --- The service -------------------------------------------------------------------------
 
 ARGUMENTS = "GUNICORN_CMD_ARGS"
-OPEN = ["memory_api.W010", "memory_api.W011", "memory_api.W012", "memory_api.I010"]
+OPEN = ["memory_api.W010", "memory_api.W011", "memory_api.I010"]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ OPEN = ["memory_api.W010", "memory_api.W011", "memory_api.W012", "memory_api.I01
         ({"HOST": "0.0.0.0"}, "", OPEN),  # noqa: S104
         ({"HOST": "::"}, "", OPEN),
         ({}, "--bind 192.0.2.7:80", OPEN),
-        ({"HOST": "192.0.2.7", "ALLOWED_HOSTS": ["chat.example"]}, "", [*OPEN[:2], OPEN[3]]),
+        ({"HOST": "192.0.2.7", "ALLOWED_HOSTS": ["chat.example"]}, "", [OPEN[0], OPEN[2]]),
         ({"HOST": "192.0.2.7"}, "--forwarded-allow-ips 192.0.2.1", OPEN[1:]),
         ({"HOST": "192.0.2.7"}, "--certfile cert.pem --keyfile key.pem", OPEN[1:]),
     ],
@@ -66,8 +66,8 @@ def test_a_door_that_is_open_to_others_is_said(
     [
         ("console", "INFO", "", []),
         ("json", "DEBUG", "", []),
-        ("off", "INFO", "", ["memory_api.W013"]),
-        ("console", "WARNING", "", ["memory_api.W013"]),
+        ("off", "INFO", "", ["memory_api.W012"]),
+        ("console", "WARNING", "", ["memory_api.W012"]),
         ("off", "INFO", "--access-logfile -", []),
     ],
 )
@@ -90,7 +90,7 @@ def memory_with(tmp_path, settings) -> Iterator[Callable[..., None]]:
     repository.cache_clear()
 
 
-@pytest.mark.parametrize(("echo", "expected"), [(True, ["memory_api.W014"]), (False, [])])
+@pytest.mark.parametrize(("echo", "expected"), [(True, ["memory_api.W013"]), (False, [])])
 def test_messages_in_the_log_are_said(tmp_path, memory_with, echo, expected):
     memory_with(url=f"sqlite:///{tmp_path}/a.sqlite3", connection_options={"echo": echo})
     assert ids(deploy_checks.check_log()) == expected
@@ -122,7 +122,7 @@ def test_tables_of_another_version_are_said(tmp_path, memory_with):
     (said,) = [
         each for each in deploy_checks.check_tables(databases=["x"]) if "memory:" in each.msg
     ]
-    assert (said.id, said.hint) == ("memory_api.W015", "Run 'convstore migrate_memories'.")
+    assert (said.id, said.hint) == ("memory_api.W014", "Run 'convstore migrate_memories'.")
     migrate(alias)
     assert not [
         each for each in deploy_checks.check_tables(databases=["x"]) if "memory:" in each.msg
@@ -142,7 +142,7 @@ def test_the_command_asks_the_databases_too_and_repeats_nothing_of_djangos(tmp_p
     )
     said = [line.partition("(")[2].partition(")")[0] for line in done.stderr.splitlines()]
     found = [each for each in said if each.startswith(("security.", "memory_api."))]
-    assert sorted(found) == sorted([*OPEN, "memory_api.I011", "memory_api.I012", "memory_api.W015"])
+    assert sorted(found) == sorted([*OPEN, "memory_api.I011", "memory_api.I012", "memory_api.W014"])
 
 
 # --- SQLite ------------------------------------------------------------------------------
