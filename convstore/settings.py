@@ -263,7 +263,7 @@ AUTHENTICATION_BACKENDS = [
 LOGIN_REDIRECT_URL = "admin:index"
 # These checks look for class names in MIDDLEWARE and do not recognise our subclasses.
 SILENCED_SYSTEM_CHECKS = ["axes.W002", "security.W002", "security.W003"]
-# These want TLS of Django, where it is the proxy's; memory_api.W010 asks for that.
+# These want TLS of Django. It is the proxy's: HTTPS says so, and memory_api.W010 asks for it.
 SILENCED_SYSTEM_CHECKS += ["security.W004", "security.W008", "security.W010", "security.W012"]
 SILENCED_SYSTEM_CHECKS += ["security.W016"]
 # Five failed attempts for one user name from one address block that pair for 15 minutes.

@@ -32,13 +32,11 @@ def _open_doors(server: Any, hosts: list[str]) -> Iterator[CheckMessage]:
     if not hosts:
         return
     where = " and ".join(hosts)
-    has_proxy = any(not is_loopback(address) for address in server.forwarded_allow_ips)
-    if not (server.is_ssl or has_proxy):
+    if not (server.is_ssl or settings.HTTPS):
         yield checks.Warning(
             f"The service listens on {where} without TLS: whoever sees the network reads messages"
             " and the admin's passwords.",
-            hint="Let HOST be 127.0.0.1, behind a proxy with TLS (docs/howto/nginx-tls.md). If a"
-            " proxy with TLS is on another machine, name its address in FORWARDED_ALLOW_IPS.",
+            hint="Put a proxy with TLS in front (docs/howto/nginx-tls.md), and set HTTPS to true.",
             id="memory_api.W010",
         )
     if "*" in settings.ALLOWED_HOSTS:
