@@ -362,6 +362,7 @@ VALUES = {
     "number": "1",
     "kind": "openai",
     "object_id": "1",
+    "pk": "1",
     "id": "1",
     "app_label": "convstore",
     "content_type_id": "1",
