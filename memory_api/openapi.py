@@ -36,6 +36,7 @@ def _ref(name: str) -> Schema:
 
 TEXT: Schema = {"type": "string"}
 ANYTHING: Schema = {"type": "object", "additionalProperties": True}
+API_KEY: Schema = {"type": "http", "scheme": "bearer"}
 SHAPE = _list({"type": "integer", "minimum": -1})
 
 SCHEMAS: Schema = {
@@ -203,10 +204,13 @@ def strip_trailing_slashes(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
 
 
 def add_schemas(result: Schema, **_: Any) -> Schema:
-    """Add the schemas that the routes refer to, and mark bodies of inference as required."""
-    result.setdefault("components", {})["schemas"] = SCHEMAS
+    """Add the schemas and the API key, and mark bodies of inference as required."""
+    components = {"schemas": SCHEMAS, "securitySchemes": {"ApiKey": API_KEY}}
+    result.setdefault("components", {}).update(components)
     for path, operations in result["paths"].items():
         for operation in operations.values():
+            if "401" in operation["responses"]:
+                operation["security"] = [{}, {"ApiKey": []}]  # as REQUIRE_API_KEYS has it
             if path.endswith("/infer"):
                 operation["requestBody"]["required"] = True
     return result

@@ -92,8 +92,9 @@ def test_a_rotated_key_and_its_successor_are_valid_until_the_old_one_is_revoked(
         (["revoke", "cs_1"], "there is no key 'cs_1'"),
         (["rotate", "cs_1"], "there is no key 'cs_1'"),
         (["create", "a", "--scopes", "write"], "there is no scope 'write'; the scopes are"),
+        (["rotate", "cs_1", "--overlap", "nan"], "'nan' is no number of hours; write one from 0"),
         (["create", "a", "--tenant", "A/b"], "the tenant is 'A/b'"),
-        (["create", "a", "--expires", "soon"], "invalid moment value: 'soon'"),
+        (["create", "a", "--expires", "soon"], "'soon' is no day; write one as in 2027-12-31"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(keys, arguments, sentence):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -26,7 +26,7 @@ from convstore.request_log import quoted
 from memory_api.errors import SettingsError
 from memory_api.memories import database_users, unknown_memories
 
-OVERLAP_HOURS = 24
+OVERLAP_HOURS, MAX_OVERLAP_DAYS = 24, 365
 COLUMNS = ("key", "name", "state", "rights", "expires", "last used")
 
 
@@ -49,10 +49,10 @@ class Command(BaseCommand):
         rotate.add_argument("key", help="as 'list' shows it")
         rotate.add_argument(
             "--overlap",
-            type=float,
-            default=OVERLAP_HOURS,
+            type=hours,
+            default=timedelta(hours=OVERLAP_HOURS),
             metavar="HOURS",
-            help="how long the old key stays valid; the default is %(default)s",
+            help=f"how long the old key stays valid; the default is {OVERLAP_HOURS}",
         )
 
     def add_create(self, parser: ArgumentParser) -> None:
@@ -77,7 +77,9 @@ class Command(BaseCommand):
             help="also if there are conversations already whose id begins with the tenant's name",
         )
         parser.add_argument("--rate", type=int, help="requests a second, in each process")
-        parser.add_argument("--expires", type=moment, metavar="DATE", help="as in 2027-12-31, UTC")
+        parser.add_argument(
+            "--expires", type=beginning_of, metavar="DATE", help="as in 2027-12-31, UTC"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         ways: dict[str, Callable[[dict[str, Any]], None]] = {
@@ -119,7 +121,7 @@ class Command(BaseCommand):
 
     def rotate(self, options: dict[str, Any]) -> None:
         row = key_with_prefix(options["key"])
-        self.show_once(*rotate_key(row, timedelta(hours=options["overlap"])))
+        self.show_once(*rotate_key(row, options["overlap"]))
         self.stderr.write(f"{row.prefix} stays valid until {row.expires_at:%Y-%m-%d %H:%M} UTC.")
 
     def show_once(self, row: KeyRow, text: str) -> None:
@@ -128,13 +130,23 @@ class Command(BaseCommand):
         self.stdout.write(text)
 
 
-def moment(text: str) -> datetime:
-    """A day in UTC, or a time with its zone."""
+def beginning_of(text: str) -> datetime:
+    """When a day begins, in UTC."""
     try:
         return datetime.combine(date.fromisoformat(text), time.min, UTC)
     except ValueError:
-        at = datetime.fromisoformat(text)
-        return at if at.tzinfo else at.replace(tzinfo=UTC)
+        raise ArgumentTypeError(f"{text!r} is no day; write one as in 2027-12-31") from None
+
+
+def hours(text: str) -> timedelta:
+    try:
+        found = timedelta(hours=float(text))
+    except (ValueError, OverflowError):
+        found = timedelta(-1)
+    if not timedelta() <= found <= timedelta(days=MAX_OVERLAP_DAYS):
+        most = MAX_OVERLAP_DAYS * 24
+        raise ArgumentTypeError(f"{text!r} is no number of hours; write one from 0 to {most}")
+    return found
 
 
 def columns_of(row: KeyRow) -> tuple[str, ...]:
