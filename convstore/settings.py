@@ -182,10 +182,10 @@ FORCE_SCRIPT_NAME = path_prefix("SCRIPT_NAME") or None
 CSRF_FAILURE_VIEW = "inspection.views.refusals.form_refused"
 SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{FORCE_SCRIPT_NAME or ''}/"
 # Whether people reach the admin over HTTPS only, from a proxy that says so.
-HTTPS = one_of("HTTPS", ("false", "true")) == "true"
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
-SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if HTTPS else 0
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+HTTPS = one_of("HTTPS", ("false", "true"))
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS == "true"
+SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if HTTPS == "true" else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS == "true" else None
 
 INSTALLED_APPS = [
     "inspection",  # before the admin, some of whose templates it replaces
