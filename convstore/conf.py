@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
 from django.core.management import get_commands
 from django.db import DEFAULT_DB_ALIAS
+
+from convstore.client_address import Network
 
 DEFAULT_DATABASE_TIMEOUT = 5
 DEFAULT_CONNECTION_MAX_AGE = 3600
@@ -15,6 +17,7 @@ DEFAULT_MAX_BODY_BYTES = 64 * 1024 * 1024
 DEFAULT_THREADS = 8
 DEFAULT_MAX_REPLY_BYTES = 32 * 1024 * 1024
 DEFAULT_MAX_WINDOW = 10_000
+DEFAULT_AUDIT_LOG_DAYS = 365
 REFUSE, TRUNCATE = "refuse", "truncate"
 
 
@@ -46,6 +49,16 @@ def max_window() -> int:
 def truncates_replies() -> bool:
     """Whether MAX_REPLY_OVERFLOW says to shorten a window that is over these limits."""
     return bool(getattr(settings, "MAX_REPLY_OVERFLOW", REFUSE) == TRUNCATE)
+
+
+def trusted_proxies() -> Sequence[Network]:
+    """TRUSTED_PROXIES: the networks whose X-Forwarded-For is believed."""
+    return tuple(getattr(settings, "TRUSTED_PROXIES", ()))
+
+
+def audit_log_days() -> int:
+    """AUDIT_LOG_DAYS: for how many days entries of the audit log are kept."""
+    return int(getattr(settings, "AUDIT_LOG_DAYS", DEFAULT_AUDIT_LOG_DAYS))
 
 
 def threads() -> int:

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from wsgiref.headers import Headers
@@ -20,6 +21,7 @@ from django.core.exceptions import ImproperlyConfigured
 from sqlalchemy.engine import URL
 
 from convstore import conf
+from convstore.client_address import Network
 from convstore.database.url import prepared_database_settings
 from convstore.errors import DatabaseUrlError
 
@@ -55,6 +57,16 @@ def some_of(name: str, allowed: Sequence[str]) -> frozenset[str]:
             f"{name} has {unknown[0]!r}; it may have {', '.join(allowed)}, comma-separated."
         )
     return words
+
+
+def networks(name: str) -> list[Network]:
+    """The addresses and networks of the comma-separated variable `name`."""
+    try:
+        return [ip_network(item) for item in comma_separated(name, "")]
+    except ValueError as error:
+        raise ImproperlyConfigured(
+            f"{name}: {error}. It must hold addresses or networks, as in 10.0.0.7,10.1.0.0/16."
+        ) from None
 
 
 def stored_secret_key(path: Path) -> str:
@@ -186,6 +198,8 @@ HTTPS = one_of("HTTPS", ("false", "true"))
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS == "true"
 SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if HTTPS == "true" else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS == "true" else None
+TRUSTED_PROXIES = networks("TRUSTED_PROXIES")
+AUDIT_LOG_DAYS = positive_integer("AUDIT_LOG_DAYS", conf.DEFAULT_AUDIT_LOG_DAYS)
 
 INSTALLED_APPS = [
     "inspection",  # before the admin, some of whose templates it replaces
@@ -258,6 +272,7 @@ CONTENT_SECURITY_POLICY = {
 }
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
+    "inspection.signing_in.AddressLimit",
     "django.contrib.auth.backends.ModelBackend",
 ]
 LOGIN_REDIRECT_URL = "admin:index"
@@ -271,6 +286,11 @@ AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
+AXES_CLIENT_IP_CALLABLE = "inspection.signing_in.address_of"
+# Attempts meanwhile are refused without a look at the password, and do not make the wait longer.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+# So many from one address within that time, whatever the names, block the address.
+SIGN_IN_FAILURES_OF_ADDRESS = 20
 AXES_DISABLE_ACCESS_LOG = True
 # The block ends by itself; 'convstore axes_reset' ends it earlier.
 AXES_ENABLE_ADMIN = False

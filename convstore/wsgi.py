@@ -18,6 +18,7 @@ from django.http.request import split_domain_port, validate_host
 from django.urls import get_resolver
 
 from convstore import tracing
+from convstore.client_address import client_address
 from convstore.path_prefix import path_below_prefix
 from convstore.request_log import (
     ASKED_OFTEN,
@@ -74,7 +75,8 @@ def headers_of(request: HttpRequest) -> dict[str, str]:
 
 def note_request(record: RequestRecord, request: HttpRequest) -> None:
     meta, match = request.META, request.resolver_match
-    record.client, record.method = meta.get("REMOTE_ADDR") or None, request.method
+    record.client = client_address(meta, settings.TRUSTED_PROXIES) or None
+    record.method = request.method
     if "HTTP_TRANSFER_ENCODING" not in meta:
         record.bytes_in = int(meta.get("CONTENT_LENGTH") or 0)
     if match:

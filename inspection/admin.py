@@ -1,14 +1,14 @@
-"""The two lists of the admin: the conversations and the audit log."""
+"""The list of conversations, and the models of the admin's pages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
@@ -25,27 +25,18 @@ from convstore.archive.conversations import (
 )
 from convstore.models import Conversation
 from convstore.store import conversation_key
-from inspection.audit import Action, record
+from inspection import audit_list  # noqa: F401 - the other list
+from inspection.audit import Action, record_list
 from inspection.databases import database_with_alias, requested_database
 from inspection.escaping import escape_controls
 from inspection.export import FORMATS
-from inspection.filters import ActionFilter, DatabaseFilter, OrderFilter, PeriodFilter
-from inspection.lists import KeysetAdmin
-from inspection.models import AuditEntry
+from inspection.filters import DatabaseFilter, OrderFilter, PeriodFilter
+from inspection.lists import KeysetAdmin, isolated
 from inspection.parts import first_line, kinds_in
 from inspection.times import time_element
 from inspection.views import deleting, exporting, messages, reading, searching
 from inspection.views.access import may_delete, may_read, requires
 from inspection.views.pages import page_url
-
-
-def _format_minute(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M}"
-
-
-def _isolate_direction(text: str) -> SafeString:
-    """The text as HTML. Right-to-left letters in it do not reorder the text around it."""
-    return format_html("<bdi>{}</bdi>", escape_controls(text))
 
 
 def _export_action(kind: str, title: str) -> Callable[..., HttpResponseBase]:
@@ -97,7 +88,18 @@ class ConversationAdmin(KeysetAdmin):
             "database": requested_database(request),
             "may_read": may_read(request),
         }
-        return super().changelist_view(request, context)
+        response = super().changelist_view(request, context)
+        if shown := (getattr(response, "context_data", None) or {}).get("cl"):
+            # It is rendered later, so the entry is written before anything is shown.
+            self._record_view(request, shown)
+        return response
+
+    def _record_view(self, request: HttpRequest, shown: Any) -> None:
+        named = [(row.pk, row.memory_id) for row in shown.result_list]
+        detail = "first lines" if may_read(request) else "ids"
+        if query := request.GET.get(SEARCH_VAR):
+            detail += f"; ids that begin with {query}"
+        record_list(request, requested_database(request), Action.LIST, named, detail)
 
     def time_field(self, request: HttpRequest) -> str:
         return "active_at" if request.GET.get("by") == "active" else "created_at"
@@ -110,14 +112,8 @@ class ConversationAdmin(KeysetAdmin):
         return find_by_memory_id(rows, query, conversation_key(query), limit)
 
     def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> list[Any]:
-        """Log the first lines that the page shows. An action is a POST and shows none."""
         for row in rows:
             row.list_query = request.GET.urlencode()  # a link leads back to this page of the list
-        if request.method != "POST":
-            with_first_line = [
-                (row.pk, row.memory_id) for row in rows if getattr(row, "opening", None)
-            ]
-            record(request.user, requested_database(request), Action.FIRST_LINE, with_first_line)
         return rows
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
@@ -133,7 +129,7 @@ class ConversationAdmin(KeysetAdmin):
     @admin.display(description="conversation")
     def conversation(self, row: Any) -> SafeString:
         """What was said first, the id, and what there is beside text."""
-        memory_id = _isolate_direction(row.memory_id)
+        memory_id = isolated(row.memory_id)
         if not hasattr(row, "opening"):  # the user may not read conversations
             return memory_id
         database = database_with_alias(row._state.db)
@@ -173,43 +169,3 @@ class ConversationAdmin(KeysetAdmin):
         from_list = request.GET.urlencode()
         url = page_url(requested_database(request), "delete", id=keys, list=from_list)
         return HttpResponseRedirect(url)
-
-
-@admin.register(AuditEntry)
-class AuditAdmin(KeysetAdmin):
-    list_display = ("time", "username", "action", "memory_id_text", "detail_text", "database")
-    list_filter = (ActionFilter, PeriodFilter)
-    search_fields = ("username",)
-    search_help_text = "Conversation id or user name, exactly"
-    actions = None
-
-    def get_urls(self) -> list[Any]:
-        view = self.admin_site.admin_view(self.changelist_view)
-        return [path("", view, name="inspection_auditentry_changelist")]
-
-    @method_decorator(requires("inspection.view_auditentry"))
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        return super().changelist_view(request, {**(extra_context or {}), "title": "Audit log"})
-
-    def time_field(self, request: HttpRequest) -> str:
-        return "at"
-
-    def find_rows(self, rows: QuerySet[Any], query: str, limit: int) -> list[Any]:
-        by_user = rows.filter(username=query)[:limit]
-        of_conversation = rows.filter(conversation=conversation_key(query))[:limit]
-        matches = {row.pk: row for row in (*by_user, *of_conversation)}.values()
-        return sorted(matches, key=lambda row: (row.at, row.pk), reverse=True)[:limit]
-
-    @admin.display(description="time (UTC)")
-    def time(self, entry: AuditEntry) -> str:
-        return _format_minute(entry.at)
-
-    @admin.display(description="conversation")
-    def memory_id_text(self, entry: AuditEntry) -> SafeString:
-        return _isolate_direction(entry.memory_id)
-
-    @admin.display(description="detail")
-    def detail_text(self, entry: AuditEntry) -> SafeString:
-        return _isolate_direction(entry.detail)

@@ -20,3 +20,9 @@ class InspectionConfig(AppConfig):
 class InspectionAdmin(django_admin.AdminConfig):
     default_site = "inspection.site.InspectionSite"
     default = False
+
+    def ready(self) -> None:
+        """The pages of users and the log of sign-ins are the service's: a project has its own."""
+        super().ready()
+        import_module("inspection.accounts")
+        import_module("inspection.signing_in").connect()

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db import transaction
+from django.http import HttpRequest
 
+from convstore.client_address import client_address
+from convstore.conf import trusted_proxies
 from inspection.databases import Database
-from inspection.models import AuditEntry
+from inspection.models import AuditEntry, ListedConversation
+
+# The most entries that one transaction deletes.
+PRUNED_AT_ONCE = 500
+# Who prunes: it is no user.
+COMMAND = "(command)"
 
 
 class Action(StrEnum):
-    FIRST_LINE = "first line"
+    LIST = "list"
     READ = "read"
     JSON = "JSON"
     PART = "part"
@@ -24,28 +33,93 @@ class Action(StrEnum):
     DELETED = "deleted"
     KEY_MADE = "key made"
     KEY_REVOKED = "key revoked"
+    STOPPED = "deletion stopped"
+    FAILED = "deletion failed"
+    SIGNED_IN = "signed in"
+    SIGN_IN_FAILED = "sign-in failed"
+    RIGHTS = "rights changed"
+    LOG_EXPORT = "log exported"
+    LOG_PRUNED = "log pruned"
+
+
+# A conversation's key and memory_id.
+Named = tuple[UUID | None, str]
+
+
+def address_of(request: HttpRequest) -> str:
+    return client_address(request.META, trusted_proxies())
 
 
 def record(
-    user: AbstractBaseUser | AnonymousUser,
+    request: HttpRequest,
     database: Database,
     action: Action,
-    conversations: Iterable[tuple[UUID | None, str]],
+    conversations: Iterable[Named],
     detail: str = "",
 ) -> None:
-    """Write one entry for each conversation (its key and memory_id): all entries or none."""
-    now = datetime.now(UTC)
-    longest = AuditEntry._meta.get_field("database").max_length
+    """Write one entry for each conversation: all entries or none."""
+    about = {"action": action, "database": _name(database), "detail": detail, **_who(request)}
     AuditEntry.objects.bulk_create(
-        AuditEntry(
-            at=now,
-            user_id=user.pk,
-            username=user.get_username(),
-            action=action,
-            database=database.name[:longest],
-            conversation=key,
-            memory_id=memory_id,
-            detail=detail,
-        )
+        AuditEntry(**about, conversation=key, memory_id=memory_id)
         for key, memory_id in conversations
     )
+
+
+def record_list(
+    request: HttpRequest,
+    database: Database,
+    action: Action,
+    conversations: Sequence[Named],
+    detail: str = "",
+) -> None:
+    """Write one entry for a page that shows these conversations, also if there are none."""
+    if len(conversations) == 1:
+        record(request, database, action, conversations, detail)
+        return
+    about = {"action": action, "database": _name(database), "detail": detail, **_who(request)}
+    with transaction.atomic(AuditEntry.objects.db):
+        entry = AuditEntry.objects.create(**about)
+        ListedConversation.objects.bulk_create(
+            ListedConversation(entry=entry, conversation=key, memory_id=memory_id)
+            for key, memory_id in conversations
+            if key
+        )
+
+
+def record_event(request: HttpRequest, action: Action, detail: str = "", **user: Any) -> None:
+    """Write an entry that is about no conversation. `user` and `username` may be another's."""
+    AuditEntry.objects.create(action=action, detail=detail, **{**_who(request), **user})
+
+
+def _who(request: HttpRequest) -> dict[str, Any]:
+    return {
+        "at": datetime.now(UTC),
+        "user_id": request.user.pk,
+        "username": request.user.get_username(),
+        "address": address_of(request),
+    }
+
+
+def _name(database: Database) -> str:
+    return database.name[: AuditEntry._meta.get_field("database").max_length]
+
+
+# --- Retention ---------------------------------------------------------------------------
+
+
+def prune(days: int) -> int:
+    """Delete the entries that are older than so many days, in short transactions; how many."""
+    before = datetime.now(UTC) - timedelta(days=days)
+    old = AuditEntry.objects.filter(at__lt=before).order_by("at", "pk")
+    deleted = 0
+    while keys := list(old.values_list("pk", flat=True)[:PRUNED_AT_ONCE]):
+        with transaction.atomic(AuditEntry.objects.db):
+            ListedConversation.objects.filter(entry__in=keys).delete()
+            AuditEntry.objects.filter(pk__in=keys).delete()
+        deleted += len(keys)
+    detail = f"{deleted:,} entries from before {before:%Y-%m-%d %H:%M} UTC"
+    if deleted:
+        AuditEntry.objects.create(
+            at=datetime.now(UTC), username=COMMAND, action=Action.LOG_PRUNED, detail=detail
+        )
+    return deleted

@@ -189,4 +189,4 @@ class KeyAdmin(KeysetAdmin):
 
 def log(request: HttpRequest, action: Action, row: KeyRow) -> None:
     detail = f"{row.name} ({row.prefix}): {rights_of(row)}"
-    record(request.user, databases()[0], action, [(None, "")], detail)
+    record(request, databases()[0], action, [(None, "")], detail)

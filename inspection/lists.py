@@ -15,9 +15,12 @@ from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, QueryDict
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from convstore.archive.conversations import newer_rows, older_rows
 from inspection.databases import DATABASE_PARAMETER
+from inspection.escaping import escape_controls
 from memory_api.limits import MAX_MEMORY_ID_LENGTH
 
 ROWS_PER_PAGE = 50
@@ -134,6 +137,11 @@ def neighbours_in_list(request: HttpRequest, query: str, row: Any) -> tuple[Any,
     return neighbours.keys(row)
 
 
+def isolated(text: str) -> SafeString:
+    """The text as HTML. Right-to-left letters in it do not reorder the text around it."""
+    return format_html("<bdi>{}</bdi>", escape_controls(text))
+
+
 def _cursor(row: Any, time_field: str) -> str:
     return f"{getattr(row, time_field).isoformat()}~{row.pk}"
 
@@ -162,7 +170,7 @@ class KeysetAdmin(ModelAdmin):
         raise NotImplementedError
 
     def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> list[Any]:
-        """The rows as the page shows them; a subclass may log them first."""
+        """The rows as the page shows them."""
         return rows
 
     def find_rows(self, rows: QuerySet[Any], query: str, limit: int) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The audit log: who opened, exported or deleted which conversation, and when.
+"""The audit log: who signed in, and who opened, exported or deleted what, and when.
 
 It is in Django's default database, together with the users. Entries are never changed.
 """
@@ -10,7 +10,7 @@ from django.db import models
 
 
 class AuditEntry(models.Model):
-    """One access to a conversation, or one step of its deletion."""
+    """One access to conversations, one step of a deletion, a sign-in, or a change of rights."""
 
     at = models.DateTimeField()
     user = models.ForeignKey(
@@ -18,6 +18,8 @@ class AuditEntry(models.Model):
     )
     # Copies: they stay when the user, the memory or the conversation is deleted.
     username = models.CharField(max_length=150)
+    # Empty in entries from before there was this column, and where nobody knows it.
+    address = models.CharField(max_length=45, default="")
     action = models.CharField(max_length=20)
     database = models.CharField(max_length=200)
     conversation = models.UUIDField(null=True)
@@ -37,3 +39,18 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.username}: {self.action}"
+
+
+class ListedConversation(models.Model):
+    """One of several conversations that one page showed; the page has one entry."""
+
+    entry = models.ForeignKey(AuditEntry, on_delete=models.CASCADE, related_name="listed")
+    conversation = models.UUIDField()
+    memory_id = models.CharField(max_length=510)
+
+    class Meta:
+        default_permissions = ()
+        indexes = (models.Index(fields=["conversation", "entry"], name="audit_listed"),)
+
+    def __str__(self) -> str:
+        return self.memory_id

@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.db import DEFAULT_DB_ALIAS, Error
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse_lazy
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
 
+from convstore.database import faults
 from inspection.databases import databases
 from inspection.overview import panel_of
+from inspection.views.access import error_page
 
 
 class InspectionSite(admin.AdminSite):
@@ -18,6 +23,15 @@ class InspectionSite(admin.AdminSite):
     site_header = "convstore"
     index_title = "Overview"
     site_url: Any = reverse_lazy("/v2/docs")  # the name of the route
+
+    @method_decorator(never_cache)
+    def login(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        try:
+            return super().login(request, extra_context)
+        except Error as error:  # also one of the audit log: nobody signs in without an entry
+            return error_page(request, 503, faults.describe_error(DEFAULT_DB_ALIAS, error))
 
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import BadRequest
+from django.db import Error
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import pluralize
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from convstore.archive.conversations import conversations_with_keys
-from convstore.archive.erasure import erase
+from convstore.archive.erasure import ErasureResult, erase
+from convstore.database import faults
 from inspection.audit import Action, record
 from inspection.databases import Database
 from inspection.escaping import escape_controls
@@ -79,13 +82,29 @@ def _delete(
     for each in conversations:
         if (seconds_left := deadline - time.monotonic()) < 0:
             return
-        conversation = [(each.pk, each.memory_id)]
-        before = f"{_number_of_messages(each.message_count)}; {reason}"
-        record(request.user, database, Action.DELETE, conversation, before)
-        result = erase(database.alias, each.pk, seconds_left)
-        if result.gone:
-            after = f"the last {_number_of_messages(result.messages)}; {reason}"
-            record(request.user, database, Action.DELETED, conversation, after)
+        delete_logged(request, database, each, reason, seconds_left)
+
+
+def delete_logged(
+    request: HttpRequest, database: Database, conversation: Any, reason: str, seconds: float
+) -> ErasureResult:
+    """Delete as much as the time allows, between two entries: without the first, nothing."""
+    named = [(conversation.pk, conversation.memory_id)]
+    before = f"{_number_of_messages(conversation.message_count)}; {reason}"
+    record(request, database, Action.DELETE, named, before)
+    try:
+        result = erase(database.alias, conversation.pk, seconds)
+    except Error as error:
+        with suppress(Error):  # the log may be in the database that just failed
+            sentence = faults.describe_error(database.alias, error)
+            record(request, database, Action.FAILED, named, f"{sentence} {reason}")
+        raise
+    number = _number_of_messages(result.messages)
+    if result.gone:
+        record(request, database, Action.DELETED, named, f"the last {number}; {reason}")
+    else:
+        record(request, database, Action.STOPPED, named, f"after {number}; {reason}")
+    return result
 
 
 def _success(conversations: Sequence[Any], selected: int, total: int) -> SafeString:

@@ -29,7 +29,7 @@ def download(
     if kind not in FORMATS:
         raise Http404(f"Unknown format {kind!r}. The formats are {', '.join(FORMATS)}.")
     exported = [(each.pk, each.memory_id) for each in conversations]
-    record(request.user, database, Action.EXPORT, exported, kind)
+    record(request, database, Action.EXPORT, exported, kind)
     file_format = FORMATS[kind]
     if file_format.is_compressed:
         request.META.pop("HTTP_ACCEPT_ENCODING", None)

@@ -112,7 +112,7 @@ def _open_message(
     if row is None:
         raise Http404(f"The conversation has no message {position}.")
     opened = [(conversation.pk, conversation.memory_id)]
-    record(request.user, database, action, opened, detail)
+    record(request, database, action, opened, detail)
     return row
 
 

@@ -68,7 +68,7 @@ def transcript(request: HttpRequest, database: Database, key: UUID) -> HttpRespo
         return HttpResponseRedirect(message_url(database, key, position, from_list))
     rows = _requested_rows(history, query, length)
     positions = f"{rows[0].position} to {rows[-1].position}" if rows else "no messages"
-    record(request.user, database, Action.READ, [(key, conversation.memory_id)], positions)
+    record(request, database, Action.READ, [(key, conversation.memory_id)], positions)
     is_raw = request.COOKIES.get(TEXT_COOKIE.format(request.user.pk)) == RAW
     context: dict[str, Any] = {
         "title": escape_controls(conversation.memory_id),

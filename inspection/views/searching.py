@@ -24,7 +24,7 @@ from convstore.archive.search import (
 )
 from convstore.standby import read_stale
 from convstore.words import query_words
-from inspection.audit import Action, record
+from inspection.audit import Action, record_list
 from inspection.databases import Database, databases
 from inspection.transcript import ROLES
 from inspection.views.access import READ, database_view
@@ -95,9 +95,9 @@ def search(request: HttpRequest, database: Database) -> HttpResponse:
         # A step without hits is a part of the search whose first step was logged. Its place is
         # signed, so nobody can look for words without an entry.
         if result.hits or step is None:
-            opened = {(group.key, group.memory_id) for group in result.groups}
-            searched = {(key, conversation.memory_id)} if conversation else {(None, "")}
-            record(request.user, database, Action.SEARCH, opened or searched, query["q"])
+            opened = [(group.key, group.memory_id) for group in result.groups]
+            searched = [(key, conversation.memory_id)] if conversation else []
+            record_list(request, database, Action.SEARCH, opened or searched, query["q"])
     so_far = (step or Step()).following(result, conversation) if result else step
     goes_on = bool(result and result.goes_on) or (query["stop"] and step is not None)
     next_step = _signed(so_far, same) if so_far and goes_on else None

@@ -267,7 +267,7 @@ def test_every_access_is_in_the_audit_log(admin, door, superuser):
     for path in ("", "1/", "1/1/", "export/openai/"):
         admin.get(transcript(memory_id) + path)
     admin.get(CONVERSATIONS)
-    assert logged(admin, memory_id) == ["JSON", "export", "first line", "part", "read"]
+    assert logged(admin, memory_id) == ["JSON", "export", "list", "part", "read"]
     log = admin.get("/admin/inspection/auditentry/", q=memory_id)
     assert set(re.findall(r'field-username">([^<]+)<', log)) == {superuser}
 

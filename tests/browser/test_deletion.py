@@ -51,8 +51,8 @@ def logged(page: Page, service: Service, talk: SentConversation) -> list[list[st
     page.goto(f"{service.url}/admin/inspection/auditentry/?q={talk.memory_id}")
     rows = page.locator("#result_list tbody tr").all()
     cells = [row.locator("td, th").all_inner_texts() for row in rows]
-    assert all(found[3] == talk.memory_id for found in cells)
-    return [[found[1], found[2], found[4]] for found in cells]
+    assert all(talk.memory_id in found[3] or "conversations" in found[3] for found in cells)
+    return [[found[1], found[2], found[4]] for found in cells if found[2] != "list"]
 
 
 # --- One ---------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ def test_going_back_deletes_nothing(page, admin_service):
     expect(page.get_by_role("link", name=talk.memory_id)).to_be_visible()
     assert said(admin_service, talk) == talk.messages
     actions = {action for _, action, _ in logged(page, admin_service, talk)}
-    assert actions == {"first line", "read"}
+    assert actions == {"read"}
 
 
 def test_a_conversation_can_be_deleted_with_the_keyboard_alone(page, admin_service):

@@ -140,7 +140,7 @@ def logged(page: Page, service: Service, talk: SentConversation) -> list[list[st
     columns = [".field-username", ".field-action", ".field-detail_text"]
     rows = page.locator("#result_list tbody tr").all()
     entries = [[row.locator(column).inner_text() for column in columns] for row in rows]
-    return [entry for entry in entries if "delet" in entry[1]]
+    return [entry for entry in entries if entry[1] in ("deletion begun", "deleted")]
 
 
 def posts(page: Page) -> list[str]:

@@ -118,7 +118,8 @@ def test_permission_for_the_list_shows_conversations_but_no_content(
         refused(lister, address, READ)
     refused(lister, f"{list_of(admin_service)}delete/?id={talk.key}", DELETE)
     assert serious_faults(lister.page) == []
-    assert logged(page, admin_service, talk, name) == []
+    seen = {action for action, _ in logged(page, admin_service, talk, name)}
+    assert seen == {"list"}
 
 
 def test_permission_to_read_does_not_allow_deletion(sign, talk, admin_service):
@@ -157,7 +158,6 @@ def test_permission_to_delete_does_not_allow_reading(sign, talk, admin_service):
 def test_permission_for_the_audit_log_shows_nothing_else(sign, talk, admin_service):
     name, reader = sign(LIST, READ, DELETE)
     _, officer = sign(LOG)
-    reader.page.goto(list_of(admin_service))
     for address in contents(admin_service, talk):
         answer = reader.context.request.get(address)
         assert "xyzzy" in answer.text()
@@ -165,7 +165,6 @@ def test_permission_for_the_audit_log_shows_nothing_else(sign, talk, admin_servi
     reader.page.get_by_label("Reason").fill("a wish")
     follow(reader.page.get_by_role("button", name="Delete permanently"))
     assert logged(officer.page, admin_service, talk, name) == [
-        ("first line", ""),
         ("read", "1 to 1"),
         ("JSON", "1"),
         ("JSON", "1"),
@@ -180,6 +179,7 @@ def test_permission_for_the_audit_log_shows_nothing_else(sign, talk, admin_servi
         ("deleted", "the last 1 message; a wish"),
     ]
     assert serious_faults(officer.page) == []
+    expect(officer.page.locator("#result_list a")).to_have_count(0)
     moment = officer.page.locator(".field-time").first.inner_text()
     assert datetime.now(UTC) - datetime.fromisoformat(f"{moment}+00:00") < timedelta(minutes=5)
     refused(officer, list_of(admin_service), LIST)
@@ -191,7 +191,6 @@ def test_nobody_can_change_the_audit_log(page, admin_service):
     log = f"{admin_service.url}/admin/inspection/auditentry/"
     page.goto(log)
     expect(page.get_by_label("Action:")).to_have_count(0)
-    expect(page.locator("#result_list a")).to_have_count(0)
     for path in ("1/change/", "1/delete/", "add/", "1/history/"):
         assert page.request.get(f"{log}{path}").status == 404, path
 

@@ -292,6 +292,10 @@ def admin_limits() -> str:
             "failed sign-ins before a name must wait",
             f"{settings.AXES_FAILURE_LIMIT}, then {minutes} minutes",
         ),
+        (
+            "failed sign-ins before an address must wait",
+            f"{settings.SIGN_IN_FAILURES_OF_ADDRESS} in {minutes} minutes",
+        ),
         ("conversations on a page of the list, or found by an id", ROWS_PER_PAGE),
         ("conversations in one export or deletion", MAX_SELECTED),
         (

@@ -81,6 +81,7 @@ def _variable(node: ast.AST) -> Iterator[str]:
             "positive_integer",
             "comma_separated",
             "some_of",
+            "networks",
         )
         if reads and isinstance(word, str) and re.fullmatch("[A-Z_]+", word):
             yield word

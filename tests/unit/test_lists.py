@@ -9,9 +9,10 @@ from django.contrib import admin
 
 from api_keys.making import KeyRow
 from convstore.archive.conversations import ConversationRow
+from inspection.audit import Action
 from inspection.export import FORMATS
 from inspection.lists import KeysetAdmin, KeysetList
-from inspection.models import AuditEntry
+from inspection.models import AuditEntry, ListedConversation
 
 LISTS: list[KeysetAdmin] = [
     each for each in admin.site._registry.values() if isinstance(each, KeysetAdmin)
@@ -39,6 +40,13 @@ def test_conversations_can_be_exported_in_every_format():
     assert {name: title for _, name, title in actions} == {**exports, "delete": "Delete ..."}
 
 
-def test_the_audit_log_can_store_the_longest_memory_id():
+@pytest.mark.parametrize("model", [AuditEntry, ListedConversation], ids=str)
+def test_the_audit_log_can_store_the_longest_memory_id(model):
     length = ConversationRow._meta.get_field("memory_id").max_length
-    assert AuditEntry._meta.get_field("memory_id").max_length == length
+    assert model._meta.get_field("memory_id").max_length == length
+
+
+def test_the_audit_log_can_store_every_action():
+    length = AuditEntry._meta.get_field("action").max_length
+    assert length
+    assert max(map(len, Action)) <= length

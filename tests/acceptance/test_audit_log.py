@@ -1,0 +1,280 @@
+"""The audit log of a running service: what is in it, for how long, and nothing without it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import Group, Permission, User
+
+from convstore.database.url import database_alias
+from inspection.audit import PRUNED_AT_ONCE
+from inspection.models import AuditEntry, ListedConversation
+from testing.bodies import append_request, new_id
+from testing.service import Service
+from tests.doors import HttpDoor
+from tests.visitor import CONVERSATIONS, PASSWORD, Visitor, first_user, transcript
+
+pytestmark = pytest.mark.one_database
+
+LOG, USERS, GROUPS = "/admin/inspection/auditentry/", "/admin/auth/user/", "/admin/auth/group/"
+PROXY = {"X-Forwarded-For": "192.0.2.1"}
+HASHED = make_password(PASSWORD)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("audited")
+    with Service(folder, TRUSTED_PROXIES="127.0.0.1") as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def alias(service: Service) -> str:
+    return database_alias(f"sqlite:///{service.folder / 'data' / 'conversations.sqlite3'}")
+
+
+@pytest.fixture(scope="module")
+def root(service: Service) -> Iterator[Visitor]:
+    with requests.Session() as session:
+        visitor = Visitor(service, session)
+        assert "Log out" in visitor.sign_in(first_user(service), PASSWORD).text
+        yield visitor
+
+
+@pytest.fixture(scope="module")
+def sign(service: Service, alias: str) -> Callable[..., Visitor]:
+    """Make a user with these permissions, and sign in."""
+
+    def made(*permissions: str) -> Visitor:
+        name = f"user-{new_id()[:8]}"
+        user = User(username=name, password=HASHED, is_staff=True)
+        user.save(using=alias)
+        user.user_permissions.set(permission(alias, each) for each in permissions)
+        visitor = Visitor(service, requests.Session())
+        assert "Log out" in visitor.sign_in(name, PASSWORD).text
+        return visitor
+
+    return made
+
+
+def permission(alias: str, name: str) -> Permission:
+    app, codename = name.split(".")
+    return Permission.objects.using(alias).get(content_type__app_label=app, codename=codename)
+
+
+def entries(alias: str, **conditions: Any) -> list[tuple[str, str, str]]:
+    """User, action and detail, oldest first."""
+    rows = AuditEntry.objects.using(alias).filter(**conditions).order_by("pk")
+    return list(rows.values_list("username", "action", "detail"))
+
+
+def attempt(service: Service, name: str, address: str, password: str = PASSWORD[:4]) -> int:
+    with requests.Session() as session:
+        session.headers["X-Forwarded-For"] = address
+        return Visitor(service, session).sign_in(name, password).status_code
+
+
+# --- Lists -------------------------------------------------------------------------------
+
+
+def test_a_view_of_a_list_is_one_entry_and_each_conversation_finds_it(service, alias, root):
+    made = [f"{new_id()}-{n}" for n in range(3)]
+    for memory_id in made:
+        HttpDoor(service).infer(append_request(memory_id, "Hello!"), "filesys-memory")
+    before = AuditEntry.objects.using(alias).count()
+    root.get(CONVERSATIONS)
+    assert AuditEntry.objects.using(alias).count() == before + 1
+    for memory_id in made:
+        page = root.get(LOG, q=memory_id)
+        assert len(re.findall(r"<summary>\d+ conversations</summary>", page)) == 1
+        assert f'<a href="{transcript(memory_id)}"><bdi>{memory_id}</bdi></a>' in page
+
+
+def test_a_search_that_finds_nothing_is_an_entry(alias, root):
+    for path in (CONVERSATIONS, f"{CONVERSATIONS}search/"):
+        word = new_id()
+        root.get(path, q=word)
+        assert len(entries(alias, detail__contains=word)) == 1
+
+
+def test_a_list_that_answers_a_form_is_an_entry(service, alias, root):
+    HttpDoor(service).infer(append_request(new_id(), "Hello!"), "filesys-memory")
+    before = len(entries(alias, action="list"))
+    assert "Hello!" in root.post(CONVERSATIONS, nonsense="1")
+    assert len(entries(alias, action="list")) == before + 1
+
+
+# --- Signing in --------------------------------------------------------------------------
+
+
+def test_sign_ins_are_in_the_log_with_their_address(service, alias, sign):
+    name = sign().session.get(f"{service.url}/admin/", timeout=10).text
+    name = name.partition("<strong>")[2].partition("</strong>")[0]
+    assert attempt(service, name, "198.51.100.7") == 200
+    assert attempt(service, f"hunter2-{name}", "198.51.100.7") == 200
+    assert entries(alias, address="198.51.100.7") == [
+        (name, "sign-in failed", ""),
+        ("", "sign-in failed", "unknown name"),  # which may be a password in the wrong field
+    ]
+    assert entries(alias, username=name, action="signed in") == [(name, "signed in", "")]
+
+
+def test_an_address_that_tries_many_names_must_wait_and_fills_no_log(service, alias, root):
+    statuses = [attempt(service, f"name-{n}", "198.51.100.8") for n in range(22)]
+    assert statuses == [200] * 20 + [429] * 2
+    assert attempt(service, "name-1", "198.51.100.8", PASSWORD) == 429
+    assert attempt(service, "name-1", "198.51.100.9") == 200
+    assert len(entries(alias, address="198.51.100.8")) == 20
+
+
+def test_without_the_log_nobody_signs_in(service, alias, sign):
+    from django.db import connections
+
+    sign()
+    user = User.objects.using(alias).latest("pk")
+    with connections[alias].cursor() as cursor:
+        cursor.execute(
+            "CREATE TRIGGER full_log BEFORE INSERT ON inspection_auditentry"
+            " BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+        )
+        try:
+            assert attempt(service, user.username, "198.51.100.10", PASSWORD) == 503
+        finally:
+            cursor.execute("DROP TRIGGER full_log")
+    assert attempt(service, user.username, "198.51.100.10", PASSWORD) == 200
+
+
+# --- Rights ------------------------------------------------------------------------------
+
+
+def user_form(user: User, **more: Any) -> dict[str, Any]:
+    """What the page of a user sends."""
+    joined = {"date_joined_0": f"{user.date_joined:%Y-%m-%d}", "date_joined_1": "00:00:00"}
+    return {"username": user.username, "is_active": "on", "is_staff": "on", **joined, **more}
+
+
+@pytest.fixture
+def other(alias: str) -> User:
+    user = User(username=f"other-{new_id()[:8]}", is_staff=True)
+    user.save(using=alias)
+    return user
+
+
+def test_who_may_change_users_gives_only_rights_that_they_have(alias, sign, other):
+    own, foreign = "convstore.view_conversation", "convstore.view_message"
+    boss = sign("auth.change_user", "auth.view_user", own)
+    page = boss.get(f"{USERS}{other.pk}/change/")
+    assert "Can view conversation" in page
+    assert "Can view message" not in page
+    foreign_key = permission(alias, foreign).pk
+    forms: list[dict[str, Any]] = [{"is_superuser": "on"}, {"user_permissions": foreign_key}]
+    for form in forms:
+        boss.post(f"{USERS}{other.pk}/change/", **user_form(other, **form))
+        assert not User.objects.using(alias).get(pk=other.pk).is_superuser
+        assert not User.objects.using(alias).get(pk=other.pk).user_permissions.exists()
+    given = {"user_permissions": permission(alias, own).pk}
+    boss.post(f"{USERS}{other.pk}/change/", **user_form(other, **given))
+    assert User.objects.using(alias).get(pk=other.pk).user_permissions.count() == 1
+    assert entries(alias, detail__contains=other.username)[-1][1:] == (
+        "rights changed",
+        f"user {other}: + {own}",
+    )
+
+
+def test_who_may_change_users_gives_no_group_with_more_rights(alias, sign, other):
+    group = Group.objects.using(alias).create(name=f"readers-{new_id()[:8]}")
+    group.permissions.add(permission(alias, "convstore.view_message"))
+    boss = sign("auth.change_user", "auth.view_user", "auth.change_group", "auth.view_group")
+    assert group.name not in boss.get(f"{USERS}{other.pk}/change/")
+    boss.post(f"{USERS}{other.pk}/change/", **user_form(other, groups=group.pk))
+    assert not User.objects.using(alias).get(pk=other.pk).groups.exists()
+    boss.post(f"{GROUPS}{group.pk}/change/", 403, name="mine")
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_a_user_with_more_rights_cannot_be_changed_by_one_with_fewer(alias, sign, other, active):
+    """A new password would be enough to take their place."""
+    other.user_permissions.add(permission(alias, "convstore.view_message"))
+    User.objects.using(alias).filter(pk=other.pk).update(is_active=active)
+    boss = sign("auth.change_user", "auth.view_user", "auth.delete_user")
+    password = {"password1": "another long one", "password2": "another long one"}
+    for path in ("password/", "delete/"):
+        boss.post(f"{USERS}{other.pk}/{path}", 403, **password, post="yes")
+    boss.post(f"{USERS}{other.pk}/change/", 403, **user_form(other))
+    assert User.objects.using(alias).get(pk=other.pk).password == other.password
+
+
+def test_each_change_of_rights_is_in_the_log(alias, root, other):
+    group = Group.objects.using(alias).create(name=f"officers-{new_id()[:8]}")
+    change = f"{USERS}{other.pk}/change/"
+    root.post(change, **user_form(other, is_superuser="on", groups=group.pk))
+    root.post(change, **user_form(other))
+    password = {"password1": "another long one", "password2": "another long one"}
+    root.post(f"{USERS}{other.pk}/password/", **password, **{"set-password": "1"})
+    root.post(f"{USERS}{other.pk}/delete/", post="yes")
+    details = [detail for *_, detail in entries(alias, detail__contains=other.username)]
+    assert [detail.removeprefix(f"user {other}: ") for detail in details] == [
+        f"+ is_superuser, + group {group}",
+        f"- is_superuser, - group {group}",
+        "password changed",
+        "deleted",
+    ]
+
+
+# --- Export, retention -------------------------------------------------------------------
+
+
+def test_the_log_is_exported_as_it_is_filtered(service, alias, root, sign):
+    memory_id = new_id()
+    HttpDoor(service).infer(append_request(memory_id, "Hello!"), "filesys-memory")
+    root.get(CONVERSATIONS)
+    root.get(transcript(memory_id))
+    sign().get(f"{LOG}export/", 403)
+    lines = [json.loads(line) for line in root.get(f"{LOG}export/", q=memory_id).splitlines()]
+    assert [line["action"] for line in lines] == ["read", "list"]
+    assert lines[0]["address"] == "127.0.0.1"
+    assert [each["memory_id"] for each in lines[0]["conversations"]] == [memory_id]
+    assert memory_id in [each["memory_id"] for each in lines[1]["conversations"]]
+    assert entries(alias, action="log exported")[-1][2] == f"q {memory_id}"
+    lines = [json.loads(line) for line in root.get(f"{LOG}export/", action="read").splitlines()]
+    assert {line["action"] for line in lines} == {"read"}
+    root.get(f"{LOG}export/", 400, **{"from": "soon"})
+
+
+def prune(service: Service, *options: str) -> str:
+    command = [".venv/bin/python", "manage.py", "prune_audit_log", *options]
+    environment = {"PATH": "/usr/bin:/bin", **service.environment}
+    done = subprocess.run(
+        command, cwd=service.folder, env=environment, check=False, capture_output=True, text=True
+    )
+    return done.stdout + done.stderr
+
+
+def test_old_entries_are_pruned_and_that_is_an_entry(service, alias):
+    assert Path(service.folder, "data").exists()
+    old = datetime.now(UTC) - timedelta(days=366)
+    count = PRUNED_AT_ONCE + 1
+    for n in range(count):
+        AuditEntry.objects.using(alias).create(at=old, username="old", action="list", detail=str(n))
+    entry = AuditEntry.objects.using(alias).earliest("pk")
+    first = AuditEntry.objects.using(alias).filter(username="old").earliest("pk")
+    ListedConversation.objects.using(alias).create(
+        entry_id=first.pk, conversation=new_id(), memory_id="a"
+    )
+    assert f"{count} entries older than 365 days were deleted." in prune(service)
+    assert entries(alias, username="old") == []
+    assert not ListedConversation.objects.using(alias).filter(entry_id=first.pk).exists()
+    assert AuditEntry.objects.using(alias).filter(pk=entry.pk).exists()
+    ((who, action, detail),) = entries(alias, action="log pruned")
+    assert (who, action) == ("(command)", "log pruned")
+    assert detail.startswith(f"{count} entries from before ")
+    assert "--days is 0" in prune(service, "--days", "0")
