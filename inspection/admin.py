@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin
@@ -108,8 +109,15 @@ class ConversationAdmin(KeysetAdmin):
         rows = conversations(requested_database(request).alias)
         return with_summary(rows, opening=may_read(request))
 
-    def find_rows(self, rows: QuerySet[Any], query: str, limit: int) -> list[Any]:
-        return find_by_memory_id(rows, query, conversation_key(query), limit)
+    def find_rows(
+        self, rows: QuerySet[Any], query: str, limit: int, cursor: str | None
+    ) -> tuple[list[Any], str | None]:
+        after = None
+        if cursor:
+            key, _, memory_id = cursor.partition("~")
+            after = memory_id, UUID(key)
+        matches, last = find_by_memory_id(rows, query, conversation_key(query), limit, after)
+        return matches, f"{last[1]}~{last[0]}" if last else None
 
     def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> list[Any]:
         for row in rows:

@@ -23,7 +23,7 @@ from inspection.audit import Action, record_event
 from inspection.databases import Database, databases
 from inspection.escaping import escape_json
 from inspection.filters import ActionFilter, PeriodFilter
-from inspection.lists import KeysetAdmin, isolated
+from inspection.lists import KeysetAdmin, cursor_of, isolated, time_and_key
 from inspection.models import AuditEntry, ListedConversation
 from inspection.views.access import may_read, requires
 from inspection.views.pages import SANDBOX_HEADERS, page_url
@@ -68,11 +68,17 @@ class AuditAdmin(KeysetAdmin):
         listed = Prefetch("listed", ListedConversation.objects.order_by("pk"))
         return super().get_queryset(request).prefetch_related(listed)
 
-    def find_rows(self, rows: QuerySet[Any], query: str, limit: int) -> list[Any]:
+    def find_rows(
+        self, rows: QuerySet[Any], query: str, limit: int, cursor: str | None
+    ) -> tuple[list[Any], str | None]:
+        if cursor:
+            rows = older_rows(rows, "at", *time_and_key(cursor, AuditEntry))
         # One query for each index.
-        found = [rows.filter(condition)[:limit] for condition in _conditions(query)]
-        matches = {row.pk: row for each in found for row in each}.values()
-        return sorted(matches, key=lambda row: (row.at, row.pk), reverse=True)[:limit]
+        found = [rows.filter(condition)[: limit + 1] for condition in _conditions(query)]
+        unique = {row.pk: row for each in found for row in each}.values()
+        matches = sorted(unique, key=lambda row: (row.at, row.pk), reverse=True)
+        further = cursor_of(matches[limit - 1], "at") if len(matches) > limit else None
+        return matches[:limit], further
 
     def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> list[Any]:
         named = {each.name[:200]: each for each in databases()} if may_read(request) else {}

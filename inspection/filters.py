@@ -13,7 +13,7 @@ from django.http import HttpRequest
 
 from inspection.audit import Action
 from inspection.databases import DATABASE_PARAMETER, databases
-from inspection.lists import NEWER_THAN, OLDER_THAN
+from inspection.lists import FURTHER_THAN, NEWER_THAN, OLDER_THAN
 
 
 class ChoiceFilter(admin.SimpleListFilter):
@@ -29,7 +29,7 @@ class ChoiceFilter(admin.SimpleListFilter):
         first, _ = self.lookup_choices[0]
         for value, title in self.lookup_choices:
             own = {str(self.parameter_name): None if value == first else value}
-            first_page = {OLDER_THAN: None, NEWER_THAN: None}
+            first_page = {OLDER_THAN: None, NEWER_THAN: None, FURTHER_THAN: None}
             yield {
                 "selected": value == (self.value() or first),
                 "query_string": changelist.get_query_string({**own, **first_page}),
@@ -108,7 +108,7 @@ class PeriodFilter(admin.ListFilter):
 
     def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
         """One item for the template: the days, and the other URL parameters that the form keeps."""
-        own = (*self.parameter_names(), OLDER_THAN, NEWER_THAN)
+        own = (*self.parameter_names(), OLDER_THAN, NEWER_THAN, FURTHER_THAN)
         others = {name: value for name, value in changelist.params.items() if name not in own}
         yield {"period": self.used_parameters, "other_parameters": others}
 

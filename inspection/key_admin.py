@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils.decorators import method_decorator
@@ -27,7 +27,9 @@ from api_keys.making import (
     state_of,
 )
 from api_keys.rows import USING
+from convstore.archive.conversations import older_rows
 from inspection.audit import Action, record
+from inspection.cursors import cursor_of, time_and_key
 from inspection.databases import databases
 from inspection.escaping import escape_controls
 from inspection.filters import PeriodFilter
@@ -110,13 +112,15 @@ class KeyAdmin(KeysetAdmin):
     def time_field(self, request: HttpRequest) -> str:
         return "created_at"
 
-    def find_rows(self, rows: QuerySet[Any], query: str, limit: int) -> list[Any]:
-        found = {
-            row.pk: row
-            for field in ("name", "prefix", "tenant")
-            for row in rows.filter(**{field: query})[:limit]
-        }
-        return list(found.values())[:limit]
+    def find_rows(
+        self, rows: QuerySet[Any], query: str, limit: int, cursor: str | None
+    ) -> tuple[list[Any], str | None]:
+        if cursor:
+            rows = older_rows(rows, "created_at", *time_and_key(cursor, KeyRow))
+        named = Q(name=query) | Q(prefix=query) | Q(tenant=query)
+        found = list(rows.filter(named)[: limit + 1])
+        further = cursor_of(found[limit - 1], "created_at") if len(found) > limit else None
+        return found[:limit], further
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         shown = ["key", "state", "rights", "expires", "last_used", "created"]

@@ -27,6 +27,8 @@ ROWS_PER_PAGE = 50
 # The URL parameters that hold the cursor, which is a row's time and key: the page shows the rows
 # older than that row, or the rows newer than it.
 OLDER_THAN, NEWER_THAN = "before", "after"
+# The same for a search: the page shows the matches that follow.
+FURTHER_THAN = "further"
 
 
 class KeysetList(ChangeList):
@@ -35,7 +37,8 @@ class KeysetList(ChangeList):
     model_admin: KeysetAdmin
     newer_url: str | None = None
     older_url: str | None = None
-    has_more_matches = False
+    first_url: str | None = None
+    further_url: str | None = None
     max_query_characters = MAX_MEMORY_ID_LENGTH
     # A search stays in its database, but ignores the period.
     kept_in_search = (DATABASE_PARAMETER,)
@@ -53,7 +56,7 @@ class KeysetList(ChangeList):
 
     @property
     def url_without_search(self) -> str:
-        return self.get_query_string({SEARCH_VAR: None})
+        return self.get_query_string({SEARCH_VAR: None, FURTHER_THAN: None})
 
     def get_results(self, request: HttpRequest) -> None:
         rows = self._matches(request) if self.query else self._page(request)
@@ -65,11 +68,19 @@ class KeysetList(ChangeList):
         self.paginator = self.model_admin.get_paginator(request, self.queryset, self.list_per_page)
 
     def _matches(self, request: HttpRequest) -> list[Any]:
-        """The rows that match the search. There is no next page: a longer query matches fewer."""
+        """The rows that match the search. Also sets the URLs of its first and its next page."""
         query = request.GET[SEARCH_VAR]  # Django strips `self.query`, but an id may end in a space
-        matches = self.model_admin.find_rows(self.queryset, query, self.list_per_page + 1)
-        self.has_more_matches = len(matches) > self.list_per_page
-        return matches[: self.list_per_page]
+        cursor = request.GET.get(FURTHER_THAN)
+        try:
+            found = self.model_admin.find_rows(self.queryset, query, self.list_per_page, cursor)
+        except (ValueError, OverflowError) as error:
+            raise IncorrectLookupParameters(error) from error
+        matches, further = found
+        if cursor:
+            self.first_url = self.get_query_string({FURTHER_THAN: None})
+        if further:
+            self.further_url = self.get_query_string({FURTHER_THAN: further})
+        return matches
 
     def _page(self, request: HttpRequest) -> list[Any]:
         """The rows of the page. Also sets the URLs of the previous and the next page."""
@@ -85,20 +96,18 @@ class KeysetList(ChangeList):
             following = list(rows[: size + 1])
             page, is_first, is_last = following[:size], not cursor, len(following) <= size
         if page and not is_first:
-            newer = {NEWER_THAN: _cursor(page[0], time_field), OLDER_THAN: None}
+            newer = {NEWER_THAN: cursor_of(page[0], time_field), OLDER_THAN: None}
             self.newer_url = self.get_query_string(newer)
         if page and not is_last:
-            older = {OLDER_THAN: _cursor(page[-1], time_field), NEWER_THAN: None}
+            older = {OLDER_THAN: cursor_of(page[-1], time_field), NEWER_THAN: None}
             self.older_url = self.get_query_string(older)
         return page
 
     def _time_and_key(self, cursor: str) -> tuple[datetime, Any]:
         """The time and the key in a cursor. Raises IncorrectLookupParameters."""
-        moment, _, key = cursor.partition("~")
         try:
-            at = datetime.fromisoformat(moment).astimezone(UTC)
-            return at, self.model._meta.pk.to_python(key)
-        except (ValueError, OverflowError, ValidationError) as error:
+            return time_and_key(cursor, self.model)
+        except (ValueError, OverflowError) as error:
             raise IncorrectLookupParameters(error) from error
 
 
@@ -142,8 +151,17 @@ def isolated(text: str) -> SafeString:
     return format_html("<bdi>{}</bdi>", escape_controls(text))
 
 
-def _cursor(row: Any, time_field: str) -> str:
+def cursor_of(row: Any, time_field: str) -> str:
     return f"{getattr(row, time_field).isoformat()}~{row.pk}"
+
+
+def time_and_key(cursor: str, model: Any) -> tuple[datetime, Any]:
+    """The time and the key in a cursor. Raises ValueError or OverflowError."""
+    moment, _, key = cursor.partition("~")
+    try:
+        return datetime.fromisoformat(moment).astimezone(UTC), model._meta.pk.to_python(key)
+    except ValidationError as error:
+        raise ValueError(cursor) from error
 
 
 if TYPE_CHECKING:
@@ -173,8 +191,13 @@ class KeysetAdmin(ModelAdmin):
         """The rows as the page shows them."""
         return rows
 
-    def find_rows(self, rows: QuerySet[Any], query: str, limit: int) -> list[Any]:
-        """At most `limit` of `rows` that match `query`."""
+    def find_rows(
+        self, rows: QuerySet[Any], query: str, limit: int, cursor: str | None
+    ) -> tuple[list[Any], str | None]:
+        """At most `limit` of `rows` that match `query`, and the cursor of a next page, if any.
+
+        Raises ValueError for a cursor that no page gave.
+        """
         raise NotImplementedError
 
     def get_search_results(

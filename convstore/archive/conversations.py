@@ -11,7 +11,9 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import BigIntegerField, Case, F, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.expressions import OrderBy
 from django.db.models.functions import Coalesce, Substr
+from django.db.models.lookups import GreaterThan, GreaterThanOrEqual
 
 from convstore.archive.history import MessageRow
 from convstore.database.vendors import vendor_for
@@ -20,6 +22,9 @@ from convstore.models import IN_WINDOWS, NOT_ERASED, Conversation
 
 # The model, under the name that callers of the archive use.
 ConversationRow = Conversation
+
+# A conversation in the order of ids: its memory_id and its key.
+Place = tuple[str, UUID]
 
 # How many characters of a message's JSON are read for the first line of a conversation.
 OPENING_CHARACTERS = 600
@@ -52,18 +57,59 @@ def conversations_with_keys(using: str, keys: Iterable[UUID]) -> list[Conversati
 
 
 def find_by_memory_id(
-    rows: QuerySet[ConversationRow], prefix: str, exact_key: UUID, limit: int
-) -> list[ConversationRow]:
+    rows: QuerySet[ConversationRow],
+    prefix: str,
+    exact_key: UUID,
+    limit: int,
+    after: Place | None = None,
+) -> tuple[list[ConversationRow], Place | None]:
     """At most `limit` rows whose memory_id begins with `prefix`, ordered by memory_id.
 
-    `exact_key` is the key of the memory_id that equals `prefix`. If that row exists, it is always
-    among the results.
+    `exact_key` is the key of the memory_id that equals `prefix`: it is the first one, if it exists.
+    Also returns the place of the last row, after which a next call goes on; None at the end.
     """
-    exact = list(rows.filter(pk=exact_key))
-    longer = with_prefix(rows, prefix).exclude(pk=exact_key)[:limit]
+    exact = [] if after else list(rows.filter(pk=exact_key))
+    longer = with_prefix(rows, prefix).exclude(pk=exact_key)
+    if after:
+        at, pk = after
+        # The first condition can use the index; the second is for collations that ignore spaces.
+        longer = longer.filter(FromId(F("memory_id"), at))
+        longer = longer.filter(Q(AfterId(F("memory_id"), at)) | Q(pk__gt=pk))
+    found = [*exact, *longer.order_by(ById(F("memory_id")), "pk")[: limit + 1]]
+    last = found[limit - 1] if len(found) > limit else None
     # A collation may treat different letters as equal; a prefix search must not.
-    matches = [row for row in (*exact, *longer) if row.memory_id.startswith(prefix)]
-    return sorted(matches, key=lambda row: row.memory_id)[:limit]
+    matches = [row for row in found[:limit] if row.memory_id.startswith(prefix)]
+    return matches, (last.memory_id, last.pk) if last else None
+
+
+# --- The order of the index of ids -------------------------------------------------------
+
+
+class ById(OrderBy):
+    """An order by memory_id for which there is an index."""
+
+    def as_postgresql(self, compiler: Any, connection: Any) -> Any:
+        # Django looks for one of its own words in each order.
+        return self.as_sql(compiler, connection, template="%(expression)s USING ~<~ /* ASC */")
+
+
+class _InIdOrder:
+    """A mixin: a comparison in that order; on PostgreSQL, byte by byte, and not by locale."""
+
+    bytewise: str
+
+    def as_postgresql(self: Any, compiler: Any, connection: Any) -> Any:
+        left, left_parameters = self.process_lhs(compiler, connection)
+        right, right_parameters = self.process_rhs(compiler, connection)
+        return f"{left} {self.bytewise} {right}", [*left_parameters, *right_parameters]
+
+
+class FromId(_InIdOrder, GreaterThanOrEqual):
+    bytewise = "~>=~"
+
+
+class AfterId(_InIdOrder, GreaterThan):
+    bytewise = "~>~"
 
 
 # --- Conditions of a list ----------------------------------------------------------------

@@ -232,12 +232,15 @@ def test_the_exact_id_is_found_before_longer_ids(listed, admin_service):
     assert serious_faults(listed) == []
 
 
-def test_a_search_with_too_many_results_asks_for_more_of_the_id(listed, talks):
+def test_a_search_with_more_results_than_a_page_goes_on(listed, talks):
     find(listed, talks[0].memory_id[:36])
     assert ids(listed) == [talk.memory_id for talk in talks[:PAGE]]
-    expect(
-        listed.get_by_text("Showing the first 50. Type more of the id to narrow the search.")
-    ).to_be_visible()
+    follow(listed.get_by_role("link", name="More matches"))
+    assert ids(listed) == [talk.memory_id for talk in talks[PAGE:]]
+    expect(listed.get_by_role("link", name="More matches")).to_have_count(0)
+    assert serious_faults(listed) == []
+    follow(listed.get_by_role("link", name="First matches"))
+    assert ids(listed) == [talk.memory_id for talk in talks[:PAGE]]
     follow(listed.get_by_role("link", name="Clear search"))
     expect(listed.get_by_role("link", name="Older")).to_be_visible()
 

@@ -97,13 +97,30 @@ def test_search_by_id_has_the_exact_match_first_and_keeps_its_limit(database):
         conversation(database, memory_id, text("Hello!"))
 
     def found(query: str, limit: int) -> list[str]:
-        rows = find_by_memory_id(conversations(database), query, conversation_key(query), limit)
+        rows, _ = find_by_memory_id(conversations(database), query, conversation_key(query), limit)
         return [row.memory_id for row in rows]
 
     assert found("ab", 50) == sorted(each for each in IDS if each.startswith("ab"))
     assert found("abC", 50) == ["abC"]
     assert found("ab", 1) == ["ab"]
     assert found("abx", 50) == []
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 50])
+def test_a_search_by_id_goes_on_after_each_page_and_shows_each_match_once(database, limit):
+    ids = [*IDS, *(f"ab{end}" for end in (" ", "  ", "~", "É", "\U0001f600", "-1", "-10", "-2"))]
+    for memory_id in ids:
+        conversation(database, memory_id, text("Hello!"))
+    found, after = [], None
+    while True:
+        rows = conversations(database)
+        page, after = find_by_memory_id(rows, "ab", conversation_key("ab"), limit, after)
+        assert len(page) <= limit
+        found += [row.memory_id for row in page]
+        if after is None:
+            break
+    assert found[0] == "ab"
+    assert sorted(found) == sorted({each for each in ids if each.startswith("ab")})
 
 
 def test_a_conversation_is_found_by_its_key_with_its_counts(database):
@@ -128,6 +145,27 @@ def test_prefix_search_uses_an_index(database):
     )  # fmt: skip
     analyze(database)
     plan = with_prefix(rows.all(), "user-2345").explain()
+    assert "conversation_memory_id" in plan, plan
+
+
+def test_a_page_of_a_prefix_search_is_read_in_the_order_of_the_index(database):
+    """Not sorted: of the 3,000 that match, it reads a page."""
+    rows = ConversationRow.objects.using(database)
+    now = datetime.now(UTC)
+    rows.bulk_create(
+        ConversationRow(pk=conversation_key(f"user-{n}"), memory_id=f"user-{n}", created_at=now,
+                     active_at=now)
+        for n in range(3000)
+    )  # fmt: skip
+    analyze(database)
+    after = "user-1500", conversation_key("user-1500")
+    with CaptureQueriesContext(connections[database]) as queries:
+        page, _ = find_by_memory_id(rows.all(), "user-", conversation_key("user-"), 50, after)
+    assert page[0].memory_id == "user-1501"
+    with connections[database].cursor() as cursor:
+        explain = "EXPLAIN QUERY PLAN " if connections[database].vendor == "sqlite" else "EXPLAIN "
+        cursor.execute(explain + queries[0]["sql"].replace("%", "%%"))
+        plan = str(cursor.fetchall())
     assert "conversation_memory_id" in plan, plan
 
 
