@@ -32,10 +32,19 @@ from inspection.databases import database_with_alias, requested_database
 from inspection.escaping import escape_controls
 from inspection.export import FORMATS
 from inspection.filters import DatabaseFilter, OrderFilter, PeriodFilter
-from inspection.lists import KeysetAdmin, isolated
+from inspection.lists import FURTHER_THAN, NEWER_THAN, OLDER_THAN, KeysetAdmin, isolated
 from inspection.parts import first_line, kinds_in
 from inspection.times import time_element
-from inspection.views import deleting, exporting, messages, reading, searching
+from inspection.views import (
+    deleting,
+    exporting,
+    job_pages,
+    job_parts,
+    jobs,
+    messages,
+    reading,
+    searching,
+)
 from inspection.views.access import may_delete, may_read, requires
 from inspection.views.pages import page_url
 
@@ -69,6 +78,10 @@ class ConversationAdmin(KeysetAdmin):
             path("", self.admin_site.admin_view(self.changelist_view), name=name("changelist")),
             path("search/", searching.search, name=name("search")),
             path("delete/", deleting.delete, name=name("delete")),
+            path("all/", jobs.begin, name=name("all")),
+            path("jobs/", jobs.jobs, name=name("jobs")),
+            path("jobs/<int:number>/", jobs.job, name=name("job")),
+            path("jobs/<int:number>/part/", job_parts.part, name=name("part_of_job")),
             path(one, reading.transcript, name=name("change")),
             path(f"{one}export/<str:kind>/", exporting.export, name=name("export")),
             path(f"{one}<int:position>/", messages.message, name=name("message")),
@@ -89,6 +102,11 @@ class ConversationAdmin(KeysetAdmin):
             "database": requested_database(request),
             "may_read": may_read(request),
         }
+        if may_read(request) or may_delete(request):
+            kept = request.GET.copy()
+            for cursor in (OLDER_THAN, NEWER_THAN, FURTHER_THAN):
+                kept.pop(cursor, None)
+            context["all_url"] = job_pages.all_url(context["database"], kept.urlencode())
         response = super().changelist_view(request, context)
         if shown := (getattr(response, "context_data", None) or {}).get("cl"):
             # It is rendered later, so the entry is written before anything is shown.

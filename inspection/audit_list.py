@@ -20,10 +20,11 @@ from convstore.conf import audit_log_days
 from convstore.messages import dumps
 from convstore.store import conversation_key
 from inspection.audit import Action, record_event
+from inspection.cursors import cursor_of, time_and_key
 from inspection.databases import Database, databases
 from inspection.escaping import escape_json
 from inspection.filters import ActionFilter, PeriodFilter
-from inspection.lists import KeysetAdmin, cursor_of, isolated, time_and_key
+from inspection.lists import KeysetAdmin, isolated
 from inspection.models import AuditEntry, ListedConversation
 from inspection.views.access import may_read, requires
 from inspection.views.pages import SANDBOX_HEADERS, page_url

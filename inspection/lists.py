@@ -6,19 +6,19 @@ A page is found by the time and the key of the row before or after it, so every 
 from __future__ import annotations
 
 from copy import copy
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
-from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, QueryDict
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from convstore.archive.conversations import newer_rows, older_rows
+from inspection.cursors import cursor_of, time_and_key
 from inspection.databases import DATABASE_PARAMETER
 from inspection.escaping import escape_controls
 from memory_api.limits import MAX_MEMORY_ID_LENGTH
@@ -133,35 +133,41 @@ class Neighbours(KeysetList):
         previous, following = (next(iter(keys), None) for keys in around)
         return previous, following
 
+    def batch(self, cursor: str, size: int, begun: datetime) -> list[tuple[Any, str]]:
+        """The rows after `cursor` that were there when a job began, each with its own cursor."""
+        rows = self.queryset.filter(created_at__lte=begun)
+        field = self.model_admin.time_field(self.request)
+        if not self.query:
+            if cursor:
+                rows = older_rows(rows, field, *time_and_key(cursor, self.model))
+            return [(row, cursor_of(row, field)) for row in rows[:size]]
+        query, further = self.request.GET[SEARCH_VAR], cursor or None
+        while True:
+            found, further = self.model_admin.find_rows(rows, query, size, further)
+            if found or not further:
+                return [(row, f"{row.pk}~{row.memory_id}") for row in found]
+
+
+def list_with_query(request: HttpRequest, query: str, model: Any) -> Neighbours:
+    """The list of a model as that URL query filters it. Raises IncorrectLookupParameters."""
+    model_admin: Any = admin.site.get_model_admin(model)
+    list_request = copy(request)
+    list_request.GET = QueryDict(query)
+    neighbours: Neighbours = model_admin.neighbours(list_request)
+    return neighbours
+
 
 def neighbours_in_list(request: HttpRequest, query: str, row: Any) -> tuple[Any, Any]:
     """The keys before and after `row` in its model's list; `query` is that list's URL query."""
-    model_admin: Any = admin.site.get_model_admin(type(row))
-    list_request = copy(request)
-    list_request.GET = QueryDict(query)
     try:
-        neighbours: Neighbours = model_admin.neighbours(list_request)
+        return list_with_query(request, query, type(row)).keys(row)
     except IncorrectLookupParameters:
         return None, None
-    return neighbours.keys(row)
 
 
 def isolated(text: str) -> SafeString:
     """The text as HTML. Right-to-left letters in it do not reorder the text around it."""
     return format_html("<bdi>{}</bdi>", escape_controls(text))
-
-
-def cursor_of(row: Any, time_field: str) -> str:
-    return f"{getattr(row, time_field).isoformat()}~{row.pk}"
-
-
-def time_and_key(cursor: str, model: Any) -> tuple[datetime, Any]:
-    """The time and the key in a cursor. Raises ValueError or OverflowError."""
-    moment, _, key = cursor.partition("~")
-    try:
-        return datetime.fromisoformat(moment).astimezone(UTC), model._meta.pk.to_python(key)
-    except ValidationError as error:
-        raise ValueError(cursor) from error
 
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
-"""The audit log: who signed in, and who opened, exported or deleted what, and when.
+"""The audit log: who signed in, and who opened, exported or deleted what, and when; and jobs.
 
-It is in Django's default database, together with the users. Entries are never changed.
+They are in Django's default database, together with the users. Entries are never changed.
 """
 
 from __future__ import annotations
@@ -54,3 +54,34 @@ class ListedConversation(models.Model):
 
     def __str__(self) -> str:
         return self.memory_id
+
+
+class Job(models.Model):
+    """A deletion or an export of all conversations of a list: how far it came, and its receipt."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    username = models.CharField(max_length=150)
+    # "delete", or a format of an export.
+    action = models.CharField(max_length=20)
+    # The alias of the database, and its name for people.
+    database = models.CharField(max_length=200)
+    database_name = models.CharField(max_length=200)
+    # The URL query of the list.
+    filter = models.TextField()
+    reason = models.CharField(max_length=500)
+    begun_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    conversations = models.BigIntegerField(default=0)
+    messages = models.BigIntegerField(default=0)
+    # Of an export: how many parts were sent, where it goes on, and what was in each.
+    parts = models.IntegerField(default=0)
+    cursor = models.TextField()
+    receipt = models.TextField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"job {self.pk}"

@@ -47,11 +47,7 @@ def requires(permission: str) -> Callable[[View], View]:
         @wraps(view)
         def checked_view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if not request.user.has_perm(permission):
-                text = (
-                    f"This page needs the permission {permission}, which your user does not have."
-                    " Ask an administrator for it."
-                )
-                return error_page(request, 403, text)
+                return refusal(request, permission)
             try:
                 return view(request, *args, **kwargs)
             except BadRequest as error:
@@ -80,6 +76,15 @@ def database_view(permission: str) -> Callable[[View], Any]:
         return admin.site.admin_view(requires(permission)(view_of_database))
 
     return decorate
+
+
+def refusal(request: HttpRequest, permission: str) -> HttpResponse:
+    """The error page for a user who lacks the permission."""
+    text = (
+        f"This page needs the permission {permission}, which your user does not have."
+        " Ask an administrator for it."
+    )
+    return error_page(request, 403, text)
 
 
 def error_page(request: HttpRequest, status: int, text: str) -> HttpResponse:

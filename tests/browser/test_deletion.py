@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from convstore.messages import Message
-from testing.bodies import read_request
+from testing.bodies import new_id, read_request
 from testing.service import Service
 from tests.browser.browser import (
     LOOKS,
@@ -20,7 +20,9 @@ from tests.browser.conversations import (
     SentConversation,
     list_of,
     of_many_messages,
+    say,
     say_at_once,
+    small,
     transcript_of,
 )
 from tests.doors import HttpDoor
@@ -158,6 +160,28 @@ def test_a_selection_is_deleted_and_others_stay(page, inspector, admin_service):
     for talk, length in zip(talks, lengths, strict=True):
         entry = [inspector, "deleted", f"the last {length} messages; {REASON}"]
         assert (entry in logged(page, admin_service, talk)) == (length != 3)
+
+
+@LOOKS
+def test_all_of_a_list_are_deleted_by_one_job(look, page, admin_service):
+    prefix = new_id()
+    for n in range(3):
+        say(admin_service, small(f"{prefix}/{n}"))
+    page.goto(f"{list_of(admin_service)}?q={prefix}")
+    follow(page.get_by_role("link", name="Export or delete all of this list"))
+    main = page.get_by_role("main")
+    expect(main).to_contain_text("This list has 3 conversations")
+    assert serious_faults(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= look.width
+    page.get_by_label("What to do").select_option("Delete permanently")
+    page.get_by_label("Reason (for the audit log)").fill(REASON)
+    follow(page.get_by_role("button", name="Do this with all of them"))
+    expect(main).to_contain_text("Deleted 3 conversations with 3 messages. The job has ended.")
+    expect(main).to_contain_text(REASON)
+    assert serious_faults(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= look.width
+    page.goto(f"{list_of(admin_service)}jobs/")
+    assert serious_faults(page) == []
 
 
 # --- A large one --------------------------------------------------------------------------

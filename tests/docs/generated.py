@@ -36,6 +36,7 @@ from inspection.lists import ROWS_PER_PAGE
 from inspection.markdown import MAX_RENDERED, MAX_RENDERED_ON_PAGE, SECONDS_PER_PAGE
 from inspection.parts import MAX_SHOWN_CHARACTERS
 from inspection.views.deleting import DELETING_SECONDS, MAX_SELECTED
+from inspection.views.job_pages import PART_CONVERSATIONS, PART_MESSAGES
 from memory_api import errors as request_errors
 from memory_api import http_metrics, metrics
 from memory_api.gunicorn import MAX_HEADER_BYTES
@@ -297,7 +298,11 @@ def admin_limits() -> str:
             f"{settings.SIGN_IN_FAILURES_OF_ADDRESS} in {minutes} minutes",
         ),
         ("conversations on a page of the list, or found by an id", ROWS_PER_PAGE),
-        ("conversations in one export or deletion", MAX_SELECTED),
+        ("conversations in one export or deletion of a selection", MAX_SELECTED),
+        (
+            "a part of an export of a whole list",
+            f"{PART_CONVERSATIONS} conversations; fewer once they have {PART_MESSAGES:,} messages",
+        ),
         (
             "messages on a page of a transcript",
             f"{CHUNK_MESSAGES}, or {CHUNK_BYTES // MIB} MiB of them",

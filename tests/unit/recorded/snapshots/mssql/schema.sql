@@ -367,6 +367,42 @@ CREATE INDEX [audit_conversation] ON [inspection_auditentry] ([conversation], [a
 CREATE INDEX [audit_username] ON [inspection_auditentry] ([username], [at]);
 CREATE INDEX [inspection_auditentry_user_id_81320805] ON [inspection_auditentry] ([user_id]);
 
+-- inspection 0002_auditentry_address
+-- Add field address to auditentry
+ALTER TABLE [inspection_auditentry] ADD [address] nvarchar(45) DEFAULT '' NOT NULL;
+
+-- inspection 0003_listedconversation
+-- Create model ListedConversation
+CREATE TABLE [inspection_listedconversation] ([id] bigint NOT NULL PRIMARY KEY IDENTITY (1, 1),
+    [conversation] char(32) NOT NULL,
+    [memory_id] nvarchar(510) NOT NULL,
+    [entry_id] bigint NOT NULL);
+ALTER TABLE [inspection_listedconversation] ADD CONSTRAINT [inspection_listedconversation_entry_id_b0818ebe_fk_inspection_auditentry_id]
+    FOREIGN KEY ([entry_id]) REFERENCES [inspection_auditentry] ([id]);
+CREATE INDEX [audit_listed] ON [inspection_listedconversation] ([conversation], [entry_id]);
+CREATE INDEX [inspection_listedconversation_entry_id_b0818ebe] ON [inspection_listedconversation] ([entry_id]);
+
+-- inspection 0004_job
+-- Create model Job
+CREATE TABLE [inspection_job] ([id] bigint NOT NULL PRIMARY KEY IDENTITY (1, 1),
+    [username] nvarchar(150) NOT NULL,
+    [action] nvarchar(20) NOT NULL,
+    [database] nvarchar(200) NOT NULL,
+    [database_name] nvarchar(200) NOT NULL,
+    [filter] nvarchar(max) NOT NULL,
+    [reason] nvarchar(500) NOT NULL,
+    [begun_at] datetimeoffset NOT NULL,
+    [ended_at] datetimeoffset NULL,
+    [conversations] bigint NOT NULL,
+    [messages] bigint NOT NULL,
+    [parts] int NOT NULL,
+    [cursor] nvarchar(max) NOT NULL,
+    [receipt] nvarchar(max) NOT NULL,
+    [user_id] int NULL);
+ALTER TABLE [inspection_job] ADD CONSTRAINT [inspection_job_user_id_393377d0_fk_auth_user_id]
+    FOREIGN KEY ([user_id]) REFERENCES [auth_user] ([id]);
+CREATE INDEX [inspection_job_user_id_393377d0] ON [inspection_job] ([user_id]);
+
 -- sessions 0001_initial
 -- Create model Session
 CREATE TABLE [django_session] ([session_key] nvarchar(40) NOT NULL PRIMARY KEY,
