@@ -199,6 +199,8 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS == "true"
 SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if HTTPS == "true" else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS == "true" else None
 TRUSTED_PROXIES = networks("TRUSTED_PROXIES")
+# A file that the backup writes at its end: its time is shown on the admin's first page.
+BACKUP_STAMP = os.environ.get("BACKUP_STAMP", "")
 AUDIT_LOG_DAYS = positive_integer("AUDIT_LOG_DAYS", conf.DEFAULT_AUDIT_LOG_DAYS)
 
 INSTALLED_APPS = [

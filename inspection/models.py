@@ -1,4 +1,4 @@
-"""The audit log: who signed in, and who opened, exported or deleted what, and when; and jobs.
+"""The audit log: who signed in, and who opened, exported or deleted what; jobs; counts of days.
 
 They are in Django's default database, together with the users. Entries are never changed.
 """
@@ -85,3 +85,20 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"job {self.pk}"
+
+
+class DayCount(models.Model):
+    """How much began and came on a day that is over (UTC), in one database; counted once."""
+
+    # The alias of the database.
+    database = models.CharField(max_length=200)
+    day = models.DateField()
+    conversations = models.BigIntegerField()
+    messages = models.BigIntegerField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = (models.UniqueConstraint(fields=["database", "day"], name="day_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.day}"

@@ -1,27 +1,33 @@
-"""The panels of the first page: one for each database, with numbers and a chart."""
+"""The panels of the first page: one for each database, with numbers and charts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
+from types import MappingProxyType
+from typing import Any
 
 from django.db import Error
 
-from convstore.archive.overview import DAYS, Overview, read_overview
+from convstore.archive.overview import DAYS, Overview, read_overview, size_in_bytes
 from convstore.database import faults
 from inspection.databases import Database
+from inspection.health import Health
+from inspection.models import DayCount
 
 # In SVG units: the height of the chart, the distance between two bars, and the width of a bar.
 CHART_HEIGHT, BAR_STEP, BAR_WIDTH = 60, 10, 8
+NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One day of the chart."""
+    """One day of the chart; `count` is None if the day was not counted."""
 
     date: date
-    count: int
+    count: int | None
     x: int
     height: int
 
@@ -31,31 +37,79 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
+class Chart:
+    """What happened on each of DAYS days. `total` is for people."""
+
+    title: str
+    total: str
+    bars: Sequence[Bar]
+    precision: str = ""
+
+    @property
+    def highest(self) -> int:
+        return max((bar.count or 0 for bar in self.bars), default=0)
+
+    @property
+    def middle(self) -> date:
+        return self.bars[len(self.bars) // 2].date
+
+    @property
+    def size(self) -> Mapping[str, int]:
+        return {"width": DAYS * BAR_STEP, "height": CHART_HEIGHT, "bar_width": BAR_WIDTH}
+
+
+@dataclass(frozen=True, slots=True)
 class Panel:
-    """One database: either its `figures` and `bars`, or an `error` sentence."""
+    """One database: either its `figures` and `charts`, or an `error` sentence.
+
+    `bytes` is None if the database does not say how many it takes. `health` has memories' names.
+    """
 
     database: Database
     error: str = ""
     figures: Overview | None = None
-    bars: Sequence[Bar] = ()
+    charts: Sequence[Chart] = ()
+    bytes: int | None = None
+    health: Sequence[tuple[str, Health]] = ()
 
     @property
-    def chart(self) -> Mapping[str, int]:
-        return {"width": DAYS * BAR_STEP, "height": CHART_HEIGHT, "bar_width": BAR_WIDTH}
+    def is_empty(self) -> bool:
+        return self.figures is not None and not self.figures.conversations.value
 
 
-def panel_of(database: Database) -> Panel:
+def panel_of(
+    database: Database,
+    health: Mapping[str, Health] = NOTHING,
+    counted: Mapping[date, DayCount] = NOTHING,
+) -> Panel:
     """The panel of a database. If the database fails, the panel says why."""
+    asked = [(name, health[name]) for name in database.memories if name in health]
     try:
         figures = read_overview(database.alias)
     except Error as error:
-        return Panel(database, error=faults.describe_error(database.alias, error))
-    return Panel(database, figures=figures, bars=_bars(figures.new_by_day))
+        sentence = faults.describe_error(database.alias, error)
+        return Panel(database, error=sentence, health=asked)
+    size = None
+    with suppress(Error):  # a user of the database may not be allowed to ask for it
+        size = size_in_bytes(database.alias)
+    return Panel(database, "", figures, _charts(figures, counted), size or None, asked)
 
 
-def _bars(counts: Mapping[date, int]) -> list[Bar]:
-    highest = max(counts.values(), default=0) or 1
+def _charts(figures: Overview, counted: Mapping[date, DayCount]) -> list[Chart]:
+    exact = {day: each.conversations for day, each in counted.items()}
+    begun = {day: exact.get(day, count) for day, count in figures.new_by_day.items()}
+    precision = figures.new.precision
+    charts = [Chart("New conversations per day", str(figures.new), _bars(begun), precision)]
+    if counted:
+        messages = {day: counted[day].messages if day in counted else None for day in begun}
+        total = sum(number or 0 for number in messages.values())
+        charts.append(Chart("Messages per day", f"{total:,}", _bars(messages)))
+    return charts
+
+
+def _bars(counts: Mapping[date, int | None]) -> list[Bar]:
+    highest = max((count or 0 for count in counts.values()), default=0) or 1
     return [
-        Bar(day, count, x=n * BAR_STEP + 1, height=-(-CHART_HEIGHT * count // highest))
+        Bar(day, count, x=n * BAR_STEP + 1, height=-(-CHART_HEIGHT * (count or 0) // highest))
         for n, (day, count) in enumerate(counts.items())
     ]

@@ -8,12 +8,15 @@ from django.contrib import admin
 from django.db import DEFAULT_DB_ALIAS, Error
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse_lazy
+from django.urls import get_script_prefix, reverse_lazy
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 
+from convstore.archive.overview import DAYS
 from convstore.database import faults
 from inspection.databases import databases
+from inspection.day_counts import counts_of
+from inspection.health import PERCENT, health_by_memory, last_backup
 from inspection.overview import panel_of
 from inspection.views.access import error_page
 
@@ -37,5 +40,16 @@ class InspectionSite(admin.AdminSite):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
         may_see = request.user.has_perm("convstore.view_conversation")
-        panels = [panel_of(database) for database in databases()] if may_see else []
-        return super().index(request, {**(extra_context or {}), "panels": panels})
+        context: dict[str, Any] = {"panels": []}
+        if may_see:
+            health = health_by_memory()
+            context = {
+                "panels": [
+                    panel_of(database, health, counts_of(database)) for database in databases()
+                ],
+                "backup": last_backup(),
+                "percent": PERCENT,
+                "days": DAYS,
+                "base_url": request.build_absolute_uri(get_script_prefix()).rstrip("/"),
+            }
+        return super().index(request, {**(extra_context or {}), **context})

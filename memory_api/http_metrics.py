@@ -18,6 +18,7 @@ from prometheus_client import (
     Summary,
     generate_latest,
 )
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
@@ -87,6 +88,16 @@ def infer_metrics_of(model: str, version: str) -> InferMetrics:
 def requests_of(method: str | None, route: str, status: int) -> Counter:
     """The counter of a route's requests; `route` is a template: /v2/models/<name>/infer."""
     return http_requests.labels(method, route, status)
+
+
+def collected() -> list[Metric]:
+    """The metrics of all worker processes."""
+    if not os.environ.get(METRICS_FOLDER):
+        return list(REGISTRY.collect())
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    with unmerged_metrics():
+        return list(registry.collect())
 
 
 def render(state: Collector) -> bytes:

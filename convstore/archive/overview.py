@@ -77,6 +77,14 @@ def row_estimates(using: str) -> dict[str, int]:
         return {table: int(rows or 0) for table, rows in cursor.fetchall()}
 
 
+def size_in_bytes(using: str) -> int:
+    """How many bytes the database takes, as it says itself; 0 if it does not say."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(vendor_for(using).size)
+        (found,) = cursor.fetchone()
+    return int(found or 0)
+
+
 def _count_rows(rows: QuerySet[Any]) -> int:
     return rows.order_by()[: COUNT_LIMIT + 1].count()
 

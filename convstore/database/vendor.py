@@ -128,6 +128,9 @@ class Vendor:
     row_estimates: str
     """A query for (table, estimated rows); `{0}` and `{1}` stand for the tables' names."""
 
+    size: str
+    """A query for how many bytes the database takes."""
+
     like_ignores_case: bool
     """Whether LIKE takes a for A, and so cannot use an index for a prefix search."""
 

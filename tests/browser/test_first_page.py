@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,6 +22,7 @@ from tests.browser.browser import (
     make_user,
     press,
     serious_faults,
+    sign_in,
     signed_in,
 )
 from tests.browser.conversations import (
@@ -30,6 +33,7 @@ from tests.browser.conversations import (
     WITH_TOOLS,
     SentConversation,
     database_of,
+    date_back,
     of_many_messages,
     say_at_once,
     small,
@@ -197,6 +201,60 @@ def test_a_database_links_to_its_list_and_its_search(memory, page, glanced):
     press(page, "Enter")
     expect(page.get_by_role("link", name=talk.memory_id, exact=True)).to_be_visible()
     expect(page.get_by_role("link", name=other.memory_id)).to_have_count(0)
+
+
+def test_days_that_are_over_are_counted_once_by_a_command(watched, tmp_path):
+    with Service(tmp_path) as counted:
+        make_user(counted, "first", PASSWORD, superuser=True)
+        talk = say_at_once(counted, of_many_messages(3), SHIPPED)
+        date_back(counted, talk, datetime.now(UTC) - timedelta(days=2), timedelta())
+        sign_in(watched.page, counted.url, "first", PASSWORD)
+        expect(watched.page.get_by_role("main")).to_contain_text("count_days")
+        assert f"{SHIPPED_FILE}: 29 days were counted now." in count_days(counted)
+        watched.page.reload()
+        chart = watched.page.get_by_role("img", name=re.compile("^Messages per day.*: 3 in 30"))
+        expect(chart.locator("rect:not(.empty)")).to_have_count(1)
+        expect(chart.locator("rect:not(.empty) title")).to_have_text(re.compile(": 3$"))
+        expect(chart.locator("rect.empty title").last).to_have_text(re.compile("not counted"))
+        assert serious_faults(watched.page) == []
+        assert f"{SHIPPED_FILE}: 0 days were counted now." in count_days(counted)
+        watched.page.goto("about:blank")
+
+
+def count_days(service: Service) -> str:
+    done = subprocess.run(
+        [".venv/bin/python", "manage.py", "count_days"],
+        cwd=service.folder,
+        env={**os.environ, **service.environment},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout + done.stderr
+
+
+def test_requests_to_a_memory_are_shown_with_their_latency(page, glanced):
+    say_at_once(glanced, of_many_messages(1), SHIPPED)
+    region = glance(first_page(page, glanced), WITH_TOOLS)
+    expect(region).to_contain_text(re.compile(f"{SHIPPED}: [\\d,]+ requests? since the start"))
+    expect(region).to_contain_text("95 of 100 took up to")
+
+
+@LOOKS
+def test_an_empty_service_shows_how_to_begin(look, watched, tmp_path):
+    with Service(tmp_path) as empty:
+        make_user(empty, "first", PASSWORD, superuser=True)
+        sign_in(watched.page, empty.url, "first", PASSWORD)
+        page = watched.page
+        expect(page.get_by_text("No conversations yet.").first).to_be_visible()
+        command = page.locator(".first-request").inner_text()
+        assert serious_faults(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= look.width
+        subprocess.run(["sh", "-ec", command], check=True, capture_output=True)
+        page.reload()
+        expect(page.get_by_role("link", name="first", exact=True)).to_be_visible()
+        expect(page.locator(".first-request")).to_have_count(0)
+        page.goto("about:blank")
 
 
 # --- One that is down --------------------------------------------------------------------

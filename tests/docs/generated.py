@@ -19,6 +19,7 @@ from prometheus_client import Counter, Gauge, Histogram, Summary
 
 from api_keys import errors as access_errors
 from convstore import errors as store_errors
+from convstore.archive.days import AT_ONCE
 from convstore.archive.erasure import BATCH
 from convstore.archive.history import CHUNK_BYTES, CHUNK_MESSAGES
 from convstore.archive.hits import MAX_HITS, MAX_HITS_OF_ONE
@@ -326,6 +327,7 @@ def admin_limits() -> str:
             "a search in all conversations, in one step without the index",
             f"{of_message}, the last {LAST_MESSAGES} messages of {MAX_CONVERSATIONS} conversations",
         ),
+        ("conversations whose messages `count_days` counts in one step", AT_ONCE),
         ("messages that one transaction deletes", BATCH),
         ("one step of a deletion", f"{DELETING_SECONDS} seconds"),
         ("counts on the first page are exact up to", f"{COUNT_LIMIT:,}"),

@@ -19,6 +19,10 @@ from convstore.database.server import (
     time_limit_warning,
 )
 
+SIZE = (
+    "SELECT SUM(data_length + index_length) FROM information_schema.tables"
+    " WHERE table_schema = DATABASE()"
+)
 ROW_ESTIMATES = (
     "SELECT table_name, table_rows FROM information_schema.tables"
     " WHERE table_schema = DATABASE() AND table_name IN ('{0}', '{1}')"

@@ -26,6 +26,7 @@ POSTGRESQL = Vendor(
     write_nothing=WRITE_NOTHING,
     migration_lock=partial(session_lock, server.try_migration_lock),
     row_estimates=server.ROW_ESTIMATES,
+    size=server.SIZE,
     like_ignores_case=False,
     word_index=word_index.WORD_INDEX,
     partitions=partitions.PARTITIONS,

@@ -21,6 +21,7 @@ from convstore.database.server import (
 # The key of an advisory lock: any 64 bits that nobody else is likely to have chosen.
 LOCK_KEY = int.from_bytes(hashlib.sha256(b"convstore migrations").digest()[:8], signed=True)
 
+SIZE = "SELECT pg_database_size(current_database())"
 # The rows of a partitioned table are those of its partitions: nobody counts it by itself.
 ROW_ESTIMATES = """
 SELECT c.relname, sum(greatest(p.reltuples, 0)) FROM pg_class c

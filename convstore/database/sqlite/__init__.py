@@ -24,6 +24,7 @@ SQLITE = Vendor(
     write_nothing="",
     migration_lock=server.migration_lock,
     row_estimates=server.ROW_ESTIMATES,
+    size=server.SIZE,
     like_ignores_case=True,
     word_index=None,
     partitions=None,
