@@ -93,6 +93,23 @@ CREATE INDEX [django_admin_log_user_id_c564eba6] ON [django_admin_log] ([user_id
 -- Alter field action_flag on logentry
 -- (no-op)
 
+-- api_keys 0001_initial
+-- Create model ApiKey
+CREATE TABLE [api_keys_apikey] ([id] bigint NOT NULL PRIMARY KEY IDENTITY (1, 1),
+    [name] nvarchar(100) NOT NULL,
+    [prefix] nvarchar(20) NOT NULL UNIQUE,
+    [digest] nvarchar(64) NOT NULL,
+    [scopes] nvarchar(60) NOT NULL,
+    [memories] nvarchar(max) NOT NULL,
+    [tenant] nvarchar(63) NOT NULL,
+    [rate] int NULL,
+    [created_at] datetimeoffset NOT NULL,
+    [expires_at] datetimeoffset NULL,
+    [last_used_at] datetimeoffset NULL,
+    [revoked_at] datetimeoffset NULL);
+CREATE INDEX [api_key_created] ON [api_keys_apikey] ([created_at], [id]);
+CREATE INDEX [api_key_tenant] ON [api_keys_apikey] ([tenant]);
+
 -- contenttypes 0002_remove_content_type_name
 -- Change Meta options on contenttype
 -- (no-op)
@@ -402,6 +419,15 @@ CREATE TABLE [inspection_job] ([id] bigint NOT NULL PRIMARY KEY IDENTITY (1, 1),
 ALTER TABLE [inspection_job] ADD CONSTRAINT [inspection_job_user_id_393377d0_fk_auth_user_id]
     FOREIGN KEY ([user_id]) REFERENCES [auth_user] ([id]);
 CREATE INDEX [inspection_job_user_id_393377d0] ON [inspection_job] ([user_id]);
+
+-- inspection 0005_daycount
+-- Create model DayCount
+CREATE TABLE [inspection_daycount] ([id] bigint NOT NULL PRIMARY KEY IDENTITY (1, 1),
+    [database] nvarchar(200) NOT NULL,
+    [day] date NOT NULL,
+    [conversations] bigint NOT NULL,
+    [messages] bigint NOT NULL,
+    CONSTRAINT [day_once] UNIQUE ([database], [day]));
 
 -- sessions 0001_initial
 -- Create model Session
