@@ -32,7 +32,7 @@ def _open_doors(server: Any, hosts: list[str]) -> Iterator[CheckMessage]:
     if not hosts:
         return
     where = " and ".join(hosts)
-    if not (server.is_ssl or settings.HTTPS):
+    if not (server.is_ssl or settings.HTTPS == "true"):
         yield checks.Warning(
             f"The service listens on {where} without TLS: whoever sees the network reads messages"
             " and the admin's passwords.",

@@ -45,7 +45,7 @@ OPEN = ["memory_api.W010", "memory_api.W011", "memory_api.I010"]
         ({"HOST": "::"}, "", OPEN),
         ({}, "--bind 192.0.2.7:80", OPEN),
         ({"HOST": "192.0.2.7", "ALLOWED_HOSTS": ["chat.example"]}, "", [OPEN[0], OPEN[2]]),
-        ({"HOST": "192.0.2.7", "HTTPS": True}, "", OPEN[1:]),
+        ({"HOST": "192.0.2.7", "HTTPS": "true"}, "", OPEN[1:]),
         ({"HOST": "192.0.2.7"}, "--certfile cert.pem --keyfile key.pem", OPEN[1:]),
     ],
 )
