@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Page, expect
 
+from inspection.export import FORMATS
 from testing.bodies import new_id, read_request
 from testing.service import Service
 from tests.browser.browser import (
@@ -75,7 +76,7 @@ def refused(watched: Watched, address: str, permission: str) -> None:
 def contents(service: Service, talk: SentConversation) -> list[str]:
     """Every URL at which content of the conversation can be read."""
     page = transcript_of(service, talk)
-    exports = [f"{page}export/{kind}/" for kind in ("openai", "markdown", "stored")]
+    exports = [f"{page}export/{kind}/" for kind in FORMATS]
     search = f"{list_of(service)}search/?q=xyzzy"
     one = [f"{page}1/", f"{page}1/json/", f"{page}1/text/", f"{page}1/1/"]
     return [page, *one, *exports, search, f"{search}&conversation={talk.key}"]
@@ -128,7 +129,7 @@ def test_permission_to_read_does_not_allow_deletion(sign, talk, admin_service):
     row = reader.page.get_by_role("row").filter(has_text=talk.memory_id)
     expect(row.locator(".first-line")).to_have_text(SECRET)
     options = reader.page.get_by_label("Action:").locator("option").all_inner_texts()
-    assert [option.partition(":")[0] for option in options[1:]] == ["Export"] * 3
+    assert [option.partition(":")[0] for option in options[1:]] == ["Export"] * len(FORMATS)
     follow(reader.page.get_by_role("link", name=talk.memory_id))
     expect(reader.page.get_by_text(SECRET)).to_be_visible()
     expect(reader.page.get_by_role("link", name="Delete …")).to_have_count(0)
