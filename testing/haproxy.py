@@ -1,4 +1,4 @@
-"""HAProxy, from Debian's package, in front of PostgreSQL servers."""
+"""HAProxy, from Debian's package, in front of database servers; this one is for PostgreSQL."""
 
 from __future__ import annotations
 
@@ -39,15 +39,18 @@ class HaProxy:
                 stdout=log,
                 stderr=log,
             )
-        wait_until_it_answers(
-            self.process, self._find_the_primary, psycopg.OperationalError, self.folder / "log"
-        )
+        self.wait_until_it_answers()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
         self.process.wait(60)
         shutil.rmtree(self.folder)
+
+    def wait_until_it_answers(self) -> None:
+        wait_until_it_answers(
+            self.process, self._find_the_primary, psycopg.OperationalError, self.folder / "log"
+        )
 
     def _find_the_primary(self) -> None:
         """Until HAProxy has asked them, it takes every server for one that takes writes."""

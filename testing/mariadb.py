@@ -34,9 +34,25 @@ class MariaDb:
         return f"mysql+pymysql://root@127.0.0.1:{self.port}/{database}"
 
     def __enter__(self) -> Self:
+        self.own_folder()
+        self.install()
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.stop()
+        finally:
+            shutil.rmtree(self.folder)
+
+    def own_folder(self) -> None:
+        """Give the folder to the user that the server runs as."""
         if self.user:
             owner = pwd.getpwnam(self.user)
             os.chown(self.folder, owner.pw_uid, owner.pw_gid)
+
+    def install(self) -> None:
+        """Make the server's own tables."""
         subprocess.run(
             [
                 "mariadb-install-db",
@@ -51,16 +67,9 @@ class MariaDb:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
-        self.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        try:
-            self.stop()
-        finally:
-            shutil.rmtree(self.folder)
-
-    def start(self) -> None:
+    def start(self, *more: str) -> None:
+        """Start the server, with `more` options for this time only."""
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
@@ -74,7 +83,7 @@ class MariaDb:
                     "--bind-address=127.0.0.1",
                     "--max-connections=200",
                     *([f"--user={self.user}"] if self.user else []),
-                    *(f"--{option}" for option in self.options),
+                    *(f"--{option}" for option in (*self.options, *more)),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

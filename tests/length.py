@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 
 SOAK = bool(os.environ.get("SOAK"))
+# How long a proof goes on that is about time, and not about how often something is hit.
+MINUTES = float(os.environ.get("SOAK_MINUTES", "5"))
 
 
 def times(short: int, *, soak: int) -> int:

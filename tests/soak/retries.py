@@ -39,14 +39,14 @@ class Answer(NamedTuple):
 
 
 class Retries:
-    """CLIENTS clients of the service at `url`, from the begin of `with` to its end.
+    """CLIENTS clients of the services at `urls`, from the begin of `with` to its end.
 
     Each request is a Text, whose number is also its key. `answers` has each body that came back,
     with how often it did.
     """
 
-    def __init__(self, url: str, *, with_keys: bool = True) -> None:
-        self.address = urlsplit(url).netloc
+    def __init__(self, *urls: str, with_keys: bool = True) -> None:
+        self.addresses = [urlsplit(url).netloc for url in urls]
         self.with_keys = with_keys
         self.answers: defaultdict[Text, Counter[bytes]] = defaultdict(Counter)
         self.acknowledged: list[Answer] = []
@@ -82,7 +82,8 @@ class Retries:
 
     def _send(self, number: int) -> None:
         choose = random.Random(number)
-        connection = HTTPConnection(self.address, timeout=ANSWER_SECONDS)
+        address = self.addresses[number % len(self.addresses)]
+        connection = HTTPConnection(address, timeout=ANSWER_SECONDS)
         opened, requests = time.monotonic(), 0
         while not self._ended.is_set():
             if connection.sock is None or requests == REQUESTS_OF_A_CONNECTION:

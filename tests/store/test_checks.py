@@ -8,6 +8,7 @@ import subprocess
 import sys
 import uuid
 
+import pymysql
 import pytest
 from django.db import connections
 from psycopg import IsolationLevel
@@ -17,6 +18,7 @@ from convstore.database.url import database_alias, database_settings
 from memory_api import checks as service_checks
 from memory_api.memories import repository
 from memory_api.tables import UnsafeDatabase, migrate_tables, require_tables
+from testing.galera import Node
 from testing.mariadb import MariaDb
 from testing.postgres import Postgres
 from testing.processes import free_port
@@ -146,6 +148,30 @@ def test_a_mariadb_server_that_may_lose_messages_is_reported():
         for prepare in (migrate_tables, require_tables):
             with pytest.raises(UnsafeDatabase, match="convstore_message is InnoDB with latin1"):
                 prepare(alias)
+        connections[alias].close()
+
+
+@pytest.mark.slow
+@pytest.mark.needs("mariadb", "galera")
+def test_what_makes_a_cluster_inexact_is_reported(altered):
+    node = Node("wsrep-osu-method=RSU", "wsrep-dirty-reads=ON", "innodb-autoinc-lock-mode=1")
+    node.join([node])
+    with node:
+        node.set_provider("pc.ignore_quorum=yes; pc.ignore_sb=yes")
+        node.execute("CREATE DATABASE d")
+        node.execute("CREATE TABLE d.notes (a INT)")
+        pymysql.install_as_MySQLdb()  # which Django's own backend imports
+        alias = altered(node.url("d"), ENGINE="django.db.backends.mysql")
+        del connections.settings[alias]["OPTIONS"]["lock_wait_timeout"]
+        found = checks.server_messages(alias)
+        assert ids(found) == [
+            *("convstore.W007", "convstore.E010", "convstore.E010", "convstore.W013"),
+            *("convstore.W014", "convstore.W015", "convstore.W016", "convstore.W017"),
+            "convstore.W018",
+        ]
+        assert "pc.ignore_quorum is on" in found[1].msg
+        assert "pc.ignore_sb is on" in found[2].msg
+        assert "table notes" in found[-1].msg
         connections[alias].close()
 
 

@@ -16,7 +16,8 @@ pymysql.install_as_MySQLdb()  # before Django's backend imports MySQLdb
 from django.db.backends.mysql import base, schema  # noqa: E402
 
 # Galera, and MySQL's Group Replication with several primaries.
-OPTIMISTIC = {("wsrep_on", "ON"), ("group_replication_single_primary_mode", "OFF")}
+GALERA = ("wsrep_on", "ON")
+OPTIMISTIC = {GALERA, ("group_replication_single_primary_mode", "OFF")}
 CLUSTER_SETTINGS = (
     "SHOW VARIABLES WHERE variable_name IN ('wsrep_on', 'group_replication_single_primary_mode')"
 )
@@ -74,5 +75,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
             cursor.execute("SELECT @@max_allowed_packet")
             ((connection.packet_limit,),) = cursor.fetchall()
             cursor.execute(CLUSTER_SETTINGS)
-            connection.replicates_optimistically = bool(set(cursor.fetchall()) & OPTIMISTIC)
+            found = set(cursor.fetchall()) & OPTIMISTIC
+            connection.replicates_optimistically = bool(found)
+            if GALERA in found:
+                # Or a window would lack what was acknowledged at another node a moment ago.
+                cursor.execute("SET SESSION wsrep_sync_wait = @@wsrep_sync_wait | 1")
         return connection

@@ -11,6 +11,7 @@ from django.core.checks import CheckMessage
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from convstore.conf import max_body_bytes
+from convstore.database.mysql.cluster import check_cluster
 from convstore.database.server import (
     connection_warning,
     durability_warning,
@@ -86,6 +87,7 @@ def check_server(connection: Any, tables: tuple[str, ...]) -> Iterator[CheckMess
                 " COLLATE utf8mb4_bin",
                 id="convstore.E008",
             )
+    yield from check_cluster(connection)
 
 
 def _lacks_procedures(connection: Any) -> bool:

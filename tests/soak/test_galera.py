@@ -1,0 +1,223 @@
+"""A Galera cluster of three nodes under load: killed, cut off from the others, frozen, and back.
+
+With one node that takes the writes, behind HAProxy, and with a service at each of two nodes:
+what was acknowledged is stored once, in order, on every node. Four threads of each node apply
+what the others write.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import requests
+from django.db import connections
+
+from convstore.database.url import database_alias
+from convstore.errors import Unavailable
+from convstore.exchange.mysql import MySqlBatch
+from convstore.exchange.statements import Statements
+from convstore.exchange.variants import statements_for
+from convstore.models import Conversation, Message
+from convstore.store import ConversationStore
+from testing.galera import Galera, wait_until
+from testing.galera_proxy import GaleraProxy
+from testing.service import Service
+from tests.docs.pages import ROOT, blocks
+from tests.length import MINUTES, SOAK, times
+from tests.soak.checker import Outage
+from tests.soak.databases import serving, stored
+from tests.soak.load import PROGRESS_SECONDS, UNAVAILABLE, Load, Roaming
+from tests.soak.node_outages import cut_off, freeze, kill, lose_quorum
+from tests.soak.outages import MESSAGES_BETWEEN, assert_all_kept, checked
+from tests.soak.retries import Retries, faults
+from tests.store.own_database import say
+
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.needs("mariadb", "galera"),
+    pytest.mark.timeout(600 + times(0, soak=int(MINUTES * 120))),
+]
+
+PAGE = ROOT / "docs/howto/postgresql-and-mysql.md"
+RETRIES = times(200, soak=5_000)
+READS = times(50, soak=1_000)
+WRITERS, REQUESTS = 8, times(10, soak=100)
+
+Hit = Callable[[], None]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Galera]:
+    with Galera("wsrep-slave-threads=4") as cluster:
+        cluster.nodes[0].execute("CREATE DATABASE crashes")
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def services(cluster: Galera, folder: Path) -> Iterator[Sequence[Service]]:
+    """One service at each of the first two nodes."""
+    first, second = (node.url("crashes") for node in cluster.nodes[:2])
+    with serving(first, folder) as one, serving(second, folder) as other:
+        yield one, other
+
+
+@pytest.fixture
+def emptied(cluster: Galera) -> Iterator[None]:
+    yield
+    alias = database_alias(cluster.nodes[0].url("crashes"))
+    Message.objects.using(alias).all().delete()
+    Conversation.objects.using(alias).all().delete()
+    connections[alias].close()
+
+
+def test_what_was_acknowledged_at_two_nodes_is_stored_once_on_all(cluster, services, emptied):
+    one, two, _ = cluster.nodes
+    hits = [lambda: kill(cluster, one), lambda: cut_off(two)]
+    if SOAK:
+        hits += [lambda: freeze(one), lambda: lose_quorum(cluster, two)]
+    # A hit takes seconds in which a short proof need not do much.
+    with Roaming(*(service.url for service in services), pause=0 if SOAK else 0.2) as load:
+        outages = hit_in_turns(load, hits, *services)
+    for node in cluster.nodes:
+        assert_all_kept(node.url("crashes"), load, outages, {UNAVAILABLE})
+
+
+def test_retries_at_two_nodes_are_stored_once_and_answered_alike(cluster, services, emptied):
+    with Retries(*(service.url for service in services)) as retries:
+        retries.more(RETRIES)
+    for node in cluster.nodes:
+        found = faults(retries, stored(node.url("crashes")))
+        assert not any(found.values()), {what: list(them)[:5] for what, them in found.items()}
+    assert not retries.failed
+
+
+@pytest.mark.usefixtures("services")
+def test_what_one_node_acknowledged_is_read_at_the_other_at_once(cluster, emptied):
+    here, there = (ConversationStore(alias) for alias in aliases(cluster))
+    for n in range(READS):
+        here.append("a", say(str(n)))
+        assert [message.position for message in there.window("a", 1)] == [n + 1]
+
+
+@pytest.mark.usefixtures("services")
+def test_requests_of_several_messages_at_two_nodes_are_stored_whole(cluster, emptied):
+    assert not lost(cluster, statements_for)
+
+
+@pytest.mark.soak_only
+@pytest.mark.usefixtures("services")
+def test_a_batch_in_one_query_loses_messages_at_two_nodes(cluster, emptied):
+    """The checker is checked; and why a cluster gets the portable variant."""
+    assert any(lost(cluster, MySqlBatch, talk=f"batch-{n}") for n in range(10))
+
+
+@pytest.mark.soak_only
+@pytest.mark.needs("haproxy")
+def test_behind_haproxy_the_service_goes_on_with_the_next_node(cluster, folder, emptied):
+    first = cluster.nodes[0]
+    check, configuration = texts_of_the_page()
+    with (
+        GaleraProxy(configuration, check, cluster.nodes) as proxy,
+        serving(proxy.url("crashes"), folder) as service,
+        Load(service.url) as load,
+    ):
+
+        def and_back(hit: Hit) -> Hit:
+            def hit_and_wait() -> None:
+                hit()
+                wait_until(lambda: proxy.leads_to(first))
+
+            return hit_and_wait
+
+        hits = [lambda: kill(cluster, first), lambda: cut_off(first), lambda: freeze(first)]
+        outages = hit_in_turns(load, [*map(and_back, hits)], service)
+    assert_all_kept(first.url("crashes"), load, outages, {UNAVAILABLE})
+
+
+@pytest.mark.soak_only
+def test_a_cluster_that_goes_on_in_two_halves_loses_what_was_acknowledged(folder):
+    """The checker is checked; and why `check` refuses such a setting."""
+    with Galera() as cluster:
+        first, *_, last = cluster.nodes
+        first.execute("CREATE DATABASE crashes")
+        for node in cluster.nodes:
+            node.set_provider("pc.ignore_quorum=yes; pc.ignore_sb=yes")
+        with serving(last.url("crashes"), folder) as service, Load(service.url) as load:
+            load.more(MESSAGES_BETWEEN)
+            last.set_provider("gmcast.isolate=1")
+            wait_until(lambda: last.status("cluster_size") == "1")
+            load.more(MESSAGES_BETWEEN)
+        report = checked(first.url("crashes"), load)
+    assert 0 < len(report.lost) < report.acknowledged, str(report)
+
+
+def texts_of_the_page() -> list[str]:
+    """The script by which HAProxy checks a node, and its configuration."""
+    texts = [block.text for block in blocks(PAGE) if block.language == "text"]
+    return [text for text in texts if text.startswith(("#!/bin/sh", "global"))]
+
+
+# --- Writers of several messages ---------------------------------------------------------
+
+
+def lost(
+    cluster: Galera, variant: Callable[[str], Statements], talk: str = "several"
+) -> Sequence[str]:
+    """What was acknowledged to WRITERS threads at two nodes, and is not there."""
+
+    def write(writer: int) -> list[str]:
+        store = ConversationStore(aliases(cluster)[writer % 2], variant)
+        acknowledged: list[str] = []
+        for n in range(REQUESTS):
+            messages = [message for m in range(3) for message in say(f"{writer}-{n}-{m}")]
+            with suppress(Unavailable):
+                store.append(talk, messages)
+                acknowledged += [message.to_json() for message in messages]
+        connections[store.using].close()
+        return acknowledged
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        told = [body for bodies in pool.map(write, range(WRITERS)) for body in bodies]
+    assert len(told) > WRITERS * REQUESTS
+    there = Counter(stored(cluster.nodes[2].url("crashes"))[talk])
+    assert max(there.values()) == 1
+    return [body for body in told if body not in there]
+
+
+def aliases(cluster: Galera) -> list[str]:
+    return [database_alias(node.url("crashes")) for node in cluster.nodes[:2]]
+
+
+# --- Hits --------------------------------------------------------------------------------
+
+
+def hit_in_turns(load: Load, hits: Sequence[Hit], *services: Service) -> list[Outage]:
+    """Each hit once, and in `make soak` again until the time is over."""
+    outages: list[Outage] = []
+    end = time.monotonic() + (60 * MINUTES if SOAK else 0)
+    for hit in itertools.cycle(hits):
+        if len(outages) >= len(hits) and time.monotonic() > end:
+            break
+        load.more(MESSAGES_BETWEEN)
+        down = time.monotonic()
+        hit()
+        wait_until_well(services)
+        outages.append(Outage(down, time.monotonic()))
+    load.more(MESSAGES_BETWEEN)
+    return outages
+
+
+def wait_until_well(services: Sequence[Service]) -> None:
+    """Each of them takes writes again, by itself."""
+    deadline = time.monotonic() + PROGRESS_SECONDS
+    for service in services:
+        while requests.get(f"{service.url}/v2/health/ready", timeout=5).status_code != 200:
+            assert time.monotonic() < deadline, f"{service.url} is not ready"
+            time.sleep(0.1)
