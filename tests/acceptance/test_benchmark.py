@@ -25,7 +25,7 @@ def smoke(*arguments: str) -> str:
     [
         "sqlite",
         pytest.param("postgresql", marks=pytest.mark.needs("postgresql")),
-        pytest.param("mariadb", marks=pytest.mark.needs("mariadb")),
+        pytest.param("mariadb", marks=[pytest.mark.needs("mariadb"), pytest.mark.soak_only]),
     ],
 )
 def test_every_store_answers_right_windows(database):

@@ -21,7 +21,7 @@ from tests.store.writers import VARIANTS, WINDOW, Acknowledged, processes, run_w
 
 CONVERSATIONS = [f"c{n}" for n in range(1000)]
 # How many messages are sent in all, whatever the number of writers.
-SENT_TO_ONE, SENT_TO_MANY = times(400, soak=800), times(800, soak=2000)
+SENT_TO_ONE, SENT_TO_MANY = times(200, soak=800), times(400, soak=2000)
 
 
 @pytest.fixture(scope="module")
