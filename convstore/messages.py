@@ -21,6 +21,8 @@ MAX_NAME_LENGTH = 2 * MAX_NAME_CHARACTERS
 # that a tool answers.
 TOOL_CALLS = "tool_calls"
 TOOL_CALL_ID = "tool_call_id"
+# The name under which clients send how many tokens each message has.
+TOKENS = "tokens"
 
 # How JSON text is spelled: with non-ASCII characters as they are, or all of them escaped.
 IN_UTF8, IN_ASCII = json.JSONEncoder(ensure_ascii=False).encode, json.JSONEncoder().encode
@@ -44,13 +46,17 @@ class Part:
 class Message:
     """A role and its parts, said once; `extra` holds what else belongs to it, by name.
 
-    `tokens` is how many a model counts it as, if somebody has counted. The JSON form has no tokens.
+    The JSON form has nothing of the other fields: `tokens` is how many a model counts it as, if
+    somebody has counted; with `in_windows` false, no window holds it, but people see it; `ids` are
+    those that the client gave to its items, by the items' numbers.
     """
 
     role: str
     parts: Sequence[Part]
     extra: Mapping[str, Any] = field(default_factory=dict)
     tokens: int | None = field(default=None, compare=False)
+    in_windows: bool = field(default=True, compare=False)
+    ids: Mapping[int, str] = field(default_factory=dict, compare=False)
 
     def to_json(self) -> str:
         """The element of `history`: `{"role": ..., "content": [{"type": ..., "value": ...}]}`.

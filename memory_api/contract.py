@@ -13,7 +13,6 @@ from django.conf import settings
 
 from api_keys.caller import ANYBODY, APPEND, READ, Caller
 from convstore.exchange.statements import Window
-from convstore.messages import is_utf8
 from convstore.request_log import current_record
 from convstore.store import conversation_key
 from memory_api import v2
@@ -26,8 +25,8 @@ from memory_api.idempotency import (
     request_key,
 )
 from memory_api.left_out_tensors import note_left_out
-from memory_api.limits import MAX_MEMORY_ID_LENGTH, MAX_STORED_ID_LENGTH
 from memory_api.memory import Memory
+from memory_api.memory_ids import checked_memory_id
 from memory_api.message_tensors import read_messages
 from memory_api.metrics import metrics_of
 from memory_api.request_names import PARAMETERS, check_names
@@ -196,13 +195,4 @@ def _memory_id(request: v2.InferRequest, caller: Caller) -> str:
         raise BadRequest("tensor 'memory_id' is missing; it must name a conversation")
     if len(values) != 1:
         raise BadRequest(f"tensor 'memory_id' has {len(values)} elements; it must have 1")
-    memory_id = values[0]
-    length = len(memory_id.encode("utf-16-le", "surrogatepass")) // 2
-    limit = min(MAX_MEMORY_ID_LENGTH, MAX_STORED_ID_LENGTH - len(caller.id_prefix))
-    if not 1 <= length <= limit:
-        raise BadRequest(
-            f"'memory_id' has {length} characters, counted as in UTF-16; it must have 1 to {limit}"
-        )
-    if "\0" in memory_id or not is_utf8(memory_id):
-        raise BadRequest("'memory_id' contains a NUL or a lone surrogate; it must have neither")
-    return memory_id
+    return checked_memory_id(values[0], caller.id_prefix)

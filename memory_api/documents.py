@@ -1,4 +1,4 @@
-"""The bytes of an HTTP body to a JSON document, and back: compression, JSON, binary tensors.
+"""The bytes of a V2 body to a JSON document, and back: JSON and binary tensors.
 
 The binary tensor data extension is KServe's and Triton's: github.com/triton-inference-server/
 server, docs/protocol/extension_binary_data.md. Knows neither what a request means nor who
@@ -7,88 +7,19 @@ sent it.
 
 from __future__ import annotations
 
-import re
 import struct
-import zlib
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-import orjson
-
-from convstore.messages import dumps
+from convstore.messages import TOKENS
+from memory_api.bodies import ignore_size, parse, write
 from memory_api.errors import BadRequest, TooLarge, quote
-from memory_api.json_text import is_integer, parse_json, refuse_excess
-from memory_api.limits import BYTES_OF_A_VALUE, MAX_GZIP_MEMBERS
-from memory_api.v2 import INTEGER_TYPES, TOKENS
+from memory_api.json_text import is_integer
+from memory_api.limits import BYTES_OF_A_VALUE
+from memory_api.v2 import INTEGER_TYPES
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-
-
-def ignore_size(size: int) -> None:
-    """For whoever does not count what is decompressed."""
-
-
-def decompress(
-    body: bytes, coding: str, limit: int, take: Callable[[int], None] = ignore_size
-) -> bytes:
-    """Undo the body's Content-Encoding: gzip, deflate or none. Raises BadRequest and TooLarge.
-
-    A small body can hold a huge one, so no more than `limit` bytes are decompressed, and `take`
-    is told of each piece of them, for it to raise an error of its own.
-    """
-    coding = coding.strip().lower()
-    if coding in ("", "identity"):
-        return body
-    if coding not in CODINGS:
-        raise BadRequest(f"Content-Encoding {quote(coding)} is not supported; use gzip or deflate")
-    data = bytearray()
-    try:
-        for piece in _decompressed(body, coding, min(limit + 1, DECOMPRESSED_AT_ONCE)):
-            take(len(piece))
-            data += piece
-            if len(data) > limit:
-                raise TooLarge(f"the decompressed body is over the limit of {limit} bytes")
-    except (EOFError, zlib.error):
-        raise BadRequest(f"the body is not valid {coding}, or was cut off") from None
-    return bytes(data)
-
-
-def _decompressed(body: bytes, coding: str, at_once: int) -> Iterator[bytes]:
-    """All of it, in pieces. gzip is a series of members, which zeros may follow."""
-    at = 0
-    for _ in range(MAX_GZIP_MEMBERS):
-        at = yield from _member(body, at, CODINGS[coding], at_once)
-        if coding != "deflate":
-            at += len(ZEROS.match(body, at)[0])  # type: ignore[index]
-        if at == len(body):
-            return
-        if coding == "deflate":
-            raise EOFError
-    raise TooLarge(f"the body has more than {MAX_GZIP_MEMBERS} gzip members")
-
-
-def _member(body: bytes, at: int, wbits: int, at_once: int) -> Generator[bytes, None, int]:
-    """One member, which begins at `at`; returns where it ends."""
-    member, piece = zlib.decompressobj(wbits), b""
-    while not member.eof:
-        data = member.unconsumed_tail
-        if not data:
-            data = body[at : at + READ_AT_ONCE]
-            at += len(data)
-        # After a full piece, more may come without more input.
-        if not data and len(piece) < at_once:
-            raise EOFError
-        piece = member.decompress(data, at_once)
-        yield piece
-    return at - len(member.unused_data)
-
-
-GZIP = 16 + zlib.MAX_WBITS  # with gzip's own header and checksum
-CODINGS = {"gzip": GZIP, "x-gzip": GZIP, "deflate": zlib.MAX_WBITS}
-ZEROS = re.compile(rb"\0*+")
-READ_AT_ONCE = 64 * 1024
-DECOMPRESSED_AT_ONCE = 1024 * 1024
 
 
 def read(
@@ -104,24 +35,15 @@ def read(
     JSON values and elements of binary tensors are TooLarge. `take` is told what the values take.
     """
     if header_length is None:
-        return _parse(body, max_values, take)
+        return parse(body, max_values, take)
     if not (header_length.isascii() and header_length.isdigit()):
         raise BadRequest(f"{HEADER_LENGTH} must be a number of bytes")
     length = int(header_length[:20])
     if length > len(body):
         raise BadRequest(f"{HEADER_LENGTH} is {length}, but the body has {len(body)} bytes")
-    document = _parse(body[:length], max_values, take)
+    document = parse(body[:length], max_values, take)
     _insert_binary_data(document, memoryview(body)[length:], max_values, take)
     return document
-
-
-def _parse(body: bytes, max_values: int, take: Callable[[int], None]) -> object:
-    take(BYTES_OF_A_VALUE * refuse_excess(body, "the body", max_values))
-    try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        raise BadRequest("the body is not UTF-8") from None
-    return parse_json(text, "the body")
 
 
 def _insert_binary_data(
@@ -185,14 +107,6 @@ def _split(blob: memoryview, what: str) -> Iterator[bytes]:
 
 
 # --- Document to bytes -------------------------------------------------------------------
-
-
-def write(document: object) -> bytes:
-    """A document as compact JSON."""
-    try:
-        return orjson.dumps(document)
-    except orjson.JSONEncodeError:  # a lone surrogate, or an integer of more than 64 bits
-        return dumps(document, separators=(",", ":")).encode()
 
 
 def write_binary(response: Mapping[str, Any], names: Collection[str]) -> tuple[bytes, int]:

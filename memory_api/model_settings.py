@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL
 
 from convstore.database.url import database_alias
 from convstore.errors import DatabaseUrlError
-from convstore.messages import MAX_NAME_CHARACTERS
+from convstore.messages import MAX_NAME_CHARACTERS, TOKENS
 from convstore.standby import standby_alias
 from convstore.store import ConversationStore
 from convstore.windows import MESSAGE, TOOL_PAIR, UNITS
@@ -25,7 +25,6 @@ from memory_api.limits import MAX_TOKENS, MAX_WINDOW_SIZE
 from memory_api.memory import DEFAULT_TENSOR_NAMES, DEFAULT_WINDOW_SIZE, TOOL_TENSORS, Memory
 from memory_api.metrics import metrics_of
 from memory_api.settings_section import Section
-from memory_api.v2 import TOKENS
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""The HTTP door's bodies: from the stream of a request to a document.
+"""The V2 door's bodies: from the stream of a request to a document.
 
 Every Content-Type is read as JSON, since tritonclient and kserve send none, and curl sends
 that of a form.
@@ -10,21 +10,16 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from django.conf import settings
-from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
-from rest_framework.request import Request
 
 from memory_api import documents
-from memory_api.errors import BadRequest, TooLarge
+from memory_api.received import read_body
 
 HEADER_LENGTH = f"HTTP_{documents.HEADER_LENGTH.replace('-', '_').upper()}"
 
 
 class V2Parser(BaseParser):
-    """Reads a body, decompresses it, and parses it with its binary tensors.
-
-    The view has a `share`, from which what the body takes is taken.
-    """
+    """Parses a body with its binary tensors."""
 
     media_type = "*/*"
 
@@ -34,46 +29,11 @@ class V2Parser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        # Django's `headers` would look at every header to make a dictionary of them.
         context = parser_context or {}
-        meta, take = context["request"].META, context["view"].share.take
-        limit = settings.MAX_BODY_BYTES
-        chunked = "HTTP_TRANSFER_ENCODING" in meta
-        length = 0 if chunked else int(meta.get("CONTENT_LENGTH") or 0)
-        take(min(length, limit))
-        body = _read_body(stream, length, limit)
-        if chunked:
-            take(len(body))
-        body = documents.decompress(body, meta.get("HTTP_CONTENT_ENCODING", ""), limit, take)
+        body = read_body(stream, context)
         return documents.read(
-            body, meta.get(HEADER_LENGTH), max_values=settings.MAX_VALUES, take=take
+            body,
+            context["request"].META.get(HEADER_LENGTH),
+            max_values=settings.MAX_VALUES,
+            take=context["view"].share.take,
         )
-
-
-def _read_body(stream: IO[Any], length: int, limit: int) -> bytes:
-    """The whole body. `length` is its Content-Length, 0 if it has none."""
-    too_large = TooLarge(f"the body is over the limit of {limit} bytes")
-    if length > limit:
-        raise too_large
-    try:
-        body: bytes = stream.read(limit + 1)
-    except Exception:  # each server has its own errors for malformed chunks
-        raise BadRequest("the body is malformed or ended before it was complete") from None
-    if len(body) > limit:
-        raise too_large
-    # A client that disconnects leaves a shorter body, which may be valid JSON.
-    if len(body) < length:
-        raise BadRequest(f"the body has {len(body)} bytes, but Content-Length is {length}")
-    return body
-
-
-class SingleFormat(BaseContentNegotiation):
-    """Ignores Content-Type and Accept: V2 has one format."""
-
-    def select_parser(self, request: Request, parsers: Any) -> Any:
-        return parsers[0]
-
-    def select_renderer(
-        self, request: Request, renderers: Any, format_suffix: str | None = None
-    ) -> Any:
-        return renderers[0], renderers[0].media_type

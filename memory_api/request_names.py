@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 
+from convstore.messages import TOKENS
 from memory_api import v2
 from memory_api.did_you_mean import refuse_misspelt
 from memory_api.errors import BadRequest
 from memory_api.memory import DEFAULT_TENSOR_NAMES, Memory
 from memory_api.metrics import metrics_of
-from memory_api.v2 import TOKENS
 
 # What a memory does by a request's parameters; the metadata list them.
 WINDOW_PARAMETERS = ("window_size", "window_unit", "window_tokens")

@@ -1,4 +1,4 @@
-"""The HTTP door's replies: a document or an answer to a response."""
+"""Replies over HTTP: from a document to a response."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from django.http import HttpRequest, HttpResponse
 from django.middleware.gzip import GZipMiddleware
 
-from memory_api import documents
-from memory_api.contract import Answer
+from memory_api import bodies
 
 # What Django's middleware adds for browsers; requests to memories do not go through it.
 SAFE = {"X-Content-Type-Options": "nosniff"}
@@ -18,17 +17,7 @@ gzip_middleware = GZipMiddleware(lambda request: HttpResponse())
 def json_response(
     document: object, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> HttpResponse:
-    return whole_response(documents.write(document), "application/json", status, headers)
-
-
-def inference_response(answer: Answer) -> HttpResponse:
-    """JSON, or JSON followed by binary tensors if the client requested that."""
-    if not answer.binary:
-        return json_response(answer.document)
-    body, length = documents.write_binary(answer.document, answer.binary)
-    return whole_response(
-        body, "application/octet-stream", headers={documents.HEADER_LENGTH: str(length)}
-    )
+    return whole_response(bodies.write(document), "application/json", status, headers)
 
 
 def whole_response(

@@ -29,9 +29,6 @@ INTEGER_TYPES = {
 # What a request's document may have.
 FIELDS = {"id", "parameters", "inputs", "outputs"}
 
-# The one tensor of integers that a memory reads: how many tokens each message has.
-TOKENS = "tokens"
-
 
 class Tensor(TypedDict):
     """An output, a BYTES tensor of text. Its shape is always [n, 1], for n strings in `data`."""

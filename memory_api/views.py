@@ -10,14 +10,14 @@ from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 from prometheus_client import CONTENT_TYPE_LATEST
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from api_keys.caller import ANYBODY
 from api_keys.doors import HTTP, caller_at
 from convstore import __version__
 from convstore.request_log import current_record
-from memory_api import contract, http_metrics, parsers, v2
-from memory_api.budget import Share
+from memory_api import contract, documents, http_metrics, parsers, v2
+from memory_api.contract import Answer
+from memory_api.door_view import DoorView
 from memory_api.errors import MemoryUnavailable
 from memory_api.idempotency import Delivery
 from memory_api.memories import find_memory, memories, repository
@@ -30,37 +30,18 @@ from memory_api.openapi import (
     describe_route,
 )
 from memory_api.readiness import ReadinessProbe, reason_not_ready
-from memory_api.responses import compress, inference_response, json_response, whole_response
+from memory_api.responses import json_response, whole_response
 from memory_api.state_metrics import StateCollector
 
 readiness_probe = ReadinessProbe()
 KEY_STATUSES = (401, 403, 429)
 
 
-class V2View(APIView):
-    """What all routes share: the part of Django REST framework's view that V2 needs."""
-
+class V2View(DoorView):
     # Where the door asks for API keys, these routes do; probes and Prometheus have none.
     is_for_callers = False
     caller = ANYBODY
-    authentication_classes = ()
-    permission_classes = ()
     parser_classes = (parsers.V2Parser,)
-    content_negotiation_class = parsers.SingleFormat
-    http_method_names = ("get", "post", "head")
-
-    def __init__(self, **initial: Any) -> None:
-        super().__init__(**initial)
-        self.share = Share()  # the parser takes what the body takes
-
-    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        with self.share:
-            response = super().dispatch(request, *args, **kwargs)
-        # The view and its request refer to each other: what they hold, such as a body of megabytes,
-        # would stay until the garbage collector comes to it.
-        self.request.parser_context.clear()
-        del self.request, self.response
-        return response
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Only who asks: there is one format and one version."""
@@ -68,21 +49,6 @@ class V2View(APIView):
             self.caller = caller_at(HTTP, request._request.META.get("HTTP_AUTHORIZATION"))
             if name := kwargs.get("name"):
                 self.caller.require_memory(name)
-
-    @property
-    def default_response_headers(self) -> dict[str, str]:
-        return {}  # replies to a wrong method have Allow; none depends on Accept
-
-    def finalize_response(self, request: Request, *args: Any, **kwargs: Any) -> Any:
-        response = super().finalize_response(request, *args, **kwargs)
-        http = request._request  # reading it through DRF's request takes time
-        route = http.resolver_match.url_name if http.resolver_match else None
-        known = (http.method or "").lower() in self.http_method_names
-        # A client can invent methods; each would be kept for ever.
-        method = http.method if known else "other"
-        http_metrics.requests_of(method, route or "", response.status_code).inc()
-        compress(http, response)
-        return response
 
 
 class Home(V2View):
@@ -164,6 +130,16 @@ class Infer(V2View):
             metrics_of(*memory.labels).observe_request()
         measured.success.inc()
         return response
+
+
+def inference_response(answer: Answer) -> HttpResponse:
+    """JSON, or JSON followed by binary tensors if the client requested that."""
+    if not answer.binary:
+        return json_response(answer.document)
+    body, length = documents.write_binary(answer.document, answer.binary)
+    return whole_response(
+        body, "application/octet-stream", headers={documents.HEADER_LENGTH: str(length)}
+    )
 
 
 def _delivery(request: Request) -> Delivery:

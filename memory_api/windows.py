@@ -7,14 +7,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from convstore.messages import Message
+from convstore.messages import TOKENS, Message
 from convstore.windows import MESSAGE, TOOL_PAIR, UNITS, WindowOptions
 from memory_api import v2
 from memory_api.errors import BadRequest, number_of, quote
 from memory_api.json_text import is_integer, json_type
 from memory_api.limits import MAX_TOKENS, MAX_WINDOW_SIZE
 from memory_api.memory import TOOL_TENSORS, Memory
-from memory_api.v2 import TOKENS
 
 MAX_POSITION = 2**63 - 1
 # Where clients of Seldon's memory send a window's parameters.

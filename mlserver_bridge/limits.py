@@ -24,7 +24,7 @@ from starlette.exceptions import HTTPException
 from convstore import tracing
 from convstore.errors import Unavailable
 from convstore.request_log import REQUEST_ID, RequestRecord, begin_record
-from memory_api import documents
+from memory_api import bodies
 from memory_api.budget import Share
 from memory_api.errors import RequestError, TooLarge
 from memory_api.json_text import refuse_excess
@@ -115,7 +115,7 @@ class LimitedRequest(Request):
     def _decompressed(self, body: bytes) -> bytes:
         is_gzip = "gzip" in self.headers.getlist("Content-Encoding")  # as MLServer has it
         coding = "gzip" if is_gzip else "identity"
-        return documents.decompress(body, coding, settings.MAX_BODY_BYTES, self._share.take)
+        return bodies.decompress(body, coding, settings.MAX_BODY_BYTES, self._share.take)
 
 
 def _joined(headers: Headers) -> Headers:

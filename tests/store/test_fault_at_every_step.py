@@ -40,7 +40,7 @@ from convstore.messages import Message, Part
 from convstore.models import Conversation
 from convstore.models import Message as Row
 from convstore.store import ConversationStore, conversation_key
-from memory_api import documents
+from memory_api import bodies
 from memory_api.contract import infer
 from memory_api.memory import Memory
 from testing.bodies import append_request
@@ -176,7 +176,7 @@ class KeyedRequest:
         learn(memory.store.using, False)  # as in Trial
 
     def call(self) -> Any:
-        return documents.write(infer(self.memory, self.document).document)
+        return bodies.write(infer(self.memory, self.document).document)
 
     def is_stored(self) -> bool:
         return len(self.direct.window(self.memory_id, SIZE)) == 2

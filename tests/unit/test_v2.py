@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from memory_api import documents, errors, v2
+from memory_api import bodies, documents, errors, v2
 from memory_api.errors import BadRequest, RequestError, TooLarge
 from memory_api.json_text import parse_json
 from testing.bodies import (
@@ -57,23 +57,23 @@ def test_a_known_coding_is_undone_however_it_is_spelled(coding, spelling):
     body = CODINGS[coding](b"hello")
 
     for name in (coding, coding.upper(), coding.title()):
-        assert documents.decompress(body, spelling.format(name), 100) == b"hello"
+        assert bodies.decompress(body, spelling.format(name), 100) == b"hello"
 
 
 @given(body=st.binary(), coding=st.sampled_from(list(CODINGS)))
 @example(body=b"", coding="gzip")
 @example(body=b"\x1f\x8b", coding="gzip")
 def test_what_was_compressed_is_inflated(body, coding):
-    assert documents.decompress(CODINGS[coding](body), coding, 10_000_000) == body
+    assert bodies.decompress(CODINGS[coding](body), coding, 10_000_000) == body
 
 
 @pytest.mark.parametrize("coding", ["gzip", "x-gzip", "deflate"])
 def test_exactly_the_limit_is_inflated_and_one_byte_more_is_too_large(coding):
     body = CODINGS[coding](b"x" * 1000)
 
-    assert documents.decompress(body, coding, 1000) == b"x" * 1000
+    assert bodies.decompress(body, coding, 1000) == b"x" * 1000
     with pytest.raises(TooLarge, match="999"):
-        documents.decompress(body, coding, 999)
+        bodies.decompress(body, coding, 999)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
@@ -82,7 +82,7 @@ def test_a_bomb_is_refused_before_it_takes_its_memory(coding):
     tracemalloc.start()
 
     with pytest.raises(TooLarge):
-        documents.decompress(bomb, coding, 1000)
+        bodies.decompress(bomb, coding, 1000)
 
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -95,30 +95,30 @@ def test_a_compressed_body_that_was_cut_anywhere_is_refused(coding):
 
     for end in range(len(body)):
         with pytest.raises(BadRequest):
-            documents.decompress(body[:end], coding, 1000)
+            bodies.decompress(body[:end], coding, 1000)
 
 
 def test_a_gzip_body_of_several_members_is_read_whole():
     """RFC 1952, 2.2: a gzip file is a series of members, that simply follow each other."""
     body = gzip.compress(b"one ") + gzip.compress(b"two ") + gzip.compress(b"three")
 
-    assert documents.decompress(body, "gzip", 1000) == b"one two three"
+    assert bodies.decompress(body, "gzip", 1000) == b"one two three"
 
 
 def test_the_limit_holds_for_all_members_together():
     with pytest.raises(TooLarge):
-        documents.decompress(gzip.compress(b"x" * 600) * 2, "gzip", 1000)
+        bodies.decompress(gzip.compress(b"x" * 600) * 2, "gzip", 1000)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 def test_bytes_behind_the_compressed_data_are_not_passed_over(coding):
     with pytest.raises(BadRequest):
-        documents.decompress(CODINGS[coding](b"hello") + b"garbage", coding, 1000)
+        bodies.decompress(CODINGS[coding](b"hello") + b"garbage", coding, 1000)
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip", "gzip;q=1", "none", "é", "x" * 999])
 def test_an_unknown_coding_is_refused(coding):
-    text = refusal(documents.decompress, b"hello", coding, 1000)
+    text = refusal(bodies.decompress, b"hello", coding, 1000)
 
     assert text
     assert "Content-Encoding" in text
@@ -131,7 +131,7 @@ def test_an_unknown_coding_is_refused(coding):
     limit=st.integers(1, 100),
 )
 def test_any_bytes_are_inflated_or_refused(body, coding, limit):
-    assert is_none_or_a_sentence(refusal(documents.decompress, body, coding, limit))
+    assert is_none_or_a_sentence(refusal(bodies.decompress, body, coding, limit))
 
 
 # --- Bytes to document -------------------------------------------------------------------
@@ -155,7 +155,7 @@ def test_what_is_json_is_read_as_python_reads_it(value):
 
 @given(value=JSON)
 def test_what_was_written_is_read_again(value):
-    assert documents.read(documents.write({"value": value})) == {
+    assert documents.read(bodies.write({"value": value})) == {
         "value": json.loads(json.dumps(value))
     }
 
@@ -196,7 +196,7 @@ def test_what_is_written_is_spelled_as_pythons_json_spells_it(value):
         expected = spelled(False).encode()
     except UnicodeEncodeError:
         expected = spelled(True).encode()
-    assert documents.write(value) == expected
+    assert bodies.write(value) == expected
 
 
 def test_binary_tensors_take_their_places_in_order():
