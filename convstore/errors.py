@@ -8,6 +8,11 @@ StoreError
  ├── WrongPosition       the conversation's highest position is not the expected one
  ├── RequestKeyReused    the request_key belongs to other messages
  └── IdentityClash       two memory_ids have the same hash; the second is never served
+
+ConversationError
+ ├── DuplicateItem       the conversation has, or had, an item with the same id
+ ├── ConversationExists  the conversation is there already
+ └── UnknownConversation no conversation has this id
 """
 
 from __future__ import annotations
@@ -54,3 +59,19 @@ class RequestKeyReused(StoreError):
 
 class IdentityClash(StoreError):
     """Another conversation has the key that this memory_id hashes to."""
+
+
+class ConversationError(Exception):
+    """Base of what an exchange never raises, but creating, changing and erasing do."""
+
+
+class DuplicateItem(ConversationError):
+    """The conversation has an item with the id of a new one, or had one. Nothing was stored."""
+
+
+class ConversationExists(ConversationError):
+    """The conversation that was to begin is there already. Nothing was stored."""
+
+
+class UnknownConversation(ConversationError):
+    """There is no conversation with this memory_id."""

@@ -37,6 +37,8 @@ class Conversation(models.Model):
     erased = models.BigIntegerField(default=0)
     changes = models.BigIntegerField(default=0)
     first_live = models.BigIntegerField(null=True)
+    # A JSON object of texts; see MetadataPair. None is {}.
+    metadata = models.TextField(null=True)  # noqa: DJ001 - MySQL's texts have no default
 
     class Meta:
         indexes = (
@@ -93,6 +95,38 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role} {self.position}"
+
+
+class ItemId(models.Model):
+    """An id that a client gave to what it added: the `number`th item of the row at `position`.
+
+    It stays when the item is erased: the id is never given to another one.
+    """
+
+    pk = models.CompositePrimaryKey("conversation", "digest")
+    # The key of a Conversation. Without a foreign key, neither table locks the other.
+    conversation = models.UUIDField()
+    # Of the id's text, by `exchange.item_ids.digest_of`.
+    digest = models.UUIDField()
+    position = models.BigIntegerField()
+    number = models.IntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.position}/{self.number}"
+
+
+class MetadataPair(models.Model):
+    """A name and a value in the metadata of a conversation, for lists: one pair, in order of
+    creation."""
+
+    pk = models.CompositePrimaryKey("digest", "created_at", "conversation")
+    # Of name and value: no collation can take two pairs for one.
+    digest = models.UUIDField()
+    created_at = models.DateTimeField()
+    conversation = models.UUIDField()
+
+    def __str__(self) -> str:
+        return str(self.digest)
 
 
 class WordSwitch(models.Model):

@@ -150,6 +150,9 @@ MAX_WINDOW = positive_integer("MAX_WINDOW", conf.DEFAULT_MAX_WINDOW)
 MAX_REPLY_OVERFLOW = one_of("MAX_REPLY_OVERFLOW", (conf.REFUSE, conf.TRUNCATE))
 # The doors that serve only those who send an API key.
 REQUIRE_API_KEYS = some_of("REQUIRE_API_KEYS", ("http", "mlserver", "conversations"))
+# The memory under /v1, and to whom the Conversations API is open.
+CONVERSATIONS_MEMORY = os.environ.get("CONVERSATIONS_MEMORY", "")
+CONVERSATIONS_API = one_of("CONVERSATIONS_API", ("local", "open"))
 # What clients may take of each process.
 MAX_CONNECTIONS = positive_integer("MAX_CONNECTIONS", 10_000)
 if MAX_CONNECTIONS <= THREADS:
@@ -320,6 +323,8 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": ["memory_api.openapi.add_schemas"],
 }
 LOG_LEVEL = os.environ.get("LOG_LEVEL", "INFO").upper()
+# What writes to the admin's audit log for the doors, which do not know the admin.
+AUDIT_LOG = "inspection.audit.record_deletion"
 REQUEST_LOG = one_of("REQUEST_LOG", ("console", "json", "off"))
 LOGGING: dict[str, Any] = {
     "version": 1,

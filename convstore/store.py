@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -17,16 +17,19 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 
+from convstore.archive.erasure import finish_deletion
 from convstore.archive.word_switch import words_are_on, words_of
 from convstore.conf import max_reply_bytes, max_window, truncates_replies
 from convstore.database.connection import note_write
-from convstore.errors import MessageTooLarge, Unavailable, WindowTooLarge
+from convstore.errors import IdentityClash, MessageTooLarge, Unavailable, WindowTooLarge
+from convstore.exchange.creation import create
+from convstore.exchange.new_messages import new_messages
 from convstore.exchange.statements import ConversationRef, NewMessage, Reply, Statements, Window
 from convstore.exchange.variants import statements_for, write_nothing
-from convstore.messages import MAX_NAME_CHARACTERS, Message, is_utf8
+from convstore.messages import Message
 from convstore.request_log import current_record
 from convstore.standby import read_stale
-from convstore.transactions import SHORT_SECONDS, run_transaction
+from convstore.transactions import SHORT_SECONDS, Result, done, run_transaction
 from convstore.windows import Reading, WindowOptions
 from convstore.words import texts_of
 
@@ -49,9 +52,44 @@ class ConversationStore:
     observe: Callable[[float, int], None] = field(default=ignore_call, compare=False)
     standby: str | None = None
 
-    def append(self, memory_id: str, messages: Sequence[Message]) -> int:
+    def create(
+        self,
+        memory_id: str,
+        messages: Sequence[Message] = (),
+        metadata: Mapping[str, str] | None = None,
+        request_key: UUID | None = None,
+    ) -> int:
+        """Begin a conversation, also without messages; returns the last one's position.
+
+        With `request_key`, the conversation must be nobody else's: if it is there, the same request
+        was delivered before. Raises ConversationExists, and otherwise as `exchange`.
+        """
+        self._refuse_atomic()
+        conversation = _conversation_ref(memory_id)
+        new = new_messages(messages, request_key or uuid.uuid4()) if messages else []
+        largest = max((message.size for message in new), default=0)
+        if largest > max_reply_bytes():
+            raise _message_too_large(largest)
+        current_record().bytes_stored = sum(message.size for message in new)
+
+        def run() -> Reply:
+            rows = self._with_words(messages, new)
+            is_retry = request_key is not None
+            return done(create(self.using, conversation, rows, metadata or {}, may_exist=is_retry))
+
+        last = self._run_outside_deletion(conversation.key, run).last
+        note_write(self.using)
+        return last
+
+    def append(
+        self,
+        memory_id: str,
+        messages: Sequence[Message],
+        request_key: UUID | None = None,
+        expected_position: int | None = None,
+    ) -> int:
         """Add messages, all or none; returns the last one's position. Raises as `exchange`."""
-        return self._exchange(memory_id, messages, 1, None, None).last
+        return self._exchange(memory_id, messages, 1, request_key, expected_position).last
 
     def window(self, memory_id: str, window: int | WindowOptions, *, stale: bool = False) -> Window:
         """The window of at most so many messages, oldest first; [] for an unknown id.
@@ -106,30 +144,23 @@ class ConversationStore:
     ) -> Reply:
         if not messages:
             raise ValueError("an exchange adds at least one message; use window() to read")
-        if connections[self.using].in_atomic_block:
-            raise RuntimeError(
-                "an exchange inside transaction.atomic() would return before its COMMIT:"
-                " call it outside of atomic() and without ATOMIC_REQUESTS"
-            )
+        self._refuse_atomic()
         conversation, reading = _conversation_ref(memory_id), reading_of(window, expected_position)
         # The keys are made before the first try, so that a retry finds what an earlier try
         # stored, even if the answer to its COMMIT was lost.
-        new = _new_messages(messages, request_key or uuid.uuid4())
+        new = new_messages(messages, request_key or uuid.uuid4())
         largest = max(message.size for message in new)
         # It may be a retry, from before the limit was lowered: those are answered.
         if largest > reading.max_bytes and request_key is None:
             raise _message_too_large(largest)
         current_record().bytes_stored = sum(message.size for message in new)
 
-        def run(statements: Statements) -> Reply:
-            rows = new
-            if words_are_on(self.using):
-                texts = [words_of(self.using, texts_of(message)) for message in messages]
-                rows = [replace(row, words=text) for row, text in zip(new, texts, strict=True)]
-            return statements.exchange(conversation, rows, reading)
+        def run() -> Reply:
+            rows = self._with_words(messages, new)
+            return done(self.variant(self.using).exchange(conversation, rows, reading))
 
         try:
-            reply = self._run(run)
+            reply = self._run_outside_deletion(conversation.key, run)
         except WindowTooLarge:
             if largest > reading.max_bytes:
                 raise _message_too_large(largest) from None
@@ -137,9 +168,15 @@ class ConversationStore:
         note_write(self.using)
         return reply
 
-    async def aappend(self, memory_id: str, messages: Sequence[Message]) -> int:
+    async def aappend(
+        self,
+        memory_id: str,
+        messages: Sequence[Message],
+        request_key: UUID | None = None,
+        expected_position: int | None = None,
+    ) -> int:
         """`append` for asynchronous code; it runs in a thread, as Django's ORM does."""
-        return await sync_to_async(self.append)(memory_id, messages)
+        return await sync_to_async(self.append)(memory_id, messages, request_key, expected_position)
 
     async def awindow(
         self, memory_id: str, window: int | WindowOptions, *, stale: bool = False
@@ -179,9 +216,42 @@ class ConversationStore:
 
     def _run(self, work: Callable[[Statements], Reply], seconds: float | None = None) -> Reply:
         def run() -> Reply:
-            return work(self.variant(self.using))
+            return done(work(self.variant(self.using)))
 
         return run_transaction(self.using, run, self.observe, seconds)
+
+    def run(self, work: Callable[[], Result]) -> Result:
+        """What `work` on the same database returns, run again where that may help.
+
+        Raises Unavailable, and what `work` raises.
+        """
+        return run_transaction(self.using, work, self.observe)
+
+    def _run_outside_deletion(self, key: UUID, work: Callable[[], Result]) -> Result:
+        """What `work` returns, in a transaction; if the conversation `key` is being deleted, after
+        the end of that, so that it begins anew."""
+        try:
+            return run_transaction(self.using, work, self.observe)
+        except IdentityClash:
+            if not finish_deletion(self.using, key):
+                raise
+        return run_transaction(self.using, work, self.observe)
+
+    def _with_words(
+        self, messages: Sequence[Message], new: Sequence[NewMessage]
+    ) -> Sequence[NewMessage]:
+        """The rows with what searches read, if that is stored."""
+        if not words_are_on(self.using):
+            return new
+        texts = [words_of(self.using, texts_of(message)) for message in messages]
+        return [replace(row, words=text) for row, text in zip(new, texts, strict=True)]
+
+    def _refuse_atomic(self) -> None:
+        if connections[self.using].in_atomic_block:
+            raise RuntimeError(
+                "an exchange inside transaction.atomic() would return before its COMMIT:"
+                " call it outside of atomic() and without ATOMIC_REQUESTS"
+            )
 
 
 def _window(reply: Reply) -> Window:
@@ -232,28 +302,3 @@ def conversation_key(memory_id: str) -> UUID:
 
 def _conversation_ref(memory_id: str) -> ConversationRef:
     return ConversationRef(conversation_key(memory_id), memory_id, datetime.now(UTC))
-
-
-def _new_messages(messages: Sequence[Message], request_key: UUID) -> list[NewMessage]:
-    """The rows of one request, each with its own key and all with one fingerprint."""
-    bodies = [message.to_json() for message in messages]
-    encoded = [body.encode() for body in bodies]
-    digest = hashlib.sha256(b"\n".join(encoded)).digest()
-    return [
-        NewMessage(
-            role=_role_column(message.role),
-            body=body,
-            # The first message has the request's key; the others derive theirs from it.
-            request_key=uuid.uuid5(request_key, str(n)) if n else request_key,
-            fingerprint=UUID(bytes=digest[:16], version=4),
-            size=len(encoded[n]),
-            tokens=message.tokens,
-        )
-        for n, (message, body) in enumerate(zip(messages, bodies, strict=True))
-    ]
-
-
-def _role_column(role: str) -> str:
-    """The role as a column can hold it; the body holds it as it came."""
-    text = role if is_utf8(role) else role.encode("utf-8", "replace").decode()
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:MAX_NAME_CHARACTERS]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from django.db import Error
 
@@ -17,6 +18,8 @@ from convstore.database.connection import (
 from convstore.database.fault import BUSY, Fault
 from convstore.database.faults import classify
 from convstore.errors import (
+    ConversationExists,
+    DuplicateItem,
     IdentityClash,
     RequestKeyReused,
     Unavailable,
@@ -34,13 +37,16 @@ FIRST_LIMIT, LAST_LIMIT = 0.01, 0.5
 SHORT_SECONDS = 0.5
 
 
+Result = TypeVar("Result")
+
+
 def run_transaction(
     using: str,
-    work: Callable[[], Reply],
+    work: Callable[[], Result],
     observe: Callable[[float, int], None],
     seconds: float | None = None,
-) -> Reply:
-    """The reply of `work`, tried again within `seconds` if that may help.
+) -> Result:
+    """The result of `work`, tried again within `seconds` if that may help.
 
     By default that is DATABASE_TIMEOUT, or less while no server takes writes. Raises the store's
     errors. `observe` is called at the end, with the seconds and the retries.
@@ -79,15 +85,15 @@ class _Retry(Exception):
         self.fault = fault
 
 
-def _run_once(using: str, work: Callable[[], Reply]) -> Reply:
-    """The reply of one try. Raises _Retry if another try may succeed."""
+def _run_once(using: str, work: Callable[[], Result]) -> Result:
+    """The result of one try. Raises _Retry if another try may succeed."""
     connection = open_connection(using)
     # Django would test the connection before its first use, which is one more round trip.
     # Without the test, a dead connection fails in use and the retry opens a new one.
     connection.health_check_done = True
     try:
         with transaction_span(connection):
-            return _done(work())
+            return work()
     except TimeoutError as error:
         raise Unavailable(BUSY.sentence) from error
     # Django passes a few errors on as the driver raised them.
@@ -99,8 +105,8 @@ def _run_once(using: str, work: Callable[[], Reply]) -> Reply:
         raise (_Retry(fault) if fault.retry else fault.error_class(fault.sentence)) from error
 
 
-def _done(reply: Reply) -> Reply:
-    """The reply, if its outcome is DONE; any other outcome is raised."""
+def done(reply: Reply) -> Reply:
+    """The reply, if its outcome is DONE; any other outcome is raised, inside `run_transaction`."""
     match reply.outcome:
         case Outcome.KEY_REUSED:
             raise RequestKeyReused(
@@ -114,6 +120,16 @@ def _done(reply: Reply) -> Reply:
             )
         case Outcome.NOT_STORED:
             raise _Retry(BUSY)
+        case Outcome.DUPLICATE_ID:
+            raise DuplicateItem(
+                "the conversation has an item with the id of one of these, or had one that was"
+                " deleted; nothing was stored; send items with new ids, or without"
+            )
+        case Outcome.EXISTS:
+            raise ConversationExists(
+                "there is a conversation with this id; nothing was stored; add to it, or create"
+                " one with another id"
+            )
         case Outcome.WRONG_POSITION:
             raise WrongPosition(
                 f"the conversation's highest position is {reply.last}, which is not the expected"

@@ -1,4 +1,4 @@
-"""Where the rooms hang together: the admin, and all else to the HTTP door."""
+"""Where the rooms hang together: the doors, and the admin."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.urls import path
 
 urlpatterns = [
     *import_module("memory_api.urls").urlpatterns,  # include() would be one more level to search
+    *import_module("conversations_api.urls").urlpatterns,
     path("admin/", admin.site.urls),
 ]
 handler400 = "memory_api.http_errors.bad_request"

@@ -31,13 +31,13 @@ from convstore.request_log import (
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "convstore.settings")
 
 # What programs ask for: requests to memories most of all. The pages under the last are for people.
-V2_PATHS, METRICS_PATH, DOCS_PATH = ("/v2", "/v2/"), "/metrics", "/v2/docs"
+API_PATHS, METRICS_PATH, DOCS_PATH = ("v1", "v2", "memories"), "/metrics", "/v2/docs"
 STATIC_ROUTE = "/admin-static/"
 
 
 def is_for_programs(path: str) -> bool:
-    is_v2 = path == V2_PATHS[0] or path.startswith(V2_PATHS[1])
-    return (is_v2 and not path.startswith(DOCS_PATH)) or path.rstrip("/") == METRICS_PATH
+    is_api = path[1:].partition("/")[0] in API_PATHS
+    return (is_api and not path.startswith(DOCS_PATH)) or path.rstrip("/") == METRICS_PATH
 
 
 class Handler(WSGIHandler):

@@ -13,6 +13,7 @@ from django.http import HttpRequest
 
 from convstore.client_address import client_address
 from convstore.conf import trusted_proxies
+from convstore.database.vendors import describe_database
 from inspection.databases import Database
 from inspection.models import AuditEntry, ListedConversation
 
@@ -62,6 +63,21 @@ def record(
     AuditEntry.objects.bulk_create(
         AuditEntry(**about, conversation=key, memory_id=memory_id)
         for key, memory_id in conversations
+    )
+
+
+def record_deletion(who: str, using: str, conversation: Named, detail: str) -> None:
+    """Write that a door deletes something for a program: the setting AUDIT_LOG."""
+    longest = AuditEntry._meta.get_field("database").max_length
+    key, memory_id = conversation
+    AuditEntry.objects.create(
+        at=datetime.now(UTC),
+        username=who,
+        action=Action.DELETE,
+        database=describe_database(using)[:longest],
+        conversation=key,
+        memory_id=memory_id,
+        detail=detail,
     )
 
 

@@ -29,6 +29,14 @@ def check_process(app_configs: object = None, **_: Any) -> list[CheckMessage]:
                 id="memory_api.W001",
             )
         )
+    if settings.CONVERSATIONS_API == "open":
+        messages.append(
+            django_checks.Warning(
+                "CONVERSATIONS_API is open: whoever reaches the port may read and delete all.",
+                hint="Let only a proxy reach the port, and let it authenticate clients.",
+                id="memory_api.W006",
+            )
+        )
     if settings.SECRET_KEY.startswith("django-insecure-"):
         messages.append(
             django_checks.Warning(

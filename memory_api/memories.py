@@ -88,6 +88,12 @@ def find_memory(name: str, version: str | None = None) -> Memory:
     return entry
 
 
+def conversations_memory(entries: Iterable[Memory | UnavailableMemory]) -> str | None:
+    """The name of the memory that the Conversations API serves under /v1; None if nobody chose."""
+    names = {entry.name for entry in entries}
+    return settings.CONVERSATIONS_MEMORY or (names.pop() if len(names) == 1 else None)
+
+
 def _order(entry: Memory | UnavailableMemory) -> tuple[int, int, str, bool]:
     """MLServer's order of versions: an unversioned model, then numbers, then other words."""
     usable = isinstance(entry, Memory)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
 from django.conf import settings
@@ -16,6 +16,7 @@ from api_keys.doors import HTTP, open_doors
 from convstore import __version__, tracing
 from convstore.database.vendors import describe_database
 from memory_api.errors import SettingsError
+from memory_api.memories import conversations_memory
 from memory_api.memory import Memory, UnavailableMemory
 from memory_api.model_repository import read_repository
 
@@ -34,6 +35,7 @@ def say(line: str, stream: TextIO) -> None:
 def start_lines(addresses: Iterable[Any], urls: str) -> Iterator[str]:
     """`addresses` are those that the server listens on, and `urls` how people write them."""
     yield f"Memories from {settings.MODELS_DIR} (convstore {__version__})"
+    entries: Sequence[Memory | UnavailableMemory] = ()
     try:
         # Not `repository()`, which keeps what it read: a worker that starts later reads anew.
         entries = read_repository(settings.MODELS_DIR).entries
@@ -46,6 +48,7 @@ def start_lines(addresses: Iterable[Any], urls: str) -> Iterator[str]:
     for address in addresses:
         yield f"  {who_may_come(address)}"
     yield f"  {what_is_asked()}"
+    yield f"  {describe_conversations_api(entries)}"
 
 
 def describe_memory(entry: Memory | UnavailableMemory) -> str:
@@ -98,6 +101,18 @@ def trace_if_wanted() -> None:
         )
         return
     tracing.start_tracing()
+
+
+def describe_conversations_api(entries: Iterable[Memory | UnavailableMemory]) -> str:
+    """What it serves, and to whom. It has no keys, and it can list and delete."""
+    name = conversations_memory(entries)
+    served = (
+        f"memory {name} at /v1" if name else "no memory at /v1 (CONVERSATIONS_MEMORY names none)"
+    )
+    whom = "programs on this machine only"
+    if settings.CONVERSATIONS_API == "open":
+        whom = "whoever reaches the port, who may delete (CONVERSATIONS_API=open)"
+    return f"Conversations API: {served}, others at /memories/<name>/v1, for {whom}"
 
 
 def look_for_users() -> None:

@@ -21,7 +21,14 @@ import psutil
 import requests
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("api_keys", "convstore", "inspection", "memory_api", "mlserver_bridge")
+PACKAGES = (
+    "api_keys",
+    "conversations_api",
+    "convstore",
+    "inspection",
+    "memory_api",
+    "mlserver_bridge",
+)
 # The memory that is served where no other is.
 SHIPPED_MODELS = ROOT / "memory_api" / "default_models"
 START_SECONDS = 60

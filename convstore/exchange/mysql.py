@@ -36,6 +36,7 @@ from convstore.exchange.statements import (
     Reply,
     Statements,
     StoredMessage,
+    are_plain,
     as_stored_message,
 )
 from convstore.models import Kind
@@ -72,7 +73,7 @@ CALL_WINDOW = "CALL convstore_window_v1(%s, %s, %s, %s)"
 # The error in which a procedure ends that cannot serve; its text is one of these. Triggers of
 # others may end in it, too.
 SIGNALLED = 1644
-MEASURE_FIRST, REFUSALS = "measure first", (Outcome.ID_CLASH, Outcome.KEY_REUSED)
+MEASURE_FIRST = "measure first"
 # No such procedure; one of this name with other parameters; no right to call it.
 CANNOT_CALL = (1305, 1318, 1370)
 
@@ -90,7 +91,7 @@ class MySqlBatch(SharedSql):
     def exchange(
         self, conversation: ConversationRef, new: Sequence[NewMessage], reading: Reading
     ) -> Reply:
-        if not reading.is_plain:
+        if not (reading.is_plain and are_plain(new)):
             return self.portable.exchange(conversation, new, reading)
         count = len(new)
         look = LOOK.format(keys=placeholders(count))
@@ -113,7 +114,8 @@ class MariaDbProcedures:
     def exchange(
         self, conversation: ConversationRef, new: Sequence[NewMessage], reading: Reading
     ) -> Reply:
-        if len(new) > 1 or not reading.is_plain or new[0].words is not None:
+        is_plain = reading.is_plain and are_plain(new)
+        if len(new) > 1 or not is_plain or new[0].words is not None:
             return self.batch.exchange(conversation, new, reading)
         (message,) = new
         reply = self._call(
@@ -155,10 +157,11 @@ class MariaDbProcedures:
                 driver.has_procedures = False
                 return self.batch
             reason = error.args[-1] if code == SIGNALLED else None
-            if reason == MEASURE_FIRST:
+            # Of a request whose key seems to be reused, a part may have been erased.
+            if reason in (MEASURE_FIRST, Outcome.KEY_REUSED):
                 return PortableOrm(self.using)
-            if reason in REFUSALS:
-                return Reply(Outcome(reason))
+            if reason == Outcome.ID_CLASH:
+                return Reply(Outcome.ID_CLASH)
             raise
         window = [_stored_message(*row) for row in rows]
         window.reverse()

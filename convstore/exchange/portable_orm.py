@@ -10,8 +10,10 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.db.models import Case, Func, IntegerField, QuerySet, Subquery, Value, When
 
+from convstore.exchange import item_ids
 from convstore.exchange.statements import (
     ACTIVE_STEP,
+    NO_FINGERPRINT,
     PINNED_ROLES,
     ConversationRef,
     Found,
@@ -89,7 +91,7 @@ class PortableOrm:
         self, conversation: ConversationRef, new: Sequence[NewMessage], reading: Reading
     ) -> Reply:
         """The steps 2 to 5. In this transaction, what was added is known to be stored."""
-        found = self._find(conversation, new)
+        found = self.find(conversation, new)
         if found.last is not None:
             outcome = outcome_of(found, conversation.memory_id, len(new))
             if outcome != Outcome.DONE:
@@ -99,15 +101,21 @@ class PortableOrm:
             return self._read(conversation, reading, found.last, newest, choice)
         if max(message.size for message in new) > reading.max_bytes:
             return Reply(Outcome.TOO_LARGE)
+        if item_ids.any_known(self.using, conversation, new):
+            return Reply(Outcome.DUPLICATE_ID)
         last = self._last_position(conversation)
         if reading.expected_position not in (None, last):
             return Reply(Outcome.WRONG_POSITION, last)
-        added = [Measures(last + n, m.role, m.size, m.tokens) for n, m in enumerate(new, 1)]
+        added = [
+            Measures(last + n, m.role, m.size, m.tokens)
+            for n, m in enumerate(new, 1)
+            if m.kind == Kind.MESSAGE
+        ]
         newest, pinned = self._measures(conversation, reading, last, added[::-1])
         choice = choose(newest, pinned, reading)
         if choice.limit and not reading.truncate:
             return Reply(Outcome.TOO_LARGE, limit=choice.limit, fitting_size=choice.fitting_size)
-        self._add(conversation, new, last)
+        self.add(conversation, new, last)
         return self._read(conversation, reading, last + len(new), newest, choice)
 
     def _lock(self, conversation: ConversationRef) -> str | None:
@@ -137,7 +145,7 @@ class PortableOrm:
     def _messages(self, conversation: ConversationRef) -> QuerySet[Message]:
         return Message.objects.using(self.using).filter(conversation_id=conversation.key)
 
-    def _find(self, conversation: ConversationRef, new: Sequence[NewMessage]) -> Found:
+    def find(self, conversation: ConversationRef, new: Sequence[NewMessage]) -> Found:
         keys = [message.request_key for message in new]
         rows: list[tuple[int, UUID, int]] = []
         for start in range(0, len(keys), KEYS_AT_ONCE):
@@ -146,7 +154,8 @@ class PortableOrm:
             )
             rows += some.values_list("position", "fingerprint", "kind")
         marked = [mark == new[0].fingerprint for _, mark, _ in rows]
-        same = [mark == new[0].fingerprint or kind == Kind.ERASED for _, mark, kind in rows]
+        known = (new[0].fingerprint, NO_FINGERPRINT)
+        same = [mark in known or kind == Kind.ERASED for _, mark, kind in rows]
         last = max((position for position, _, _ in rows), default=None)
         return Found(conversation.memory_id, len(rows), sum(same), last, sum(marked))
 
@@ -155,7 +164,8 @@ class PortableOrm:
         last: int = next(iter(newest.values_list("position", flat=True)[:1]), 0)
         return last
 
-    def _add(self, conversation: ConversationRef, new: Sequence[NewMessage], last: int) -> None:
+    def add(self, conversation: ConversationRef, new: Sequence[NewMessage], last: int) -> None:
+        """Add them behind the position `last`, in the transaction that holds the lock."""
         Message.objects.using(self.using).bulk_create(
             Message(
                 conversation_id=conversation.key,
@@ -168,9 +178,11 @@ class PortableOrm:
                 size=message.size,
                 tokens=NULL if message.tokens is None else message.tokens,
                 words=NULL if message.words is None else message.words,
+                kind=message.kind,
             )
             for position, message in enumerate(new, last + 1)
         )
+        item_ids.add(self.using, conversation, new, last)
 
     def _measures(
         self,

@@ -33,6 +33,7 @@ from convstore.exchange.statements import (
     Outcome,
     Reply,
     Statements,
+    are_plain,
     as_stored_message,
     finished,
 )
@@ -94,7 +95,7 @@ class PostgresBatch(SharedSql):
     def exchange(
         self, conversation: ConversationRef, new: Sequence[NewMessage], reading: Reading
     ) -> Reply:
-        if not reading.is_plain:
+        if not (reading.is_plain and are_plain(new)):
             return self.portable.exchange(conversation, new, reading)
         count = len(new)
         rows = ", ".join(ROW.format(n=n) for n in range(count))
@@ -119,6 +120,8 @@ class PostgresFunctions:
     def exchange(
         self, conversation: ConversationRef, new: Sequence[NewMessage], reading: Reading
     ) -> Reply:
+        if not are_plain(new):
+            return PortableOrm(self.using).exchange(conversation, new, reading)
         statement, values = _adding(new)
         reply = self._call(
             reading,

@@ -35,6 +35,7 @@ from convstore.exchange.statements import (
     Outcome,
     Reply,
     StoredMessage,
+    are_plain,
     as_stored_message,
     outcome_of,
 )
@@ -124,7 +125,7 @@ class SqliteInProcess(SharedSql):
         self, conversation: ConversationRef, new: Sequence[NewMessage], reading: Reading
     ) -> Reply:
         may_fit = sum(message.size for message in new) <= reading.max_bytes
-        is_plain = reading.is_plain and may_fit
+        is_plain = reading.is_plain and may_fit and are_plain(new)
         with turn_to_write(connections[self.using]):
             reply = self._exchange(conversation, new, reading) if is_plain else None
             return reply or self.portable.exchange(conversation, new, reading)

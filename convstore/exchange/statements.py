@@ -16,8 +16,8 @@ Variants do not retry; the store repeats a failed transaction from its beginning
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import partial
@@ -27,6 +27,8 @@ from uuid import UUID
 from convstore.conf import database_timeout
 from convstore.windows import TOOL_PAIR, Limit, Reading, without_orphans
 
+# Of a row of which something is erased: the hash of a short text would give the text away.
+NO_FINGERPRINT = UUID(int=0)
 PINNED_ROLES = ("system", "developer")
 # Conversation.active_at is updated at most this often.
 ACTIVE_STEP = timedelta(hours=1)
@@ -56,6 +58,7 @@ class NewMessage:
 
     `size` is the length of its body in UTF-8. All messages of a request have one `fingerprint`.
     `tokens` is None if nobody has counted. `words` are what searches read, None if they are off.
+    `kind` is a value of `models.Kind`. `ids` has the digests of its items' own ids, by number.
     """
 
     role: str
@@ -65,6 +68,13 @@ class NewMessage:
     size: int
     tokens: int | None = None
     words: str | None = None
+    kind: int = 0
+    ids: Mapping[int, UUID] = field(default_factory=dict)
+
+
+def are_plain(new: Sequence[NewMessage]) -> bool:
+    """Whether every variant can add them; what is not plain, the portable one adds."""
+    return not any(message.kind or message.ids for message in new)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +111,12 @@ class Outcome(StrEnum):
 
     TOO_LARGE = "too large"
     """The window is over a limit on replies."""
+
+    DUPLICATE_ID = "duplicate id"
+    """The conversation has, or had, an item with an id that one of its items has."""
+
+    EXISTS = "exists"
+    """The conversation that it would begin is there already."""
 
 
 class Reply(NamedTuple):

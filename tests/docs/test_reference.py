@@ -38,7 +38,14 @@ from tests.docs.generated import GENERATED
 from tests.docs.pages import GENERATED as PART
 from tests.docs.pages import PAGES, ROOT, all_blocks, blocks, name, rows, section, words
 
-PRODUCT = ("api_keys", "convstore", "memory_api", "inspection", "mlserver_bridge")
+PRODUCT = (
+    "api_keys",
+    "conversations_api",
+    "convstore",
+    "memory_api",
+    "inspection",
+    "mlserver_bridge",
+)
 
 
 # --- Generated parts ---------------------------------------------------------------------

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from tests.docs.pages import ROOT, rows, section, words
 
-PACKAGES = ("api_keys", "convstore", "memory_api", "inspection", "mlserver_bridge")
+PACKAGES = (
+    "api_keys",
+    "conversations_api",
+    "convstore",
+    "memory_api",
+    "inspection",
+    "mlserver_bridge",
+)
 
 
 def rooms() -> list[str]:

@@ -1,0 +1,69 @@
+"""OpenAI's objects: conversations, items and lists, as documents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from conversations_api.items import items_of
+from conversations_api.names import item_id
+from conversations_api.parts import Json
+from convstore.archive.conversations import ConversationRow
+from convstore.archive.history import MessageRow
+from convstore.exchange import metadata
+from convstore.messages import Message
+
+
+class PlacedItem(NamedTuple):
+    """An item with its id and position, and its number among those of its row."""
+
+    document: Json
+    position: int
+    number: int
+
+    @property
+    def id(self) -> str:
+        name: str = self.document["id"]
+        return name
+
+
+def placed_items(row: MessageRow) -> list[PlacedItem]:
+    """The items of a row that are not erased."""
+    return placed(Message.from_json(row.body), row.request_key, row.position)
+
+
+def placed(message: Message, request_key: UUID, position: int) -> list[PlacedItem]:
+    return [
+        PlacedItem(_with_place(item, request_key, position, number), position, number)
+        for number, item in enumerate(items_of(message))
+        if item is not None
+    ]
+
+
+def _with_place(item: Json, request_key: UUID, position: int, number: int) -> Json:
+    name = item.get("id") or item_id(item["type"], request_key, number)
+    return {**item, "id": name, "position": position}
+
+
+def conversation_object(shown_id: str, row: ConversationRow) -> dict[str, Any]:
+    return {
+        "id": shown_id,
+        "object": "conversation",
+        "created_at": int(row.created_at.timestamp()),
+        "metadata": metadata.read(row.metadata),
+    }
+
+
+def deleted_object(shown_id: str) -> dict[str, Any]:
+    return {"id": shown_id, "object": "conversation.deleted", "deleted": True}
+
+
+def list_object(documents: Sequence[Json], *, has_more: bool) -> dict[str, Any]:
+    return {
+        "object": "list",
+        "data": list(documents),
+        "first_id": documents[0]["id"] if documents else None,
+        "last_id": documents[-1]["id"] if documents else None,
+        "has_more": has_more,
+    }

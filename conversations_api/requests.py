@@ -1,0 +1,163 @@
+"""What a request says: the fields of its document and of its query, checked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+
+from conversations_api.errors import InvalidField
+from conversations_api.items import MESSAGE, are_contents
+from conversations_api.parts import Json, default_text
+from convstore.messages import is_utf8
+from memory_api.errors import TooLarge
+from memory_api.json_text import json_type
+
+MAX_PAIRS, MAX_PAIR_NAME, MAX_PAIR_VALUE = 16, 64, 512
+# Of an item's id and of its type.
+MAX_NAME = 255
+DEFAULT_LIMIT, MAX_LIMIT = 20, 100
+ASCENDING, DESCENDING = "asc", "desc"
+REFERENCE = "item_reference"
+
+
+def read_fields(document: object, *known: str) -> Json:
+    """The fields of a request's document; an unknown one is refused, not ignored."""
+    if not isinstance(document, dict):
+        raise InvalidField(f"the body is {json_type(document)}; it must be an object")
+    for name in document:
+        if name not in known:
+            wanted = ", ".join(f"'{each}'" for each in known)
+            raise InvalidField(
+                f"there is no field of this name here; the fields are {wanted}",
+                param=name[:100],
+                code="unknown_parameter",
+            )
+    return {name: value for name, value in document.items() if value is not None}
+
+
+def read_metadata(value: object) -> dict[str, str]:
+    """Up to 16 pairs of texts, as OpenAI has them."""
+    if not isinstance(value, dict):
+        raise _wrong("metadata", f"is {json_type(value)}; it must be an object of strings")
+    if len(value) > MAX_PAIRS:
+        raise _wrong("metadata", f"has {len(value)} pairs; the limit is {MAX_PAIRS}")
+    for name, text in value.items():
+        if not 1 <= len(name) <= MAX_PAIR_NAME:
+            raise _wrong(
+                "metadata",
+                f"has a name of {len(name)} characters; 1 to {MAX_PAIR_NAME} are allowed",
+            )
+        if not isinstance(text, str):
+            raise _wrong("metadata", f"has a value that is {json_type(text)}; it must be a string")
+        if len(text) > MAX_PAIR_VALUE:
+            raise _wrong(
+                "metadata",
+                f"has a value of {len(text)} characters; the limit is {MAX_PAIR_VALUE}",
+            )
+    return value
+
+
+def read_items(value: object) -> list[Json]:
+    """The items to be added, each in its long form."""
+    if not isinstance(value, list):
+        raise _wrong("items", f"is {json_type(value)}; it must be a list")
+    if len(value) > settings.MAX_MESSAGES:
+        raise TooLarge(f"the request has {len(value)} items; the limit is {settings.MAX_MESSAGES}")
+    items = [_read_item(item, f"items[{n}]") for n, item in enumerate(value)]
+    parts = sum(_part_count(item) for item in items)
+    if parts > settings.MAX_PARTS:
+        raise TooLarge(f"the items have {parts} parts; the limit is {settings.MAX_PARTS}")
+    ids = Counter(item["id"] for item in items if "id" in item)
+    if ids and max(ids.values()) > 1:
+        raise _wrong("items", "has two items with the same id; an id is given once")
+    return items
+
+
+def _read_item(value: object, where: str) -> Json:
+    """An item in its long form, without what only the server says, its position."""
+    if not isinstance(value, dict):
+        raise _wrong(where, f"is {json_type(value)}; it must be an object")
+    item = {name: each for name, each in value.items() if name != "position"}
+    for name in ("id", "type"):
+        if item.get(name) is None:
+            item.pop(name, None)
+        else:
+            _check_name(item[name], f"{where}.{name}")
+    if "type" not in item:
+        item["type"] = _kind_of(item, where)
+    if item["type"] == MESSAGE:
+        _complete_message(item, where)
+    return item
+
+
+def _check_name(value: object, where: str) -> None:
+    if not isinstance(value, str):
+        raise _wrong(where, f"is {json_type(value)}; it must be a string")
+    if not 1 <= len(value) <= MAX_NAME:
+        raise _wrong(where, f"has {len(value)} characters; it must have 1 to {MAX_NAME}")
+    if not is_utf8(value):
+        raise _wrong(where, "contains a lone surrogate; it must have none")
+
+
+def _kind_of(item: Json, where: str) -> str:
+    if "role" in item:
+        return MESSAGE
+    if item.keys() == {"id"}:
+        return REFERENCE
+    raise _wrong(f"{where}.type", "is missing; name the type of the item")
+
+
+def _complete_message(item: Json, where: str) -> None:
+    if not isinstance(item.get("role"), str) or not item["role"]:
+        raise _wrong(f"{where}.role", "is missing or no string; a message needs a role")
+    content = item.get("content")
+    if isinstance(content, str):
+        item["content"] = [default_text(content, item["role"])]
+    elif not are_contents(content):
+        raise _wrong(
+            f"{where}.content",
+            f"is {json_type(content)}; it must be a string, or a list of objects that each have a"
+            " 'type'",
+        )
+
+
+def _part_count(item: Json) -> int:
+    content = item.get("content", item.get("output"))
+    return len(content) if isinstance(content, list) else 1
+
+
+# --- Queries -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PageQuery:
+    """Which page of a list: at most `limit` entries behind `after`, in this order."""
+
+    limit: int
+    order: str
+    after: str | None
+
+
+def read_page_query(query: Mapping[str, Any], orders: Sequence[str]) -> PageQuery:
+    """`include` is accepted: everything that is stored is always included."""
+    order = query.get("order") or orders[0]
+    if order not in orders:
+        raise _wrong("order", f"must be {' or '.join(orders)}")
+    return PageQuery(_limit(query.get("limit")), order, query.get("after") or None)
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_LIMIT
+    limit = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    if not 1 <= limit <= MAX_LIMIT:
+        raise _wrong("limit", f"must be an integer from 1 to {MAX_LIMIT}")
+    return limit
+
+
+def _wrong(param: str, problem: str) -> InvalidField:
+    return InvalidField(f"'{param}' {problem}", param=param, code="invalid_value")

@@ -1,0 +1,152 @@
+"""The routes: one view each. Views translate; `conversation_store` does what is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import IO, Any
+
+from django.conf import settings
+from django.http import HttpResponse
+from rest_framework.parsers import BaseParser
+from rest_framework.request import Request
+
+from conversations_api.access import APPEND, DELETE, READ, access_for
+from conversations_api.conversation_store import Conversations
+from conversations_api.errors import InvalidField, NotFound, error_response
+from conversations_api.objects import conversation_object, deleted_object, list_object
+from conversations_api.requests import (
+    ASCENDING,
+    DESCENDING,
+    read_fields,
+    read_items,
+    read_metadata,
+    read_page_query,
+)
+from convstore.request_log import current_record
+from memory_api import bodies
+from memory_api.door_view import DoorView
+from memory_api.memories import conversations_memory, find_memory, repository
+from memory_api.memory import Memory
+from memory_api.received import read_body
+from memory_api.responses import json_response
+
+
+class JsonParser(BaseParser):
+    media_type = "*/*"
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        context = parser_context or {}
+        body = read_body(stream, context)
+        return bodies.parse(body, settings.MAX_VALUES, context["view"].share.take)
+
+
+class ConversationsView(DoorView):
+    """What all routes share: who asks, and of which memory."""
+
+    schema = None  # the OpenAPI document is V2's
+    parser_classes = (JsonParser,)
+    http_method_names = ("get", "post", "delete", "head")
+
+    def get_exception_handler(self) -> Any:
+        return error_response
+
+    def open(self, request: Request, memory: str | None, *scopes: str) -> Conversations:
+        """The conversations that the request may use, with these scopes. Raises NotAllowed."""
+        access = access_for(request.method or "", request.META)
+        access.require(*scopes)
+        return Conversations(memory_named(memory), access)
+
+
+def memory_named(name: str | None) -> Memory:
+    """The memory of a path; without a name, that of CONVERSATIONS_MEMORY or the only one.
+
+    Raises NotFound, and what `find_memory` raises.
+    """
+    if name is not None:
+        return find_memory(name)
+    if chosen := conversations_memory(repository().entries):
+        return find_memory(chosen)
+    raise NotFound(
+        "CONVERSATIONS_MEMORY names no memory for /v1, and there is not exactly one; ask for a"
+        " memory as /memories/<name>/v1",
+        code="memory_not_chosen",
+    )
+
+
+class ConversationList(ConversationsView):
+    def post(self, request: Request, memory: str | None = None) -> HttpResponse:
+        conversations = self.open(request, memory, APPEND)
+        fields = read_fields(request.data, "items", "metadata")
+        items = read_items(fields.get("items", []))
+        row = conversations.create(items, read_metadata(fields.get("metadata", {})))
+        return conversation_reply(conversations, row)
+
+
+class Conversation(ConversationsView):
+    def get(self, request: Request, shown: str, memory: str | None = None) -> HttpResponse:
+        conversations = self.open(request, memory, READ)
+        return conversation_reply(conversations, conversations.find(shown).row)
+
+    def post(self, request: Request, shown: str, memory: str | None = None) -> HttpResponse:
+        conversations = self.open(request, memory, APPEND)
+        document = request.data
+        fields = read_fields(document, "metadata")
+        if "metadata" not in document:
+            raise InvalidField("'metadata' is missing", "metadata", "missing_required_parameter")
+        pairs = read_metadata(fields.get("metadata", {}))
+        return conversation_reply(conversations, conversations.set_metadata(shown, pairs))
+
+    def delete(self, request: Request, shown: str, memory: str | None = None) -> HttpResponse:
+        self.open(request, memory, DELETE).delete(shown)
+        return json_response(deleted_object(shown))
+
+
+class ItemList(ConversationsView):
+    def get(self, request: Request, shown: str, memory: str | None = None) -> HttpResponse:
+        conversations = self.open(request, memory, READ)
+        query = read_page_query(request.query_params, (DESCENDING, ASCENDING))
+        items, has_more = conversations.page(shown, query)
+        current_record().window = len(items)
+        documents = [item.document for item in items]
+        return json_response(list_object(documents, has_more=has_more))
+
+    def post(self, request: Request, shown: str, memory: str | None = None) -> HttpResponse:
+        conversations = self.open(request, memory, APPEND)
+        fields = read_fields(request.data, "items")
+        if "items" not in fields:
+            raise InvalidField("'items' is missing", "items", "missing_required_parameter")
+        added = conversations.add(shown, read_items(fields["items"]))
+        return json_response(list_object([item.document for item in added], has_more=False))
+
+
+class Item(ConversationsView):
+    def get(
+        self, request: Request, shown: str, item: str, memory: str | None = None
+    ) -> HttpResponse:
+        conversations = self.open(request, memory, READ)
+        return json_response(conversations.item(shown, item).document)
+
+    def delete(
+        self, request: Request, shown: str, item: str, memory: str | None = None
+    ) -> HttpResponse:
+        conversations = self.open(request, memory, DELETE)
+        return conversation_reply(conversations, conversations.erase_item(shown, item))
+
+
+class Elsewhere(ConversationsView):
+    """Every other path below /v1, so that its 404 has this API's form."""
+
+    def get(self, request: Request, **_: Any) -> HttpResponse:
+        raise NotFound("there is no such route", code="unknown_url")
+
+    post = delete = get
+
+
+def conversation_reply(conversations: Conversations, row: Any) -> HttpResponse:
+    shown = conversations.access.shown_id(row.memory_id)
+    return json_response(conversation_object(shown, row))

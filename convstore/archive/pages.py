@@ -1,0 +1,78 @@
+"""Pages of a conversation's rows, forwards and back, and single rows by what names them.
+
+A page is one range of the primary key, so its cost does not grow with the conversation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import NamedTuple
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from convstore.archive.history import CHUNK_BYTES, History, MessageRow, Octets
+from convstore.exchange.item_ids import digest_of, place_of
+
+COLUMNS = ("position", "role", "body", "created_at", "request_key", "kind")
+
+
+class Page(NamedTuple):
+    """Rows, and whether there may be more of those that were asked for, but for their bytes."""
+
+    rows: Sequence[MessageRow]
+    is_cut: bool
+
+
+def rows_after(using: str, key: UUID, position: int, limit: int) -> Page:
+    """At most `limit` rows behind `position` that are not erased, oldest first."""
+    rows = History(using, key).messages().filter(position__gt=position)
+    return _page(rows.order_by("position"), limit)
+
+
+def rows_before(using: str, key: UUID, position: int, limit: int) -> Page:
+    """At most `limit` rows before `position` that are not erased, newest first."""
+    rows = History(using, key).messages().filter(position__lt=position)
+    return _page(rows.order_by("-position"), limit)
+
+
+def rows_between(using: str, key: UUID, first: int, last: int) -> list[MessageRow]:
+    """All rows from one position to another, whatever their size, oldest first."""
+    rows = History(using, key).messages().filter(position__range=(first, last))
+    return list(rows.order_by("position").only(*COLUMNS))
+
+
+def row_at(using: str, key: UUID, position: int) -> MessageRow | None:
+    return _first(History(using, key).messages().filter(position=position))
+
+
+def row_with_key(using: str, key: UUID, request_key: UUID) -> MessageRow | None:
+    return _first(History(using, key).messages().filter(request_key=request_key))
+
+
+def position_of_key(using: str, key: UUID, request_key: UUID) -> int | None:
+    """The position of the row with this request_key, also if it was erased."""
+    rows = History(using, key).rows().filter(request_key=request_key)
+    return rows.values_list("position", flat=True).first()
+
+
+def place_of_id(using: str, key: UUID, item_id: str) -> tuple[int, int] | None:
+    """The position and the number in its row of the item to which a client gave this id."""
+    return place_of(using, key, digest_of(item_id))
+
+
+def _first(rows: QuerySet[MessageRow]) -> MessageRow | None:
+    return next(iter(rows.only(*COLUMNS)), None)
+
+
+def _page(rows: QuerySet[MessageRow], limit: int) -> Page:
+    """The first rows, as many as CHUNK_BYTES allows; at least one."""
+    sizes = list(rows.annotate(octets=Octets("body")).values_list("position", "octets")[:limit])
+    sums = accumulate(octets for _, octets in sizes)
+    count = sum(n == 0 or total <= CHUNK_BYTES for n, total in enumerate(sums))
+    if not count:
+        return Page([], is_cut=False)
+    ends = sizes[0][0], sizes[count - 1][0]
+    between = rows.filter(position__range=(min(ends), max(ends)))
+    return Page(list(between.only(*COLUMNS)), count < len(sizes))

@@ -1,0 +1,51 @@
+"""The ids that clients give to items: in a conversation, each is given once.
+
+They are looked up and added in the transaction that holds the conversation's lock, which settles
+two requests with the same id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from uuid import UUID
+
+from convstore.exchange.statements import ConversationRef, NewMessage
+from convstore.models import ItemId
+
+# SQL Server takes 2,100 parameters.
+IDS_AT_ONCE = 1000
+
+
+def digest_of(item_id: str) -> UUID:
+    """What stands for an id in the table of ids."""
+    digest = hashlib.sha256(item_id.encode("utf-8", "surrogatepass")).digest()
+    return UUID(bytes=digest[:16], version=4)
+
+
+def any_known(using: str, conversation: ConversationRef, new: Sequence[NewMessage]) -> bool:
+    """Whether one of the new items has an id that another item has, or had."""
+    digests = [digest for message in new for digest in message.ids.values()]
+    return any(
+        ItemId.objects.using(using)
+        .filter(conversation=conversation.key, digest__in=digests[start : start + IDS_AT_ONCE])
+        .exists()
+        for start in range(0, len(digests), IDS_AT_ONCE)
+    )
+
+
+def add(using: str, conversation: ConversationRef, new: Sequence[NewMessage], last: int) -> None:
+    """Add the ids of messages that are stored behind the position `last`."""
+    rows = [
+        ItemId(conversation=conversation.key, digest=digest, position=position, number=number)
+        for position, message in enumerate(new, last + 1)
+        for number, digest in message.ids.items()
+    ]
+    if rows:
+        ItemId.objects.using(using).bulk_create(rows)
+
+
+def place_of(using: str, conversation: UUID, digest: UUID) -> tuple[int, int] | None:
+    """The position of the row that has the item with this id, and the item's number in it."""
+    rows = ItemId.objects.using(using).filter(conversation=conversation, digest=digest)
+    return rows.values_list("position", "number").first()

@@ -1,0 +1,49 @@
+"""The metadata of a conversation: one JSON text in its row, and its pairs for lists."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+from convstore.messages import dumps
+from convstore.models import Conversation, MetadataPair
+
+
+def spelled(pairs: Mapping[str, str]) -> str:
+    """As the conversation's row holds them."""
+    return dumps(dict(pairs))
+
+
+def read(text: str | None) -> dict[str, str]:
+    """The pairs in a row of Conversation."""
+    found: dict[str, str] = json.loads(text) if text else {}
+    return found
+
+
+def pair_digest(name: str, value: str) -> UUID:
+    """What stands for a pair in the table of pairs."""
+    text = json.dumps([name, value])
+    return UUID(bytes=hashlib.sha256(text.encode()).digest()[:16], version=4)
+
+
+def add_pairs(using: str, key: UUID, created_at: datetime, pairs: Mapping[str, str]) -> None:
+    rows = [
+        MetadataPair(digest=pair_digest(*pair), created_at=created_at, conversation=key)
+        for pair in pairs.items()
+    ]
+    if rows:
+        MetadataPair.objects.using(using).bulk_create(rows)
+
+
+def remove_pairs(using: str, conversation: Conversation) -> None:
+    """Remove the pairs of a row of Conversation, whose lock this transaction holds."""
+    digests = [pair_digest(*pair) for pair in read(conversation.metadata).items()]
+    if digests:
+        MetadataPair.objects.using(using).filter(
+            digest__in=digests,
+            created_at=conversation.created_at,
+            conversation=conversation.id,
+        ).delete()

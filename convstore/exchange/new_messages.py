@@ -1,0 +1,40 @@
+"""Messages to the rows that one request adds, before they have positions."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Sequence
+from uuid import UUID
+
+from convstore.exchange.item_ids import digest_of
+from convstore.exchange.statements import NewMessage
+from convstore.messages import MAX_NAME_CHARACTERS, Message, is_utf8
+from convstore.models import Kind
+
+
+def new_messages(messages: Sequence[Message], request_key: UUID) -> list[NewMessage]:
+    """The rows of one request, each with its own key and all with one fingerprint."""
+    bodies = [message.to_json() for message in messages]
+    encoded = [body.encode() for body in bodies]
+    digest = hashlib.sha256(b"\n".join(encoded)).digest()
+    return [
+        NewMessage(
+            role=_role_column(message.role),
+            body=body,
+            # The first message has the request's key; the others derive theirs from it.
+            request_key=uuid.uuid5(request_key, str(n)) if n else request_key,
+            fingerprint=UUID(bytes=digest[:16], version=4),
+            size=len(encoded[n]),
+            tokens=message.tokens,
+            kind=Kind.MESSAGE if message.in_windows else Kind.NOT_IN_WINDOWS,
+            ids={number: digest_of(each) for number, each in message.ids.items()},
+        )
+        for n, (message, body) in enumerate(zip(messages, bodies, strict=True))
+    ]
+
+
+def _role_column(role: str) -> str:
+    """The role as a column can hold it; the body holds it as it came."""
+    text = role if is_utf8(role) else role.encode("utf-8", "replace").decode()
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:MAX_NAME_CHARACTERS]

@@ -1,0 +1,160 @@
+"""OpenAI's own SDK against the service, with nothing changed but `base_url`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+import requests
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openai import AsyncOpenAI, OpenAI
+from openai.types.conversations import Message
+from openai.types.responses import ResponseFunctionToolCallItem, ResponseReasoningItem
+
+from testing.bodies import append_request, read_request
+from testing.service import Service
+from tests.length import times
+from tests.unit.openai_items import long_form, sendable
+
+pytestmark = pytest.mark.one_database
+
+CALL: Any = {"type": "function_call", "call_id": "c1", "name": "look", "arguments": '{"n": 1}'}
+ANSWER: Any = {"type": "function_call_output", "call_id": "c1", "output": "found"}
+REASONING: Any = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"}
+
+
+def base_url(service: Service, memory: str = "memory") -> str:
+    return f"{service.url}/memories/{memory}/v1"
+
+
+@pytest.fixture
+def sdk(service: Service) -> Iterator[OpenAI]:
+    with OpenAI(base_url=base_url(service), api_key="none") as client:
+        yield client
+
+
+def said(text: str) -> Any:
+    return {"role": "user", "content": text}
+
+
+def text_of(item: Any) -> str:
+    text: str = item.content[0].text
+    return text
+
+
+def test_a_conversation_is_created_filled_read_and_deleted(sdk):
+    created = sdk.conversations.create(metadata={"title": "Trip"}, items=[said("Hi")])
+    assert (created.object, created.metadata) == ("conversation", {"title": "Trip"})
+    added = sdk.conversations.items.create(created.id, items=[REASONING, CALL, ANSWER])
+    assert [item.type for item in added.data] == [
+        "reasoning",
+        "function_call",
+        "function_call_output",
+    ]
+    items = list(sdk.conversations.items.list(created.id, order="asc"))
+    first, reasoning, call, answer = items
+    assert isinstance(first, Message)
+    assert [content.to_dict() for content in first.content] == [
+        {"type": "input_text", "text": "Hi"}
+    ]
+    assert isinstance(reasoning, ResponseReasoningItem)
+    assert reasoning.encrypted_content == "gAAA"
+    assert isinstance(call, ResponseFunctionToolCallItem)
+    assert (call.call_id, call.arguments) == ("c1", '{"n": 1}')
+    for item in items:
+        assert item.id
+        found = sdk.conversations.items.retrieve(item.id, conversation_id=created.id)
+        assert found == item
+    assert answer.to_dict()["position"] == 4
+
+    changed = sdk.conversations.update(created.id, metadata={"title": "Long trip"})
+    assert sdk.conversations.retrieve(created.id) == changed
+    assert sdk.conversations.items.delete(first.id, conversation_id=created.id) == changed
+    assert next(iter(sdk.conversations.items.list(created.id, order="asc"))) == reasoning
+    assert sdk.conversations.delete(created.id).deleted is True
+    with pytest.raises(openai.NotFoundError):
+        sdk.conversations.retrieve(created.id)
+
+
+def test_the_sdk_pages_through_all_items_in_both_orders(sdk):
+    conversation = sdk.conversations.create().id
+    for start in range(0, 60, 20):
+        some = [said(str(n)) for n in range(start, start + 20)]
+        sdk.conversations.items.create(conversation, items=some)
+    for order in ("asc", "desc"):
+        page = sdk.conversations.items.list(conversation, order=order, limit=7)
+        texts = [text_of(item) for item in page]
+        assert texts == sorted(map(str, range(60)), key=int, reverse=order == "desc")
+
+
+def test_the_sdk_raises_its_own_exceptions(sdk, service):
+    conversation = sdk.conversations.create(items=[REASONING]).id
+    with pytest.raises(openai.BadRequestError) as wrong:
+        sdk.conversations.items.create(conversation, items=[{**REASONING, "status": "completed"}])
+    assert wrong.value.type == "invalid_request_error"
+    assert "Duplicate item" in wrong.value.message
+    with pytest.raises(openai.NotFoundError) as missing:
+        sdk.conversations.items.retrieve("msg_1", conversation_id=conversation)
+    assert missing.value.code == "item_not_found"
+    with pytest.raises(openai.NotFoundError, match="there is no such route"):
+        sdk.get("/models", cast_to=object)
+    several = sdk.with_options(base_url=f"{service.url}/v1")
+    with pytest.raises(openai.NotFoundError, match="CONVERSATIONS_MEMORY"):
+        several.conversations.create()
+    through_a_proxy = sdk.with_options(default_headers={"X-Forwarded-For": "10.0.0.7"})
+    with pytest.raises(openai.PermissionDeniedError, match="proxy"):
+        through_a_proxy.conversations.retrieve(conversation)
+    down = sdk.with_options(base_url=base_url(service, "down"), max_retries=0)
+    with pytest.raises(openai.InternalServerError) as unavailable:
+        down.conversations.create()
+    assert unavailable.value.status_code == 503
+
+
+def test_the_asynchronous_sdk(service):
+    async def talk() -> list[str]:
+        async with AsyncOpenAI(base_url=base_url(service), api_key="none") as client:
+            conversation = (await client.conversations.create()).id
+            add = client.conversations.items.create
+            await asyncio.gather(*(add(conversation, items=[said(str(n))]) for n in range(12)))
+            items = client.conversations.items.list(conversation, limit=5)
+            return [text_of(item) async for item in items]
+
+    assert sorted(asyncio.run(talk()), key=int) == list(map(str, range(12)))
+
+
+def test_the_same_conversation_through_v2(sdk, service):
+    conversation = sdk.conversations.create(items=[said("here"), CALL, ANSWER]).id
+    infer = f"{service.url}/v2/models/memory/infer"
+    requests.post(infer, json=append_request(conversation, "there"), timeout=30).raise_for_status()
+    reply = requests.post(infer, json=read_request(conversation), timeout=30).json()
+    window = [json.loads(element) for element in reply["outputs"][1]["data"]]
+    assert [message["role"] for message in window] == ["user", "assistant", "tool", "user"]
+    newest = next(iter(sdk.conversations.items.list(conversation)))
+    assert text_of(newest) == "there"
+
+
+@given(st.lists(sendable(), min_size=1, max_size=4))
+@settings(max_examples=times(20, soak=50))
+def test_items_of_every_type_come_back_over_the_wire(service, items):
+    url = f"{base_url(service)}/conversations"
+    created = requests.post(url, json={}, timeout=30).json()["id"]
+    body = json.dumps({"items": items}).encode()
+    headers = {"Content-Type": "application/json"}
+    path = f"{url}/{created}/items"
+    added = requests.post(path, data=body, headers=headers, timeout=30)
+    assert added.status_code == 200, added.text
+    listed = requests.get(path, params={"order": "asc"}, timeout=30).json()["data"]
+    assert listed == added.json()["data"]
+    given_back = []
+    for item, sent in zip(listed, items, strict=True):
+        del item["position"]
+        if sent.get("id") is None:
+            del item["id"]
+        given_back.append(item)
+    expected = [long_form(item) for item in items]
+    assert json.dumps(given_back, sort_keys=True) == json.dumps(expected, sort_keys=True)

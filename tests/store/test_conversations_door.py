@@ -1,0 +1,398 @@
+"""The Conversations API over each database: what each route does to the rows, and answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
+import pytest
+from django.db import connections
+
+import conversations_api.views
+from convstore.archive import erasure
+from convstore.archive.history import History, MessageRow
+from convstore.messages import Message, Part
+from convstore.models import Conversation, ItemId, Kind, MetadataPair
+from convstore.store import ConversationStore, conversation_key
+from convstore.windows import WindowOptions
+from memory_api.memory import Memory
+from tests.store.conversations_client import Client
+
+TEXT = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]}
+CALL = {"type": "function_call", "call_id": "c1", "name": "look", "arguments": "{}"}
+ANSWER = {"type": "function_call_output", "call_id": "c1", "output": "found"}
+REASONING = {"type": "reasoning", "id": "rs_mine", "summary": [], "encrypted_content": "x" * 99}
+
+
+def said(text: str) -> dict[str, Any]:
+    return {**TEXT, "content": [{"type": "input_text", "text": text}]}
+
+
+def texts(items: list[dict[str, Any]]) -> list[str]:
+    return [item["content"][0]["text"] for item in items]
+
+
+@pytest.fixture
+def deletions(monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[tuple[Any, ...]]:
+    """What the audit log was told; the admin's tables are not in every database of the tests."""
+    entries: list[tuple[Any, ...]] = []
+    monkeypatch.setattr("inspection.audit.record_deletion", lambda *entry: entries.append(entry))
+    return entries
+
+
+@pytest.fixture
+def client(database: str, monkeypatch: pytest.MonkeyPatch, deletions: Any) -> Iterator[Client]:
+    memory = Memory(name="m", store=ConversationStore(database))
+    monkeypatch.setattr(conversations_api.views, "memory_named", lambda name: memory)
+    yield Client(memory)
+    ItemId.objects.using(database).all().delete()
+    MetadataPair.objects.using(database).all().delete()
+
+
+@pytest.fixture
+def conversation(client: Client) -> str:
+    shown: str = client.post().document["id"]
+    return f"/{shown}"
+
+
+def rows_of(client: Client, path: str) -> list[MessageRow]:
+    history = History(client.store.using, conversation_key(path.removeprefix("/")))
+    return list(history.rows().order_by("position"))
+
+
+# --- Conversations -----------------------------------------------------------------------
+
+
+def test_a_conversation_is_created_found_changed_and_deleted(client, deletions):
+    pairs = {"title": "Trip", "user": "Bo"}
+    created = client.post("", {"metadata": pairs, "items": [TEXT, REASONING]})
+    assert created.status == 200
+    assert created.document["object"] == "conversation"
+    assert created.document["metadata"] == pairs
+    path = f"/{created.document['id']}"
+    assert client.get(path).document == created.document
+
+    changed = client.post(path, {"metadata": {"title": "Long trip"}})
+    assert changed.document == {**created.document, "metadata": {"title": "Long trip"}}
+    assert MetadataPair.objects.using(client.store.using).count() == 1
+    assert client.get(path).document == changed.document
+
+    deleted = client.delete(path)
+    gone = {"id": path[1:], "object": "conversation.deleted", "deleted": True}
+    assert (deleted.status, deleted.document) == (200, gone)
+    assert [entry[:2] for entry in deletions] == [("no key", client.store.using)]
+    assert client.get(path).status == 404
+    for model in (Conversation, MessageRow, ItemId, MetadataPair):
+        assert model.objects.using(client.store.using).count() == 0
+
+
+def test_a_conversation_of_a_v2_client_is_one_here_and_the_other_way_round(client):
+    client.store.append("pupil/7", [Message("user", (Part("text", "Hi"),))])
+    path = "/mid_cHVwaWwvNw"
+    assert client.get(path).document["id"] == path[1:]
+    client.post(f"{path}/items", {"items": [said("And?"), REASONING, CALL, ANSWER]})
+    window = [json.loads(row.body) for row in client.store.window("pupil/7", 10)]
+    assert [each["role"] for each in window] == ["user", "user", "assistant", "tool"]
+    assert window[0] == {"role": "user", "content": [{"type": "text", "value": "Hi"}]}
+    assert window[2]["tool_calls"][0]["id"] == window[3]["tool_call_id"] == "c1"
+    pairs = client.store.window("pupil/7", WindowOptions(2, "tool_pair"))
+    assert [row.role for row in pairs] == ["assistant", "tool"]
+    listed = client.get(f"{path}/items?order=asc").document["data"]
+    assert [item["type"] for item in listed] == [
+        "message",
+        "message",
+        "reasoning",
+        "function_call",
+        "function_call_output",
+    ]
+    assert [item["position"] for item in listed] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "document", "param"),
+    [
+        ("POST", "", {"metadata": {str(n): "" for n in range(17)}}, "metadata"),
+        ("POST", "", {"metadata": {"a": 1}}, "metadata"),
+        ("POST", "", {"metadata": {"a" * 65: ""}}, "metadata"),
+        ("POST", "", {"metadata": {"a": "b" * 513}}, "metadata"),
+        ("POST", "", {"item": []}, "item"),
+        ("POST", "", {"items": [{"type": "message", "role": "user"}]}, "items[0].content"),
+        ("POST", "", {"items": [TEXT, {"role": 1, "content": ""}]}, "items[1].role"),
+        ("POST", "", {"items": [{"call_id": "c"}]}, "items[0].type"),
+        ("POST", "", {"items": [{**TEXT, "id": ""}]}, "items[0].id"),
+        ("POST", "", {"items": [REASONING, REASONING]}, "items"),
+        ("POST", "", [], None),
+        ("GET", "/{}/items?limit=0", None, "limit"),
+        ("GET", "/{}/items?limit=101", None, "limit"),
+        ("GET", "/{}/items?order=up", None, "order"),
+        ("POST", "/{}", {}, "metadata"),
+        ("POST", "/{}/items", {}, "items"),
+    ],
+)
+def test_a_wrong_field_is_named(client, conversation, method, path, document, param):
+    reply = client.send(method, path.format(conversation[1:]), document)
+    error = reply.document["error"]
+    assert (reply.status, error["type"], error["param"]) == (400, "invalid_request_error", param)
+    assert Conversation.objects.using(client.store.using).count() == 1
+
+
+@pytest.mark.parametrize(
+    "path", ["/conv_1", "/conv_1/items", "/conv_1/items/msg_1", "/mid_a", "/b/c"]
+)
+def test_what_is_not_there_is_404(client, path):
+    reply = client.get(path)
+    assert (reply.status, reply.document["error"]["type"]) == (404, "invalid_request_error")
+    assert reply.document["error"]["code"]
+
+
+def test_items_for_a_conversation_that_is_not_there_begin_none(client):
+    assert client.post("/conv_1/items", {"items": [TEXT]}).status == 404
+    assert Conversation.objects.using(client.store.using).count() == 0
+
+
+# --- Items -------------------------------------------------------------------------------
+
+
+def test_items_are_listed_in_pages_both_ways(client, conversation):
+    added = []
+    for n in range(4):
+        some = [said(f"{n}.{m}") for m in range(2)] + [
+            {**CALL, "call_id": f"c{n}.{m}"} for m in range(3)
+        ]
+        reply = client.post(f"{conversation}/items", {"items": some})
+        assert reply.document["has_more"] is False
+        added += reply.document["data"]
+    assert len({item["id"] for item in added}) == len(added) == 20
+    for order, expected in (("asc", added), ("desc", added[::-1])):
+        for limit in (1, 3, 7, 20, 21):
+            found, after = [], ""
+            while True:
+                query = f"?order={order}&limit={limit}{after}"
+                page = client.get(f"{conversation}/items{query}").document
+                assert page["first_id"] == page["data"][0]["id"]
+                found += page["data"]
+                if not page["has_more"]:
+                    break
+                assert len(page["data"]) == limit
+                after = f"&after={page['last_id']}"
+            assert found == expected
+    assert client.get(f"{conversation}/items").document["data"] == added[::-1]
+    assert client.get(f"{conversation}/items?after=msg_1").status == 404
+
+
+def test_a_page_ends_where_its_bytes_do(client, conversation, monkeypatch):
+    monkeypatch.setattr("convstore.archive.pages.CHUNK_BYTES", 3000)
+    client.post(f"{conversation}/items", {"items": [said(str(n) * 1000) for n in range(5)]})
+    first = client.get(f"{conversation}/items?order=asc").document
+    assert [text[0] for text in texts(first["data"])] == ["0", "1"]
+    assert first["has_more"] is True
+    rest = client.get(f"{conversation}/items?order=asc&after={first['last_id']}").document
+    assert [text[0] for text in texts(rest["data"])] == ["2"]
+
+
+def test_an_empty_list_has_no_ids(client, conversation):
+    page = client.get(f"{conversation}/items").document
+    empty: dict[str, Any] = {
+        "object": "list",
+        "data": [],
+        "first_id": None,
+        "last_id": None,
+        "has_more": False,
+    }
+    assert page == empty
+    assert client.post(f"{conversation}/items", {"items": []}).document == empty
+
+
+def test_an_item_is_found_by_its_id_whoever_gave_it(client, conversation):
+    items = [TEXT, REASONING, {**CALL, "id": "fc_mine"}, {**CALL, "call_id": "c2"}]
+    added = client.post(f"{conversation}/items", {"items": items}).document["data"]
+    assert [item["id"] for item in added[1:3]] == ["rs_mine", "fc_mine"]
+    assert added[3]["id"].endswith("_2")
+    for item in added:
+        assert client.get(f"{conversation}/items/{item['id']}").document == item
+    made = added[0]["id"]
+    for wrong in (made.replace("msg_", "fc_"), f"{made}_2", f"{made}_1", made[:-1], "fc_min"):
+        assert client.get(f"{conversation}/items/{wrong}").status == 404
+
+
+def test_the_same_items_with_ids_are_a_retry_and_others_are_refused(client, conversation):
+    path = f"{conversation}/items"
+    items = [said("a"), REASONING]
+    first = client.post(path, {"items": items}).document
+    assert client.post(path, {"items": items}).document == first
+    assert client.post(path, {"items": [REASONING]}).document["data"] == first["data"][1:]
+    assert client.post(path, {"items": [first["data"][0]]}).document["data"] == first["data"][:1]
+    for others in (
+        [{**REASONING, "summary": [1]}],
+        [REASONING, said("b")],
+        [said("b"), REASONING],
+        [{**first["data"][0], "status": "completed"}],
+    ):
+        reply = client.post(path, {"items": others})
+        assert reply.status == 400
+        assert "Duplicate item" in reply.document["error"]["message"]
+    assert len(rows_of(client, conversation)) == 2
+
+
+def test_the_same_id_in_another_conversation_is_another_item(client, conversation):
+    other = f"/{client.post().document['id']}"
+    for path in (conversation, other):
+        assert client.post(f"{path}/items", {"items": [REASONING]}).status == 200
+
+
+# --- Erasing -----------------------------------------------------------------------------
+
+
+def test_an_erased_item_leaves_its_place_and_nothing_else(client, conversation, deletions):
+    path = f"{conversation}/items"
+    added = client.post(path, {"items": [said("1"), said("2"), REASONING, said("4")]}).document
+    ids = [item["id"] for item in added["data"]]
+    for erased in ids[1:3]:
+        reply = client.delete(f"{path}/{erased}")
+        assert (reply.status, reply.document["id"]) == (200, conversation[1:])
+        assert client.get(f"{path}/{erased}").status == 404
+        assert client.delete(f"{path}/{erased}").status == 404
+    listed = client.get(f"{path}?order=asc").document["data"]
+    assert [item["position"] for item in listed] == [1, 4]
+    assert client.get(f"{path}?order=asc&after={ids[1]}").document["data"] == listed[1:]
+    rows = rows_of(client, conversation)
+    assert [row.kind for row in rows] == [Kind.MESSAGE, Kind.ERASED, Kind.ERASED, Kind.MESSAGE]
+    assert {(row.body, row.size) for row in rows[1:3]} == {("{}", 2)}
+    assert len(client.store.window(conversation[1:], 9)) == 2
+    assert [entry[3] for entry in deletions] == [
+        "by the API: item at position 2",
+        "by the API: item at position 3",
+    ]
+    assert client.post(path, {"items": [said("5")]}).document["data"][0]["position"] == 5
+    reply = client.post(path, {"items": [REASONING]})  # a late retry
+    assert (reply.status, len(rows_of(client, conversation))) == (400, 5)
+
+
+def test_one_item_of_a_row_is_erased_and_the_ids_of_the_others_stay(client, conversation):
+    path = f"{conversation}/items"
+    calls = [{**CALL, "call_id": f"c{n}"} for n in range(3)]
+    added = client.post(path, {"items": [{**TEXT, "role": "assistant"}, *calls]}).document["data"]
+    assert client.delete(f"{path}/{added[1]['id']}").status == 200
+    left = [added[0], *added[2:]]
+    assert client.get(f"{path}?order=asc").document["data"] == left
+    assert client.get(f"{path}?after={added[1]['id']}").document["data"] == added[:1]
+    (row,) = rows_of(client, conversation)
+    assert (row.kind, len(json.loads(row.body)["tool_calls"])) == (Kind.MESSAGE, 2)
+    for item in left:
+        assert client.delete(f"{path}/{item['id']}").status == 200
+    (row,) = rows_of(client, conversation)
+    assert row.kind == Kind.ERASED
+    assert Conversation.objects.using(client.store.using).get().erased == 1
+
+
+def test_nothing_is_deleted_without_the_audit_log(client, conversation, monkeypatch):
+    item = client.post(f"{conversation}/items", {"items": [TEXT]}).document["data"][0]["id"]
+
+    def fail(*entry: Any) -> None:
+        with connections[client.store.using].cursor() as cursor:
+            cursor.execute("SELECT nothing FROM nowhere")
+
+    monkeypatch.setattr("inspection.audit.record_deletion", fail)
+    for path in (f"{conversation}/items/{item}", conversation):
+        assert client.delete(path).status == 503
+    assert client.get(f"{conversation}/items/{item}").status == 200
+
+
+def test_a_long_conversation_is_gone_at_once_and_begins_anew(client, conversation, monkeypatch):
+    monkeypatch.setattr(erasure, "BATCH", 3)
+    items = [{**said(str(n)), "id": f"mine-{n}"} for n in range(10)]
+    client.post(f"{conversation}/items", {"items": items})
+    finish = erasure.finish_deletion
+
+    def begin_only(using: str, key: Any) -> bool:
+        return finish(using, key, seconds=-1)
+
+    monkeypatch.setattr(erasure, "finish_deletion", begin_only)
+    assert client.delete(conversation).status == 503
+    assert 0 < len(rows_of(client, conversation)) < 10
+    assert client.get(conversation).status == 404
+    assert client.store.window(conversation[1:], 5) == []
+    monkeypatch.setattr(erasure, "finish_deletion", finish)
+    # Whoever writes first ends the deletion.
+    assert client.store.append(conversation[1:], [Message("user", (Part("text", "new"),))]) == 1
+    assert texts(client.get(f"{conversation}/items").document["data"]) == ["new"]
+    assert ItemId.objects.using(client.store.using).count() == 0
+
+
+def test_a_deletion_that_did_not_end_goes_on_with_the_next_request(client, conversation):
+    client.post(f"{conversation}/items", {"items": [TEXT]})
+    key = conversation_key(conversation[1:])
+    erasure.hide(client.store.using, key)
+    assert client.delete(conversation).status == 200
+    assert Conversation.objects.using(client.store.using).count() == 0
+    assert client.delete(conversation).status == 404
+
+
+# --- At once -----------------------------------------------------------------------------
+
+
+EACH = 12
+
+
+def write(client: Client, conversation: str, writer: int) -> None:
+    """Write EACH texts by one of four ways."""
+    path = f"{conversation}/items"
+    for n in range(EACH):
+        item = said(f"{writer}-{n}")
+        if writer % 4 == 0:
+            message = Message("user", (Part("text", f"{writer}-{n}"),))
+            client.store.exchange(conversation[1:], [message], 5)
+            continue
+        items = {
+            1: [item],
+            2: [{**item, "id": f"{writer}-{n}"}],
+            3: [item, {**REASONING, "id": f"rs-{writer}-{n}"}],
+        }[writer % 4]
+        for _ in range(2 if "id" in items[0] else 1):
+            assert client.post(path, {"items": items}).status == 200
+
+
+def all_items(client: Client, conversation: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    while True:
+        after = f"&after={found[-1]['id']}" if found else ""
+        query = f"?order=asc&limit=100{after}"
+        page = client.get(f"{conversation}/items{query}").document
+        found += page["data"]
+        if not page["has_more"]:
+            return found
+
+
+def test_eight_writers_through_v2_and_this_door_lose_nothing(client, conversation):
+    def write_and_close(writer: int) -> None:
+        with closing(connections[client.store.using]):
+            write(client, conversation, writer)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(write_and_close, range(8)))
+    rows = rows_of(client, conversation)
+    assert [row.position for row in rows] == list(range(1, 10 * EACH + 1))
+    items = all_items(client, conversation)
+    said_by = texts([item for item in items if item["type"] == "message"])
+    for writer in range(8):
+        own = [text for text in said_by if text.startswith(f"{writer}-")]
+        assert own == [f"{writer}-{n}" for n in range(EACH)]
+    assert len(items) == 10 * EACH
+
+
+def test_of_many_who_add_the_same_id_one_does(client, conversation):
+    path = f"{conversation}/items"
+
+    def add(n: int) -> int:
+        with closing(connections[client.store.using]):
+            item = {**said(str(n % 2)), "id": "once"}
+            status: int = client.post(path, {"items": [item]}).status
+            return status
+
+    with ThreadPoolExecutor(8) as threads:
+        statuses = list(threads.map(add, range(8)))
+    assert sorted(statuses) == [200] * 4 + [400] * 4
+    assert len(rows_of(client, conversation)) == 1
