@@ -21,19 +21,21 @@ from conversations_api.items import messages_of, without
 from conversations_api.names import made_id, new_conversation_id
 from conversations_api.objects import PlacedItem, placed_items
 from conversations_api.parts import Json, same_json
-from conversations_api.requests import ASCENDING, PageQuery
-from convstore.archive import changes, erasure, pages
+from conversations_api.requests import ACTIVE, ASCENDING, DESCENDING, ListQuery, PageQuery
+from convstore.archive import changes, erasure, lists, pages
 from convstore.archive.conversations import ConversationRow, conversations
 from convstore.archive.history import History, MessageRow
-from convstore.errors import DuplicateItem
-from convstore.messages import Message
+from convstore.errors import ConversationExists, DuplicateItem, RequestKeyReused
+from convstore.messages import Message, dumps
 from convstore.request_log import current_record
 from convstore.store import conversation_key
+from memory_api.idempotency import request_key
 from memory_api.memory import Memory
 from memory_api.memory_ids import checked_memory_id
 from memory_api.metrics import metrics_of
 
 MAX_POSITION = 2**63 - 1
+ORDERS = {DESCENDING: lists.NEWEST, ASCENDING: lists.OLDEST, ACTIVE: lists.LAST_ACTIVE}
 Result = TypeVar("Result")
 
 
@@ -59,18 +61,56 @@ class Conversations:
 
     # --- Conversations -------------------------------------------------------------------
 
-    def create(self, items: Sequence[Json], metadata: Mapping[str, str]) -> ConversationRow:
-        """Begin a conversation with an id that the server makes."""
-        memory_id = self.access.stored_id(new_conversation_id())
-        checked_memory_id(memory_id)
+    def create(
+        self,
+        items: Sequence[Json],
+        metadata: Mapping[str, str],
+        own_id: str | None = None,
+        key: str | None = None,
+    ) -> ConversationRow:
+        """Begin a conversation with the client's own id, or one that the server makes.
+
+        With an idempotency `key`, the server makes the same id again.
+        """
+        chosen = own_id or new_conversation_id(self.memory.step, self.access.tenant, key)
+        memory_id = checked_memory_id(self.access.stored_id(chosen))
         messages = messages_of(items)
-        # The key tells a try of ours from a conversation of somebody else.
-        self.memory.store.create(memory_id, messages, metadata, uuid.uuid4())
+        stored_as = self._request_key(memory_id, key, messages)
+        try:
+            self.memory.store.create(memory_id, messages, metadata, stored_as)
+        except ConversationExists:
+            if own_id or key is None:
+                raise
+            raise RequestKeyReused(
+                "this idempotency key came before with other items or metadata; nothing was stored"
+                " now; use a new key for each new request"
+            ) from None
         self._note_stored(memory_id, messages)
         return self.find(self.access.shown_id(memory_id)).row
 
-    def find(self, shown: str) -> Found:
-        """The conversation with this id in a path. Raises NotFound."""
+    def conversation_page(self, query: ListQuery) -> tuple[list[ConversationRow], bool]:
+        """A page of the conversations that the caller may see, and whether more follow."""
+        after = None if query.after is None else self.find(query.after, "after").row
+        limit, run = query.limit + 1, self._run
+        if query.pair is not None:
+            pair = query.pair
+            rows = run(lambda: lists.list_with_pair(self.using, pair, after, limit, self._is_seen))
+        else:
+            order, prefix = ORDERS[query.order], self.access.stored_id("")
+            rows = run(
+                lambda: lists.list_conversations(
+                    self.using, order, after, limit, self._is_seen, prefix
+                )
+            )
+        return rows[: query.limit], len(rows) > query.limit
+
+    def _is_seen(self, row: ConversationRow) -> bool:
+        """Whether it is the caller's, and not being deleted."""
+        is_own = row.memory_id.startswith(self.access.stored_id(""))
+        return is_own and conversation_key(row.memory_id) == row.id
+
+    def find(self, shown: str, param: str | None = None) -> Found:
+        """The conversation with this id in a path, or in a `param`. Raises NotFound."""
         memory_id = self.access.stored_id_of(shown)
         if memory_id is not None:
             key = conversation_key(memory_id)
@@ -78,11 +118,18 @@ class Conversations:
             row = self._run(lambda: conversations(self.using).filter(pk=key).first())
             if row is not None and row.memory_id == memory_id:
                 return Found(key, memory_id, row)
-        raise _no_conversation()
+        raise _no_conversation(param)
 
-    def set_metadata(self, shown: str, metadata: Mapping[str, str]) -> ConversationRow:
+    def set_metadata(
+        self, shown: str, metadata: Mapping[str, str], key: str | None = None
+    ) -> ConversationRow:
         found = self.find(shown)
-        self._run(partial(changes.set_metadata, self.using, found.key, found.memory_id, metadata))
+        mark = self._request_key(found.memory_id, key, ())
+        if mark is not None:
+            mark = uuid.uuid5(mark, dumps(sorted(metadata.items())))
+        self._run(
+            partial(changes.set_metadata, self.using, found.key, found.memory_id, metadata, mark)
+        )
         return self.find(shown).row
 
     def delete(self, shown: str) -> None:
@@ -103,10 +150,11 @@ class Conversations:
 
     # --- Items ---------------------------------------------------------------------------
 
-    def add(self, shown: str, items: Sequence[Json]) -> list[PlacedItem]:
+    def add(self, shown: str, items: Sequence[Json], key: str | None = None) -> list[PlacedItem]:
         """Add items to a conversation that exists; they are returned as they are stored.
 
-        If all of them have ids of their own and are stored already, nothing is added.
+        A second request with the same idempotency `key` adds nothing. Nor does one whose items all
+        have ids of their own, and are stored already.
         """
         found = self.find(shown)
         if not items:
@@ -115,18 +163,20 @@ class Conversations:
         if any(self._made_here(found, item) for item in items):
             return self._same_items(found, items)
         try:
-            last = self.memory.store.append(found.memory_id, messages, _key_of(items))
+            stored_as = self._request_key(found.memory_id, key, messages) or _key_of(items)
+            last = self.memory.store.append(found.memory_id, messages, stored_as)
         except DuplicateItem:
             return self._same_items(found, items)
         self._note_stored(found.memory_id, messages)
         first = last - len(messages) + 1
         rows = self._run(lambda: pages.rows_between(self.using, found.key, first, last))
         stored = [item for row in rows for item in placed_items(row)]
-        if len(stored) < len(items):  # a retry of items of which some were deleted
+        # A retry of items of which some were deleted since.
+        if key is None and len(stored) < len(items):
             raise _duplicate()
         return stored
 
-    def page(self, shown: str, query: PageQuery) -> tuple[list[PlacedItem], bool]:
+    def item_page(self, shown: str, query: PageQuery) -> tuple[list[PlacedItem], bool]:
         """A page of items, and whether more follow."""
         found = self.find(shown)
         after = self._place_of(found, query.after) if query.after is not None else None
@@ -234,6 +284,12 @@ class Conversations:
     def _run(self, work: Callable[[], Result]) -> Result:
         return self.memory.store.run(work)
 
+    def _request_key(
+        self, memory_id: str, key: str | None, messages: Sequence[Message]
+    ) -> UUID | None:
+        """The store's key for the client's own, if it sent one."""
+        return None if key is None else request_key(self.memory, memory_id, key, None, messages)
+
     def _note_stored(self, memory_id: str, messages: Sequence[Message]) -> None:
         record, measured = current_record(), metrics_of(*self.memory.labels)
         record.conversation, record.stored = conversation_key(memory_id), len(messages)
@@ -258,8 +314,8 @@ def _key_of(items: Sequence[Json]) -> UUID | None:
     return UUID(bytes=sha256(text.encode()).digest()[:16], version=4)
 
 
-def _no_conversation() -> NotFound:
-    return NotFound("there is no conversation with this id", code="conversation_not_found")
+def _no_conversation(param: str | None = None) -> NotFound:
+    return NotFound("there is no conversation with this id", param, "conversation_not_found")
 
 
 def _no_item(param: str | None = None) -> NotFound:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import uuid
+from hashlib import sha256
 from typing import NamedTuple
 from uuid import UUID
 
@@ -42,8 +44,12 @@ PREFIXES = {
 OTHER_PREFIX = "item"
 
 
-def new_conversation_id() -> str:
-    return f"conv_{uuid.uuid4().hex}"
+def new_conversation_id(memory: str, tenant: str, key: str | None) -> str:
+    """An id that nobody else has; with an idempotency key, the same again for the same sender."""
+    if key is None:
+        return f"conv_{uuid.uuid4().hex}"
+    text = json.dumps(["conversation", memory, tenant, key])
+    return f"conv_{sha256(text.encode()).hexdigest()[:32]}"
 
 
 def shown_id(memory_id: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +14,15 @@ from conversations_api.errors import InvalidField
 from conversations_api.items import MESSAGE, are_contents
 from conversations_api.parts import Json, default_text
 from convstore.messages import is_utf8
-from memory_api.errors import TooLarge
+from memory_api.errors import BadRequest, TooLarge
 from memory_api.json_text import json_type
+from memory_api.memory_ids import checked_memory_id
 
 MAX_PAIRS, MAX_PAIR_NAME, MAX_PAIR_VALUE = 16, 64, 512
 # Of an item's id and of its type.
 MAX_NAME = 255
 DEFAULT_LIMIT, MAX_LIMIT = 20, 100
-ASCENDING, DESCENDING = "asc", "desc"
+ASCENDING, DESCENDING, ACTIVE = "asc", "desc", "active"
 REFERENCE = "item_reference"
 
 
@@ -59,6 +61,19 @@ def read_metadata(value: object) -> dict[str, str]:
                 f"has a value of {len(text)} characters; the limit is {MAX_PAIR_VALUE}",
             )
     return value
+
+
+def read_own_id(fields: Json) -> str | None:
+    """The id that the client gives to a conversation, if it does."""
+    own_id = fields.get("id")
+    if own_id is None:
+        return None
+    if not isinstance(own_id, str):
+        raise _wrong("id", f"is {json_type(own_id)}; it must be a string")
+    try:
+        return checked_memory_id(own_id)
+    except BadRequest as error:
+        raise InvalidField(str(error), "id", "invalid_value") from None
 
 
 def read_items(value: object) -> list[Json]:
@@ -148,6 +163,34 @@ def read_page_query(query: Mapping[str, Any], orders: Sequence[str]) -> PageQuer
     if order not in orders:
         raise _wrong("order", f"must be {' or '.join(orders)}")
     return PageQuery(_limit(query.get("limit")), order, query.get("after") or None)
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    """Which page of the conversations: in this order, or those with a pair of metadata."""
+
+    limit: int
+    order: str
+    after: str | None
+    pair: tuple[str, str] | None
+
+
+PAIR = re.compile(r"metadata\[(.*)\]", re.DOTALL)
+LIST_ORDERS = (DESCENDING, ASCENDING, ACTIVE)
+
+
+def read_list_query(query: Mapping[str, Any]) -> ListQuery:
+    """One pair at most, in order of creation, the newest first."""
+    pairs = [(found[1], query[name]) for name in query if (found := PAIR.fullmatch(name))]
+    known = {"limit", "order", "after"}
+    if unknown := [name for name in query if name not in known and not PAIR.fullmatch(name)]:
+        raise _wrong(unknown[0][:100], "is no parameter of this list")
+    page = read_page_query(query, LIST_ORDERS)
+    if len(pairs) > 1:
+        raise _wrong("metadata", "was sent with several pairs; a list takes one")
+    if pairs and page.order != DESCENDING:
+        raise _wrong("order", f"must be {DESCENDING} beside 'metadata'")
+    return ListQuery(page.limit, page.order, page.after, pairs[0] if pairs else None)
 
 
 def _limit(text: str | None) -> int:

@@ -19,12 +19,15 @@ from conversations_api.requests import (
     DESCENDING,
     read_fields,
     read_items,
+    read_list_query,
     read_metadata,
+    read_own_id,
     read_page_query,
 )
 from convstore.request_log import current_record
 from memory_api import bodies
 from memory_api.door_view import DoorView
+from memory_api.idempotency import idempotency_key, refuse_misspelt_headers
 from memory_api.memories import conversations_memory, find_memory, repository
 from memory_api.memory import Memory
 from memory_api.received import read_body
@@ -79,11 +82,20 @@ def memory_named(name: str | None) -> Memory:
 
 
 class ConversationList(ConversationsView):
+    def get(self, request: Request, memory: str | None = None) -> HttpResponse:
+        conversations = self.open(request, memory, READ)
+        rows, has_more = conversations.conversation_page(read_list_query(request.query_params))
+        documents = [
+            conversation_object(conversations.access.shown_id(row.memory_id), row) for row in rows
+        ]
+        return json_response(list_object(documents, has_more=has_more))
+
     def post(self, request: Request, memory: str | None = None) -> HttpResponse:
         conversations = self.open(request, memory, APPEND)
-        fields = read_fields(request.data, "items", "metadata")
+        fields = read_fields(request.data, "id", "items", "metadata")
         items = read_items(fields.get("items", []))
-        row = conversations.create(items, read_metadata(fields.get("metadata", {})))
+        pairs = read_metadata(fields.get("metadata", {}))
+        row = conversations.create(items, pairs, read_own_id(fields), key_of(request))
         return conversation_reply(conversations, row)
 
 
@@ -99,7 +111,9 @@ class Conversation(ConversationsView):
         if "metadata" not in document:
             raise InvalidField("'metadata' is missing", "metadata", "missing_required_parameter")
         pairs = read_metadata(fields.get("metadata", {}))
-        return conversation_reply(conversations, conversations.set_metadata(shown, pairs))
+        return conversation_reply(
+            conversations, conversations.set_metadata(shown, pairs, key_of(request))
+        )
 
     def delete(self, request: Request, shown: str, memory: str | None = None) -> HttpResponse:
         self.open(request, memory, DELETE).delete(shown)
@@ -110,7 +124,7 @@ class ItemList(ConversationsView):
     def get(self, request: Request, shown: str, memory: str | None = None) -> HttpResponse:
         conversations = self.open(request, memory, READ)
         query = read_page_query(request.query_params, (DESCENDING, ASCENDING))
-        items, has_more = conversations.page(shown, query)
+        items, has_more = conversations.item_page(shown, query)
         current_record().window = len(items)
         documents = [item.document for item in items]
         return json_response(list_object(documents, has_more=has_more))
@@ -120,7 +134,7 @@ class ItemList(ConversationsView):
         fields = read_fields(request.data, "items")
         if "items" not in fields:
             raise InvalidField("'items' is missing", "items", "missing_required_parameter")
-        added = conversations.add(shown, read_items(fields["items"]))
+        added = conversations.add(shown, read_items(fields["items"]), key_of(request))
         return json_response(list_object([item.document for item in added], has_more=False))
 
 
@@ -145,6 +159,13 @@ class Elsewhere(ConversationsView):
         raise NotFound("there is no such route", code="unknown_url")
 
     post = delete = get
+
+
+def key_of(request: Request) -> str | None:
+    """The client's idempotency key. Raises BadRequest, also for a header that is nearly its."""
+    meta = request.META
+    refuse_misspelt_headers(name[5:].replace("_", "-") for name in meta if name.startswith("HTTP_"))
+    return idempotency_key({}, meta.get("HTTP_IDEMPOTENCY_KEY"))
 
 
 def conversation_reply(conversations: Conversations, row: Any) -> HttpResponse:

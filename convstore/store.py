@@ -26,7 +26,7 @@ from convstore.exchange.creation import create
 from convstore.exchange.new_messages import new_messages
 from convstore.exchange.statements import ConversationRef, NewMessage, Reply, Statements, Window
 from convstore.exchange.variants import statements_for, write_nothing
-from convstore.messages import Message
+from convstore.messages import Message, dumps
 from convstore.request_log import current_record
 from convstore.standby import read_stale
 from convstore.transactions import SHORT_SECONDS, Result, done, run_transaction
@@ -61,12 +61,15 @@ class ConversationStore:
     ) -> int:
         """Begin a conversation, also without messages; returns the last one's position.
 
-        With `request_key`, the conversation must be nobody else's: if it is there, the same request
-        was delivered before. Raises ConversationExists, and otherwise as `exchange`.
+        A second call with the same `request_key`, messages and metadata does nothing. Raises
+        ConversationExists, and otherwise as `exchange`.
         """
         self._refuse_atomic()
         conversation = _conversation_ref(memory_id)
-        new = new_messages(messages, request_key or uuid.uuid4()) if messages else []
+        request_key = request_key or uuid.uuid4()
+        new = new_messages(messages, request_key) if messages else []
+        pairs = metadata or {}
+        mark = uuid.uuid5(request_key, dumps([sorted(pairs.items()), [row.body for row in new]]))
         largest = max((message.size for message in new), default=0)
         if largest > max_reply_bytes():
             raise _message_too_large(largest)
@@ -74,8 +77,7 @@ class ConversationStore:
 
         def run() -> Reply:
             rows = self._with_words(messages, new)
-            is_retry = request_key is not None
-            return done(create(self.using, conversation, rows, metadata or {}, may_exist=is_retry))
+            return done(create(self.using, conversation, rows, pairs, mark))
 
         last = self._run_outside_deletion(conversation.key, run).last
         note_write(self.using)

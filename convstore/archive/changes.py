@@ -17,6 +17,7 @@ from convstore.archive.history import History
 from convstore.archive.word_switch import words_are_on, words_of
 from convstore.errors import UnknownConversation
 from convstore.exchange.creation import write_transaction
+from convstore.exchange.item_ids import add_mark, has_mark
 from convstore.exchange.metadata import add_pairs, remove_pairs, spelled
 from convstore.exchange.statements import NO_FINGERPRINT
 from convstore.messages import Message
@@ -38,10 +39,19 @@ def nothing_of(body: str) -> None:
     """The rest of a message that is erased whole."""
 
 
-def set_metadata(using: str, key: UUID, memory_id: str, pairs: Mapping[str, str]) -> None:
-    """Replace all metadata. Raises UnknownConversation."""
+def set_metadata(
+    using: str, key: UUID, memory_id: str, pairs: Mapping[str, str], mark: UUID | None = None
+) -> None:
+    """Replace all metadata, but only once for each `mark` of a request.
+
+    Raises UnknownConversation.
+    """
     with write_transaction(using):
         conversation = _locked(using, key, memory_id)
+        if mark is not None:
+            if has_mark(using, key, mark):
+                return
+            add_mark(using, key, mark)
         remove_pairs(using, conversation)
         add_pairs(using, key, conversation.created_at, pairs)
         _change(using, key, metadata=spelled(pairs))

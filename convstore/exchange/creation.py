@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from uuid import UUID
 
 from django.db import IntegrityError, connections, transaction
 
-from convstore.exchange import metadata
+from convstore.exchange import item_ids, metadata
 from convstore.exchange.portable_orm import NULL, PortableOrm
 from convstore.exchange.sqlite import turn_to_write
-from convstore.exchange.statements import ConversationRef, NewMessage, Outcome, Reply, outcome_of
+from convstore.exchange.statements import ConversationRef, NewMessage, Outcome, Reply
 from convstore.models import Conversation
 
 
@@ -19,13 +20,11 @@ def create(
     conversation: ConversationRef,
     new: Sequence[NewMessage],
     pairs: Mapping[str, str],
-    *,
-    may_exist: bool,
+    mark: UUID,
 ) -> Reply:
-    """Begin the conversation. One that is there already EXISTS.
+    """Begin the conversation. One that is there already EXISTS, unless this request began it.
 
-    With `may_exist`, it is nobody's but this request's, which is delivered again: that is DONE, and
-    if it has other messages this time, KEY_REUSED.
+    `mark` stands for the request: what it says and its key.
     """
     # Whoever creates it at the same time waits at the primary key, and so does an exchange.
     try:
@@ -39,6 +38,7 @@ def create(
                 metadata=metadata.spelled(pairs) if pairs else NULL,
             )
             metadata.add_pairs(using, conversation.key, conversation.now, pairs)
+            item_ids.add_mark(using, conversation.key, mark)
             if new:
                 PortableOrm(using).add(conversation, new, 0)
             return Reply(Outcome.DONE, len(new))
@@ -47,17 +47,8 @@ def create(
         memory_id = row.values_list("memory_id", flat=True).first()
         if memory_id != conversation.memory_id:
             return Reply(Outcome.NOT_STORED if memory_id is None else Outcome.ID_CLASH)
-        return _found(using, conversation, new) if may_exist else Reply(Outcome.EXISTS)
-
-
-def _found(using: str, conversation: ConversationRef, new: Sequence[NewMessage]) -> Reply:
-    if not new:
-        return Reply(Outcome.DONE)
-    found = PortableOrm(using).find(conversation, new)
-    outcome = outcome_of(found, conversation.memory_id, len(new))
-    if outcome == Outcome.NOT_STORED:
-        outcome = Outcome.KEY_REUSED
-    return Reply(outcome, found.last or 0)
+        is_ours = item_ids.has_mark(using, conversation.key, mark)
+        return Reply(Outcome.DONE, len(new)) if is_ours else Reply(Outcome.EXISTS)
 
 
 @contextmanager

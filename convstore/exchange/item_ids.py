@@ -1,4 +1,4 @@
-"""The ids that clients give to items: in a conversation, each is given once.
+"""The ids that clients give to items: in a conversation, each is given once. And marks of requests.
 
 They are looked up and added in the transaction that holds the conversation's lock, which settles
 two requests with the same id.
@@ -49,3 +49,20 @@ def place_of(using: str, conversation: UUID, digest: UUID) -> tuple[int, int] | 
     """The position of the row that has the item with this id, and the item's number in it."""
     rows = ItemId.objects.using(using).filter(conversation=conversation, digest=digest)
     return rows.values_list("position", "number").first()
+
+
+# --- Marks of requests -------------------------------------------------------------------
+
+# The place of a request that added no item, in the same table.
+NOWHERE = 0
+
+
+def add_mark(using: str, conversation: UUID, mark: UUID) -> None:
+    """Note that a request was done which is no exchange, for the next time that it comes."""
+    row = ItemId(conversation=conversation, digest=mark, position=NOWHERE, number=0)
+    row.save(using=using, force_insert=True)
+
+
+def has_mark(using: str, conversation: UUID, mark: UUID) -> bool:
+    rows = ItemId.objects.using(using).filter(conversation=conversation, digest=mark)
+    return rows.exists()

@@ -153,6 +153,119 @@ def test_items_for_a_conversation_that_is_not_there_begin_none(client):
     assert Conversation.objects.using(client.store.using).count() == 0
 
 
+# --- Additions to OpenAI's API -----------------------------------------------------------
+
+
+def test_a_client_names_its_conversation_once(client):
+    created = client.post("", {"id": "pupil/7", "items": [TEXT]})
+    assert created.document["id"] == "mid_cHVwaWwvNw"
+    assert len(client.store.window("pupil/7", 5)) == 1
+    again = client.post("", {"id": "pupil/7", "items": [TEXT]})
+    assert (again.status, again.headers["x-should-retry"]) == (409, "false")
+    assert len(client.store.window("pupil/7", 5)) == 1
+    for wrong in ("", "a" * 511, 7, "a\0b"):
+        reply = client.post("", {"id": wrong})
+        assert (reply.status, reply.document["error"]["param"]) == (400, "id")
+
+
+def key(text: str) -> dict[str, str]:
+    return {"HTTP_IDEMPOTENCY_KEY": text}
+
+
+@pytest.mark.parametrize("own_id", [{}, {"id": "mine"}], ids=["id of the server", "own id"])
+@pytest.mark.parametrize("items", [[], [TEXT, REASONING]], ids=["empty", "with items"])
+def test_a_creation_with_a_key_is_done_once(client, own_id, items):
+    wanted = {**own_id, "items": items, "metadata": {"a": "b"}}
+    first = client.post("", wanted, **key("k"))
+    assert first.status == 200
+    client.post(f"/{first.document['id']}/items", {"items": [said("more")]})
+    assert client.post("", wanted, **key("k")).document == first.document
+    assert Conversation.objects.using(client.store.using).count() == 1
+    assert len(rows_of(client, first.document["id"])) == len(items) + 1
+    other = client.post("", {**wanted, "metadata": {"a": "c"}}, **key("k"))
+    assert other.status == (409 if own_id else 422)
+    if not own_id:
+        assert client.post("", wanted, **key("k2")).document["id"] != first.document["id"]
+
+
+def test_items_with_a_key_are_added_once(client, conversation):
+    path = f"{conversation}/items"
+    sent = {"items": [said("a"), CALL, REASONING]}
+    first = client.post(path, sent, **key("k"))
+    assert client.post(path, sent, **key("k")).document == first.document
+    erased = first.document["data"][1]["id"]
+    assert client.delete(f"{path}/{erased}").status == 200
+    left = [item for item in first.document["data"] if item["id"] != erased]
+    assert client.post(path, sent, **key("k")).document["data"] == left
+    assert client.post(path, {"items": [said("b")]}, **key("k")).status == 422
+    assert len(rows_of(client, conversation)) == 3
+    assert client.post(path, sent, HTTP_IDEMPOTENCY_KYE="k").status == 400
+
+
+def test_metadata_with_a_key_are_set_once(client, conversation):
+    for title, idempotency in (("a", key("1")), ("b", key("2"))):
+        assert client.post(conversation, {"metadata": {"t": title}}, **idempotency).status == 200
+    late = client.post(conversation, {"metadata": {"t": "a"}}, **key("1"))
+    assert (late.status, late.document["metadata"]) == (200, {"t": "b"})
+
+
+def pages(client: Client, query: str, limit: int) -> list[dict[str, Any]]:
+    """All entries of a list of conversations, read page by page."""
+    found: list[dict[str, Any]] = []
+    while True:
+        after = f"&after={found[-1]['id']}" if found else ""
+        page = client.get(f"?limit={limit}{query}{after}").document
+        found += page["data"]
+        assert len(page["data"]) == limit or not page["has_more"]
+        if not page["has_more"]:
+            return found
+
+
+def test_conversations_are_listed_by_time_and_by_metadata(client):
+    created = [
+        client.post("", {"id": f"c/{n}", "metadata": {"user": f"u{n % 3}", "n": str(n)}}).document
+        for n in range(25)
+    ]
+    rows = Conversation.objects.using(client.store.using)
+    rows.filter(memory_id="c/3").update(active_at="2099-01-01T00:00:00Z")
+    same = rows.get(memory_id="c/10").created_at
+    rows.filter(memory_id__in=("c/11", "c/12")).update(created_at=same)
+    MetadataPair.objects.using(client.store.using).filter(
+        conversation__in=[conversation_key("c/11"), conversation_key("c/12")]
+    ).update(created_at=same)
+    assert client.get().document["data"][0] == created[24]
+    assert client.get("?order=active").document["data"][0] == created[3]
+    erasure.hide(client.store.using, conversation_key("c/7"))
+    left = [entry for entry in created if entry["metadata"]["n"] != "7"]
+    names = sorted(entry["id"] for entry in left)
+    for limit in (1, 4, 24, 100):
+        for order in ("asc", "desc", "active"):
+            found = pages(client, f"&order={order}", limit)
+            assert sorted(entry["id"] for entry in found) == names
+            if order != "active":
+                times = [entry["created_at"] for entry in found]
+                assert times == sorted(times, reverse=order == "desc")
+        found = pages(client, "&metadata[user]=u1", limit)
+        expected = [entry for entry in left if entry["metadata"]["user"] == "u1"]
+        assert sorted(entry["id"] for entry in found) == sorted(e["id"] for e in expected)
+    assert client.get("?metadata[user]=U1").document["data"] == []
+    assert client.get("?after=conv_1").status == 404
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?order=up",
+        "?limit=x",
+        "?prefix=a",
+        "?metadata[a]=b&metadata[c]=d",
+        "?metadata[a]=b&order=asc",
+    ],
+)
+def test_a_list_refuses_what_it_does_not_know(client, query):
+    assert client.get(query).status == 400
+
+
 # --- Items -------------------------------------------------------------------------------
 
 
