@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from hashlib import sha256
 from typing import TypeVar
 from uuid import UUID
@@ -17,15 +16,17 @@ from uuid import UUID
 from conversations_api import audit_log
 from conversations_api.access import Access
 from conversations_api.errors import NotFound
-from conversations_api.items import messages_of, without
-from conversations_api.names import made_id, new_conversation_id
-from conversations_api.objects import PlacedItem, placed_items
-from conversations_api.parts import Json, same_json
-from conversations_api.requests import ACTIVE, ASCENDING, DESCENDING, ListQuery, PageQuery
-from convstore.archive import changes, erasure, lists, pages
-from convstore.archive.conversations import ConversationRow, conversations
-from convstore.archive.history import History, MessageRow
-from convstore.errors import ConversationExists, DuplicateItem, RequestKeyReused
+from conversations_api.items import beginning, messages_of, without
+from conversations_api.names import new_conversation_id
+from conversations_api.objects import PlacedItem
+from conversations_api.parts import Json
+from conversations_api.reading import Found, Items, duplicate, find_conversation, no_item
+from conversations_api.requests import ACTIVE, ASCENDING, DESCENDING, ListQuery
+from convstore.archive import changes, erasure, lists
+from convstore.archive.conversations import ConversationRow
+from convstore.archive.word_switch import with_words
+from convstore.errors import Changed, ConversationExists, DuplicateItem, RequestKeyReused
+from convstore.exchange.new_messages import new_messages, refuse_too_large
 from convstore.messages import Message, dumps
 from convstore.request_log import current_record
 from convstore.store import conversation_key
@@ -34,18 +35,8 @@ from memory_api.memory import Memory
 from memory_api.memory_ids import checked_memory_id
 from memory_api.metrics import metrics_of
 
-MAX_POSITION = 2**63 - 1
 ORDERS = {DESCENDING: lists.NEWEST, ASCENDING: lists.OLDEST, ACTIVE: lists.LAST_ACTIVE}
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A conversation that exists: its key, its memory_id in the store, and its row."""
-
-    key: UUID
-    memory_id: str
-    row: ConversationRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +45,8 @@ class Conversations:
 
     memory: Memory
     access: Access
+    # Those in which a conversation may be changed, if the caller says so.
+    revisions: Collection[str] | None = None
 
     @property
     def using(self) -> str:
@@ -72,6 +65,8 @@ class Conversations:
 
         With an idempotency `key`, the server makes the same id again.
         """
+        if self.revisions is not None:
+            raise Changed("the header 'If-Match' was sent for a conversation that is to begin")
         chosen = own_id or new_conversation_id(self.memory.step, self.access.tenant, key)
         memory_id = checked_memory_id(self.access.stored_id(chosen))
         messages = messages_of(items)
@@ -111,14 +106,11 @@ class Conversations:
 
     def find(self, shown: str, param: str | None = None) -> Found:
         """The conversation with this id in a path, or in a `param`. Raises NotFound."""
-        memory_id = self.access.stored_id_of(shown)
-        if memory_id is not None:
-            key = conversation_key(memory_id)
-            current_record().conversation = key
-            row = self._run(lambda: conversations(self.using).filter(pk=key).first())
-            if row is not None and row.memory_id == memory_id:
-                return Found(key, memory_id, row)
-        raise _no_conversation(param)
+        return find_conversation(self.memory.store, self.access, shown, param)
+
+    def items(self, shown: str) -> Items:
+        """The items of the conversation with this id. Raises NotFound."""
+        return Items(self.memory.store, self.find(shown))
 
     def set_metadata(
         self, shown: str, metadata: Mapping[str, str], key: str | None = None
@@ -127,9 +119,7 @@ class Conversations:
         mark = self._request_key(found.memory_id, key, ())
         if mark is not None:
             mark = uuid.uuid5(mark, dumps(sorted(metadata.items())))
-        self._run(
-            partial(changes.set_metadata, self.using, found.key, found.memory_id, metadata, mark)
-        )
+        self._run(lambda: changes.set_metadata(self._target(found), metadata, mark))
         return self.find(shown).row
 
     def delete(self, shown: str) -> None:
@@ -139,13 +129,12 @@ class Conversations:
         """
         memory_id = self.access.stored_id_of(shown)
         if memory_id is None:
-            raise _no_conversation()
+            raise NotFound("there is no conversation with this id")
         key = conversation_key(memory_id)
         if not self._run(lambda: erasure.is_hidden(self.using, key)):
             found = self.find(shown)
-            length = self._run(History(self.using, key).length)
-            self._note_deletion(found, f"conversation of {length} messages")
-            self._run(lambda: erasure.hide(self.using, key))
+            self._note_deletion(found, f"conversation of {found.length} messages")
+            self._run(lambda: changes.hide(self._target(found)))
         self._run(lambda: erasure.finish_deletion(self.using, key))
 
     # --- Items ---------------------------------------------------------------------------
@@ -156,130 +145,83 @@ class Conversations:
         A second request with the same idempotency `key` adds nothing. Nor does one whose items all
         have ids of their own, and are stored already.
         """
-        found = self.find(shown)
+        stored = self.items(shown)
+        found = stored.found
         if not items:
             return []
         messages = messages_of(items)
-        if any(self._made_here(found, item) for item in items):
-            return self._same_items(found, items)
+        if any(stored.is_made_here(item) for item in items):
+            return stored.same_as(items)
         try:
             stored_as = self._request_key(found.memory_id, key, messages) or _key_of(items)
-            last = self.memory.store.append(found.memory_id, messages, stored_as)
+            if self.revisions is None:
+                last = self.memory.store.append(found.memory_id, messages, stored_as)
+            else:
+                last = self._rewrite(found, messages, stored_as)
         except DuplicateItem:
-            return self._same_items(found, items)
+            return stored.same_as(items)
         self._note_stored(found.memory_id, messages)
-        first = last - len(messages) + 1
-        rows = self._run(lambda: pages.rows_between(self.using, found.key, first, last))
-        stored = [item for row in rows for item in placed_items(row)]
+        added = stored.between(last - len(messages) + 1, last)
         # A retry of items of which some were deleted since.
-        if key is None and len(stored) < len(items):
-            raise _duplicate()
-        return stored
-
-    def item_page(self, shown: str, query: PageQuery) -> tuple[list[PlacedItem], bool]:
-        """A page of items, and whether more follow."""
-        found = self.find(shown)
-        after = self._place_of(found, query.after) if query.after is not None else None
-        wanted = query.limit + 1
-        items: list[PlacedItem] = []
-        page = self._rows(found, query, after, wanted)
-        for row in page.rows:
-            some = placed_items(row)
-            items += some if query.order == ASCENDING else some[::-1]
-        if after is not None:
-            items = [item for item in items if _is_behind(item, after, query.order)]
-        return items[: query.limit], page.is_cut or len(items) > query.limit
-
-    def item(self, shown: str, item_id: str) -> PlacedItem:
-        return self._item(self.find(shown), item_id)
+        if key is None and len(added) < len(items):
+            raise duplicate()
+        return added
 
     def erase_item(self, shown: str, item_id: str) -> ConversationRow:
         """Erase what an item says; its place stays."""
-        found = self.find(shown)
-        item = self._item(found, item_id)
+        items = self.items(shown)
+        found, item = items.found, items.item(item_id)
         self._note_deletion(found, f"item at position {item.position}")
 
         def rest(body: str) -> Message | None:
             return without(Message.from_json(body), item.number)
 
-        erase = partial(changes.erase_message, self.using, found.key, found.memory_id)
-        if not self._run(lambda: erase(item.position, rest)):
-            raise _no_item()
+        if not self._run(lambda: changes.erase_message(self._target(found), item.position, rest)):
+            raise no_item()
         return self.find(shown).row
 
-    # --- Where an item is ----------------------------------------------------------------
+    def replace_tail(
+        self, shown: str, start: str, items: Sequence[Json], key: str | None
+    ) -> list[PlacedItem]:
+        """Erase the item `start`, an id or a position, and all behind it; add others there."""
+        stored = self.items(shown)
+        found, (position, number) = stored.found, stored.start_of(start)
+        messages = messages_of(items)
+        stored_as = self._request_key(found.memory_id, key, messages)
+        self._note_deletion(found, f"items from position {position} on")
 
-    def _item(self, found: Found, item_id: str) -> PlacedItem:
-        """The item with this id. Raises NotFound, also if it was erased."""
-        row, number = self._row_of(found, item_id)
-        for item in placed_items(row) if row else ():
-            if item.number == number and item.id == item_id:
-                return item
-        raise _no_item()
+        def rest(body: str) -> Message | None:
+            return beginning(Message.from_json(body), number)
 
-    def _row_of(self, found: Found, item_id: str) -> tuple[MessageRow | None, int]:
-        """The row of the item with this id, and the item's number in it."""
-        place = self._run(lambda: pages.place_of_id(self.using, found.key, item_id))
-        if place:
-            position, number = place
-            return self._run(lambda: pages.row_at(self.using, found.key, position)), number
-        made = made_id(item_id)
-        if made is None:
-            return None, 0
-        row = self._run(lambda: pages.row_with_key(self.using, found.key, made.request_key))
-        return row, made.number
+        last = self._rewrite(found, messages, stored_as, position, rest)
+        self._note_stored(found.memory_id, messages)
+        return stored.between(last - len(messages) + 1, last) if messages else []
 
-    def _place_of(self, found: Found, item_id: str) -> tuple[int, int]:
-        """The position and the number of an item, also of an erased one: cursors stay valid."""
-        place = self._run(lambda: pages.place_of_id(self.using, found.key, item_id))
-        if place:
-            return place
-        made = made_id(item_id)
-        if made:
-            position = self._run(
-                lambda: pages.position_of_key(self.using, found.key, made.request_key)
-            )
-            if position is not None:
-                return position, made.number
-        raise _no_item("after")
+    def _rewrite(
+        self,
+        found: Found,
+        messages: Sequence[Message],
+        stored_as: UUID | None,
+        start: int | None = None,
+        rest: Callable[[str], Message | None] = changes.nothing_of,
+    ) -> int:
+        """`changes.rewrite`, with a key that is made before the first try."""
+        request_key = stored_as or uuid.uuid4()
+        new = new_messages(messages, request_key) if messages else []
+        refuse_too_large(new)
+        current_record().bytes_stored = sum(message.size for message in new)
+        mark = None if messages else request_key
 
-    def _made_here(self, found: Found, item: Json) -> bool:
-        """Whether an item has the id of one that is stored without an id of its client's."""
-        made = made_id(item.get("id", ""))
-        if made is None:
-            return False
-        key = made.request_key
-        return self._run(lambda: pages.position_of_key(self.using, found.key, key)) is not None
+        def run() -> int:
+            rows = with_words(self.using, messages, new)
+            return changes.rewrite(self._target(found), rows, start, rest, mark)
 
-    def _same_items(self, found: Found, items: Sequence[Json]) -> list[PlacedItem]:
-        """The items, if all of them are stored as they are. Raises DuplicateItem."""
-        same = []
-        for item in items:
-            if "id" not in item:
-                raise _duplicate()
-            try:
-                stored = self._item(found, item["id"])
-            except NotFound:
-                raise _duplicate() from None
-            if not same_json({**item, "position": stored.position}, stored.document):
-                raise _duplicate()
-            same.append(stored)
-        return same
-
-    def _rows(
-        self, found: Found, query: PageQuery, after: tuple[int, int] | None, limit: int
-    ) -> pages.Page:
-        """Rows that have the next `limit` items, and perhaps some of the row at the cursor."""
-        if query.order == ASCENDING:
-            start = after[0] - 1 if after else 0
-            read = partial(pages.rows_after, self.using, found.key, start)
-        else:
-            start = after[0] + 1 if after else MAX_POSITION
-            read = partial(pages.rows_before, self.using, found.key, start)
-        # One more, since all items of the row at the cursor may be before it.
-        return self._run(lambda: read(limit + 1))
+        return self._run(run)
 
     # --- The database, the log -----------------------------------------------------------
+
+    def _target(self, found: Found) -> changes.Target:
+        return changes.Target(self.using, found.key, found.memory_id, self.revisions)
 
     def _run(self, work: Callable[[], Result]) -> Result:
         return self.memory.store.run(work)
@@ -301,29 +243,9 @@ class Conversations:
         audit_log.note_deletion(self.access.name, self.using, shown, f"by the API: {what}")
 
 
-def _is_behind(item: PlacedItem, after: tuple[int, int], order: str) -> bool:
-    place = item.position, item.number
-    return place > after if order == ASCENDING else place < after
-
-
 def _key_of(items: Sequence[Json]) -> UUID | None:
     """The request's key, if its items have ids of their own: a retry has the same items."""
     if not any("id" in item for item in items):
         return None
     text = json.dumps(["items with ids", items], sort_keys=True)
     return UUID(bytes=sha256(text.encode()).digest()[:16], version=4)
-
-
-def _no_conversation(param: str | None = None) -> NotFound:
-    return NotFound("there is no conversation with this id", param, "conversation_not_found")
-
-
-def _no_item(param: str | None = None) -> NotFound:
-    return NotFound("there is no item with this id in this conversation", param, "item_not_found")
-
-
-def _duplicate() -> DuplicateItem:
-    return DuplicateItem(
-        "Duplicate item: the conversation has an item with the id of one of these, or had one that"
-        " was deleted; nothing was stored; send items with new ids, or without"
-    )

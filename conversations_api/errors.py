@@ -9,6 +9,7 @@ from django.http import HttpResponse
 from rest_framework.exceptions import APIException, MethodNotAllowed
 
 from convstore.errors import (
+    Changed,
     ConversationExists,
     DuplicateItem,
     Unavailable,
@@ -49,9 +50,10 @@ STATUSES: Mapping[type[Exception], int] = {
     NotFound: 404,
     UnknownConversation: 404,
     ConversationExists: 409,
+    Changed: 412,
 }
 # OpenAI's SDKs ask again after these statuses by themselves; here that would not help.
-RETRIED_IN_VAIN = (409,)
+RETRIED_IN_VAIN = (409, 412)
 
 
 def error_response(error: Exception, context: dict[str, Any]) -> HttpResponse:

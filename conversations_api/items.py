@@ -52,6 +52,15 @@ def without(message: Message, number: int) -> Message | None:
     """The message without one of its items; None if no other is left."""
     items = items_of(message)
     items[number] = None
+    return _rest_of(items)
+
+
+def beginning(message: Message, count: int) -> Message | None:
+    """The message with its first items only; None if none is left."""
+    return _rest_of(items_of(message)[:count])
+
+
+def _rest_of(items: Sequence[Json | None]) -> Message | None:
     left = [item for item in items if item is not None]
     return _composed(left, items) if left else None
 

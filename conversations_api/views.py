@@ -53,7 +53,7 @@ class ConversationsView(DoorView):
 
     schema = None  # the OpenAPI document is V2's
     parser_classes = (JsonParser,)
-    http_method_names = ("get", "post", "delete", "head")
+    http_method_names = ("get", "post", "put", "delete", "head")
 
     def get_exception_handler(self) -> Any:
         return error_response
@@ -62,7 +62,7 @@ class ConversationsView(DoorView):
         """The conversations that the request may use, with these scopes. Raises NotAllowed."""
         access = access_for(request.method or "", request.META)
         access.require(*scopes)
-        return Conversations(memory_named(memory), access)
+        return Conversations(memory_named(memory), access, revisions_of(request))
 
 
 def memory_named(name: str | None) -> Memory:
@@ -102,7 +102,8 @@ class ConversationList(ConversationsView):
 class Conversation(ConversationsView):
     def get(self, request: Request, shown: str, memory: str | None = None) -> HttpResponse:
         conversations = self.open(request, memory, READ)
-        return conversation_reply(conversations, conversations.find(shown).row)
+        found = conversations.find(shown)
+        return with_revision(conversation_reply(conversations, found.row), found.revision)
 
     def post(self, request: Request, shown: str, memory: str | None = None) -> HttpResponse:
         conversations = self.open(request, memory, APPEND)
@@ -124,10 +125,13 @@ class ItemList(ConversationsView):
     def get(self, request: Request, shown: str, memory: str | None = None) -> HttpResponse:
         conversations = self.open(request, memory, READ)
         query = read_page_query(request.query_params, (DESCENDING, ASCENDING))
-        items, has_more = conversations.item_page(shown, query)
+        # Read before the items: who changes it later has seen all that it stands for.
+        stored = conversations.items(shown)
+        items, has_more = stored.page(query)
         current_record().window = len(items)
         documents = [item.document for item in items]
-        return json_response(list_object(documents, has_more=has_more))
+        reply = json_response(list_object(documents, has_more=has_more))
+        return with_revision(reply, stored.found.revision)
 
     def post(self, request: Request, shown: str, memory: str | None = None) -> HttpResponse:
         conversations = self.open(request, memory, APPEND)
@@ -137,13 +141,27 @@ class ItemList(ConversationsView):
         added = conversations.add(shown, read_items(fields["items"]), key_of(request))
         return json_response(list_object([item.document for item in added], has_more=False))
 
+    def put(self, request: Request, shown: str, memory: str | None = None) -> HttpResponse:
+        conversations = self.open(request, memory, APPEND, DELETE)
+        items = read_items(read_fields(request.data, "items").get("items", []))
+        start = request.query_params.get("from")
+        if not start:
+            raise InvalidField(
+                "'from' is missing in the query; name the first item that is to go, by its id or"
+                " its position",
+                "from",
+                "missing_required_parameter",
+            )
+        added = conversations.replace_tail(shown, start, items, key_of(request))
+        return json_response(list_object([item.document for item in added], has_more=False))
+
 
 class Item(ConversationsView):
     def get(
         self, request: Request, shown: str, item: str, memory: str | None = None
     ) -> HttpResponse:
         conversations = self.open(request, memory, READ)
-        return json_response(conversations.item(shown, item).document)
+        return json_response(conversations.items(shown).item(item).document)
 
     def delete(
         self, request: Request, shown: str, item: str, memory: str | None = None
@@ -158,7 +176,7 @@ class Elsewhere(ConversationsView):
     def get(self, request: Request, **_: Any) -> HttpResponse:
         raise NotFound("there is no such route", code="unknown_url")
 
-    post = delete = get
+    post = put = delete = get
 
 
 def key_of(request: Request) -> str | None:
@@ -166,6 +184,19 @@ def key_of(request: Request) -> str | None:
     meta = request.META
     refuse_misspelt_headers(name[5:].replace("_", "-") for name in meta if name.startswith("HTTP_"))
     return idempotency_key({}, meta.get("HTTP_IDEMPOTENCY_KEY"))
+
+
+def revisions_of(request: Request) -> list[str] | None:
+    """The revisions in which a change is wanted; None for any."""
+    header = request.META.get("HTTP_IF_MATCH")
+    if header is None or header.strip() == "*":
+        return None
+    return [tag.strip().strip('"') for tag in header.split(",")]
+
+
+def with_revision(reply: HttpResponse, revision: str) -> HttpResponse:
+    reply.headers["ETag"] = f'"{revision}"'
+    return reply
 
 
 def conversation_reply(conversations: Conversations, row: Any) -> HttpResponse:

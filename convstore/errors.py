@@ -12,6 +12,7 @@ StoreError
 ConversationError
  ├── DuplicateItem       the conversation has, or had, an item with the same id
  ├── ConversationExists  the conversation is there already
+ ├── Changed             the conversation is not in the expected revision
  └── UnknownConversation no conversation has this id
 """
 
@@ -71,6 +72,10 @@ class DuplicateItem(ConversationError):
 
 class ConversationExists(ConversationError):
     """The conversation that was to begin is there already. Nothing was stored."""
+
+
+class Changed(ConversationError):
+    """The conversation is in none of the expected revisions. Nothing was stored or erased."""
 
 
 class UnknownConversation(ConversationError):

@@ -18,20 +18,19 @@ from asgiref.sync import sync_to_async
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 
 from convstore.archive.erasure import finish_deletion
-from convstore.archive.word_switch import words_are_on, words_of
+from convstore.archive.word_switch import with_words
 from convstore.conf import max_reply_bytes, max_window, truncates_replies
 from convstore.database.connection import note_write
-from convstore.errors import IdentityClash, MessageTooLarge, Unavailable, WindowTooLarge
+from convstore.errors import IdentityClash, Unavailable, WindowTooLarge
 from convstore.exchange.creation import create
-from convstore.exchange.new_messages import new_messages
-from convstore.exchange.statements import ConversationRef, NewMessage, Reply, Statements, Window
+from convstore.exchange.new_messages import message_too_large, new_messages, refuse_too_large
+from convstore.exchange.statements import ConversationRef, Reply, Statements, Window
 from convstore.exchange.variants import statements_for, write_nothing
 from convstore.messages import Message, dumps
 from convstore.request_log import current_record
 from convstore.standby import read_stale
 from convstore.transactions import SHORT_SECONDS, Result, done, run_transaction
 from convstore.windows import Reading, WindowOptions
-from convstore.words import texts_of
 
 
 def ignore_call(seconds: float, retries: int) -> None:
@@ -70,13 +69,11 @@ class ConversationStore:
         new = new_messages(messages, request_key) if messages else []
         pairs = metadata or {}
         mark = uuid.uuid5(request_key, dumps([sorted(pairs.items()), [row.body for row in new]]))
-        largest = max((message.size for message in new), default=0)
-        if largest > max_reply_bytes():
-            raise _message_too_large(largest)
+        refuse_too_large(new)
         current_record().bytes_stored = sum(message.size for message in new)
 
         def run() -> Reply:
-            rows = self._with_words(messages, new)
+            rows = with_words(self.using, messages, new)
             return done(create(self.using, conversation, rows, pairs, mark))
 
         last = self._run_outside_deletion(conversation.key, run).last
@@ -154,18 +151,18 @@ class ConversationStore:
         largest = max(message.size for message in new)
         # It may be a retry, from before the limit was lowered: those are answered.
         if largest > reading.max_bytes and request_key is None:
-            raise _message_too_large(largest)
+            raise message_too_large(largest)
         current_record().bytes_stored = sum(message.size for message in new)
 
         def run() -> Reply:
-            rows = self._with_words(messages, new)
+            rows = with_words(self.using, messages, new)
             return done(self.variant(self.using).exchange(conversation, rows, reading))
 
         try:
             reply = self._run_outside_deletion(conversation.key, run)
         except WindowTooLarge:
             if largest > reading.max_bytes:
-                raise _message_too_large(largest) from None
+                raise message_too_large(largest) from None
             raise
         note_write(self.using)
         return reply
@@ -239,15 +236,6 @@ class ConversationStore:
                 raise
         return run_transaction(self.using, work, self.observe)
 
-    def _with_words(
-        self, messages: Sequence[Message], new: Sequence[NewMessage]
-    ) -> Sequence[NewMessage]:
-        """The rows with what searches read, if that is stored."""
-        if not words_are_on(self.using):
-            return new
-        texts = [words_of(self.using, texts_of(message)) for message in messages]
-        return [replace(row, words=text) for row, text in zip(new, texts, strict=True)]
-
     def _refuse_atomic(self) -> None:
         if connections[self.using].in_atomic_block:
             raise RuntimeError(
@@ -281,13 +269,6 @@ def _reading_of(
     options = WindowOptions(window) if isinstance(window, int) else window
     limits = (max_bytes, max_messages, truncate, expected_position)
     return Reading(options.size, options.unit, options.tokens, *limits)
-
-
-def _message_too_large(size: int) -> MessageTooLarge:
-    return MessageTooLarge(
-        f"a message has {size} bytes; the limit is {max_reply_bytes()} (MAX_REPLY_BYTES), since a"
-        " reply has to hold it"
-    )
 
 
 def conversation_key(memory_id: str) -> UUID:

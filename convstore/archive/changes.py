@@ -1,27 +1,40 @@
 """Changes of a conversation beside appends: its metadata, and messages that are erased.
 
-Each is one transaction under the conversation's row lock, and counts up `changes`. On SQLite it
-waits for its turn among the writers of this process.
+Each is one transaction under the conversation's row lock, and counts up `changes`, a part of the
+conversation's revision. On SQLite it waits for its turn among the writers of this process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from django.db.models import F
 
+from convstore.archive import erasure
 from convstore.archive.conversations import ConversationRow, conversations
 from convstore.archive.history import History
 from convstore.archive.word_switch import words_are_on, words_of
-from convstore.errors import UnknownConversation
+from convstore.errors import Changed, UnknownConversation
 from convstore.exchange.creation import write_transaction
-from convstore.exchange.item_ids import add_mark, has_mark
+from convstore.exchange.item_ids import add_mark, any_known, has_mark
 from convstore.exchange.metadata import add_pairs, remove_pairs, spelled
-from convstore.exchange.statements import NO_FINGERPRINT
+from convstore.exchange.portable_orm import NULL, PortableOrm
+from convstore.exchange.statements import (
+    NO_FINGERPRINT,
+    ConversationRef,
+    Found,
+    NewMessage,
+    Outcome,
+    Reply,
+    outcome_of,
+)
 from convstore.messages import Message
 from convstore.models import Kind
+from convstore.transactions import done
 from convstore.words import texts_of
 
 ERASED: Mapping[str, Any] = {
@@ -30,8 +43,8 @@ ERASED: Mapping[str, Any] = {
     "body": "{}",
     "fingerprint": NO_FINGERPRINT,
     "size": 2,
-    "tokens": None,
-    "words": None,
+    "tokens": NULL,
+    "words": NULL,
 }
 
 
@@ -39,49 +52,119 @@ def nothing_of(body: str) -> None:
     """The rest of a message that is erased whole."""
 
 
-def set_metadata(
-    using: str, key: UUID, memory_id: str, pairs: Mapping[str, str], mark: UUID | None = None
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The conversation to change. With `revisions`, only if it is in one of them."""
+
+    using: str
+    key: UUID
+    memory_id: str
+    revisions: Collection[str] | None = None
+
+
+def revision_of(row: ConversationRow, length: int) -> str:
+    """What differs after each change: an append changes the length, all else the changes.
+
+    A conversation that was deleted and begun again differs in the first part.
+    """
+    created = int(row.created_at.timestamp() * 1_000_000)
+    return f"{created:x}-{length}-{row.changes}"
+
+
+def set_metadata(target: Target, pairs: Mapping[str, str], mark: UUID | None = None) -> None:
     """Replace all metadata, but only once for each `mark` of a request.
 
-    Raises UnknownConversation.
+    Raises UnknownConversation and Changed.
     """
+    using, key = target.using, target.key
     with write_transaction(using):
-        conversation = _locked(using, key, memory_id)
+        conversation = _locked(target)
         if mark is not None:
             if has_mark(using, key, mark):
                 return
             add_mark(using, key, mark)
+        _refuse_changed(target, conversation)
         remove_pairs(using, conversation)
         add_pairs(using, key, conversation.created_at, pairs)
-        _change(using, key, metadata=spelled(pairs))
+        _change(target, metadata=spelled(pairs))
+
+
+def hide(target: Target) -> None:
+    """Begin a deletion: from now on nobody finds the conversation. Raises as `set_metadata`."""
+    with write_transaction(target.using):
+        _refuse_changed(target, _locked(target))
+        erasure.hide(target.using, target.key)
 
 
 def erase_message(
-    using: str,
-    key: UUID,
-    memory_id: str,
-    position: int,
-    rest: Callable[[str], Message | None] = nothing_of,
+    target: Target, position: int, rest: Callable[[str], Message | None] = nothing_of
 ) -> bool:
     """Erase what the row at `position` says, but for the `rest` of its body; whether there was
     such a row.
 
     An erased row stays, with its position and its request_key, by which a late retry is
-    recognised. Raises UnknownConversation.
+    recognised. Raises UnknownConversation and Changed.
     """
-    with write_transaction(using):
-        _locked(using, key, memory_id)
-        rows = History(using, key).messages().filter(position=position)
-        for body in rows.values_list("body", flat=True):
-            message = rest(body)
-            if message is None:
-                rows.update(**ERASED)
-                _change(using, key, erased=F("erased") + 1)
-            else:
-                rows.update(**_columns(using, message))
-                _change(using, key)
-            return True
+    with write_transaction(target.using):
+        _refuse_changed(target, _locked(target))
+        return _erase(target, position, rest)
+
+
+def rewrite(
+    target: Target,
+    new: Sequence[NewMessage],
+    start: int | None = None,
+    rest: Callable[[str], Message | None] = nothing_of,
+    mark: UUID | None = None,
+) -> int:
+    """Erase all messages from the position `start` on, but for the `rest` of that one, and add new
+    ones behind; the last one's position.
+
+    What is there already with the keys of these, or with the `mark`, is the same request, of
+    before: nothing is done.
+    Raises UnknownConversation, Changed, DuplicateItem and RequestKeyReused.
+    """
+    ref = ConversationRef(target.key, target.memory_id, datetime.now(UTC))
+    statements = PortableOrm(target.using)
+    with write_transaction(target.using):
+        conversation = _locked(target)
+        found = statements.find(ref, new) if new else Found(target.memory_id)
+        if found.keys:
+            outcome = outcome_of(found, target.memory_id, len(new))
+            return done(Reply(outcome, found.last or 0)).last
+        if mark is not None:
+            if has_mark(target.using, target.key, mark):
+                return History(target.using, target.key).length()
+            add_mark(target.using, target.key, mark)
+        _refuse_changed(target, conversation)
+        if any_known(target.using, ref, new):
+            done(Reply(Outcome.DUPLICATE_ID))
+        if start is not None:
+            _erase_tail(target, start, rest)
+        last = History(target.using, target.key).length()
+        if new:
+            statements.add(ref, new, last)
+        return last + len(new)
+
+
+def _erase_tail(target: Target, start: int, rest: Callable[[str], Message | None]) -> None:
+    _erase(target, start, rest)
+    rows = History(target.using, target.key).messages().filter(position__gt=start)
+    if erased := rows.update(**ERASED):
+        _change(target, erased=F("erased") + erased)
+
+
+def _erase(target: Target, position: int, rest: Callable[[str], Message | None]) -> bool:
+    rows = History(target.using, target.key).messages().filter(position=position)
+    for body in rows.values_list("body", flat=True):
+        message = rest(body)
+        if message is None:
+            rows.update(**ERASED)
+            _change(target, erased=F("erased") + 1)
+        else:
+            rows.update(**_columns(target.using, message))
+            _change(target)
+        return True
     return False
 
 
@@ -91,17 +174,30 @@ def _columns(using: str, message: Message) -> dict[str, object]:
         "body": body,
         "fingerprint": NO_FINGERPRINT,
         "size": len(body.encode()),
-        "tokens": None,
-        "words": words_of(using, texts_of(message)) if words_are_on(using) else None,
+        "tokens": NULL,
+        "words": words_of(using, texts_of(message)) if words_are_on(using) else NULL,
     }
 
 
-def _locked(using: str, key: UUID, memory_id: str) -> ConversationRow:
-    for row in conversations(using).filter(pk=key).select_for_update():
-        if row.memory_id == memory_id:
+def _locked(target: Target) -> ConversationRow:
+    """The conversation's row, whose lock this transaction holds from now on."""
+    for row in conversations(target.using).filter(pk=target.key).select_for_update():
+        if row.memory_id == target.memory_id:
             return row
     raise UnknownConversation("there is no conversation with this id")
 
 
-def _change(using: str, key: UUID, **columns: object) -> None:
-    conversations(using).filter(pk=key).update(changes=F("changes") + 1, **columns)
+def _refuse_changed(target: Target, row: ConversationRow) -> None:
+    if target.revisions is None:
+        return
+    # Read after the lock is held.
+    length = History(target.using, target.key).length()
+    if revision_of(row, length) not in target.revisions:
+        raise Changed(
+            "the conversation has changed since it was read, so nothing was done; read it again"
+        )
+
+
+def _change(target: Target, **columns: object) -> None:
+    rows = conversations(target.using).filter(pk=target.key)
+    rows.update(changes=F("changes") + 1, **columns)

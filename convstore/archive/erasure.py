@@ -16,7 +16,6 @@ from django.db.models import F
 from convstore.archive.conversations import conversations
 from convstore.archive.history import History
 from convstore.errors import Unavailable
-from convstore.exchange.creation import write_transaction
 from convstore.exchange.metadata import remove_pairs
 from convstore.models import ItemId, Kind
 
@@ -91,8 +90,7 @@ def _erase_ids(using: str, key: UUID) -> bool:
 def hide(using: str, key: UUID) -> None:
     """Let no reader find the conversation from now on, until `finish_deletion` has deleted it."""
     # Readers and writers compare the id of the row. This one has another key.
-    with write_transaction(using):
-        conversations(using).filter(pk=key).update(memory_id=_id_of_hidden(key))
+    conversations(using).filter(pk=key).update(memory_id=_id_of_hidden(key))
 
 
 def is_hidden(using: str, key: UUID) -> bool:

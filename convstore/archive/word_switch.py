@@ -6,8 +6,8 @@ Searches find the same without it, but read bodies instead, and on PostgreSQL ha
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from uuid import UUID
 
@@ -16,8 +16,10 @@ from django.db.models import Case, Q, When
 
 from convstore.archive.history import CHUNK_BYTES, MessageRow, Octets
 from convstore.database.vendors import vendor_for
+from convstore.exchange.statements import NewMessage
+from convstore.messages import Message
 from convstore.models import NOT_ERASED, WordSwitch
-from convstore.words import searched_text, texts_in, with_terms
+from convstore.words import searched_text, texts_in, texts_of, with_terms
 
 # A process learns within so many seconds that somebody has turned the switch.
 LEARNED_SECONDS = 10
@@ -55,6 +57,16 @@ def words_of(using: str, texts: Iterable[str]) -> str:
     """What is stored as the `words` of a message of these texts; with terms for an index."""
     text = searched_text(texts)
     return with_terms(text) if vendor_for(using).word_index else text
+
+
+def with_words(
+    using: str, messages: Sequence[Message], new: Sequence[NewMessage]
+) -> Sequence[NewMessage]:
+    """The rows of these messages with their words, if words are on."""
+    if not words_are_on(using):
+        return new
+    texts = [words_of(using, texts_of(message)) for message in messages]
+    return [replace(row, words=text) for row, text in zip(new, texts, strict=True)]
 
 
 def word_status(using: str) -> WordStatus:

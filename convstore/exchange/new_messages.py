@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Sequence
 from uuid import UUID
 
+from convstore.conf import max_reply_bytes
+from convstore.errors import MessageTooLarge
 from convstore.exchange.item_ids import digest_of
 from convstore.exchange.statements import NewMessage
 from convstore.messages import MAX_NAME_CHARACTERS, Message, is_utf8
@@ -38,3 +40,17 @@ def _role_column(role: str) -> str:
     """The role as a column can hold it; the body holds it as it came."""
     text = role if is_utf8(role) else role.encode("utf-8", "replace").decode()
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:MAX_NAME_CHARACTERS]
+
+
+def refuse_too_large(new: Sequence[NewMessage]) -> None:
+    """Raise MessageTooLarge for a message that no reply could hold."""
+    largest = max((message.size for message in new), default=0)
+    if largest > max_reply_bytes():
+        raise message_too_large(largest)
+
+
+def message_too_large(size: int) -> MessageTooLarge:
+    return MessageTooLarge(
+        f"a message has {size} bytes; the limit is {max_reply_bytes()} (MAX_REPLY_BYTES), since a"
+        " reply has to hold it"
+    )

@@ -138,6 +138,7 @@ class PortableOrm:
                     created_at=conversation.now,
                     active_at=conversation.now,
                     first_live=NULL,
+                    metadata=NULL,
                 )
         except IntegrityError:
             pass

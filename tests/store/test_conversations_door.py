@@ -209,6 +209,98 @@ def test_metadata_with_a_key_are_set_once(client, conversation):
     assert (late.status, late.document["metadata"]) == (200, {"t": "b"})
 
 
+def tag_of(client: Client, path: str) -> dict[str, str]:
+    return {"HTTP_IF_MATCH": client.get(path).headers["ETag"]}
+
+
+def test_a_change_of_what_has_changed_since_is_refused(client, conversation):
+    path = f"{conversation}/items"
+    item = client.post(path, {"items": [said("a"), said("b")]}).document["data"][0]["id"]
+    client.post(path, {"items": [said("c")]})
+    old = {"HTTP_IF_MATCH": '"0-2-0"'}
+    changes = [
+        lambda tag: client.post(path, {"items": [said("d")]}, **tag),
+        lambda tag: client.post(conversation, {"metadata": {"a": "b"}}, **tag),
+        lambda tag: client.send("PUT", f"{path}?from=3", {"items": [said("e")]}, **tag),
+        lambda tag: client.delete(f"{path}/{item}", **tag),
+        lambda tag: client.delete(conversation, **tag),
+    ]
+    for change in changes:
+        before = client.get(path).document
+        refused = change(old)
+        assert (refused.status, refused.headers["x-should-retry"]) == (412, "false")
+        assert client.get(path).document == before
+        current = tag_of(client, path)
+        assert current == tag_of(client, conversation)
+        assert change({"HTTP_IF_MATCH": f'"x", {current["HTTP_IF_MATCH"]}'}).status == 200
+        old = current
+    assert client.post("", {}, **old).status == 412
+
+
+def test_a_conversation_that_begins_anew_has_another_revision(client):
+    tags = set()
+    for _ in range(2):
+        client.post("", {"id": "mine", "items": [TEXT]})
+        tags.add(client.get("/mine").headers["ETag"])
+        client.delete("/mine")
+    assert len(tags) == 2
+
+
+def test_the_tail_is_replaced_from_an_item_or_a_position_on(client, conversation, deletions):
+    path = f"{conversation}/items"
+    added = client.post(path, {"items": [said(str(n)) for n in range(1, 6)]}).document["data"]
+    reply = client.send("PUT", f"{path}?from={added[3]['id']}", {"items": [said("new"), CALL]})
+    assert [item["position"] for item in reply.document["data"]] == [6, 7]
+    listed = all_items(client, conversation)
+    assert listed == [*added[:3], *reply.document["data"]]
+    assert [row.kind for row in rows_of(client, conversation)].count(Kind.ERASED) == 2
+    assert client.send("PUT", f"{path}?from=2", {"items": []}).document["data"] == []
+    assert all_items(client, conversation) == added[:1]
+    assert Conversation.objects.using(client.store.using).get().erased == 6
+    assert [entry[3] for entry in deletions] == [
+        "by the API: items from position 4 on",
+        "by the API: items from position 2 on",
+    ]
+    assert client.post(path, {"items": [said("next")]}).document["data"][0]["position"] == 8
+    assert client.send("PUT", path, {"items": []}).document["error"]["param"] == "from"
+    assert client.send("PUT", f"{path}?from=msg_1", {"items": []}).status == 404
+
+
+def test_the_tail_begins_in_the_middle_of_a_turn(client, conversation):
+    path = f"{conversation}/items"
+    turn = [{**TEXT, "role": "assistant"}, CALL, {**CALL, "call_id": "c2"}]
+    added = client.post(path, {"items": [TEXT, *turn, ANSWER]}).document["data"]
+    client.send("PUT", f"{path}?from={added[2]['id']}", {"items": [said("no")]})
+    assert all_items(client, conversation)[:2] == added[:2]
+    (row,) = [row for row in rows_of(client, conversation) if row.position == 2]
+    assert "tool_calls" not in row.body
+
+
+@pytest.mark.parametrize("items", [[], [said("new")]], ids=["none", "one"])
+def test_a_tail_is_replaced_once_for_each_key(client, conversation, items):
+    path = f"{conversation}/items"
+    client.post(path, {"items": [said("a"), said("b")]})
+    first = client.send("PUT", f"{path}?from=2", {"items": items}, **key("k"))
+    client.post(path, {"items": [said("more")]})
+    again = client.send("PUT", f"{path}?from=2", {"items": items}, **key("k"))
+    assert (again.status, again.document) == (200, first.document)
+    assert texts(all_items(client, conversation)) == ["a", *texts(items), "more"]
+
+
+def test_of_many_writers_with_the_same_revision_one_adds(client, conversation):
+    path = f"{conversation}/items"
+    tag = tag_of(client, path)
+
+    def add(n: int) -> int:
+        with closing(connections[client.store.using]):
+            status: int = client.post(path, {"items": [said(str(n))]}, **tag).status
+            return status
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sorted(threads.map(add, range(8))) == [200] + [412] * 7
+    assert len(rows_of(client, conversation)) == 1
+
+
 def pages(client: Client, query: str, limit: int) -> list[dict[str, Any]]:
     """All entries of a list of conversations, read page by page."""
     found: list[dict[str, Any]] = []

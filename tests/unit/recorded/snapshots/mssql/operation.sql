@@ -13,8 +13,8 @@ SELECT [convstore_conversation].[memory_id] AS [memory_id], [convstore_conversat
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
 COMMIT;
 BEGIN;
-INSERT INTO [convstore_conversation] ([id], [memory_id], [created_at], [active_at], [erased], [changes], [first_live])
-    VALUES (?, ?, ?, ?, ?, ?, NULL);
+INSERT INTO [convstore_conversation] ([id], [memory_id], [created_at], [active_at], [erased], [changes], [first_live], [metadata])
+    VALUES (?, ?, ?, ?, ?, ?, NULL, NULL);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 'a'
     -- 3 = 2026-01-02 03:04:05.678901+00:00
@@ -65,8 +65,8 @@ SELECT [convstore_conversation].[memory_id] AS [memory_id], [convstore_conversat
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
 COMMIT;
 BEGIN;
-INSERT INTO [convstore_conversation] ([id], [memory_id], [created_at], [active_at], [erased], [changes], [first_live])
-    VALUES (?, ?, ?, ?, ?, ?, NULL);
+INSERT INTO [convstore_conversation] ([id], [memory_id], [created_at], [active_at], [erased], [changes], [first_live], [metadata])
+    VALUES (?, ?, ?, ?, ?, ?, NULL, NULL);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 'a'
     -- 3 = 2026-01-02 03:04:05.678901+00:00

@@ -365,6 +365,21 @@ CREATE TABLE [convstore_wordswitch] ([id] smallint NOT NULL PRIMARY KEY,
 -- Raw Python operation
 -- THIS OPERATION CANNOT BE WRITTEN AS SQL
 
+-- convstore 0010_items_and_metadata
+-- Add field metadata to conversation
+ALTER TABLE [convstore_conversation] ADD [metadata] nvarchar(max) NULL;
+-- Create model ItemId
+CREATE TABLE [convstore_itemid] ([conversation] char(32) NOT NULL,
+    [digest] char(32) NOT NULL,
+    [position] bigint NOT NULL,
+    [number] int NOT NULL,
+    PRIMARY KEY ([conversation], [digest]));
+-- Create model MetadataPair
+CREATE TABLE [convstore_metadatapair] ([digest] char(32) NOT NULL,
+    [created_at] datetimeoffset NOT NULL,
+    [conversation] char(32) NOT NULL,
+    PRIMARY KEY ([digest], [created_at], [conversation]));
+
 -- inspection 0001_audit_log
 -- Create model AuditEntry
 CREATE TABLE [inspection_auditentry] ([id] bigint NOT NULL PRIMARY KEY IDENTITY (1, 1),
@@ -435,6 +450,48 @@ CREATE TABLE [django_session] ([session_key] nvarchar(40) NOT NULL PRIMARY KEY,
     [session_data] nvarchar(max) NOT NULL,
     [expire_date] datetimeoffset NOT NULL);
 CREATE INDEX [django_session_expire_date_a5c62663] ON [django_session] ([expire_date]);
+
+-- convstore 0010_items_and_metadata, backwards
+-- Create model MetadataPair
+DECLARE @sql_foreign_constraint_name nvarchar(128)
+        DECLARE @sql_drop_constraint nvarchar(300)
+        WHILE EXISTS(SELECT 1
+            FROM sys.foreign_keys
+            WHERE referenced_object_id = object_id('[convstore_metadatapair]'))
+        BEGIN
+            SELECT TOP 1 @sql_foreign_constraint_name = name
+            FROM sys.foreign_keys
+            WHERE referenced_object_id = object_id('[convstore_metadatapair]')
+            SELECT
+            @sql_drop_constraint = 'ALTER TABLE [' + OBJECT_NAME(parent_object_id) + '] ' +
+            'DROP CONSTRAINT [' + @sql_foreign_constraint_name + '] '
+            FROM sys.foreign_keys
+            WHERE referenced_object_id = object_id('[convstore_metadatapair]') and name = @sql_foreign_constraint_name
+            exec sp_executesql @sql_drop_constraint
+        END
+        DROP TABLE [convstore_metadatapair]
+;
+-- Create model ItemId
+DECLARE @sql_foreign_constraint_name nvarchar(128)
+        DECLARE @sql_drop_constraint nvarchar(300)
+        WHILE EXISTS(SELECT 1
+            FROM sys.foreign_keys
+            WHERE referenced_object_id = object_id('[convstore_itemid]'))
+        BEGIN
+            SELECT TOP 1 @sql_foreign_constraint_name = name
+            FROM sys.foreign_keys
+            WHERE referenced_object_id = object_id('[convstore_itemid]')
+            SELECT
+            @sql_drop_constraint = 'ALTER TABLE [' + OBJECT_NAME(parent_object_id) + '] ' +
+            'DROP CONSTRAINT [' + @sql_foreign_constraint_name + '] '
+            FROM sys.foreign_keys
+            WHERE referenced_object_id = object_id('[convstore_itemid]') and name = @sql_foreign_constraint_name
+            exec sp_executesql @sql_drop_constraint
+        END
+        DROP TABLE [convstore_itemid]
+;
+-- Add field metadata to conversation
+ALTER TABLE [convstore_conversation] DROP COLUMN [metadata];
 
 -- convstore 0009_exchange_v2, backwards
 -- Raw Python operation

@@ -1,0 +1,178 @@
+"""Items of one conversation: pages of them, and one by its id, whoever gave that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+from uuid import UUID
+
+from conversations_api.access import Access
+from conversations_api.errors import NotFound
+from conversations_api.names import made_id
+from conversations_api.objects import PlacedItem, placed_items
+from conversations_api.parts import Json, same_json
+from conversations_api.requests import ASCENDING, PageQuery
+from convstore.archive import changes, pages
+from convstore.archive.conversations import ConversationRow, conversations, with_length
+from convstore.archive.history import MessageRow
+from convstore.errors import DuplicateItem
+from convstore.request_log import current_record
+from convstore.store import ConversationStore, conversation_key
+
+MAX_POSITION = 2**63 - 1
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A conversation that exists: its key, its memory_id in the store, and its row."""
+
+    key: UUID
+    memory_id: str
+    row: ConversationRow
+    length: int
+
+    @property
+    def revision(self) -> str:
+        return changes.revision_of(self.row, self.length)
+
+
+def find_conversation(
+    store: ConversationStore, access: Access, shown: str, param: str | None = None
+) -> Found:
+    """The conversation with this id in a path, or in a `param`. Raises NotFound."""
+    memory_id = access.stored_id_of(shown)
+    if memory_id is not None:
+        key = conversation_key(memory_id)
+        current_record().conversation = key
+        rows = with_length(conversations(store.using)).filter(pk=key)
+        row: Any = store.run(lambda: next(iter(rows.all()), None))
+        if row is not None and row.memory_id == memory_id:
+            return Found(key, memory_id, row, row.length or 0)
+    raise NotFound("there is no conversation with this id", param, "conversation_not_found")
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """The items of a conversation that exists."""
+
+    store: ConversationStore
+    found: Found
+
+    def page(self, query: PageQuery) -> tuple[list[PlacedItem], bool]:
+        """A page of items, and whether more follow."""
+        after = self.place_of(query.after, "after") if query.after is not None else None
+        wanted = query.limit + 1
+        items: list[PlacedItem] = []
+        page = self._rows(query, after, wanted)
+        for row in page.rows:
+            some = placed_items(row)
+            items += some if query.order == ASCENDING else some[::-1]
+        if after is not None:
+            items = [item for item in items if _is_behind(item, after, query.order)]
+        return items[: query.limit], page.is_cut or len(items) > query.limit
+
+    def between(self, first: int, last: int) -> list[PlacedItem]:
+        """All items from one position to another."""
+        using, key = self.store.using, self.found.key
+        rows = self.store.run(lambda: pages.rows_between(using, key, first, last))
+        return [item for row in rows for item in placed_items(row)]
+
+    def item(self, item_id: str) -> PlacedItem:
+        """The item with this id. Raises NotFound, also if it was erased."""
+        row, number = self._row_of(item_id)
+        for item in placed_items(row) if row else ():
+            if item.number == number and item.id == item_id:
+                return item
+        raise no_item()
+
+    def _row_of(self, item_id: str) -> tuple[MessageRow | None, int]:
+        """The row of the item with this id, and the item's number in it."""
+        place = self.store.run(lambda: pages.place_of_id(self.store.using, self.found.key, item_id))
+        if place:
+            position, number = place
+            return self.store.run(
+                lambda: pages.row_at(self.store.using, self.found.key, position)
+            ), number
+        made = made_id(item_id)
+        if made is None:
+            return None, 0
+        row = self.store.run(
+            lambda: pages.row_with_key(self.store.using, self.found.key, made.request_key)
+        )
+        return row, made.number
+
+    def place_of(self, item_id: str, param: str) -> tuple[int, int]:
+        """The position and the number of an item, also of an erased one: cursors stay valid."""
+        place = self.store.run(lambda: pages.place_of_id(self.store.using, self.found.key, item_id))
+        if place:
+            return place
+        made = made_id(item_id)
+        if made:
+            position = self.store.run(
+                lambda: pages.position_of_key(self.store.using, self.found.key, made.request_key)
+            )
+            if position is not None:
+                return position, made.number
+        raise no_item(param)
+
+    def start_of(self, start: str) -> tuple[int, int]:
+        """The place of an item by its id, or of the first one at a position."""
+        if start.isascii() and start.isdigit() and len(start) < 19:
+            return max(int(start), 1), 0
+        return self.place_of(start, "from")
+
+    def is_made_here(self, item: Json) -> bool:
+        """Whether an item has the id of one that is stored without an id of its client's."""
+        made = made_id(item.get("id", ""))
+        if made is None:
+            return False
+        key = made.request_key
+        return (
+            self.store.run(lambda: pages.position_of_key(self.store.using, self.found.key, key))
+            is not None
+        )
+
+    def same_as(self, items: Sequence[Json]) -> list[PlacedItem]:
+        """The items, if all of them are stored as they are. Raises DuplicateItem."""
+        same = []
+        for item in items:
+            if "id" not in item:
+                raise duplicate()
+            try:
+                stored = self.item(item["id"])
+            except NotFound:
+                raise duplicate() from None
+            if not same_json({**item, "position": stored.position}, stored.document):
+                raise duplicate()
+            same.append(stored)
+        return same
+
+    def _rows(self, query: PageQuery, after: tuple[int, int] | None, limit: int) -> pages.Page:
+        """Rows that have the next `limit` items, and perhaps some of the row at the cursor."""
+        if query.order == ASCENDING:
+            start = after[0] - 1 if after else 0
+            read = partial(pages.rows_after, self.store.using, self.found.key, start)
+        else:
+            start = after[0] + 1 if after else MAX_POSITION
+            read = partial(pages.rows_before, self.store.using, self.found.key, start)
+        # One more, since all items of the row at the cursor may be before it.
+        return self.store.run(lambda: read(limit + 1))
+
+
+def _is_behind(item: PlacedItem, after: tuple[int, int], order: str) -> bool:
+    place = item.position, item.number
+    return place > after if order == ASCENDING else place < after
+
+
+def no_item(param: str | None = None) -> NotFound:
+    return NotFound("there is no item with this id in this conversation", param, "item_not_found")
+
+
+def duplicate() -> DuplicateItem:
+    return DuplicateItem(
+        "Duplicate item: the conversation has an item with the id of one of these, or had one that"
+        " was deleted; nothing was stored; send items with new ids, or without"
+    )
