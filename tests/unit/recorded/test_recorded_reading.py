@@ -30,7 +30,7 @@ def a_page(using: str) -> object:
 
 def held(tape: Tape, *length: int) -> Answer:
     """A conversation's row, with its length where that is asked for."""
-    return [(KEY.hex, "a", tape.moment(NOW), tape.moment(NOW), 0, 0, None, *length)]
+    return [(KEY.hex, "a", tape.moment(NOW), tape.moment(NOW), 0, 0, None, None, *length)]
 
 
 def prefixed(using: str) -> object:

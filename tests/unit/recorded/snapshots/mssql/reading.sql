@@ -1,5 +1,5 @@
 -- a page of the list
-SELECT TOP 51 [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], [convstore_conversation].[erased], [convstore_conversation].[changes], [convstore_conversation].[first_live], (SELECT TOP 1 U0.[position] AS [position]
+SELECT TOP 51 [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], [convstore_conversation].[erased], [convstore_conversation].[changes], [convstore_conversation].[first_live], [convstore_conversation].[metadata], (SELECT TOP 1 U0.[position] AS [position]
     FROM [convstore_message] U0
     WHERE U0.[conversation_id] = ([convstore_conversation].[id])
     ORDER BY 1 DESC) AS [length], (SELECT TOP 1 U0.[created_at] AS [created_at]
@@ -32,13 +32,13 @@ SELECT TOP 51 [convstore_conversation].[id], [convstore_conversation].[memory_id
     -- 15 = '7e57ab1e000040008000000000000001'
 
 -- ids that begin so
-SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], [convstore_conversation].[erased], [convstore_conversation].[changes], [convstore_conversation].[first_live]
+SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], [convstore_conversation].[erased], [convstore_conversation].[changes], [convstore_conversation].[first_live], [convstore_conversation].[metadata]
     FROM [convstore_conversation]
     WHERE [convstore_conversation].[memory_id] LIKE ? ESCAPE '\';
     -- 1 = 'a[%][_]%'
 
 -- what a deletion would delete
-SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], [convstore_conversation].[erased], [convstore_conversation].[changes], [convstore_conversation].[first_live], (SELECT TOP 1 U0.[position] AS [position]
+SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], [convstore_conversation].[erased], [convstore_conversation].[changes], [convstore_conversation].[first_live], [convstore_conversation].[metadata], (SELECT TOP 1 U0.[position] AS [position]
     FROM [convstore_message] U0
     WHERE U0.[conversation_id] = ([convstore_conversation].[id])
     ORDER BY 1 DESC) AS [length], COALESCE(((((SELECT TOP 1 U0.[position] AS [position]
@@ -94,7 +94,7 @@ SELECT TOP 1000 [convstore_message].[position] AS [position], LEN([convstore_mes
     -- 3 = 8
 
 -- the last messages to search
-SELECT TOP 51 [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], [convstore_conversation].[erased], [convstore_conversation].[changes], [convstore_conversation].[first_live], (SELECT TOP 1 U0.[position] AS [position]
+SELECT TOP 51 [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], [convstore_conversation].[erased], [convstore_conversation].[changes], [convstore_conversation].[first_live], [convstore_conversation].[metadata], (SELECT TOP 1 U0.[position] AS [position]
     FROM [convstore_message] U0
     WHERE U0.[conversation_id] = ([convstore_conversation].[id])
     ORDER BY 1 DESC) AS [length]
@@ -111,7 +111,7 @@ SELECT TOP 1000 [convstore_message].[conversation_id], [convstore_message].[posi
 
 -- a deletion
 BEGIN;
-SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], [convstore_conversation].[erased], [convstore_conversation].[changes], [convstore_conversation].[first_live]
+SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], [convstore_conversation].[erased], [convstore_conversation].[changes], [convstore_conversation].[first_live], [convstore_conversation].[metadata]
     FROM [convstore_conversation] WITH (ROWLOCK, UPDLOCK)
     WHERE [convstore_conversation].[id] = ?;
     -- 1 = '7e57ab1e000040008000000000000001'
@@ -125,7 +125,12 @@ SET NOCOUNT OFF; DELETE
     WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[position] <= ?);
     -- 1 = '7e57ab1e000040008000000000000001'
     -- 2 = 2
-SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], [convstore_conversation].[erased], [convstore_conversation].[changes], [convstore_conversation].[first_live]
+SELECT TOP 500 [convstore_itemid].[digest] AS [digest]
+    FROM [convstore_itemid]
+    WHERE [convstore_itemid].[conversation] = ?
+    ORDER BY 1 ASC;
+    -- 1 = '7e57ab1e000040008000000000000001'
+SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], [convstore_conversation].[erased], [convstore_conversation].[changes], [convstore_conversation].[first_live], [convstore_conversation].[metadata]
     FROM [convstore_conversation]
     WHERE [convstore_conversation].[id] = ?;
     -- 1 = '7e57ab1e000040008000000000000001'
