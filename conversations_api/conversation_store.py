@@ -13,8 +13,9 @@ from hashlib import sha256
 from typing import TypeVar
 from uuid import UUID
 
+from api_keys.caller import Caller
 from conversations_api import audit_log
-from conversations_api.access import Access
+from conversations_api.access import shown_id_of, stored_id_of
 from conversations_api.errors import NotFound
 from conversations_api.items import beginning, messages_of, without
 from conversations_api.names import new_conversation_id
@@ -41,10 +42,10 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Conversations:
-    """The conversations of a memory that the caller with this access sees."""
+    """The conversations of a memory that this caller sees."""
 
     memory: Memory
-    access: Access
+    caller: Caller
     # Those in which a conversation may be changed, if the caller says so.
     revisions: Collection[str] | None = None
 
@@ -67,8 +68,9 @@ class Conversations:
         """
         if self.revisions is not None:
             raise Changed("the header 'If-Match' was sent for a conversation that is to begin")
-        chosen = own_id or new_conversation_id(self.memory.step, self.access.tenant, key)
-        memory_id = checked_memory_id(self.access.stored_id(chosen))
+        chosen = own_id or new_conversation_id(self.memory.step, self.caller.tenant, key)
+        checked_memory_id(chosen, self.caller.id_prefix)
+        memory_id = self.caller.stored_id(chosen)
         messages = messages_of(items)
         stored_as = self._request_key(memory_id, key, messages)
         try:
@@ -81,7 +83,7 @@ class Conversations:
                 " now; use a new key for each new request"
             ) from None
         self._note_stored(memory_id, messages)
-        return self.find(self.access.shown_id(memory_id)).row
+        return self.find(self.shown_id(memory_id)).row
 
     def conversation_page(self, query: ListQuery) -> tuple[list[ConversationRow], bool]:
         """A page of the conversations that the caller may see, and whether more follow."""
@@ -91,7 +93,7 @@ class Conversations:
             pair = query.pair
             rows = run(lambda: lists.list_with_pair(self.using, pair, after, limit, self._is_seen))
         else:
-            order, prefix = ORDERS[query.order], self.access.stored_id("")
+            order, prefix = ORDERS[query.order], self.caller.id_prefix
             rows = run(
                 lambda: lists.list_conversations(
                     self.using, order, after, limit, self._is_seen, prefix
@@ -101,12 +103,16 @@ class Conversations:
 
     def _is_seen(self, row: ConversationRow) -> bool:
         """Whether it is the caller's, and not being deleted."""
-        is_own = row.memory_id.startswith(self.access.stored_id(""))
+        is_own = row.memory_id.startswith(self.caller.id_prefix)
         return is_own and conversation_key(row.memory_id) == row.id
 
     def find(self, shown: str, param: str | None = None) -> Found:
         """The conversation with this id in a path, or in a `param`. Raises NotFound."""
-        return find_conversation(self.memory.store, self.access, shown, param)
+        return find_conversation(self.memory.store, self.caller, shown, param)
+
+    def shown_id(self, memory_id: str) -> str:
+        """The id of a conversation as the caller sees it."""
+        return shown_id_of(self.caller, memory_id)
 
     def items(self, shown: str) -> Items:
         """The items of the conversation with this id. Raises NotFound."""
@@ -127,7 +133,7 @@ class Conversations:
 
         A request that is sent again goes on with a deletion that has not ended.
         """
-        memory_id = self.access.stored_id_of(shown)
+        memory_id = stored_id_of(self.caller, shown)
         if memory_id is None:
             raise NotFound("there is no conversation with this id")
         key = conversation_key(memory_id)
@@ -240,7 +246,7 @@ class Conversations:
 
     def _note_deletion(self, found: Found, what: str) -> None:
         shown = found.key, found.memory_id
-        audit_log.note_deletion(self.access.name, self.using, shown, f"by the API: {what}")
+        audit_log.note_deletion(name_of(self.caller), self.using, shown, f"by the API: {what}")
 
 
 def _key_of(items: Sequence[Json]) -> UUID | None:
@@ -249,3 +255,8 @@ def _key_of(items: Sequence[Json]) -> UUID | None:
         return None
     text = json.dumps(["items with ids", items], sort_keys=True)
     return UUID(bytes=sha256(text.encode()).digest()[:16], version=4)
+
+
+def name_of(caller: Caller) -> str:
+    """Who it is, in the audit log."""
+    return f"key {caller.prefix} ({caller.name})" if caller.prefix else "no key"

@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpResponse
 from rest_framework.exceptions import APIException, MethodNotAllowed
 
+from api_keys.errors import HEADERS
 from convstore.errors import (
     Changed,
     ConversationExists,
@@ -38,15 +39,15 @@ class NotFound(Refusal):
     """There is no such route, conversation or item."""
 
 
-class NotAllowed(Refusal):
-    """Whoever asks may not do so."""
+class NotLocal(Refusal):
+    """There is no API key, and the request may come from elsewhere."""
 
 
 STATUSES: Mapping[type[Exception], int] = {
     **V2_STATUSES,
     InvalidField: 400,
     DuplicateItem: 400,
-    NotAllowed: 403,
+    NotLocal: 403,
     NotFound: 404,
     UnknownConversation: 404,
     ConversationExists: 409,
@@ -69,7 +70,9 @@ def error_response(error: Exception, context: dict[str, Any]) -> HttpResponse:
         where=f"{request.method} {request.path!r}",
         request_id=current_record().request_id,
     )
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if isinstance(error, Unavailable) else {}
+    headers = dict(HEADERS.get(status, {}))
+    if isinstance(error, Unavailable):
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     if status in RETRIED_IN_VAIN:
         headers["x-should-retry"] = "false"
     param, code = (error.param, error.code) if isinstance(error, Refusal) else (None, None)

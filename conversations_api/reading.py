@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
-from conversations_api.access import Access
+from api_keys.caller import Caller
+from conversations_api.access import stored_id_of
 from conversations_api.errors import NotFound
 from conversations_api.names import made_id
 from conversations_api.objects import PlacedItem, placed_items
@@ -40,10 +41,10 @@ class Found:
 
 
 def find_conversation(
-    store: ConversationStore, access: Access, shown: str, param: str | None = None
+    store: ConversationStore, caller: Caller, shown: str, param: str | None = None
 ) -> Found:
     """The conversation with this id in a path, or in a `param`. Raises NotFound."""
-    memory_id = access.stored_id_of(shown)
+    memory_id = stored_id_of(caller, shown)
     if memory_id is not None:
         key = conversation_key(memory_id)
         current_record().conversation = key

@@ -10,7 +10,8 @@ from django.http import HttpResponse
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
-from conversations_api.access import APPEND, DELETE, READ, access_for
+from api_keys.caller import APPEND, DELETE, READ
+from conversations_api.access import caller_of
 from conversations_api.conversation_store import Conversations
 from conversations_api.errors import InvalidField, NotFound, error_response
 from conversations_api.objects import conversation_object, deleted_object, list_object
@@ -59,10 +60,17 @@ class ConversationsView(DoorView):
         return error_response
 
     def open(self, request: Request, memory: str | None, *scopes: str) -> Conversations:
-        """The conversations that the request may use, with these scopes. Raises NotAllowed."""
-        access = access_for(request.method or "", request.META)
-        access.require(*scopes)
-        return Conversations(memory_named(memory), access, revisions_of(request))
+        """The conversations that the request may use, with these scopes.
+
+        Raises what `caller_of` and `memory_named` do, and NotAllowed.
+        """
+        caller = caller_of(request.method or "", request.META)
+        caller.require(*scopes)
+        if memory is not None:  # whether it is there or not
+            caller.require_memory(memory)
+        found = memory_named(memory)
+        caller.require_memory(found.name)
+        return Conversations(found, caller, revisions_of(request))
 
 
 def memory_named(name: str | None) -> Memory:
@@ -86,7 +94,7 @@ class ConversationList(ConversationsView):
         conversations = self.open(request, memory, READ)
         rows, has_more = conversations.conversation_page(read_list_query(request.query_params))
         documents = [
-            conversation_object(conversations.access.shown_id(row.memory_id), row) for row in rows
+            conversation_object(conversations.shown_id(row.memory_id), row) for row in rows
         ]
         return json_response(list_object(documents, has_more=has_more))
 
@@ -200,5 +208,5 @@ def with_revision(reply: HttpResponse, revision: str) -> HttpResponse:
 
 
 def conversation_reply(conversations: Conversations, row: Any) -> HttpResponse:
-    shown = conversations.access.shown_id(row.memory_id)
+    shown = conversations.shown_id(row.memory_id)
     return json_response(conversation_object(shown, row))

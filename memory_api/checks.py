@@ -32,8 +32,8 @@ def check_process(app_configs: object = None, **_: Any) -> list[CheckMessage]:
     if settings.CONVERSATIONS_API == "open":
         messages.append(
             django_checks.Warning(
-                "CONVERSATIONS_API is open: whoever reaches the port may read and delete all.",
-                hint="Let only a proxy reach the port, and let it authenticate clients.",
+                "CONVERSATIONS_API is open: until there is an API key, anybody may delete.",
+                hint="Make an API key, or let only a proxy reach the port.",
                 id="memory_api.W006",
             )
         )

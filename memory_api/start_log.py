@@ -12,7 +12,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import Error, connections
 
-from api_keys.doors import HTTP, open_doors
+from api_keys.doors import CONVERSATIONS, HTTP, open_doors
 from convstore import __version__, tracing
 from convstore.database.vendors import describe_database
 from memory_api.errors import SettingsError
@@ -112,6 +112,9 @@ def describe_conversations_api(entries: Iterable[Memory | UnavailableMemory]) ->
     whom = "programs on this machine only"
     if settings.CONVERSATIONS_API == "open":
         whom = "whoever reaches the port, who may delete (CONVERSATIONS_API=open)"
+    whom += "; once there is an API key, for those who have one"
+    if CONVERSATIONS not in open_doors():
+        whom = "those who have an API key"
     return f"Conversations API: {served}, others at /memories/<name>/v1, for {whom}"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.db import migrations, models
 
-from convstore.migrations._operations import AddColumn
+from convstore.migrations._operations import AddColumn, CreateTable
 
 
 class Migration(migrations.Migration):
@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
             name="metadata",
             field=models.TextField(null=True),
         ),
-        migrations.CreateModel(
+        CreateTable(
             name="ItemId",
             fields=[
                 (
@@ -42,7 +42,7 @@ class Migration(migrations.Migration):
                 ("number", models.IntegerField()),
             ],
         ),
-        migrations.CreateModel(
+        CreateTable(
             name="MetadataPair",
             fields=[
                 (

@@ -12,6 +12,7 @@ import pytest
 from django.db import connections
 
 import conversations_api.views
+from api_keys.caller import Caller
 from convstore.archive import erasure
 from convstore.archive.history import History, MessageRow
 from convstore.messages import Message, Part
@@ -47,6 +48,8 @@ def deletions(monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[tuple[Any,
 def client(database: str, monkeypatch: pytest.MonkeyPatch, deletions: Any) -> Iterator[Client]:
     memory = Memory(name="m", store=ConversationStore(database))
     monkeypatch.setattr(conversations_api.views, "memory_named", lambda name: memory)
+    # The tables of keys are not in every database of the tests.
+    monkeypatch.setattr("api_keys.doors.is_any_key_there", lambda: False)
     yield Client(memory)
     ItemId.objects.using(database).all().delete()
     MetadataPair.objects.using(database).all().delete()
@@ -356,6 +359,92 @@ def test_conversations_are_listed_by_time_and_by_metadata(client):
 )
 def test_a_list_refuses_what_it_does_not_know(client, query):
     assert client.get(query).status == 400
+
+
+# --- Who may come in ---------------------------------------------------------------------
+
+
+def use(monkeypatch: pytest.MonkeyPatch, caller: Caller) -> None:
+    monkeypatch.setattr(conversations_api.views, "caller_of", lambda method, meta: caller)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"SERVER_NAME": "0.0.0.0"},  # noqa: S104
+        {"SERVER_NAME": "192.0.2.1"},
+        {"REMOTE_ADDR": "192.0.2.1"},
+        {"REMOTE_ADDR": ""},
+        {"HTTP_HOST": "evil.example"},
+        {"HTTP_HOST": "127.0.0.1.evil.example:8080"},
+        {"HTTP_X_FORWARDED_FOR": "127.0.0.1"},
+        {"HTTP_FORWARDED": "for=127.0.0.1"},
+        {"HTTP_VIA": "1.1 proxy"},
+        {"CONTENT_TYPE": "text/plain"},
+        {"CONTENT_TYPE": ""},
+    ],
+    ids=str,
+)
+def test_without_keys_only_programs_of_this_machine_come_in(client, settings, other):
+    refused = client.post("", {}, **other)
+    assert (refused.status, refused.document["error"]["code"]) == (403, "not_local")
+    assert Conversation.objects.using(client.store.using).count() == 0
+    settings.CONVERSATIONS_API = "open"
+    assert client.post("", {}, **other).status == 200
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:80", "[::1]:80", "127.9.9.9"])
+def test_all_names_of_this_machine_are_its_own(client, host):
+    assert client.post("", {}, HTTP_HOST=host).status == 200
+
+
+def test_once_there_is_a_key_everybody_needs_one(client, monkeypatch, settings):
+    settings.CONVERSATIONS_API = "open"
+    monkeypatch.setattr("conversations_api.access.asks_for_keys", lambda door: True)
+    refused = client.post("", {})
+    assert (refused.status, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
+
+
+def test_a_tenant_reaches_nothing_but_its_own(client, monkeypatch, deletions):
+    use(monkeypatch, Caller(tenant="b"))
+    others = client.post("", {"id": "mine", "items": [TEXT], "metadata": {"a": "b"}}).document
+    use(monkeypatch, Caller(tenant="a", name="bot", prefix="123"))
+    for path in ("/mine", "/mine/items", "/mid_Yi9taW5l", f"/mid_{'Li4vYi9taW5l'}"):
+        assert client.get(path).status == 404
+        assert client.delete(path.removesuffix("/items")).status == 404
+    assert client.get().document["data"] == []
+    assert client.get("?metadata[a]=b").document["data"] == []
+    own = client.post("", {"id": "mine"}).document
+    assert own["id"] == "mine"
+    assert client.get().document["data"] == [own]
+    assert client.delete("/mine").status == 200
+    assert deletions[0][0] == "key 123 (bot)"
+    use(monkeypatch, Caller())
+    assert client.get("/mid_Yi9taW5l").document == {**others, "id": "mid_Yi9taW5l"}
+
+
+def test_each_route_needs_its_scopes(client, conversation, monkeypatch):
+    path = f"{conversation}/items"
+    routes = [
+        ({"read"}, lambda: client.get()),
+        ({"read"}, lambda: client.get(conversation)),
+        ({"read"}, lambda: client.get(path)),
+        ({"read"}, lambda: client.get(f"{path}/msg_1")),
+        ({"append"}, lambda: client.post()),
+        ({"append"}, lambda: client.post(conversation, {"metadata": {}})),
+        ({"append"}, lambda: client.post(path, {"items": []})),
+        ({"append", "delete"}, lambda: client.send("PUT", f"{path}?from=1", {"items": []})),
+        ({"delete"}, lambda: client.delete(f"{path}/msg_1")),
+        ({"delete"}, lambda: client.delete(conversation)),
+    ]
+    for needed, ask in routes:
+        for scope in needed:
+            use(monkeypatch, Caller(scopes={"read", "append", "delete"} - {scope}))
+            assert ask().status == 403
+        use(monkeypatch, Caller(scopes=needed))
+        assert ask().status in (200, 404)
+    use(monkeypatch, Caller(memories={"other"}))
+    assert client.get().status == 403
 
 
 # --- Items -------------------------------------------------------------------------------
