@@ -29,12 +29,14 @@ image:
 	@if docker info >/dev/null 2>&1; then docker build $(IMAGE_FLAGS) --tag $(IMAGE) .; \
 	else buildah build --format docker $(IMAGE_FLAGS) --tag $(IMAGE) .; fi
 
+JAVASCRIPT = tests/acceptance/clients/javascript
+
 # A file is one worker's, and the slowest begin.
 PYTEST = $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
 # All that this machine can run: three at once, which keep two cores busy, since many wait.
 test: $(VENV)/dev .venv-mlserver/installed .venv-clients/installed .venv-media/installed \
-		tests/browser/node_modules/installed
+		tests/browser/node_modules/installed $(JAVASCRIPT)/node_modules/installed
 	@$(PYTEST) --numprocesses 3
 
 # What is quick and needs nothing but Python and SQLite: no MLServer, browser, other client, image
@@ -122,6 +124,14 @@ tests/browser/node_modules/installed: tests/browser/package.json
 	    touch $@; \
 	else echo "npm was not found: tests in a browser are left out."; fi
 
+$(JAVASCRIPT)/node_modules/installed: $(JAVASCRIPT)/package.json
+	@if command -v npm >/dev/null; then \
+	    echo "Installing OpenAI's SDK for JavaScript, for the tests, into $(JAVASCRIPT)/node_modules ..." && \
+	    npm install --prefix $(JAVASCRIPT) --no-package-lock --no-audit --no-fund >/dev/null && \
+	    touch $@; \
+	else echo "npm was not found: the test of OpenAI's SDK for JavaScript is left out."; fi
+
 clean:
 	rm -rf $(VENV) .venv-bench* .venv-clients .venv-media .venv-mlserver tests/browser/node_modules dist
+	rm -rf $(JAVASCRIPT)/node_modules
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

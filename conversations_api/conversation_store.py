@@ -21,12 +21,18 @@ from conversations_api.items import beginning, messages_of, without
 from conversations_api.names import new_conversation_id
 from conversations_api.objects import PlacedItem
 from conversations_api.parts import Json
-from conversations_api.reading import Found, Items, duplicate, find_conversation, no_item
+from conversations_api.reading import Found, Items, duplicate, find_conversation
 from conversations_api.requests import ACTIVE, ASCENDING, DESCENDING, ListQuery
 from convstore.archive import changes, erasure, lists
 from convstore.archive.conversations import ConversationRow
 from convstore.archive.word_switch import with_words
-from convstore.errors import Changed, ConversationExists, DuplicateItem, RequestKeyReused
+from convstore.errors import (
+    Changed,
+    ConversationExists,
+    DuplicateItem,
+    RequestKeyReused,
+    UnknownConversation,
+)
 from convstore.exchange.new_messages import new_messages, refuse_too_large
 from convstore.messages import Message, dumps
 from convstore.request_log import current_record
@@ -125,6 +131,8 @@ class Conversations:
         mark = self._request_key(found.memory_id, key, ())
         if mark is not None:
             mark = uuid.uuid5(mark, dumps(sorted(metadata.items())))
+        elif self.revisions is not None:
+            mark = uuid.uuid4()  # tells a second try of ours
         self._run(lambda: changes.set_metadata(self._target(found), metadata, mark))
         return self.find(shown).row
 
@@ -137,11 +145,19 @@ class Conversations:
         if memory_id is None:
             raise NotFound("there is no conversation with this id")
         key = conversation_key(memory_id)
-        if not self._run(lambda: erasure.is_hidden(self.using, key)):
+        if not self._is_hidden(key):
             found = self.find(shown)
             self._note_deletion(found, f"conversation of {found.length} messages")
-            self._run(lambda: changes.hide(self._target(found)))
+            try:
+                self._run(lambda: changes.hide(self._target(found)))
+            except UnknownConversation:
+                # Hidden by somebody else, or by a try of ours whose end we did not hear of.
+                if not self._is_hidden(key):
+                    raise
         self._run(lambda: erasure.finish_deletion(self.using, key))
+
+    def _is_hidden(self, key: UUID) -> bool:
+        return self._run(lambda: erasure.is_hidden(self.using, key))
 
     # --- Items ---------------------------------------------------------------------------
 
@@ -182,8 +198,8 @@ class Conversations:
         def rest(body: str) -> Message | None:
             return without(Message.from_json(body), item.number)
 
-        if not self._run(lambda: changes.erase_message(self._target(found), item.position, rest)):
-            raise no_item()
+        # If it is gone by now, somebody else erased it, or a try whose end we did not hear of.
+        self._run(lambda: changes.erase_message(self._target(found), item.position, rest))
         return self.find(shown).row
 
     def replace_tail(

@@ -83,6 +83,9 @@ NEEDS = {
         "apt-get install nginx-light openssl",
     ),
     "axe": file("tests/browser/node_modules/installed"),
+    "OpenAI's SDK for JavaScript": file(
+        "tests/acceptance/clients/javascript/node_modules/installed"
+    ),
     "unixodbc": Need(lambda: loads("pyodbc"), "apt-get install unixodbc"),
     "buildah": program("buildah"),
     "promtool": program("promtool", "prometheus"),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -23,6 +25,7 @@ from tests.unit.openai_items import long_form, sendable
 
 pytestmark = pytest.mark.one_database
 
+SCRIPT = Path(__file__).parent / "clients/javascript/conversation.js"
 CALL: Any = {"type": "function_call", "call_id": "c1", "name": "look", "arguments": '{"n": 1}'}
 ANSWER: Any = {"type": "function_call_output", "call_id": "c1", "output": "found"}
 REASONING: Any = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"}
@@ -136,6 +139,21 @@ def test_the_same_conversation_through_v2(sdk, service):
     assert [message["role"] for message in window] == ["user", "assistant", "tool", "user"]
     newest = next(iter(sdk.conversations.items.list(conversation)))
     assert text_of(newest) == "there"
+
+
+@pytest.mark.needs("OpenAI's SDK for JavaScript")
+def test_the_sdk_for_javascript(service):
+    command = ["node", SCRIPT, base_url(service)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout) == {
+        "texts": [*map(str, range(8)), "look"],
+        "call": "{}",
+        "left": "7",
+        "title": "Long trip",
+        "deleted": True,
+        "missing": [True, "conversation_not_found"],
+    }
 
 
 @given(st.lists(sendable(), min_size=1, max_size=4))
