@@ -143,7 +143,7 @@ def test_the_same_conversation_through_v2(sdk, service):
 
 @pytest.mark.needs("OpenAI's SDK for JavaScript")
 def test_the_sdk_for_javascript(service):
-    command = ["node", SCRIPT, base_url(service)]
+    command = ["node", str(SCRIPT), base_url(service)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout) == {

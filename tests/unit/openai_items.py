@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, is_typeddict
 
@@ -55,8 +54,15 @@ def objects_of(model: type[BaseModel]) -> st.SearchStrategy[dict[str, Any]]:
     optional: dict[Any, st.SearchStrategy[Any]] = {}
     for name, field in model.model_fields.items():
         place = required if field.is_required() else optional
-        place[field.alias or name] = st.deferred(partial(values_of, field.annotation))
+        place[field.alias or name] = _deferred(field.annotation)
     return st.fixed_dictionaries(required, optional=optional)
+
+
+def _deferred(annotation: Any) -> st.SearchStrategy[Any]:
+    def define() -> st.SearchStrategy[Any]:
+        return values_of(annotation)
+
+    return st.deferred(define)
 
 
 def models_in(union: Any) -> list[type[BaseModel]]:
