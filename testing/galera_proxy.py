@@ -15,7 +15,9 @@ class GaleraProxy(HaProxy):
     """A proxy on loopback, with the configuration of the docs and the script by which it checks."""
 
     def __init__(self, configuration: str, check: str, nodes: Sequence[Node]) -> None:
-        addresses = [(f"10.0.0.{n}:3306", node.port) for n, node in enumerate(nodes, 1)]
+        addresses = {
+            f"10.0.0.{n}:3306": f"127.0.0.1:{node.port}" for n, node in enumerate(nodes, 1)
+        }
         super().__init__(configuration, "127.0.0.1:3306", addresses)
         self.nodes = nodes
         script, settings = self.folder / "check", self.folder / "settings"
