@@ -140,7 +140,7 @@ def test_behind_haproxy_the_service_goes_on_with_the_next_node(cluster, folder, 
         hit_in_turns(load, [*map(and_back, hits)], service)
     report = checked(first.url("crashes"), load)
     assert not any(report.wrong.values()), str(report)
-    # Not only in these outages: on a busy machine, HAProxy's check of a node may take too long.
+    # In long runs on a busy machine a few came outside of the outages; nobody has found out why.
     assert {failed.how for failed in load.failed} == {UNAVAILABLE}
 
 
