@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from django.conf import settings
 
-from memory_api.http_metrics import collected
+from memory_api.collected_metrics import collected
 
 # The reasons of refusals that are no fault of a client's.
 FAILURES = {"fault", "identity_clash", "unavailable"}

@@ -1,28 +1,13 @@
-"""Metrics of the HTTP door, under the names that MLServer uses, and the page of all metrics.
-
-With several worker processes, gunicorn's settings give them a folder in which their metrics
-add up.
-"""
+"""Metrics of the HTTP door, under the names that MLServer uses: no process has both."""
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from typing import NamedTuple
 
-from prometheus_client import (
-    REGISTRY,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Summary,
-    generate_latest,
-)
-from prometheus_client.metrics_core import Metric
-from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
+from prometheus_client import Counter, Gauge, Summary
 
-from memory_api.metric_files import METRICS_FOLDER, share_metrics, unmerged_metrics
+from memory_api.metric_files import share_metrics
 
 share_metrics()
 
@@ -88,25 +73,3 @@ def infer_metrics_of(model: str, version: str) -> InferMetrics:
 def requests_of(method: str | None, route: str, status: int) -> Counter:
     """The counter of a route's requests; `route` is a template: /v2/models/<name>/infer."""
     return http_requests.labels(method, route, status)
-
-
-def collected() -> list[Metric]:
-    """The metrics of all worker processes."""
-    if not os.environ.get(METRICS_FOLDER):
-        return list(REGISTRY.collect())
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry)
-    with unmerged_metrics():
-        return list(registry.collect())
-
-
-def render(state: Collector) -> bytes:
-    """The metrics of all worker processes, in Prometheus' text format, and those of `state`."""
-    looked_up = CollectorRegistry()
-    looked_up.register(state)
-    if not os.environ.get(METRICS_FOLDER):
-        return generate_latest(REGISTRY) + generate_latest(looked_up)
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry)
-    with unmerged_metrics():
-        return generate_latest(registry) + generate_latest(looked_up)

@@ -16,6 +16,7 @@ from api_keys.doors import HTTP, caller_at
 from convstore import __version__
 from convstore.request_log import current_record
 from memory_api import contract, documents, http_metrics, parsers, v2
+from memory_api.collected_metrics import render
 from memory_api.contract import Answer
 from memory_api.door_view import DoorView
 from memory_api.errors import MemoryUnavailable
@@ -171,4 +172,4 @@ class Metrics(V2View):
     @describe_metrics
     def get(self, request: Request) -> HttpResponse:
         state = StateCollector(memories(), readiness_probe.is_up)
-        return whole_response(http_metrics.render(state), CONTENT_TYPE_LATEST)
+        return whole_response(render(state), CONTENT_TYPE_LATEST)
