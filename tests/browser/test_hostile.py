@@ -280,7 +280,8 @@ def test_script_is_shown_as_text_in_the_audit_log(visit):
     expect(visit.page.get_by_text(success)).to_be_visible()
     visit.assert_inert()
     visit.open(f"{LOG}?q={quote(talk.memory_id)}")
-    assert set(visit.texts(".field-memory_id_text")) == {talk.memory_id}
+    ids = visit.texts(".field-about > bdi, .field-about > a")
+    assert set(ids) == {talk.memory_id}
     told = f"the last 1 message; {reason}".replace("\u202e", "[U+202E]")
     assert visit.texts(".field-detail_text")[0] == told
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -80,6 +82,14 @@ def contents(service: Service, talk: SentConversation) -> list[str]:
     search = f"{list_of(service)}search/?q=xyzzy"
     one = [f"{page}1/", f"{page}1/json/", f"{page}1/text/", f"{page}1/1/"]
     return [page, *one, *exports, search, f"{search}&conversation={talk.key}"]
+
+
+def unzipped(body: bytes) -> bytes:
+    """What is in a ZIP file; any other body as it is."""
+    if not zipfile.is_zipfile(BytesIO(body)):
+        return body
+    with zipfile.ZipFile(BytesIO(body)) as file:
+        return b"".join(map(file.read, file.namelist()))
 
 
 def logged(
@@ -161,7 +171,7 @@ def test_permission_for_the_audit_log_shows_nothing_else(sign, talk, admin_servi
     _, officer = sign(LOG)
     for address in contents(admin_service, talk):
         answer = reader.context.request.get(address)
-        assert "xyzzy" in answer.text()
+        assert b"xyzzy" in unzipped(answer.body()), address
     reader.page.goto(f"{list_of(admin_service)}delete/?id={talk.key}")
     reader.page.get_by_label("Reason").fill("a wish")
     follow(reader.page.get_by_role("button", name="Delete permanently"))
@@ -171,9 +181,7 @@ def test_permission_for_the_audit_log_shows_nothing_else(sign, talk, admin_servi
         ("JSON", "1"),
         ("part", "1"),
         ("part", "1/1"),
-        ("export", "openai"),
-        ("export", "markdown"),
-        ("export", "stored"),
+        *(("export", kind) for kind in FORMATS),
         ("search", "xyzzy"),
         ("search", "xyzzy"),
         ("deletion begun", "1 message; a wish"),

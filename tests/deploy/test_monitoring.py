@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,8 @@ ALERTS = FOLDER / "alerts.yaml"
 WORDS = {"by", "le", "rate", "increase", "sum", "min", "count", "histogram_quantile"}
 # Labels that Prometheus adds to what it scrapes, and the metric that it adds.
 ADDED = {"instance", "job", "up"}
+# After which each worker has set its gauges; it does so twice a second.
+GAUGES_SECONDS = 30
 
 
 def rules() -> list[dict[str, str]]:
@@ -55,7 +58,10 @@ def shown(service: Service) -> set[str]:
     with Wire(service) as wire:
         wire.send(b"no HTTP\r\n\r\n")
         assert wire.reply()
-    page = requests.get(f"{service.url}/metrics", timeout=30).text
+    deadline = time.monotonic() + GAUGES_SECONDS
+    page = ""
+    while "rest_server_threads" not in page and time.monotonic() < deadline:
+        page = requests.get(f"{service.url}/metrics", timeout=30).text
     samples = [each for family in text_string_to_metric_families(page) for each in family.samples]
     return {each.name for each in samples} | {label for each in samples for label in each.labels}
 

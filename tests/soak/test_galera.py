@@ -30,7 +30,7 @@ from testing.galera import Galera, wait_until
 from testing.galera_proxy import GaleraProxy
 from testing.service import Service
 from tests.docs.pages import ROOT, blocks
-from tests.length import MINUTES, SOAK, times
+from tests.length import MINUTES, times
 from tests.soak.checker import Outage
 from tests.soak.databases import serving, stored
 from tests.soak.load import PROGRESS_SECONDS, UNAVAILABLE, Load, Roaming
@@ -77,13 +77,16 @@ def emptied(cluster: Galera) -> Iterator[None]:
     connections[alias].close()
 
 
+@pytest.mark.soak_only
 def test_what_was_acknowledged_at_two_nodes_is_stored_once_on_all(cluster, services, emptied):
     one, two, _ = cluster.nodes
-    hits = [lambda: cut_off(two)]
-    if SOAK:
-        hits += [lambda: kill(cluster, one), lambda: freeze(one), lambda: lose_quorum(cluster, two)]
-    # A hit takes seconds in which a short proof need not do much.
-    with Roaming(*(service.url for service in services), pause=0 if SOAK else 0.2) as load:
+    hits = [
+        lambda: cut_off(two),
+        lambda: kill(cluster, one),
+        lambda: freeze(one),
+        lambda: lose_quorum(cluster, two),
+    ]
+    with Roaming(*(service.url for service in services)) as load:
         outages = hit_in_turns(load, hits, *services)
     for node in cluster.nodes:
         assert_all_kept(node.url("crashes"), load, outages, {UNAVAILABLE})
@@ -204,7 +207,7 @@ def aliases(cluster: Galera) -> list[str]:
 def hit_in_turns(load: Load, hits: Sequence[Hit], *services: Service) -> list[Outage]:
     """Each hit once, and in `make soak` again until the time is over."""
     outages: list[Outage] = []
-    end = time.monotonic() + (60 * MINUTES if SOAK else 0)
+    end = time.monotonic() + 60 * MINUTES
     for hit in itertools.cycle(hits):
         if len(outages) >= len(hits) and time.monotonic() > end:
             break
