@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import requests
+from django.test import Client, override_settings
 
 from testing.bodies import (
     append_request,
@@ -341,6 +342,26 @@ def idempotency_header(door: HttpDoor) -> None:
 def misspelt_header(door: HttpDoor) -> None:
     refused(door.infer(asked(), **{"X-Idempotency-Key": "k"}), "did you mean 'Idempotency-Key'?")
     refused(door.infer(asked(), Idempotency_Key="k"), "did you mean 'Idempotency-Key'?")
+
+
+def guarded_index(**headers: str) -> Any:
+    """The repository's index where the door asks for API keys; here, no key is right."""
+    with override_settings(REQUIRE_API_KEYS=frozenset({"http"})):
+        return Client().post("/v2/repository/index", {}, "application/json", headers=headers)
+
+
+@probe("Headers", "Authorization")
+def authorization(door: HttpDoor) -> None:
+    assert door.infer(asked(), Authorization="Bearer of news").texts == ["x"]
+    reply = guarded_index(Authorization="Bearer of news")
+    assert reply.status_code == 401
+    assert "this request needs a valid API key" in reply.json()["error"]
+
+
+@probe("Headers", "WWW-Authenticate")
+def www_authenticate(door: HttpDoor) -> None:
+    assert guarded_index().headers["WWW-Authenticate"] == "Bearer"
+    assert "WWW-Authenticate" not in door.infer(asked()).headers
 
 
 @probe("Headers", "any other")
