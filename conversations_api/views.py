@@ -179,12 +179,10 @@ class Item(ConversationsView):
 
 
 class Elsewhere(ConversationsView):
-    """Every other path below /v1, so that its 404 has this API's form."""
+    """Every other path below /v1, so that its 404 has this API's form, whatever the method."""
 
-    def get(self, request: Request, **_: Any) -> HttpResponse:
+    def http_method_not_allowed(self, request: Any, *_: Any, **__: Any) -> Any:
         raise NotFound("there is no such route", code="unknown_url")
-
-    post = put = delete = get
 
 
 def key_of(request: Request) -> str | None:

@@ -56,6 +56,10 @@ def conversations_with_keys(using: str, keys: Iterable[UUID]) -> list[Conversati
     return list(with_message_count(rows).order_by("memory_id"))
 
 
+# A key that no conversation has.
+BEFORE_ALL = UUID(int=0)
+
+
 def find_by_memory_id(
     rows: QuerySet[ConversationRow],
     prefix: str,
@@ -76,10 +80,13 @@ def find_by_memory_id(
         longer = longer.filter(FromId(F("memory_id"), at))
         longer = longer.filter(Q(AfterId(F("memory_id"), at)) | Q(pk__gt=pk))
     found = [*exact, *longer.order_by(ById(F("memory_id")), "pk")[: limit + 1]]
-    last = found[limit - 1] if len(found) > limit else None
     # A collation may treat different letters as equal; a prefix search must not.
     matches = [row for row in found[:limit] if row.memory_id.startswith(prefix)]
-    return matches, (last.memory_id, last.pk) if last else None
+    if len(found) <= limit:
+        return matches, None
+    last = found[limit - 1]
+    # Behind the exact match come all others, also those that a collation treats as equal to it.
+    return matches, (last.memory_id, BEFORE_ALL if last.pk == exact_key else last.pk)
 
 
 # --- The order of the index of ids -------------------------------------------------------
