@@ -55,7 +55,8 @@ WHERE application_name NOT IN ('pg_basebackup', 'pg_receivewal') AND NOT EXISTS 
 
 INCOMPLETE_INDEXES = """
 SELECT c.relname FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
-WHERE NOT i.indisvalid AND i.indrelid IN (to_regclass(%s), to_regclass(%s)) ORDER BY 1"""
+WHERE NOT i.indisvalid AND i.indrelid IN (
+  SELECT to_regclass(name) FROM unnest(%s::text[]) AS name) ORDER BY 1"""
 
 
 def check_settings(entry: Mapping[str, Any]) -> Iterator[CheckMessage]:
@@ -118,7 +119,7 @@ def _schema_messages(
     connection: BaseDatabaseWrapper, tables: tuple[str, ...]
 ) -> Iterator[CheckMessage]:
     with connection.cursor() as cursor:
-        cursor.execute(INCOMPLETE_INDEXES, tables)
+        cursor.execute(INCOMPLETE_INDEXES, [list(tables)])
         incomplete = [name for (name,) in cursor.fetchall()]
     for name in incomplete:
         yield checks.Warning(
