@@ -10,13 +10,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from django.db import DEFAULT_DB_ALIAS, Error, connections
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from api_keys.caller import Caller
 from api_keys.models import ApiKey
-from convstore.database.connection import open_connection, settle_connections
-from convstore.database.faults import classify
 from convstore.errors import Unavailable
+from convstore.transactions import SHORT_SECONDS, ignore_call, run_transaction
 
 # Keys are where the users of the admin are.
 USING = DEFAULT_DB_ALIAS
@@ -52,21 +51,9 @@ def caller_of(row: ApiKey) -> Caller:
 
 def _asked(question: Callable[[], Answer]) -> Answer:
     try:
-        return _asked_once(question)
-    except Unavailable:  # a connection that died since its last use fails once
-        return _asked_once(question)
-
-
-def _asked_once(question: Callable[[], Answer]) -> Answer:
-    connection = open_connection(USING)
-    try:
-        return question()
-    except (Error, connection.Database.Error) as error:
-        fault = classify(USING, error)
-        settle_connections(USING, fault)
-        if fault is None:
-            raise
-        raise Unavailable(f"API keys cannot be checked: {fault.sentence}") from error
+        return run_transaction(USING, question, ignore_call, SHORT_SECONDS)
+    except Unavailable as error:
+        raise Unavailable(f"API keys cannot be checked: {error}") from error
 
 
 # --- The time of the last use ------------------------------------------------------------

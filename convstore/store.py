@@ -29,12 +29,8 @@ from convstore.exchange.variants import statements_for, write_nothing
 from convstore.messages import Message, dumps
 from convstore.request_log import current_record
 from convstore.standby import read_stale
-from convstore.transactions import SHORT_SECONDS, Result, done, run_transaction
+from convstore.transactions import SHORT_SECONDS, Result, done, ignore_call, run_transaction
 from convstore.windows import Reading, WindowOptions
-
-
-def ignore_call(seconds: float, retries: int) -> None:
-    """The observer of a store that nobody measures."""
 
 
 @dataclass(frozen=True, slots=True)
