@@ -6,11 +6,14 @@ import html
 import os
 import re
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import requests
 
+from convstore.database.url import database_alias
 from convstore.store import conversation_key
 from testing.bodies import new_id
 from testing.processes import Process
@@ -62,6 +65,20 @@ def first_user(service: Process) -> str:
         capture_output=True,
     )
     return name
+
+
+@contextmanager
+def signed_in(service: Process) -> Iterator[Visitor]:
+    """A superuser of the service."""
+    with requests.Session() as session:
+        visitor = Visitor(service, session)
+        assert "Log out" in visitor.sign_in(first_user(service), PASSWORD).text
+        yield visitor
+
+
+def default_alias(service: Process) -> str:
+    """The database of a service that was given none."""
+    return database_alias(f"sqlite:///{service.folder / 'data' / 'conversations.sqlite3'}")
 
 
 def transcript(memory_id: str) -> str:

@@ -7,14 +7,20 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-import requests
 
 from convstore.store import conversation_key
 from testing.bodies import append_request, new_id, read_request
 from testing.service import Service, write_memory
 from tests.doors import HttpDoor
 from tests.machine import DATABASES
-from tests.visitor import CONVERSATIONS, PASSWORD, Visitor, first_user, ids, shown, transcript
+from tests.visitor import (
+    CONVERSATIONS,
+    Visitor,
+    ids,
+    shown,
+    signed_in,
+    transcript,
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +42,7 @@ def name_of(kind: str) -> str:
 
 @pytest.fixture(scope="module")
 def admin(several: Service) -> Iterator[Visitor]:
-    with requests.Session() as session:
-        visitor = Visitor(several, session)
-        assert "Log out" in visitor.sign_in(first_user(several), PASSWORD).text
+    with signed_in(several) as visitor:
         yield visitor
 
 

@@ -15,13 +15,19 @@ import requests
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group, Permission, User
 
-from convstore.database.url import database_alias
 from inspection.audit import PRUNED_AT_ONCE
 from inspection.models import AuditEntry, ListedConversation
 from testing.bodies import append_request, new_id
 from testing.service import Service
 from tests.doors import HttpDoor
-from tests.visitor import CONVERSATIONS, PASSWORD, Visitor, first_user, transcript
+from tests.visitor import (
+    CONVERSATIONS,
+    PASSWORD,
+    Visitor,
+    default_alias,
+    signed_in,
+    transcript,
+)
 
 pytestmark = pytest.mark.one_database
 
@@ -39,14 +45,12 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def alias(service: Service) -> str:
-    return database_alias(f"sqlite:///{service.folder / 'data' / 'conversations.sqlite3'}")
+    return default_alias(service)
 
 
 @pytest.fixture(scope="module")
 def root(service: Service) -> Iterator[Visitor]:
-    with requests.Session() as session:
-        visitor = Visitor(service, session)
-        assert "Log out" in visitor.sign_in(first_user(service), PASSWORD).text
+    with signed_in(service) as visitor:
         yield visitor
 
 

@@ -11,10 +11,8 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
-import requests
 
 from convstore.archive.history import MessageRow
-from convstore.database.url import database_alias
 from convstore.messages import Message, Part
 from convstore.models import Conversation
 from convstore.store import conversation_key
@@ -22,7 +20,7 @@ from inspection.models import AuditEntry, Job
 from inspection.views.job_pages import PART_CONVERSATIONS
 from testing.bodies import new_id
 from testing.service import Service
-from tests.visitor import CONVERSATIONS, PASSWORD, Visitor, first_user
+from tests.visitor import CONVERSATIONS, Visitor, default_alias, signed_in
 
 pytestmark = pytest.mark.one_database
 
@@ -39,14 +37,12 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def alias(service: Service) -> str:
-    return database_alias(f"sqlite:///{service.folder / 'data' / 'conversations.sqlite3'}")
+    return default_alias(service)
 
 
 @pytest.fixture(scope="module")
 def root(service: Service) -> Iterator[Visitor]:
-    with requests.Session() as session:
-        visitor = Visitor(service, session)
-        assert "Log out" in visitor.sign_in(first_user(service), PASSWORD).text
+    with signed_in(service) as visitor:
         yield visitor
 
 

@@ -143,9 +143,8 @@ class Client:
 class Persistent:
     """One who says a text with a key until it is acknowledged, at each service in turn."""
 
-    def __init__(self, addresses: Sequence[str], pause: float, failed: list[Failed]) -> None:
+    def __init__(self, addresses: Sequence[str], failed: list[Failed]) -> None:
         self._clients = [Client(address, with_keys=True) for address in addresses]
-        self._pause = pause
         self._failed = failed
 
     def close(self) -> None:
@@ -153,7 +152,6 @@ class Persistent:
             client.close()
 
     def say(self, text: Text) -> Acknowledged | Failed:
-        time.sleep(self._pause)
         deadline = time.monotonic() + PROGRESS_SECONDS
         for client in cycle(self._clients):
             outcome = client.say(text)
@@ -165,20 +163,16 @@ class Persistent:
 
 
 class Roaming(Load):
-    """A Load on several services, whose clients try again, with the same key, at the next one.
+    """A Load on several services, whose clients try again, with the same key, at the next one."""
 
-    They make a pause of so many seconds before each text.
-    """
-
-    def __init__(self, *urls: str, pause: float = 0) -> None:
+    def __init__(self, *urls: str) -> None:
         super().__init__(urls[0])
         self.addresses = [urlsplit(url).netloc for url in urls]
-        self.pause = pause
 
     def client(self, number: int) -> Writer:
         home = number % len(self.addresses)
         services = self.addresses[home:] + self.addresses[:home]
-        return Persistent(services, self.pause, self.failed)
+        return Persistent(services, self.failed)
 
 
 def way(error: Exception) -> str:

@@ -135,7 +135,8 @@ def test_a_conversation_is_found_by_its_key_with_its_counts(database):
     assert [(row.memory_id, row.message_count) for row in both] == [("a", 3), ("b", 1)]
 
 
-def test_prefix_search_uses_an_index(database):
+def users(database: str) -> Any:
+    """The rows of the database, which are 3,000 conversations now, of user-0 to user-2999."""
     rows = ConversationRow.objects.using(database)
     now = datetime.now(UTC)
     rows.bulk_create(
@@ -144,20 +145,18 @@ def test_prefix_search_uses_an_index(database):
         for n in range(3000)
     )  # fmt: skip
     analyze(database)
+    return rows
+
+
+def test_prefix_search_uses_an_index(database):
+    rows = users(database)
     plan = with_prefix(rows.all(), "user-2345").explain()
     assert "conversation_memory_id" in plan, plan
 
 
 def test_a_page_of_a_prefix_search_is_read_in_the_order_of_the_index(database):
     """Not sorted: of the 3,000 that match, it reads a page."""
-    rows = ConversationRow.objects.using(database)
-    now = datetime.now(UTC)
-    rows.bulk_create(
-        ConversationRow(pk=conversation_key(f"user-{n}"), memory_id=f"user-{n}", created_at=now,
-                     active_at=now)
-        for n in range(3000)
-    )  # fmt: skip
-    analyze(database)
+    rows = users(database)
     after = "user-1500", conversation_key("user-1500")
     with CaptureQueriesContext(connections[database]) as queries:
         page, _ = find_by_memory_id(rows.all(), "user-", conversation_key("user-"), 50, after)
