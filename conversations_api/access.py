@@ -8,7 +8,6 @@ speaks for others.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +17,7 @@ from api_keys.caller import ANYBODY, Caller
 from api_keys.doors import CONVERSATIONS, asks_for_keys, known_caller
 from conversations_api.errors import NotLocal
 from conversations_api.names import memory_id_of, shown_id
+from convstore.client_address import is_loopback
 
 OPEN = "open"
 WITH_BODY = ("POST", "PUT", "PATCH")
@@ -73,12 +73,3 @@ def _host_of(header: str) -> str:
     host, _, port = header.rpartition(":")
     host = host if port.isdigit() else header
     return host.removeprefix("[").removesuffix("]")
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpResponse
-from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
 from api_keys.caller import APPEND, DELETE, READ
@@ -31,22 +30,13 @@ from memory_api.door_view import DoorView
 from memory_api.idempotency import idempotency_key, refuse_misspelt_headers
 from memory_api.memories import conversations_memory, find_memory, repository
 from memory_api.memory import Memory
-from memory_api.received import read_body
+from memory_api.received import BodyParser
 from memory_api.responses import json_response
 
 
-class JsonParser(BaseParser):
-    media_type = "*/*"
-
-    def parse(
-        self,
-        stream: IO[Any],
-        media_type: str | None = None,
-        parser_context: Mapping[str, Any] | None = None,
-    ) -> Any:
-        context = parser_context or {}
-        body = read_body(stream, context)
-        return bodies.parse(body, settings.MAX_VALUES, context["view"].share.take)
+class JsonParser(BodyParser):
+    def document_of(self, body: bytes, meta: Mapping[str, Any], take: bodies.Take) -> Any:
+        return bodies.parse(body, settings.MAX_VALUES, take)
 
 
 class ConversationsView(DoorView):

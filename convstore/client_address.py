@@ -1,4 +1,4 @@
-"""The address of a client, also behind proxies that are trusted to name it."""
+"""Addresses: that of a client, also behind proxies that are trusted to name it; and loopback."""
 
 from __future__ import annotations
 
@@ -25,6 +25,14 @@ def client_address(environ: Mapping[str, Any], trusted: Sequence[Network]) -> st
             break
         client = before
     return str(client) if client else address
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there, or sends what comes from there."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:

@@ -16,14 +16,15 @@ from memory_api.errors import BadRequest, TooLarge, quote
 from memory_api.json_text import parse_json, refuse_excess
 from memory_api.limits import BYTES_OF_A_VALUE, MAX_GZIP_MEMBERS
 
+# Told how many bytes something takes, it raises an error if that is too much.
+Take = Callable[[int], None]
+
 
 def ignore_size(size: int) -> None:
     """For whoever does not count what is decompressed."""
 
 
-def decompress(
-    body: bytes, coding: str, limit: int, take: Callable[[int], None] = ignore_size
-) -> bytes:
+def decompress(body: bytes, coding: str, limit: int, take: Take = ignore_size) -> bytes:
     """Undo the body's Content-Encoding: gzip, deflate or none. Raises BadRequest and TooLarge.
 
     A small body can hold a huge one, so no more than `limit` bytes are decompressed, and `take`
@@ -83,7 +84,7 @@ READ_AT_ONCE = 64 * 1024
 DECOMPRESSED_AT_ONCE = 1024 * 1024
 
 
-def parse(body: bytes, max_values: int, take: Callable[[int], None] = ignore_size) -> object:
+def parse(body: bytes, max_values: int, take: Take = ignore_size) -> object:
     """The JSON document in `body`. Raises BadRequest and TooLarge."""
     take(BYTES_OF_A_VALUE * refuse_excess(body, "the body", max_values))
     try:

@@ -7,6 +7,8 @@ add up.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
@@ -18,11 +20,7 @@ from memory_api.metric_files import METRICS_FOLDER, unmerged_metrics
 
 def collected() -> list[Metric]:
     """The metrics of all worker processes."""
-    if not os.environ.get(METRICS_FOLDER):
-        return list(REGISTRY.collect())
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry)
-    with unmerged_metrics():
+    with _registry() as registry:
         return list(registry.collect())
 
 
@@ -30,9 +28,17 @@ def render(state: Collector) -> bytes:
     """The metrics of all worker processes, in Prometheus' text format, and those of `state`."""
     looked_up = CollectorRegistry()
     looked_up.register(state)
+    with _registry() as registry:
+        return generate_latest(registry) + generate_latest(looked_up)
+
+
+@contextmanager
+def _registry() -> Iterator[CollectorRegistry]:
+    """This process's metrics; where several processes share a folder, those of all."""
     if not os.environ.get(METRICS_FOLDER):
-        return generate_latest(REGISTRY) + generate_latest(looked_up)
+        yield REGISTRY
+        return
     registry = CollectorRegistry()
     MultiProcessCollector(registry)
     with unmerged_metrics():
-        return generate_latest(registry) + generate_latest(looked_up)
+        yield registry

@@ -13,10 +13,10 @@ from django.core.checks import CheckMessage, Info, Tags, register
 from django.db import Error, connections
 
 from convstore import tracing
+from convstore.client_address import is_loopback
 from memory_api.errors import SettingsError
 from memory_api.gunicorn import Server
 from memory_api.memories import database_users
-from memory_api.start_log import is_loopback
 from memory_api.tables import lacks_migrations
 
 

@@ -8,12 +8,12 @@ sent it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 from convstore.messages import TOKENS
-from memory_api.bodies import ignore_size, parse, write
+from memory_api.bodies import Take, ignore_size, parse, write
 from memory_api.errors import BadRequest, TooLarge, quote
 from memory_api.json_text import is_integer
 from memory_api.limits import BYTES_OF_A_VALUE
@@ -27,7 +27,7 @@ def read(
     header_length: str | None = None,
     *,
     max_values: int = 2**31,
-    take: Callable[[int], None] = ignore_size,
+    take: Take = ignore_size,
 ) -> object:
     """The JSON document in `body`. The `data` of a binary tensor becomes a list of bytes.
 
@@ -46,9 +46,7 @@ def read(
     return document
 
 
-def _insert_binary_data(
-    document: object, rest: memoryview, max_values: int, take: Callable[[int], None]
-) -> None:
+def _insert_binary_data(document: object, rest: memoryview, max_values: int, take: Take) -> None:
     """Set the `data` of each binary tensor. `rest` has them in the order of the inputs."""
     values = max_values
     inputs = document.get("inputs") if isinstance(document, dict) else None

@@ -7,33 +7,20 @@ that of a form.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import Any
 
 from django.conf import settings
-from rest_framework.parsers import BaseParser
 
 from memory_api import documents
-from memory_api.received import read_body
+from memory_api.bodies import Take
+from memory_api.received import BodyParser
 
 HEADER_LENGTH = f"HTTP_{documents.HEADER_LENGTH.replace('-', '_').upper()}"
 
 
-class V2Parser(BaseParser):
+class V2Parser(BodyParser):
     """Parses a body with its binary tensors."""
 
-    media_type = "*/*"
-
-    def parse(
-        self,
-        stream: IO[Any],
-        media_type: str | None = None,
-        parser_context: Mapping[str, Any] | None = None,
-    ) -> Any:
-        context = parser_context or {}
-        body = read_body(stream, context)
-        return documents.read(
-            body,
-            context["request"].META.get(HEADER_LENGTH),
-            max_values=settings.MAX_VALUES,
-            take=context["view"].share.take,
-        )
+    def document_of(self, body: bytes, meta: Mapping[str, Any], take: Take) -> Any:
+        length = meta.get(HEADER_LENGTH)
+        return documents.read(body, length, max_values=settings.MAX_VALUES, take=take)

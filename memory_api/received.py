@@ -7,19 +7,38 @@ from typing import IO, Any
 
 from django.conf import settings
 from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
 from memory_api import bodies
+from memory_api.bodies import Take
 from memory_api.errors import BadRequest, TooLarge
 
 
-def read_body(stream: IO[Any], context: Mapping[str, Any]) -> bytes:
-    """The body of a request, decompressed.
+class BodyParser(BaseParser):
+    """The parser of a door: `document_of` makes what its views get of a body."""
 
-    The view in the `context` of a parser has a `share`, from which what the body takes is taken.
-    """
-    # Django's `headers` would look at every header to make a dictionary of them.
-    meta, take = context["request"].META, context["view"].share.take
+    media_type = "*/*"
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """The document. The view has a `share`, from which what the body takes is taken."""
+        context = parser_context or {}
+        # Django's `headers` would look at every header to make a dictionary of them.
+        meta, take = context["request"].META, context["view"].share.take
+        return self.document_of(_read_body(stream, meta, take), meta, take)
+
+    def document_of(self, body: bytes, meta: Mapping[str, Any], take: Take) -> Any:
+        """What is in the body of a request with these headers; `take` counts what it takes."""
+        raise NotImplementedError
+
+
+def _read_body(stream: IO[Any], meta: Mapping[str, Any], take: Take) -> bytes:
+    """The body of a request, decompressed."""
     limit = settings.MAX_BODY_BYTES
     chunked = "HTTP_TRANSFER_ENCODING" in meta
     length = 0 if chunked else int(meta.get("CONTENT_LENGTH") or 0)

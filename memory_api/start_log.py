@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +13,7 @@ from django.db import Error, connections
 
 from api_keys.doors import CONVERSATIONS, HTTP, open_doors
 from convstore import __version__, tracing
+from convstore.client_address import is_loopback
 from convstore.database.vendors import describe_database
 from memory_api.errors import SettingsError
 from memory_api.memories import conversations_memory
@@ -63,14 +63,6 @@ def describe_memory(entry: Memory | UnavailableMemory) -> str:
     if entry.store.standby is not None:
         where += f", with the standby {describe_database(entry.store.standby)}"
     return f"{name}: {window}, in {where}"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens there."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def who_may_come(address: Any) -> str:
