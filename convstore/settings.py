@@ -281,11 +281,12 @@ AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
 ]
 LOGIN_REDIRECT_URL = "admin:index"
-# These checks look for class names in MIDDLEWARE and do not recognise our subclasses.
-SILENCED_SYSTEM_CHECKS = ["axes.W002", "security.W002", "security.W003"]
-# These want TLS of Django. It is the proxy's: HTTPS says so, and memory_api.W010 asks for it.
-SILENCED_SYSTEM_CHECKS += ["security.W004", "security.W008", "security.W010", "security.W012"]
-SILENCED_SYSTEM_CHECKS += ["security.W016"]
+SILENCED_SYSTEM_CHECKS = [
+    # They look for class names in MIDDLEWARE and do not recognise our subclasses.
+    *("axes.W002", "security.W002", "security.W003"),
+    # They want TLS of Django. It is the proxy's: HTTPS says so, and memory_api.W010 asks for it.
+    *("security.W004", "security.W008", "security.W010", "security.W012", "security.W016"),
+]
 # Five failed attempts for one user name from one address block that pair for 15 minutes.
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
