@@ -107,6 +107,9 @@ def _run_once(using: str, work: Callable[[], Result]) -> Result:
         if fault is None:
             raise
         raise (_Retry(fault) if fault.retry else fault.error_class(fault.sentence)) from error
+    finally:
+        # Django keeps the error of a row that it could not save, and with it a request's body.
+        connection.rollback_exc = None
 
 
 def done(reply: Reply) -> Reply:

@@ -189,6 +189,8 @@ def test_a_creation_with_a_key_is_done_once(client, own_id, items):
     assert other.status == (409 if own_id else 422)
     if not own_id:
         assert client.post("", wanted, **key("k2")).document["id"] != first.document["id"]
+    # The error of a row that could not be saved would hold its request, as long as the connection.
+    assert connections[client.store.using].rollback_exc is None
 
 
 def test_items_with_a_key_are_added_once(client, conversation):
