@@ -16,7 +16,7 @@ from uuid import UUID
 from api_keys.caller import Caller
 from conversations_api import audit_log
 from conversations_api.access import shown_id_of, stored_id_of
-from conversations_api.errors import NotFound
+from conversations_api.errors import InvalidField, NotFound
 from conversations_api.items import beginning, messages_of, without
 from conversations_api.names import new_conversation_id
 from conversations_api.objects import PlacedItem
@@ -98,6 +98,8 @@ class Conversations:
         if query.pair is not None:
             pair = query.pair
             rows = run(lambda: lists.list_with_pair(self.using, pair, after, limit, self._is_seen))
+        elif query.prefix is not None:
+            rows = self._by_id(self.caller.stored_id(query.prefix), after, limit)
         else:
             order, prefix = ORDERS[query.order], self.caller.id_prefix
             rows = run(
@@ -106,6 +108,22 @@ class Conversations:
                 )
             )
         return rows[: query.limit], len(rows) > query.limit
+
+    def _by_id(
+        self, prefix: str, after: ConversationRow | None, limit: int
+    ) -> list[ConversationRow]:
+        """In order of ids, those that begin with a prefix of the store."""
+        if after is not None and not after.memory_id.startswith(prefix):
+            raise InvalidField(
+                "'after' is the id of a conversation whose id does not begin with 'prefix'; send"
+                " an id of the list",
+                "after",
+                "invalid_value",
+            )
+        exact = conversation_key(prefix)
+        return self._run(
+            lambda: lists.list_by_id(self.using, prefix, exact, after, limit, self._is_seen)
+        )
 
     def _is_seen(self, row: ConversationRow) -> bool:
         """Whether it is the caller's, and not being deleted."""

@@ -16,6 +16,7 @@ from conversations_api.parts import Json, default_text
 from convstore.messages import is_utf8
 from memory_api.errors import BadRequest, TooLarge
 from memory_api.json_text import json_type
+from memory_api.limits import MAX_MEMORY_ID_LENGTH
 from memory_api.memory_ids import checked_memory_id
 
 MAX_PAIRS, MAX_PAIR_NAME, MAX_PAIR_VALUE = 16, 64, 512
@@ -167,12 +168,14 @@ def read_page_query(query: Mapping[str, Any], orders: Sequence[str]) -> PageQuer
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """Which page of the conversations: in this order, or those with a pair of metadata."""
+    """Which page of the conversations: in this order, those with a pair of metadata, or those
+    whose ids begin with a prefix."""
 
     limit: int
     order: str
     after: str | None
     pair: tuple[str, str] | None
+    prefix: str | None
 
 
 PAIR = re.compile(r"metadata\[(.*)\]", re.DOTALL)
@@ -180,9 +183,9 @@ LIST_ORDERS = (DESCENDING, ASCENDING, ACTIVE)
 
 
 def read_list_query(query: Mapping[str, Any]) -> ListQuery:
-    """One pair at most, in order of creation, the newest first."""
+    """One pair at most, in order of creation, the newest first; or a prefix, in order of ids."""
     pairs = [(found[1], query[name]) for name in query if (found := PAIR.fullmatch(name))]
-    known = {"limit", "order", "after"}
+    known = {"limit", "order", "after", "prefix"}
     if unknown := [name for name in query if name not in known and not PAIR.fullmatch(name)]:
         raise _wrong(unknown[0][:100], "is no parameter of this list")
     page = read_page_query(query, LIST_ORDERS)
@@ -190,7 +193,26 @@ def read_list_query(query: Mapping[str, Any]) -> ListQuery:
         raise _wrong("metadata", "was sent with several pairs; a list takes one")
     if pairs and page.order != DESCENDING:
         raise _wrong("order", f"must be {DESCENDING} beside 'metadata'")
-    return ListQuery(page.limit, page.order, page.after, pairs[0] if pairs else None)
+    prefix = query.get("prefix")
+    if prefix is not None:
+        _refuse_wrong_prefix(prefix, "order" if "order" in query else "metadata" * bool(pairs))
+    return ListQuery(page.limit, page.order, page.after, pairs[0] if pairs else None, prefix)
+
+
+def _refuse_wrong_prefix(prefix: str, other: str) -> None:
+    """`other` is a parameter that came beside it."""
+    if other:
+        raise _wrong(
+            "prefix",
+            f"was sent with '{other}'; a list by prefix is in order of ids and takes neither"
+            " 'order' nor 'metadata'; send one of the three",
+        )
+    if len(prefix) > MAX_MEMORY_ID_LENGTH:
+        raise _wrong(
+            "prefix", f"has {len(prefix)} characters; it must have up to {MAX_MEMORY_ID_LENGTH}"
+        )
+    if "\0" in prefix or not is_utf8(prefix):
+        raise _wrong("prefix", "contains a NUL or a lone surrogate; it must have neither")
 
 
 def _limit(text: str | None) -> int:

@@ -84,9 +84,13 @@ def find_by_memory_id(
     matches = [row for row in found[:limit] if row.memory_id.startswith(prefix)]
     if len(found) <= limit:
         return matches, None
-    last = found[limit - 1]
+    return matches, place_by_id(found[limit - 1], exact_key)
+
+
+def place_by_id(row: ConversationRow, exact_key: UUID) -> Place:
+    """The place of a row that `find_by_memory_id` found, after which a next call goes on."""
     # Behind the exact match come all others, also those that a collation treats as equal to it.
-    return matches, (last.memory_id, BEFORE_ALL if last.pk == exact_key else last.pk)
+    return row.memory_id, BEFORE_ALL if row.pk == exact_key else row.pk
 
 
 # --- The order of the index of ids -------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Pages of conversations: in order of creation or of activity, or by a pair of their metadata.
+"""Pages of conversations: in order of creation, of activity or of ids, or by a pair of metadata.
 
 Each is a range of an index, so its cost does not grow with the number of conversations. One that
 is being deleted is in none.
@@ -17,8 +17,10 @@ from django.db.models import Q
 from convstore.archive.conversations import (
     ConversationRow,
     conversations,
+    find_by_memory_id,
     newer_rows,
     older_rows,
+    place_by_id,
     with_prefix,
 )
 from convstore.exchange.metadata import pair_digest, read
@@ -96,6 +98,30 @@ def list_with_pair(
         return wanted(row) and read(row.metadata).get(pair[0]) == pair[1]
 
     return list(islice(filter(has_pair, _all(rows_behind, "created_at", after, limit)), limit))
+
+
+def list_by_id(
+    using: str,
+    prefix: str,
+    exact_key: UUID,
+    after: ConversationRow | None,
+    limit: int,
+    wanted: Callable[[ConversationRow], bool],
+) -> list[ConversationRow]:
+    """At most `limit` conversations that are wanted and whose memory_id begins with `prefix`, in
+    order of ids; `exact_key` as in `find_by_memory_id`."""
+
+    def rows() -> Iterator[ConversationRow]:
+        place = None if after is None else place_by_id(after, exact_key)
+        while True:
+            found, place = find_by_memory_id(
+                conversations(using), prefix, exact_key, limit + SPARE_ROWS, place
+            )
+            yield from found
+            if place is None:
+                return
+
+    return list(islice(filter(wanted, rows()), limit))
 
 
 def _all(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.db import connections
@@ -354,13 +355,52 @@ def test_conversations_are_listed_by_time_and_by_metadata(client):
     [
         "?order=up",
         "?limit=x",
-        "?prefix=a",
+        "?prefixes=a",
         "?metadata[a]=b&metadata[c]=d",
         "?metadata[a]=b&order=asc",
     ],
 )
 def test_a_list_refuses_what_it_does_not_know(client, query):
     assert client.get(query).status == 400
+
+
+IDS = ("trip", "trip-1", "trip-10", "trip-2", "Trip-3", "trip_4", "trip/é", "tri", "tr%ip")
+
+
+@pytest.mark.parametrize("tenant", ["", "acme"])
+def test_conversations_are_listed_by_the_beginnings_of_their_ids(client, monkeypatch, tenant):
+    use(monkeypatch, Caller(tenant="acme-2"))
+    client.post("", {"id": "trip-99"})
+    use(monkeypatch, Caller(tenant=tenant))
+    shown = {own: client.post("", {"id": own}).document["id"] for own in IDS}
+    erasure.hide(client.store.using, conversation_key(Caller(tenant=tenant).stored_id("trip-2")))
+    for prefix in ("trip", "trip-", "tri", "trip/", "tr%", "x"):
+        expected = [shown[own] for own in IDS if own.startswith(prefix) and own != "trip-2"]
+        orders = set()
+        for limit in (1, 2, 100):
+            found = [each["id"] for each in pages(client, f"&prefix={quote(prefix)}", limit)]
+            assert sorted(found) == sorted(expected)
+            assert prefix not in shown or found[0] == shown[prefix]
+            orders.add(tuple(found))
+        assert len(orders) == 1
+    if tenant:
+        assert len(pages(client, "&prefix=", 3)) == len(IDS) - 1
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ("&order=desc", "prefix"),
+        ("&metadata[a]=b", "prefix"),
+        ("%00", "prefix"),
+        ("a" * 511, "prefix"),
+        ("&after=b", "after"),
+    ],
+)
+def test_a_prefix_is_for_ids_and_alone(client, more, param):
+    client.post("", {"id": "b"})
+    reply = client.get(f"?prefix=a{more}")
+    assert (reply.status, reply.document["error"]["param"]) == (400, param)
 
 
 # --- Who may come in ---------------------------------------------------------------------
