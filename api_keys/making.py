@@ -122,6 +122,11 @@ def rights_of(row: ApiKey) -> str:
     return f"{', '.join(row.scopes.split())}; {where}; {whose}{rate}"
 
 
+def description_of(row: ApiKey) -> str:
+    """A key for people: whose it is, and what it may do."""
+    return f"{row.name} ({row.prefix}): {rights_of(row)}"
+
+
 def _secret_columns(token: Token) -> dict[str, str]:
     return {"prefix": token.prefix, "digest": digest_of(token.text).hex()}
 

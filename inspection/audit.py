@@ -19,7 +19,7 @@ from inspection.models import AuditEntry, ListedConversation
 
 # The most entries that one transaction deletes.
 PRUNED_AT_ONCE = 500
-# Who prunes: it is no user.
+# Who it is at the command line: no user.
 COMMAND = "(command)"
 
 
@@ -34,6 +34,7 @@ class Action(StrEnum):
     DELETED = "deleted"
     KEY_MADE = "key made"
     KEY_REVOKED = "key revoked"
+    KEY_ROTATED = "key rotated"
     STOPPED = "deletion stopped"
     FAILED = "deletion failed"
     SIGNED_IN = "signed in"
@@ -107,6 +108,11 @@ def record_event(request: HttpRequest, action: Action, detail: str = "", **user:
     AuditEntry.objects.create(action=action, detail=detail, **{**_who(request), **user})
 
 
+def record_command(action: Action, detail: str) -> None:
+    """Write that a command of `convstore` does this."""
+    AuditEntry.objects.create(at=datetime.now(UTC), username=COMMAND, action=action, detail=detail)
+
+
 def _who(request: HttpRequest) -> dict[str, Any]:
     return {
         "at": datetime.now(UTC),
@@ -135,7 +141,5 @@ def prune(days: int) -> int:
         deleted += len(keys)
     detail = f"{deleted:,} entries from before {before:%Y-%m-%d %H:%M} UTC"
     if deleted:
-        AuditEntry.objects.create(
-            at=datetime.now(UTC), username=COMMAND, action=Action.LOG_PRUNED, detail=detail
-        )
+        record_command(Action.LOG_PRUNED, detail)
     return deleted

@@ -21,6 +21,7 @@ from api_keys.making import (
     MAX_NAME_CHARACTERS,
     KeyRow,
     KeyWish,
+    description_of,
     make_key,
     revoke_key,
     rights_of,
@@ -192,5 +193,4 @@ class KeyAdmin(KeysetAdmin):
 
 
 def log(request: HttpRequest, action: Action, row: KeyRow) -> None:
-    detail = f"{row.name} ({row.prefix}): {rights_of(row)}"
-    record(request, databases()[0], action, [(None, "")], detail)
+    record(request, databases()[0], action, [(None, "")], description_of(row))

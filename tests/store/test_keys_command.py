@@ -18,6 +18,7 @@ from api_keys.rows import read_caller
 from api_keys.tokens import read_token
 from convstore.messages import Message, Part
 from convstore.store import ConversationStore
+from inspection.models import AuditEntry
 from memory_api.memories import repository
 from memory_api.start_log import what_is_asked
 from testing.service import NOWHERE, write_memory
@@ -33,7 +34,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the default database."""
     url = f"sqlite:///{tmp_path_factory.mktemp('keys')}/a.db"
     with default_database(url):
-        for app in ("convstore", "api_keys"):
+        for app in ("convstore", "api_keys", "inspection"):
             call_command("migrate", app, verbosity=0)
         yield url
 
@@ -84,6 +85,38 @@ def test_a_rotated_key_and_its_successor_are_valid_until_the_old_one_is_revoked(
     said, _ = keys("revoke", prefix_of(old))
     assert "is revoked" in said
     assert [read_caller(prefix_of(key)) is not None for key in (old, new)] == [False, True]
+
+
+def test_each_change_of_a_key_is_in_the_audit_log(keys):
+    AuditEntry.objects.all().delete()
+    old, _ = keys("create", "a bot", "--scopes", "read", "--tenant", "acme")
+    new, _ = keys("rotate", prefix_of(old))
+    keys("revoke", prefix_of(old))
+    keys("list")
+    with pytest.raises(CommandError):
+        keys("rotate", prefix_of(old))
+    entries = AuditEntry.objects.order_by("pk").values_list("username", "action", "detail")
+    rights = "read; all memories; tenant acme"
+    made, rotated, revoked = list(entries)
+    assert made == ("(command)", "key made", f"a bot ({prefix_of(old)}): {rights}")
+    assert rotated[:2] == ("(command)", "key rotated")
+    successor = f"a bot ({prefix_of(new)}): {rights}; {prefix_of(old)} stays valid until "
+    assert rotated[2].startswith(successor)
+    assert revoked == ("(command)", "key revoked", made[2])
+
+
+def test_no_key_is_changed_without_its_entry_in_the_audit_log(keys, monkeypatch):
+    key, _ = keys("create", "a")
+
+    def fail(*entry: str) -> None:
+        raise OSError("the log is away")
+
+    monkeypatch.setattr("inspection.management.commands.keys.record_command", fail)
+    for arguments in (("create", "b"), ("rotate", prefix_of(key)), ("revoke", prefix_of(key))):
+        with pytest.raises(OSError, match="the log is away"):
+            keys(*arguments)
+    (left,) = all_keys()
+    assert (left.name, left.revoked_at, left.expires_at) == ("a", None, None)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""`convstore keys create|list|revoke|rotate`: API keys, made, shown and ended."""
+"""`convstore keys create|list|revoke|rotate`: API keys, made, shown and ended.
+
+A change and its entry in the audit log are one transaction.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 
 from api_keys.caller import APPEND, READ, SCOPES
 from api_keys.errors import KeyRefused
@@ -15,6 +19,7 @@ from api_keys.making import (
     KeyRow,
     KeyWish,
     all_keys,
+    description_of,
     key_with_prefix,
     make_key,
     revoke_key,
@@ -22,7 +27,9 @@ from api_keys.making import (
     rotate_key,
     state_of,
 )
+from api_keys.rows import USING
 from convstore.request_log import quoted
+from inspection.audit import Action, record_command
 from memory_api.errors import SettingsError
 from memory_api.memories import database_users, unknown_memories
 
@@ -105,7 +112,10 @@ class Command(BaseCommand):
             rate=options["rate"],
             expires_at=options["expires"],
         )
-        self.show_once(*make_key(wish, database_users()))
+        with transaction.atomic(USING):
+            row, text = make_key(wish, database_users())
+            record_command(Action.KEY_MADE, description_of(row))
+        self.show_once(row, text)
 
     def list(self, options: dict[str, Any]) -> None:
         lines = [COLUMNS, *(columns_of(row) for row in all_keys())]
@@ -116,13 +126,19 @@ class Command(BaseCommand):
 
     def revoke(self, options: dict[str, Any]) -> None:
         row = key_with_prefix(options["key"])
-        revoke_key(row)
+        with transaction.atomic(USING):
+            record_command(Action.KEY_REVOKED, description_of(row))
+            revoke_key(row)
         self.stdout.write(f"{row.prefix} is revoked; every process knows it within 5 seconds.")
 
     def rotate(self, options: dict[str, Any]) -> None:
         row = key_with_prefix(options["key"])
-        self.show_once(*rotate_key(row, options["overlap"]))
-        self.stderr.write(f"{row.prefix} stays valid until {row.expires_at:%Y-%m-%d %H:%M} UTC.")
+        with transaction.atomic(USING):
+            new, text = rotate_key(row, options["overlap"])
+            until = f"{row.prefix} stays valid until {row.expires_at:%Y-%m-%d %H:%M} UTC"
+            record_command(Action.KEY_ROTATED, f"{description_of(new)}; {until}")
+        self.show_once(new, text)
+        self.stderr.write(f"{until}.")
 
     def show_once(self, row: KeyRow, text: str) -> None:
         """The key alone on standard output, so that a script can take it from there."""
