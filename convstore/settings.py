@@ -225,6 +225,9 @@ INSTALLED_APPS = [
     "memory_api",
 ]
 MIDDLEWARE = [
+    # First, because what a middleware answers itself passes only those before it.
+    "inspection.middleware.AdminContentPolicyMiddleware",
+    "inspection.middleware.AdminFrameOptionsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.gzip.GZipMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -235,8 +238,6 @@ MIDDLEWARE = [
     "inspection.middleware.AdminAuthenticationMiddleware",
     "inspection.middleware.AdminMessageMiddleware",
     "inspection.middleware.AdminErrorMiddleware",
-    "inspection.middleware.AdminFrameOptionsMiddleware",
-    "inspection.middleware.AdminContentPolicyMiddleware",
     "inspection.middleware.AdminSignInLimitMiddleware",
 ]
 ROOT_URLCONF = "convstore.urls"

@@ -12,6 +12,6 @@ urlpatterns = [
     *import_module("conversations_api.urls").urlpatterns,
     path("admin/", admin.site.urls),
 ]
-handler400 = "memory_api.http_errors.bad_request"
+handler400 = "inspection.views.refusals.bad_request"
 handler404 = "memory_api.http_errors.not_found"
-handler500 = "memory_api.http_errors.server_error"
+handler500 = "inspection.views.refusals.server_error"

@@ -19,10 +19,7 @@ from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.deprecation import MiddlewareMixin
 
-from inspection.views.refusals import page_of
-
-# The path of the admin in convstore/urls.py.
-ADMIN_PATH = "/admin/"
+from inspection.views.refusals import is_for_admin, page_of
 
 if TYPE_CHECKING:
     Middleware = MiddlewareMixin
@@ -37,10 +34,6 @@ class AdminOnly(Middleware):
         if is_for_admin(request):
             return super().__call__(request)
         return self.get_response(request)
-
-
-def is_for_admin(request: HttpRequest) -> bool:
-    return request.path_info.startswith(ADMIN_PATH)
 
 
 class AdminSessionMiddleware(AdminOnly, SessionMiddleware):

@@ -89,5 +89,9 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    sentence = log_unexpected_error(None, _where(request), _request_id(request))
-    return error_reply(sentence, 500)
+    return error_reply(log_fault(request), 500)
+
+
+def log_fault(request: HttpRequest) -> str:
+    """Log that the request failed; the sentence for its client says where in the log to look."""
+    return log_unexpected_error(None, _where(request), _request_id(request))

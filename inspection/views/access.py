@@ -11,6 +11,7 @@ from django.core.exceptions import BadRequest, SuspiciousOperation, ValidationEr
 from django.db import Error
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.template.loader import render_to_string
 
 from convstore.database import faults
 from inspection.databases import requested_database
@@ -22,6 +23,7 @@ TITLES = {
     400: "Bad request",
     403: "No permission",
     404: "Not found",
+    500: "Server error",
     503: "Database unavailable",
 }
 
@@ -88,4 +90,13 @@ def refusal(request: HttpRequest, permission: str) -> HttpResponse:
 
 
 def error_page(request: HttpRequest, status: int, text: str) -> HttpResponse:
-    return render_page(request, "error", {"title": TITLES[status], "text": text}, status)
+    try:
+        return render_page(request, "error", {"title": TITLES[status], "text": text}, status)
+    except Error:  # the page names the user, whose database may be the one that fails
+        return page_of_nobody(status, text)
+
+
+def page_of_nobody(status: int, text: str) -> HttpResponse:
+    """The error page without its user, so that it depends on nothing that can fail."""
+    context = {"title": TITLES[status], "text": text}
+    return HttpResponse(render_to_string("inspection/error.html", context), status=status)

@@ -11,8 +11,10 @@ from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
+from django.urls import path as route
 from django.utils.module_loading import import_string
 
+from convstore import urls
 from convstore.wsgi import application
 from inspection.middleware import AdminCsrfMiddleware, AdminErrorMiddleware, AdminOnly
 
@@ -156,3 +158,47 @@ def test_what_django_refuses_in_the_admin_is_a_page_and_elsewhere_not(error, sta
 def test_a_fault_of_ours_is_left_to_django():
     middleware = AdminErrorMiddleware(lambda request: HttpResponse())
     assert middleware.process_exception(RequestFactory().get("/admin/"), ValueError()) is None
+
+
+# --- Faults ------------------------------------------------------------------------------
+
+
+def fail(request: HttpRequest) -> HttpResponse:
+    raise ValueError(request.path)
+
+
+urlpatterns = [route("admin/fails/", fail), route("v2/fails/", fail), *urls.urlpatterns]
+handler400, handler500 = urls.handler400, urls.handler500
+
+
+@pytest.fixture
+def failing(settings) -> Client:
+    settings.ROOT_URLCONF = __name__
+    return Client(raise_request_exception=False, headers={"X-Request-Id": "r-17"})
+
+
+def test_a_fault_in_the_admin_is_a_page_with_the_request_id_and_the_policy(failing, caplog):
+    page = failing.get("/admin/fails/")
+    assert (page.status_code, page["Content-Type"]) == (500, "text/html; charset=utf-8")
+    assert "default-src 'none'" in page["Content-Security-Policy"]
+    assert page["X-Frame-Options"] == "DENY"
+    assert "details under request id r-17" in page.text
+    assert "Back to the overview" in page.text
+    assert "request id r-17 failed: GET '/admin/fails/'" in caplog.text
+    assert failing.get("/v2/fails/").json().keys() == {"error"}
+
+
+@pytest.mark.parametrize("host", ["no host!", "evil.example"])
+def test_a_malformed_request_to_the_admin_gets_a_page_with_the_policy(failing, settings, host):
+    settings.ALLOWED_HOSTS = ["memories.example"]
+    page = failing.get(LOGIN, headers={"Host": host})
+    assert (page.status_code, "ALLOWED_HOSTS" in page.text) == (400, True)
+    assert "default-src 'none'" in page["Content-Security-Policy"]
+
+
+def test_if_the_database_of_the_users_fails_the_admin_says_so_without_it(failing):
+    failing.cookies["sessionid"] = "of-somebody"  # the database of these tests has no tables
+    for address in ("/admin/", LOGIN, "/admin/auth/user/", "/admin/convstore/conversation/"):
+        page = failing.get(address)
+        assert (page.status_code, "Database unavailable" in page.text) == (503, True)
+        assert "default-src 'none'" in page["Content-Security-Policy"]
