@@ -32,7 +32,14 @@ from inspection.databases import database_with_alias, requested_database
 from inspection.escaping import escape_controls
 from inspection.export import FORMATS
 from inspection.filters import DatabaseFilter, OrderFilter, PeriodFilter
-from inspection.lists import FURTHER_THAN, NEWER_THAN, OLDER_THAN, KeysetAdmin, isolated
+from inspection.lists import (
+    FURTHER_THAN,
+    NEWER_THAN,
+    OLDER_THAN,
+    ORDER_PARAMETER,
+    KeysetAdmin,
+    isolated,
+)
 from inspection.parts import first_line, kinds_in
 from inspection.times import time_element
 from inspection.views import (
@@ -46,7 +53,7 @@ from inspection.views import (
     searching,
 )
 from inspection.views.access import may_delete, may_read, requires
-from inspection.views.pages import page_url
+from inspection.views.pages import page_url, service_url
 
 
 def _export_action(kind: str, title: str) -> Callable[..., HttpResponseBase]:
@@ -101,6 +108,7 @@ class ConversationAdmin(KeysetAdmin):
             "title": "Conversations",
             "database": requested_database(request),
             "may_read": may_read(request),
+            "base_url": service_url(request),
         }
         if may_read(request) or may_delete(request):
             kept = request.GET.copy()
@@ -121,7 +129,7 @@ class ConversationAdmin(KeysetAdmin):
         record_list(request, requested_database(request), Action.LIST, named, detail)
 
     def time_field(self, request: HttpRequest) -> str:
-        return "active_at" if request.GET.get("by") == "active" else "created_at"
+        return "active_at" if request.GET.get(ORDER_PARAMETER) == "active" else "created_at"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ConversationRow]:
         rows = conversations(requested_database(request).alias)

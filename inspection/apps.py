@@ -24,5 +24,6 @@ class InspectionAdmin(django_admin.AdminConfig):
     def ready(self) -> None:
         """The pages of users and the log of sign-ins are the service's: a project has its own."""
         super().ready()
+        apps.get_app_config("auth").verbose_name = "Users and groups"
         import_module("inspection.accounts")
         import_module("inspection.signing_in").connect()

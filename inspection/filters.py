@@ -13,7 +13,7 @@ from django.http import HttpRequest
 
 from inspection.audit import Action
 from inspection.databases import DATABASE_PARAMETER, databases
-from inspection.lists import FURTHER_THAN, NEWER_THAN, OLDER_THAN
+from inspection.lists import FURTHER_THAN, NEWER_THAN, OLDER_THAN, ORDER_PARAMETER
 
 
 class ChoiceFilter(admin.SimpleListFilter):
@@ -57,7 +57,7 @@ class OrderFilter(ChoiceFilter):
     """Selects the order of the list; `ConversationAdmin.time_field` applies it."""
 
     title = "Sort by"
-    parameter_name = "by"
+    parameter_name = ORDER_PARAMETER
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [("created", "Newest first"), ("active", "Last activity first")]

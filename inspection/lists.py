@@ -29,6 +29,8 @@ ROWS_PER_PAGE = 50
 OLDER_THAN, NEWER_THAN = "before", "after"
 # The same for a search: the page shows the matches that follow.
 FURTHER_THAN = "further"
+# The one with the order of the rows.
+ORDER_PARAMETER = "by"
 
 
 class KeysetList(ChangeList):
@@ -53,6 +55,12 @@ class KeysetList(ChangeList):
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
         """An order for which there is an index."""
         return [f"-{self.model_admin.time_field(request)}", "-pk"]
+
+    @property
+    def url_of_all(self) -> str | None:
+        """The URL of the whole list; None if this is it."""
+        narrowing = self.params.keys() - {DATABASE_PARAMETER, ORDER_PARAMETER}
+        return self.get_query_string(remove=narrowing) if narrowing else None
 
     @property
     def url_without_search(self) -> str:

@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.db import DEFAULT_DB_ALIAS, Error
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import get_script_prefix, reverse_lazy
+from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 
@@ -19,6 +19,7 @@ from inspection.day_counts import counts_of
 from inspection.health import PERCENT, health_by_memory, last_backup
 from inspection.overview import panel_of
 from inspection.views.access import error_page
+from inspection.views.pages import service_url
 
 
 class InspectionSite(admin.AdminSite):
@@ -50,6 +51,6 @@ class InspectionSite(admin.AdminSite):
                 "backup": last_backup(),
                 "percent": PERCENT,
                 "days": DAYS,
-                "base_url": request.build_absolute_uri(get_script_prefix()).rstrip("/"),
+                "base_url": service_url(request),
             }
         return super().index(request, {**(extra_context or {}), **context})

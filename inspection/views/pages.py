@@ -11,7 +11,7 @@ from django.contrib import admin
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 
 from convstore.archive.conversations import conversation_with_key
 from inspection.databases import Database
@@ -41,6 +41,11 @@ def page_url(database: Database, name: str, *args: object, **parameters: object)
     """
     path = reverse(f"admin:convstore_conversation_{name}", args=args)
     return database.url(path, **parameters)
+
+
+def service_url(request: HttpRequest) -> str:
+    """The URL of the service, as the browser that asks has reached it."""
+    return request.build_absolute_uri(get_script_prefix()).rstrip("/")
 
 
 def list_url(database: Database, query: str | None) -> str:

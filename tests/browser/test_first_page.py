@@ -34,6 +34,7 @@ from tests.browser.conversations import (
     SentConversation,
     database_of,
     date_back,
+    list_of,
     of_many_messages,
     say_at_once,
     small,
@@ -247,13 +248,22 @@ def test_an_empty_service_shows_how_to_begin(look, watched, tmp_path):
         sign_in(watched.page, empty.url, "first", PASSWORD)
         page = watched.page
         expect(page.get_by_text("No conversations yet.").first).to_be_visible()
+        expect(page.get_by_role("link", name="Users and groups")).to_be_visible()
         command = page.locator(".first-request").inner_text()
-        assert serious_faults(page) == []
-        assert page.evaluate("document.documentElement.scrollWidth") <= look.width
+        for address in (page.url, list_of(empty)):
+            page.goto(address)
+            assert page.locator(".first-request").inner_text() == command
+            assert serious_faults(page) == []
+            assert page.evaluate("document.documentElement.scrollWidth") <= look.width
         subprocess.run(["sh", "-ec", command], check=True, capture_output=True)
         page.reload()
-        expect(page.get_by_role("link", name="first", exact=True)).to_be_visible()
+        expect(page.get_by_role("link", name="Hello! first")).to_be_visible()
         expect(page.locator(".first-request")).to_have_count(0)
+        page.goto(f"{list_of(empty)}?by=active&from=2001-01-01&to=2001-01-01")
+        expect(page.locator(".first-request")).to_have_count(0)
+        follow(page.get_by_role("link", name="Show the whole list"))
+        expect(page).to_have_url(f"{list_of(empty)}?by=active")
+        expect(page.get_by_role("link", name="Hello! first")).to_be_visible()
         page.goto("about:blank")
 
 
