@@ -1,12 +1,11 @@
 """The conversations of one memory, as one caller may see them: what each route does.
 
-Adding is the store's one exchange; reading, changing and erasing are the archive's.
+Adding, changing and erasing are the store's; pages and lists are the archive's.
 """
 
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -23,18 +22,15 @@ from conversations_api.objects import PlacedItem
 from conversations_api.parts import Json
 from conversations_api.reading import Found, Items, duplicate, find_conversation
 from conversations_api.requests import ACTIVE, ASCENDING, DESCENDING, ListQuery
-from convstore.archive import changes, erasure, lists
+from convstore.archive import erasure, lists
 from convstore.archive.conversations import ConversationRow
-from convstore.archive.word_switch import with_words
 from convstore.errors import (
     Changed,
     ConversationExists,
     DuplicateItem,
     RequestKeyReused,
-    UnknownConversation,
 )
-from convstore.exchange.new_messages import new_messages, refuse_too_large
-from convstore.messages import Message, dumps
+from convstore.messages import Message
 from convstore.request_log import current_record
 from convstore.store import conversation_key
 from memory_api.idempotency import request_key
@@ -127,8 +123,7 @@ class Conversations:
 
     def _is_seen(self, row: ConversationRow) -> bool:
         """Whether it is the caller's, and not being deleted."""
-        is_own = row.memory_id.startswith(self.caller.id_prefix)
-        return is_own and conversation_key(row.memory_id) == row.id
+        return row.memory_id.startswith(self.caller.id_prefix) and erasure.is_there(row)
 
     def find(self, shown: str, param: str | None = None) -> Found:
         """The conversation with this id in a path, or in a `param`. Raises NotFound."""
@@ -146,12 +141,8 @@ class Conversations:
         self, shown: str, metadata: Mapping[str, str], key: str | None = None
     ) -> ConversationRow:
         found = self.find(shown)
-        mark = self._request_key(found.memory_id, key, ())
-        if mark is not None:
-            mark = uuid.uuid5(mark, dumps(sorted(metadata.items())))
-        elif self.revisions is not None:
-            mark = uuid.uuid4()  # tells a second try of ours
-        self._run(lambda: changes.set_metadata(self._target(found), metadata, mark))
+        stored_as = self._request_key(found.memory_id, key, ())
+        self.memory.store.set_metadata(found.memory_id, metadata, stored_as, self.revisions)
         return self.find(shown).row
 
     def delete(self, shown: str) -> None:
@@ -163,19 +154,11 @@ class Conversations:
         if memory_id is None:
             raise NotFound("there is no conversation with this id")
         key = conversation_key(memory_id)
-        if not self._is_hidden(key):
-            found = self.find(shown)
-            self._note_deletion(found, f"conversation of {found.length} messages")
-            try:
-                self._run(lambda: changes.hide(self._target(found)))
-            except UnknownConversation:
-                # Hidden by somebody else, or by a try of ours whose end we did not hear of.
-                if not self._is_hidden(key):
-                    raise
-        self._run(lambda: erasure.finish_deletion(self.using, key))
-
-    def _is_hidden(self, key: UUID) -> bool:
-        return self._run(lambda: erasure.is_hidden(self.using, key))
+        if self._run(lambda: erasure.finish_deletion(self.using, key)):
+            return
+        found = self.find(shown)
+        self._note_deletion(found, f"conversation of {found.length} messages")
+        self.memory.store.delete(memory_id, self.revisions)
 
     # --- Items ---------------------------------------------------------------------------
 
@@ -197,7 +180,9 @@ class Conversations:
             if self.revisions is None:
                 last = self.memory.store.append(found.memory_id, messages, stored_as)
             else:
-                last = self._rewrite(found, messages, stored_as)
+                last = self.memory.store.rewrite(
+                    found.memory_id, None, messages, stored_as, self.revisions
+                )
         except DuplicateItem:
             return stored.same_as(items)
         self._note_stored(found.memory_id, messages)
@@ -217,7 +202,7 @@ class Conversations:
             return without(Message.from_json(body), item.number)
 
         # If it is gone by now, somebody else erased it, or a try whose end we did not hear of.
-        self._run(lambda: changes.erase_message(self._target(found), item.position, rest))
+        self.memory.store.erase(found.memory_id, item.position, rest, self.revisions)
         return self.find(shown).row
 
     def replace_tail(
@@ -233,35 +218,13 @@ class Conversations:
         def rest(body: str) -> Message | None:
             return beginning(Message.from_json(body), number)
 
-        last = self._rewrite(found, messages, stored_as, position, rest)
+        last = self.memory.store.rewrite(
+            found.memory_id, position, messages, stored_as, self.revisions, rest
+        )
         self._note_stored(found.memory_id, messages)
         return stored.between(last - len(messages) + 1, last) if messages else []
 
-    def _rewrite(
-        self,
-        found: Found,
-        messages: Sequence[Message],
-        stored_as: UUID | None,
-        start: int | None = None,
-        rest: Callable[[str], Message | None] = changes.nothing_of,
-    ) -> int:
-        """`changes.rewrite`, with a key that is made before the first try."""
-        request_key = stored_as or uuid.uuid4()
-        new = new_messages(messages, request_key) if messages else []
-        refuse_too_large(new)
-        current_record().bytes_stored = sum(message.size for message in new)
-        mark = None if messages else request_key
-
-        def run() -> int:
-            rows = with_words(self.using, messages, new)
-            return changes.rewrite(self._target(found), rows, start, rest, mark)
-
-        return self._run(run)
-
     # --- The database, the log -----------------------------------------------------------
-
-    def _target(self, found: Found) -> changes.Target:
-        return changes.Target(self.using, found.key, found.memory_id, self.revisions)
 
     def _run(self, work: Callable[[], Result]) -> Result:
         return self.memory.store.run(work)

@@ -16,7 +16,8 @@ from conversations_api.objects import PlacedItem, placed_items
 from conversations_api.parts import Json, same_json
 from conversations_api.requests import ASCENDING, PageQuery
 from convstore.archive import changes, pages
-from convstore.archive.conversations import ConversationRow, conversations, with_length
+from convstore.archive import conversations as archive
+from convstore.archive.conversations import ConversationRow
 from convstore.archive.history import MessageRow
 from convstore.errors import DuplicateItem
 from convstore.request_log import current_record
@@ -48,9 +49,8 @@ def find_conversation(
     if memory_id is not None:
         key = conversation_key(memory_id)
         current_record().conversation = key
-        rows = with_length(conversations(store.using)).filter(pk=key)
-        row: Any = store.run(lambda: next(iter(rows.all()), None))
-        if row is not None and row.memory_id == memory_id:
+        row: Any = store.run(lambda: archive.find_conversation(store.using, key, memory_id))
+        if row is not None:
             return Found(key, memory_id, row, row.length or 0)
     raise NotFound("there is no conversation with this id", param, "conversation_not_found")
 
@@ -73,7 +73,7 @@ class Items:
             items += some if query.order == ASCENDING else some[::-1]
         if after is not None:
             items = [item for item in items if _is_behind(item, after, query.order)]
-        return items[: query.limit], page.is_cut or len(items) > query.limit
+        return items[: query.limit], page.has_more or len(items) > query.limit
 
     def between(self, first: int, last: int) -> list[PlacedItem]:
         """All items from one position to another."""

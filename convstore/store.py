@@ -1,12 +1,12 @@
 """ConversationStore: append, window, exchange. The only writer of messages.
 
 An exchange is atomic and in order, is exact under any number of writers, costs the same
-whatever the length of the conversation, and is on disk once it has returned.
+whatever the length of the conversation, and is on disk once it has returned. What a store does
+beside exchanges is in `conversation_changes` and `conversation_reading`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,17 +14,24 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 
 from convstore.archive.erasure import finish_deletion
 from convstore.archive.word_switch import with_words
+from convstore.asynchronous import in_thread
 from convstore.conf import max_reply_bytes, max_window, truncates_replies
+from convstore.conversation_changes import ConversationChanges
 from convstore.database.connection import note_write
 from convstore.errors import IdentityClash, Unavailable, WindowTooLarge
 from convstore.exchange.creation import create
 from convstore.exchange.new_messages import message_too_large, new_messages, refuse_too_large
-from convstore.exchange.statements import ConversationRef, Reply, Statements, Window
+from convstore.exchange.statements import (
+    ConversationRef,
+    Reply,
+    Statements,
+    Window,
+    conversation_key,
+)
 from convstore.exchange.variants import statements_for, write_nothing
 from convstore.messages import Message, dumps
 from convstore.request_log import current_record
@@ -32,9 +39,11 @@ from convstore.standby import read_stale
 from convstore.transactions import SHORT_SECONDS, Result, done, ignore_call, run_transaction
 from convstore.windows import Reading, WindowOptions
 
+__all__ = ["ConversationStore", "conversation_key"]
+
 
 @dataclass(frozen=True, slots=True)
-class ConversationStore:
+class ConversationStore(ConversationChanges):
     """The conversations of one database, `using` being its alias in Django's `connections`.
 
     `variant` picks how statements run; by default the fastest that the database can run.
@@ -163,34 +172,10 @@ class ConversationStore:
         note_write(self.using)
         return reply
 
-    async def aappend(
-        self,
-        memory_id: str,
-        messages: Sequence[Message],
-        request_key: UUID | None = None,
-        expected_position: int | None = None,
-    ) -> int:
-        """`append` for asynchronous code; it runs in a thread, as Django's ORM does."""
-        return await sync_to_async(self.append)(memory_id, messages, request_key, expected_position)
-
-    async def awindow(
-        self, memory_id: str, window: int | WindowOptions, *, stale: bool = False
-    ) -> Window:
-        """`window` for asynchronous code; it runs in a thread, as Django's ORM does."""
-        return await sync_to_async(self.window)(memory_id, window, stale=stale)
-
-    async def aexchange(
-        self,
-        memory_id: str,
-        messages: Sequence[Message],
-        window: int | WindowOptions,
-        request_key: UUID | None = None,
-        expected_position: int | None = None,
-    ) -> Window:
-        """`exchange` for asynchronous code; it runs in a thread, as Django's ORM does."""
-        return await sync_to_async(self.exchange)(
-            memory_id, messages, window, request_key, expected_position
-        )
+    acreate = in_thread(create)
+    aappend = in_thread(append)
+    awindow = in_thread(window)
+    aexchange = in_thread(exchange)
 
     def check(self) -> None:
         """Ask the database whether it can serve reads and writes. Raises Unavailable."""
@@ -214,13 +199,6 @@ class ConversationStore:
             return done(work(self.variant(self.using)))
 
         return run_transaction(self.using, run, self.observe, seconds)
-
-    def run(self, work: Callable[[], Result]) -> Result:
-        """What `work` on the same database returns, run again where that may help.
-
-        Raises Unavailable, and what `work` raises.
-        """
-        return run_transaction(self.using, work, self.observe)
 
     def _run_outside_deletion(self, key: UUID, work: Callable[[], Result]) -> Result:
         """What `work` returns, in a transaction; if the conversation `key` is being deleted, after
@@ -265,18 +243,6 @@ def _reading_of(
     options = WindowOptions(window) if isinstance(window, int) else window
     limits = (max_bytes, max_messages, truncate, expected_position)
     return Reading(options.size, options.unit, options.tokens, *limits)
-
-
-def conversation_key(memory_id: str) -> UUID:
-    """The primary key of a conversation: a UUID (version 8) from the id's SHA-256.
-
-    It has 121 bits of the hash. The other seven are fixed: MariaDB's UUID type accepts only
-    a part of all 128-bit values, and of version 8 it refuses those whose ninth byte is 0x80.
-    """
-    bits = int.from_bytes(hashlib.sha256(memory_id.encode()).digest()[:16])
-    bits = bits & ~(0xF << 76) | (8 << 76)
-    bits = bits & ~(0b111 << 61) | (0b101 << 61)
-    return UUID(int=bits)
 
 
 def _conversation_ref(memory_id: str) -> ConversationRef:

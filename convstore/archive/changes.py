@@ -110,6 +110,24 @@ def erase_message(
         return _erase(target, position, rest)
 
 
+def erase_newest(target: Target, rest: Callable[[str], Message | None], mark: UUID) -> bool:
+    """Erase what the newest message says, but for the `rest` of its body; whether there was one.
+
+    It is done once for each `mark`; `rest` was called then. Raises as `erase_message`.
+    """
+    using, key = target.using, target.key
+    with write_transaction(using):
+        conversation = _locked(target)
+        if has_mark(using, key, mark):
+            return True
+        _refuse_changed(target, conversation)
+        newest = History(using, key).messages().order_by("-position")
+        for position in newest.values_list("position", flat=True)[:1]:
+            add_mark(using, key, mark)
+            return _erase(target, position, rest)
+        return False
+
+
 def rewrite(
     target: Target,
     new: Sequence[NewMessage],

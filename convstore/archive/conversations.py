@@ -35,6 +35,12 @@ def conversations(using: str) -> QuerySet[ConversationRow]:
     return ConversationRow.objects.using(using).all()
 
 
+def find_conversation(using: str, key: UUID, memory_id: str) -> ConversationRow | None:
+    """The conversation with its `length`; None if there is none, or it is being deleted."""
+    rows = with_length(conversations(using)).filter(pk=key)
+    return next((row for row in rows if row.memory_id == memory_id), None)
+
+
 def conversation_with_key(using: str, key: UUID) -> ConversationRow | None:
     """The conversation with its `length` and `message_count`, or None.
 

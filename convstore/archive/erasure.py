@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import F
 
-from convstore.archive.conversations import conversations
+from convstore.archive.conversations import ConversationRow, conversations
 from convstore.archive.history import History
 from convstore.errors import Unavailable
 from convstore.exchange.metadata import remove_pairs
@@ -96,6 +96,11 @@ def hide(using: str, key: UUID) -> None:
 def is_hidden(using: str, key: UUID) -> bool:
     rows = conversations(using).filter(pk=key).values_list("memory_id", flat=True)
     return next(iter(rows), None) == _id_of_hidden(key)
+
+
+def is_there(row: ConversationRow) -> bool:
+    """Whether readers find it: it is not hidden."""
+    return row.memory_id != _id_of_hidden(row.id)
 
 
 def finish_deletion(using: str, key: UUID, seconds: float = DELETION_SECONDS) -> bool:

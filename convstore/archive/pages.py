@@ -19,10 +19,10 @@ COLUMNS = ("position", "role", "body", "created_at", "request_key", "kind")
 
 
 class Page(NamedTuple):
-    """Rows, and whether there may be more of those that were asked for, but for their bytes."""
+    """Rows, and whether there are more behind them."""
 
     rows: Sequence[MessageRow]
-    is_cut: bool
+    has_more: bool
 
 
 def rows_after(using: str, key: UUID, position: int, limit: int) -> Page:
@@ -68,11 +68,13 @@ def _first(rows: QuerySet[MessageRow]) -> MessageRow | None:
 
 def _page(rows: QuerySet[MessageRow], limit: int) -> Page:
     """The first rows, as many as CHUNK_BYTES allows; at least one."""
-    sizes = list(rows.annotate(octets=Octets("body")).values_list("position", "octets")[:limit])
-    sums = accumulate(octets for _, octets in sizes)
+    sizes = list(
+        rows.annotate(octets=Octets("body")).values_list("position", "octets")[: limit + 1]
+    )
+    sums = accumulate(octets for _, octets in sizes[:limit])
     count = sum(n == 0 or total <= CHUNK_BYTES for n, total in enumerate(sums))
     if not count:
-        return Page([], is_cut=False)
+        return Page([], has_more=False)
     ends = sizes[0][0], sizes[count - 1][0]
     between = rows.filter(position__range=(min(ends), max(ends)))
     return Page(list(between.only(*COLUMNS)), count < len(sizes))

@@ -16,6 +16,7 @@ Variants do not retry; the store repeats a failed transaction from its beginning
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -89,6 +90,18 @@ class ConversationRef:
         """How long the request may still wait: what it waited since `now` is taken off."""
         waited = (datetime.now(UTC) - self.now).total_seconds()
         return max(1, int((database_timeout() - max(waited, 0.0)) * 1000))
+
+
+def conversation_key(memory_id: str) -> UUID:
+    """The primary key of a conversation: a UUID (version 8) from the id's SHA-256.
+
+    It has 121 bits of the hash. The other seven are fixed: MariaDB's UUID type accepts only
+    a part of all 128-bit values, and of version 8 it refuses those whose ninth byte is 0x80.
+    """
+    bits = int.from_bytes(hashlib.sha256(memory_id.encode()).digest()[:16])
+    bits = bits & ~(0xF << 76) | (8 << 76)
+    bits = bits & ~(0b111 << 61) | (0b101 << 61)
+    return UUID(int=bits)
 
 
 class Outcome(StrEnum):

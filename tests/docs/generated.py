@@ -364,14 +364,21 @@ def checks() -> str:
 
 
 def store() -> str:
+    methods = {
+        name: method
+        for kind in ConversationStore.__mro__
+        for name, method in vars(kind).items()
+        if not name.startswith("_") and inspect.isfunction(method)
+    }
     rows = []
-    for name, method in vars(ConversationStore).items():
-        if name.startswith("_") or not inspect.isfunction(method):
+    for name, method in methods.items():
+        if inspect.iscoroutinefunction(method):
             continue
         signature = ", ".join(list(inspect.signature(method).parameters)[1:])
-        sentence = (inspect.getdoc(method) or "").partition("\n")[0]
-        rows.append((f"`{name}({signature})`", sentence))
-    return table("method", "what it does", rows=rows)
+        sentence, _, _ = (inspect.getdoc(method) or "").partition("\n\n")
+        form = f"`a{name}`" if f"a{name}" in methods else ""
+        rows.append((f"`{name}({signature})`", form, " ".join(sentence.split())))
+    return table("method", "async", "what it does", rows=rows)
 
 
 GENERATED: dict[str, Callable[[], str]] = {

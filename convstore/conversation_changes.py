@@ -1,0 +1,146 @@
+"""What ConversationStore changes beside appends: metadata, and messages that are erased.
+
+Each change is one transaction, and counts up a part of the conversation's revision.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Collection, Mapping, Sequence
+from uuid import UUID
+
+from convstore.archive import changes, erasure
+from convstore.archive.changes import nothing_of
+from convstore.archive.word_switch import with_words
+from convstore.asynchronous import in_thread
+from convstore.conversation_reading import ConversationReading
+from convstore.database.connection import note_write
+from convstore.errors import UnknownConversation
+from convstore.exchange.new_messages import new_messages, refuse_too_large
+from convstore.exchange.statements import conversation_key
+from convstore.messages import Message, dumps
+from convstore.request_log import current_record
+from convstore.transactions import Result
+
+# What is left of a message that is erased, by its JSON.
+Rest = Callable[[str], Message | None]
+
+
+class ConversationChanges(ConversationReading):
+    """A base of ConversationStore.
+
+    With `revisions`, a change is done only if the conversation is in one of them; otherwise it
+    raises Changed. After Unavailable, a change may be done or not: it is safe to call again, but
+    one that adds messages with the same `request_key` only.
+    """
+
+    __slots__ = ()
+
+    def set_metadata(
+        self,
+        memory_id: str,
+        metadata: Mapping[str, str],
+        request_key: UUID | None = None,
+        revisions: Collection[str] | None = None,
+    ) -> None:
+        """Replace all metadata of a conversation.
+
+        A second call with the same `request_key` and metadata does nothing. Raises
+        UnknownConversation.
+        """
+        mark = request_key and uuid.uuid5(request_key, dumps(sorted(metadata.items())))
+        if mark is None and revisions is not None:
+            mark = uuid.uuid4()  # tells a second try of ours
+        target = self._target(memory_id, revisions)
+        self._change(lambda: changes.set_metadata(target, metadata, mark))
+
+    def erase(
+        self,
+        memory_id: str,
+        position: int,
+        rest: Rest = nothing_of,
+        revisions: Collection[str] | None = None,
+    ) -> bool:
+        """Erase what the message at `position` says; returns whether there was one.
+
+        Its place stays: positions have no gaps and are never given again. `rest` may return what
+        is left of the message, given its JSON. Raises UnknownConversation.
+        """
+        target = self._target(memory_id, revisions)
+        return self._change(lambda: changes.erase_message(target, position, rest))
+
+    def pop(self, memory_id: str, rest: Rest = nothing_of) -> str | None:
+        """Erase the newest message, as `erase` does; returns its JSON as it was.
+
+        None if there is no message, or no conversation. Many callers at once get one message each.
+        """
+        target, mark = self._target(memory_id), uuid.uuid4()
+        popped: list[str] = []
+
+        def taken(body: str) -> Message | None:
+            popped[:] = [body]
+            return rest(body)
+
+        def work() -> bool:
+            try:
+                return changes.erase_newest(target, taken, mark)
+            except UnknownConversation:
+                return False
+
+        return popped[0] if self._change(work) else None
+
+    def rewrite(
+        self,
+        memory_id: str,
+        start: int | None,
+        messages: Sequence[Message],
+        request_key: UUID | None = None,
+        revisions: Collection[str] | None = None,
+        rest: Rest = nothing_of,
+    ) -> int:
+        """Erase all messages from the position `start` on, and add others; all or nothing.
+
+        Returns the highest position. With `start` None, nothing is erased. `rest` may return what
+        is left of the message at `start`. A second call with the same `request_key` and messages
+        does nothing. Raises UnknownConversation, DuplicateItem, and as `exchange`.
+        """
+        request_key = request_key or uuid.uuid4()
+        new = new_messages(messages, request_key) if messages else []
+        refuse_too_large(new)
+        current_record().bytes_stored = sum(message.size for message in new)
+        target, mark = self._target(memory_id, revisions), None if messages else request_key
+
+        def work() -> int:
+            rows = with_words(self.using, messages, new)
+            return changes.rewrite(target, rows, start, rest, mark)
+
+        return self._change(work)
+
+    def delete(self, memory_id: str, revisions: Collection[str] | None = None) -> None:
+        """Delete a conversation and all its messages; nobody finds it from the first moment on.
+
+        Its id may begin anew. If this raises Unavailable, some messages may be left, which nobody
+        finds: call it again. Raises UnknownConversation.
+        """
+        target = self._target(memory_id, revisions)
+        try:
+            self._change(lambda: changes.hide(target))
+        except UnknownConversation:
+            # Hidden before, by somebody else, or by a try of ours whose end we did not hear of.
+            if not self.run(lambda: erasure.is_hidden(self.using, target.key)):
+                raise
+        self.run(lambda: erasure.finish_deletion(self.using, target.key))
+
+    def _target(self, memory_id: str, revisions: Collection[str] | None = None) -> changes.Target:
+        return changes.Target(self.using, conversation_key(memory_id), memory_id, revisions)
+
+    def _change(self, work: Callable[[], Result]) -> Result:
+        result = self.run(work)
+        note_write(self.using)
+        return result
+
+    aset_metadata = in_thread(set_metadata)
+    aerase = in_thread(erase)
+    apop = in_thread(pop)
+    arewrite = in_thread(rewrite)
+    adelete = in_thread(delete)
