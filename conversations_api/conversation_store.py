@@ -15,12 +15,18 @@ from uuid import UUID
 from api_keys.caller import Caller
 from conversations_api import audit_log
 from conversations_api.access import shown_id_of, stored_id_of
-from conversations_api.errors import InvalidField, NotFound
+from conversations_api.errors import InvalidField
 from conversations_api.items import beginning, messages_of, without
 from conversations_api.names import new_conversation_id
 from conversations_api.objects import PlacedItem
 from conversations_api.parts import Json
-from conversations_api.reading import Found, Items, duplicate, find_conversation
+from conversations_api.reading import (
+    Found,
+    Items,
+    duplicate,
+    find_conversation,
+    no_conversation,
+)
 from conversations_api.requests import ACTIVE, ASCENDING, DESCENDING, ListQuery
 from convstore.archive import erasure, lists
 from convstore.archive.conversations import ConversationRow
@@ -80,11 +86,8 @@ class Conversations:
         except ConversationExists:
             if own_id or key is None:
                 raise
-            raise RequestKeyReused(
-                "this idempotency key came before with other items or metadata; nothing was stored"
-                " now; use a new key for each new request"
-            ) from None
-        self._note_stored(memory_id, messages)
+            raise key_reused() from None
+        self.note_stored(memory_id, len(messages))
         return self.find(self.shown_id(memory_id)).row
 
     def conversation_page(self, query: ListQuery) -> tuple[list[ConversationRow], bool]:
@@ -152,7 +155,7 @@ class Conversations:
         """
         memory_id = stored_id_of(self.caller, shown)
         if memory_id is None:
-            raise NotFound("there is no conversation with this id")
+            raise no_conversation()
         key = conversation_key(memory_id)
         if self._run(lambda: erasure.finish_deletion(self.using, key)):
             return
@@ -185,7 +188,7 @@ class Conversations:
                 )
         except DuplicateItem:
             return stored.same_as(items)
-        self._note_stored(found.memory_id, messages)
+        self.note_stored(found.memory_id, len(messages))
         added = stored.between(last - len(messages) + 1, last)
         # A retry of items of which some were deleted since.
         if key is None and len(added) < len(items):
@@ -221,7 +224,7 @@ class Conversations:
         last = self.memory.store.rewrite(
             found.memory_id, position, messages, stored_as, self.revisions, rest
         )
-        self._note_stored(found.memory_id, messages)
+        self.note_stored(found.memory_id, len(messages))
         return stored.between(last - len(messages) + 1, last) if messages else []
 
     # --- The database, the log -----------------------------------------------------------
@@ -235,10 +238,11 @@ class Conversations:
         """The store's key for the client's own, if it sent one."""
         return None if key is None else request_key(self.memory, memory_id, key, None, messages)
 
-    def _note_stored(self, memory_id: str, messages: Sequence[Message]) -> None:
+    def note_stored(self, memory_id: str, count: int) -> None:
+        """Let the log and the metrics tell of so many messages."""
         record, measured = current_record(), metrics_of(*self.memory.labels)
-        record.conversation, record.stored = conversation_key(memory_id), len(messages)
-        measured.messages_stored.inc(len(messages))
+        record.conversation, record.stored = conversation_key(memory_id), count
+        measured.messages_stored.inc(count)
         measured.bytes_stored.inc(record.bytes_stored or 0)
 
     def _note_deletion(self, found: Found, what: str) -> None:
@@ -252,6 +256,13 @@ def _key_of(items: Sequence[Json]) -> UUID | None:
         return None
     text = json.dumps(["items with ids", items], sort_keys=True)
     return UUID(bytes=sha256(text.encode()).digest()[:16], version=4)
+
+
+def key_reused() -> RequestKeyReused:
+    return RequestKeyReused(
+        "this idempotency key came before with another creation; nothing was stored now; use a new"
+        " key for each new request"
+    )
 
 
 def name_of(caller: Caller) -> str:

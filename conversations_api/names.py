@@ -44,11 +44,14 @@ PREFIXES = {
 OTHER_PREFIX = "item"
 
 
-def new_conversation_id(memory: str, tenant: str, key: str | None) -> str:
-    """An id that nobody else has; with an idempotency key, the same again for the same sender."""
+def new_conversation_id(memory: str, tenant: str, key: str | None, *source: str) -> str:
+    """An id that nobody else has; with an idempotency key, the same again for the same sender.
+
+    `source` is the id of the conversation of which it is a fork.
+    """
     if key is None:
         return f"conv_{uuid.uuid4().hex}"
-    text = json.dumps(["conversation", memory, tenant, key])
+    text = json.dumps(["conversation", memory, tenant, key, *source])
     return f"conv_{sha256(text.encode()).hexdigest()[:32]}"
 
 

@@ -52,7 +52,7 @@ def find_conversation(
         row: Any = store.run(lambda: archive.find_conversation(store.using, key, memory_id))
         if row is not None:
             return Found(key, memory_id, row, row.length or 0)
-    raise NotFound("there is no conversation with this id", param, "conversation_not_found")
+    raise no_conversation(param)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +81,13 @@ class Items:
         rows = self.store.run(lambda: pages.rows_between(using, key, first, last))
         return [item for row in rows for item in placed_items(row)]
 
-    def item(self, item_id: str) -> PlacedItem:
+    def item(self, item_id: str, param: str | None = None) -> PlacedItem:
         """The item with this id. Raises NotFound, also if it was erased."""
         row, number = self._row_of(item_id)
         for item in placed_items(row) if row else ():
             if item.number == number and item.id == item_id:
                 return item
-        raise no_item()
+        raise no_item(param)
 
     def _row_of(self, item_id: str) -> tuple[MessageRow | None, int]:
         """The row of the item with this id, and the item's number in it."""
@@ -124,6 +124,20 @@ class Items:
         if start.isascii() and start.isdigit() and len(start) < 19:
             return max(int(start), 1), 0
         return self.place_of(start, "from")
+
+    def end_of(self, up_to: str | int | None) -> tuple[int, int | None]:
+        """The last of some items, by its id or as all at a position: its position, and how many
+        items of its message those are; None if all. Raises NotFound.
+        """
+        if up_to is None:
+            return self.found.length, None
+        if isinstance(up_to, str):
+            item = self.item(up_to, "up_to")
+            last = max(each.number for each in self.between(item.position, item.position))
+            return item.position, None if item.number == last else item.number + 1
+        if not (1 <= up_to <= self.found.length and self.between(up_to, up_to)):
+            raise no_item("up_to")
+        return up_to, None
 
     def is_made_here(self, item: Json) -> bool:
         """Whether an item has the id of one that is stored without an id of its client's."""
@@ -166,6 +180,10 @@ class Items:
 def _is_behind(item: PlacedItem, after: tuple[int, int], order: str) -> bool:
     place = item.position, item.number
     return place > after if order == ASCENDING else place < after
+
+
+def no_conversation(param: str | None = None) -> NotFound:
+    return NotFound("there is no conversation with this id", param, "conversation_not_found")
 
 
 def no_item(param: str | None = None) -> NotFound:

@@ -13,6 +13,7 @@ from django.conf import settings
 from conversations_api.errors import InvalidField
 from conversations_api.items import MESSAGE, are_contents
 from conversations_api.parts import Json, default_text
+from convstore.archive.copying import FORKED_AT, FORKED_FROM
 from convstore.messages import is_utf8
 from memory_api.errors import BadRequest, TooLarge
 from memory_api.json_text import json_type
@@ -75,6 +76,33 @@ def read_own_id(fields: Json) -> str | None:
         return checked_memory_id(own_id)
     except BadRequest as error:
         raise InvalidField(str(error), "id", "invalid_value") from None
+
+
+@dataclass(frozen=True, slots=True)
+class ForkFields:
+    """What a fork is to be: the last item, by its id or its position, the id, the metadata."""
+
+    up_to: str | int | None
+    own_id: str | None
+    pairs: dict[str, str]
+
+
+def read_fork(document: object) -> ForkFields:
+    fields = read_fields(document, "up_to", "id", "metadata")
+    up_to = fields.get("up_to")
+    if isinstance(up_to, bool) or not isinstance(up_to, str | int | None):
+        raise _wrong(
+            "up_to",
+            f"is {json_type(up_to)}; it must be an item's id, a string, or a position, an integer",
+        )
+    pairs = read_metadata(fields.get("metadata", {}))
+    if taken := pairs.keys() & {FORKED_FROM, FORKED_AT}:
+        raise _wrong("metadata", f"has '{min(taken)}', a name that a fork's own metadata have")
+    if len(pairs) > MAX_PAIRS - 2:
+        raise _wrong(
+            "metadata", f"has {len(pairs)} pairs; a fork has two of its own, and {MAX_PAIRS} in all"
+        )
+    return ForkFields(up_to, read_own_id(fields), pairs)
 
 
 def read_items(value: object) -> list[Json]:

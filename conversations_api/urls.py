@@ -13,6 +13,7 @@ CONVERSATIONS = "/v1/conversations"
 CONVERSATION = "/v1/conversations/<shown>"
 ITEMS = "/v1/conversations/<shown>/items"
 ITEM = "/v1/conversations/<shown>/items/<item>"
+FORK = "/v1/conversations/<shown>/fork"
 NAMED = "/memories/<memory>"
 
 
@@ -29,6 +30,7 @@ def route(template: str, view: Any) -> URLPattern:
 VIEWS = {
     ITEMS: views.ItemList.as_view(),
     ITEM: views.Item.as_view(),
+    FORK: views.Fork.as_view(),
     CONVERSATIONS: views.ConversationList.as_view(),
     CONVERSATION: views.Conversation.as_view(),
 }

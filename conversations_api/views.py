@@ -13,11 +13,13 @@ from api_keys.caller import APPEND, DELETE, READ
 from conversations_api.access import caller_of
 from conversations_api.conversation_store import Conversations
 from conversations_api.errors import InvalidField, NotFound, error_response
+from conversations_api.forking import fork
 from conversations_api.objects import conversation_object, deleted_object, list_object
 from conversations_api.requests import (
     ASCENDING,
     DESCENDING,
     read_fields,
+    read_fork,
     read_items,
     read_list_query,
     read_metadata,
@@ -117,6 +119,15 @@ class Conversation(ConversationsView):
     def delete(self, request: Request, shown: str, memory: str | None = None) -> HttpResponse:
         self.open(request, memory, DELETE).delete(shown)
         return json_response(deleted_object(shown))
+
+
+class Fork(ConversationsView):
+    def post(self, request: Request, shown: str, memory: str | None = None) -> HttpResponse:
+        conversations = self.open(request, memory, READ, APPEND)
+        fields = read_fork(request.data)
+        return conversation_reply(
+            conversations, fork(conversations, shown, fields, key_of(request))
+        )
 
 
 class ItemList(ConversationsView):

@@ -180,13 +180,14 @@ def _erase(target: Target, position: int, rest: Callable[[str], Message | None])
             rows.update(**ERASED)
             _change(target, erased=F("erased") + 1)
         else:
-            rows.update(**_columns(target.using, message))
+            rows.update(**columns_of(target.using, message))
             _change(target)
         return True
     return False
 
 
-def _columns(using: str, message: Message) -> dict[str, object]:
+def columns_of(using: str, message: Message) -> dict[str, Any]:
+    """The columns of a row of which only this message is left."""
     body = message.to_json()
     return {
         "body": body,
@@ -206,11 +207,15 @@ def _locked(target: Target) -> ConversationRow:
 
 
 def _refuse_changed(target: Target, row: ConversationRow) -> None:
-    if target.revisions is None:
-        return
-    # Read after the lock is held.
-    length = History(target.using, target.key).length()
-    if revision_of(row, length) not in target.revisions:
+    if target.revisions is not None:
+        # Read after the lock is held.
+        length = History(target.using, target.key).length()
+        refuse_other_revision(target.revisions, revision_of(row, length))
+
+
+def refuse_other_revision(revisions: Collection[str] | None, revision: str) -> None:
+    """Raise Changed if there are `revisions`, and this is none of them."""
+    if revisions is not None and revision not in revisions:
         raise Changed(
             "the conversation has changed since it was read, so nothing was done; read it again"
         )

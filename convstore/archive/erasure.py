@@ -94,26 +94,46 @@ def hide(using: str, key: UUID) -> None:
 
 
 def is_hidden(using: str, key: UUID) -> bool:
-    rows = conversations(using).filter(pk=key).values_list("memory_id", flat=True)
-    return next(iter(rows), None) == _id_of_hidden(key)
+    return _memory_id(using, key) == _id_of_hidden(key)
 
 
 def is_there(row: ConversationRow) -> bool:
     """Whether readers find it: it is not hidden."""
-    return row.memory_id != _id_of_hidden(row.id)
+    return not is_id_of_hidden(row.id, row.memory_id)
 
 
 def finish_deletion(using: str, key: UUID, seconds: float = DELETION_SECONDS) -> bool:
     """Delete the conversation if it is hidden, and return whether it was.
 
-    Raises Unavailable if that takes longer than `seconds`; then this is to be called again.
+    So is a copy that is not whole yet; whoever makes it then finds it gone. Raises Unavailable if
+    that takes longer than `seconds`; then this is to be called again.
     """
-    if not is_hidden(using, key):
+    memory_id = _memory_id(using, key)
+    if memory_id is None or not is_id_of_hidden(key, memory_id):
         return False
+    if memory_id != _id_of_hidden(key):
+        # The copy may be whole by now: then it has another id, and stays.
+        copy = conversations(using).filter(pk=key, memory_id=memory_id)
+        copy.update(memory_id=_id_of_hidden(key))
     if not erase(using, key, seconds, _id_of_hidden(key)).gone:
         raise Unavailable("the conversation is being deleted; send the request again")
     return True
 
 
+def id_of_copy(key: UUID, source: UUID) -> str:
+    """What nobody finds a conversation by that is being copied; `source` tells from what."""
+    return f"copy {key.hex} {source.hex}"
+
+
+def is_id_of_hidden(key: UUID, memory_id: str) -> bool:
+    """Whether nobody finds the conversation: it is being deleted or copied."""
+    return memory_id == _id_of_hidden(key) or memory_id.startswith(f"copy {key.hex} ")
+
+
 def _id_of_hidden(key: UUID) -> str:
     return f"deleted {key.hex}"
+
+
+def _memory_id(using: str, key: UUID) -> str | None:
+    rows = conversations(using).filter(pk=key).values_list("memory_id", flat=True)
+    return next(iter(rows), None)

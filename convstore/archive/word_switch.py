@@ -69,6 +69,18 @@ def with_words(
     return [replace(row, words=text) for row, text in zip(new, texts, strict=True)]
 
 
+def fill_between(using: str, key: UUID, first: int, last: int) -> None:
+    """Give words to rows that were copied without them, if words are on; in a transaction."""
+    if not words_are_on(using):
+        return
+    rows = MessageRow.objects.using(using).filter(
+        NOT_ERASED, _unfilled(using), conversation_id=key, position__range=(first, last)
+    )
+    for position, body in list(rows.values_list("position", "body")):
+        row = MessageRow.objects.using(using).filter(conversation_id=key, position=position)
+        row.update(words=words_of(using, texts_in(body)))
+
+
 def word_status(using: str) -> WordStatus:
     switch = WordSwitch.objects.using(using).first() or WordSwitch()
     index = vendor_for(using).word_index

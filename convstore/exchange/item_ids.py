@@ -51,6 +51,30 @@ def place_of(using: str, conversation: UUID, digest: UUID) -> tuple[int, int] | 
     return rows.values_list("position", "number").first()
 
 
+def copy_ids(
+    using: str, keys: tuple[UUID, UUID], end: tuple[int, int | None], after: UUID | None, limit: int
+) -> UUID | None:
+    """Copy the next ids from one conversation to another: of messages up to the position of `end`,
+    and of that one's first items; None is all of them.
+
+    It looks at so many ids behind the digest `after`, and returns the last one's, None at the end.
+    """
+    (source, copy), (last, items) = keys, end
+    rows = ItemId.objects.using(using).filter(conversation=source).order_by("digest")
+    copied = ItemId.objects.using(using).filter(conversation=copy, position__gt=NOWHERE)
+    highest = copied.order_by("-digest").values_list("digest", flat=True)[:1]
+    for digest in (after, *highest):
+        rows = rows.filter(digest__gt=digest) if digest else rows
+    found = list(rows[:limit])
+    ItemId.objects.using(using).bulk_create(
+        ItemId(conversation=copy, digest=row.digest, position=row.position, number=row.number)
+        for row in found
+        if NOWHERE < row.position <= last
+        and (row.position < last or items is None or row.number < items)
+    )
+    return found[-1].digest if len(found) == limit else None
+
+
 # --- Marks of requests -------------------------------------------------------------------
 
 # The place of a request that added no item, in the same table.

@@ -6,10 +6,14 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from django.core.handlers.wsgi import WSGIRequest
 from django.test import RequestFactory
 
-from convstore.store import ConversationStore
+import conversations_api.views
+from api_keys.caller import Caller
+from convstore.archive.history import History, MessageRow
+from convstore.store import ConversationStore, conversation_key
 from convstore.wsgi import v2_application
 from memory_api.memory import Memory
 
@@ -51,3 +55,47 @@ class Client:
     @property
     def store(self) -> ConversationStore:
         return self.memory.store
+
+
+# --- Items, and what tests ask of them --------------------------------------------------
+
+TEXT = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]}
+CALL = {"type": "function_call", "call_id": "c1", "name": "look", "arguments": "{}"}
+ANSWER = {"type": "function_call_output", "call_id": "c1", "output": "found"}
+REASONING = {"type": "reasoning", "id": "rs_mine", "summary": [], "encrypted_content": "x" * 99}
+
+
+def said(text: str) -> dict[str, Any]:
+    return {**TEXT, "content": [{"type": "input_text", "text": text}]}
+
+
+def texts(items: list[dict[str, Any]]) -> list[str]:
+    return [item["content"][0]["text"] for item in items]
+
+
+def rows_of(client: Client, path: str) -> list[MessageRow]:
+    history = History(client.store.using, conversation_key(path.removeprefix("/")))
+    return list(history.rows().order_by("position"))
+
+
+def all_items(client: Client, conversation: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    while True:
+        after = f"&after={found[-1]['id']}" if found else ""
+        query = f"?order=asc&limit=100{after}"
+        page = client.get(f"{conversation}/items{query}").document
+        found += page["data"]
+        if not page["has_more"]:
+            return found
+
+
+def key(text: str) -> dict[str, str]:
+    return {"HTTP_IDEMPOTENCY_KEY": text}
+
+
+def tag_of(client: Client, path: str) -> dict[str, str]:
+    return {"HTTP_IF_MATCH": client.get(path).headers["ETag"]}
+
+
+def use(monkeypatch: pytest.MonkeyPatch, caller: Caller) -> None:
+    monkeypatch.setattr(conversations_api.views, "caller_of", lambda method, meta: caller)

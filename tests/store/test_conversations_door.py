@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
@@ -12,60 +11,27 @@ from urllib.parse import quote
 import pytest
 from django.db import connections
 
-import conversations_api.views
 from api_keys.caller import Caller
 from convstore.archive import erasure
-from convstore.archive.history import History, MessageRow
+from convstore.archive.history import MessageRow
 from convstore.messages import Message, Part
 from convstore.models import Conversation, ItemId, Kind, MetadataPair
-from convstore.store import ConversationStore, conversation_key
+from convstore.store import conversation_key
 from convstore.windows import WindowOptions
-from memory_api.memory import Memory
-from tests.store.conversations_client import Client
-
-TEXT = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]}
-CALL = {"type": "function_call", "call_id": "c1", "name": "look", "arguments": "{}"}
-ANSWER = {"type": "function_call_output", "call_id": "c1", "output": "found"}
-REASONING = {"type": "reasoning", "id": "rs_mine", "summary": [], "encrypted_content": "x" * 99}
-
-
-def said(text: str) -> dict[str, Any]:
-    return {**TEXT, "content": [{"type": "input_text", "text": text}]}
-
-
-def texts(items: list[dict[str, Any]]) -> list[str]:
-    return [item["content"][0]["text"] for item in items]
-
-
-@pytest.fixture
-def deletions(monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[tuple[Any, ...]]:
-    """What the audit log was told; the admin's tables are not in every database of the tests."""
-    entries: list[tuple[Any, ...]] = []
-    monkeypatch.setattr("inspection.audit.record_deletion", lambda *entry: entries.append(entry))
-    return entries
-
-
-@pytest.fixture
-def client(database: str, monkeypatch: pytest.MonkeyPatch, deletions: Any) -> Iterator[Client]:
-    memory = Memory(name="m", store=ConversationStore(database))
-    monkeypatch.setattr(conversations_api.views, "memory_named", lambda name: memory)
-    # The tables of keys are not in every database of the tests.
-    monkeypatch.setattr("api_keys.doors.is_any_key_there", lambda: False)
-    yield Client(memory)
-    ItemId.objects.using(database).all().delete()
-    MetadataPair.objects.using(database).all().delete()
-
-
-@pytest.fixture
-def conversation(client: Client) -> str:
-    shown: str = client.post().document["id"]
-    return f"/{shown}"
-
-
-def rows_of(client: Client, path: str) -> list[MessageRow]:
-    history = History(client.store.using, conversation_key(path.removeprefix("/")))
-    return list(history.rows().order_by("position"))
-
+from tests.store.conversations_client import (
+    ANSWER,
+    CALL,
+    REASONING,
+    TEXT,
+    Client,
+    all_items,
+    key,
+    rows_of,
+    said,
+    tag_of,
+    texts,
+    use,
+)
 
 # --- Conversations -----------------------------------------------------------------------
 
@@ -172,10 +138,6 @@ def test_a_client_names_its_conversation_once(client):
         assert (reply.status, reply.document["error"]["param"]) == (400, "id")
 
 
-def key(text: str) -> dict[str, str]:
-    return {"HTTP_IDEMPOTENCY_KEY": text}
-
-
 @pytest.mark.parametrize("own_id", [{}, {"id": "mine"}], ids=["id of the server", "own id"])
 @pytest.mark.parametrize("items", [[], [TEXT, REASONING]], ids=["empty", "with items"])
 def test_a_creation_with_a_key_is_done_once(client, own_id, items):
@@ -191,7 +153,8 @@ def test_a_creation_with_a_key_is_done_once(client, own_id, items):
     if not own_id:
         assert client.post("", wanted, **key("k2")).document["id"] != first.document["id"]
     # The error of a row that could not be saved would hold its request, as long as the connection.
-    assert connections[client.store.using].rollback_exc is None
+    connection: Any = connections[client.store.using]
+    assert connection.rollback_exc is None
 
 
 def test_items_with_a_key_are_added_once(client, conversation):
@@ -213,10 +176,6 @@ def test_metadata_with_a_key_are_set_once(client, conversation):
         assert client.post(conversation, {"metadata": {"t": title}}, **idempotency).status == 200
     late = client.post(conversation, {"metadata": {"t": "a"}}, **key("1"))
     assert (late.status, late.document["metadata"]) == (200, {"t": "b"})
-
-
-def tag_of(client: Client, path: str) -> dict[str, str]:
-    return {"HTTP_IF_MATCH": client.get(path).headers["ETag"]}
 
 
 def test_a_change_of_what_has_changed_since_is_refused(client, conversation):
@@ -404,10 +363,6 @@ def test_a_prefix_is_for_ids_and_alone(client, more, param):
 
 
 # --- Who may come in ---------------------------------------------------------------------
-
-
-def use(monkeypatch: pytest.MonkeyPatch, caller: Caller) -> None:
-    monkeypatch.setattr(conversations_api.views, "caller_of", lambda method, meta: caller)
 
 
 @pytest.mark.parametrize(
@@ -689,17 +644,6 @@ def write(client: Client, conversation: str, writer: int) -> None:
         }[writer % 4]
         for _ in range(2 if "id" in items[0] else 1):
             assert client.post(path, {"items": items}).status == 200
-
-
-def all_items(client: Client, conversation: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    while True:
-        after = f"&after={found[-1]['id']}" if found else ""
-        query = f"?order=asc&limit=100{after}"
-        page = client.get(f"{conversation}/items{query}").document
-        found += page["data"]
-        if not page["has_more"]:
-            return found
 
 
 def test_eight_writers_through_v2_and_this_door_lose_nothing(client, conversation):
