@@ -157,7 +157,8 @@ class Conversations:
         if memory_id is None:
             raise no_conversation()
         key = conversation_key(memory_id)
-        if self._run(lambda: erasure.finish_deletion(self.using, key)):
+        if self._run(lambda: erasure.is_hidden(self.using, key)):
+            self._run(lambda: erasure.finish_deletion(self.using, key))
             return
         found = self.find(shown)
         self._note_deletion(found, f"conversation of {found.length} messages")
