@@ -105,6 +105,19 @@ def test_a_table_that_is_there_without_partitions_is_refused(new):
 
 
 @pytest.mark.one_database
+@pytest.mark.parametrize(
+    "beside",
+    ["convstore --plan", "--check", "convstore 0001 --fake", "convstore --prune", "auth"],
+)
+def test_partitions_beside_what_makes_no_tables_are_refused(new_database, beside):
+    alias = database_alias(new_database("sqlite"))
+    with pytest.raises(CommandError, match=f"and .*{beside.split()[-1]} does not"):
+        call_command("migrate", *beside.split(), "--partitions", "3", "--database", alias)
+    assert connections[alias].introspection.table_names() == []
+    connections[alias].close()
+
+
+@pytest.mark.one_database
 def test_another_kind_of_database_is_refused_and_left_empty(new_database):
     alias = database_alias(new_database("sqlite"))
     with pytest.raises(CommandError, match="this database is SQLite"):

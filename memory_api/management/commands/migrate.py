@@ -10,6 +10,14 @@ from django.core.management.commands import migrate
 from convstore.database.migration_lock import migration_lock, without_time_limits
 from convstore.database.partitions import FEWEST, MOST, CannotPartition, make_partitions
 
+# What makes no tables, by Django's name for it.
+MAKES_NO_TABLES = {
+    "plan": "--plan",
+    "check_unapplied": "--check",
+    "fake": "--fake",
+    "prune": "--prune",
+}
+
 
 class Command(migrate.Command):
     def add_arguments(self, parser: CommandParser) -> None:
@@ -24,6 +32,8 @@ class Command(migrate.Command):
 
     def handle(self, *args: Any, **options: Any) -> None:
         alias = options["database"]
+        if options["partitions"] is not None:
+            self.refuse_without_tables(options)
         if options["plan"] or options["check_unapplied"]:  # they change nothing
             super().handle(*args, **options)
             return
@@ -31,6 +41,19 @@ class Command(migrate.Command):
             if options["partitions"] is not None:
                 self.partition(alias, options)
             super().handle(*args, **options)
+
+    def refuse_without_tables(self, options: dict[str, Any]) -> None:
+        """Raise CommandError if the partitions would have no table to be of."""
+        beside = [flag for name, flag in MAKES_NO_TABLES.items() if options[name]]
+        if options["app_label"] not in (None, "convstore"):
+            beside.append(f"the app {options['app_label']}")
+        if options["migration_name"] == "zero":
+            beside.append("zero")
+        if beside:
+            raise CommandError(
+                f"--partitions makes the table of messages, and {' and '.join(beside)} does not."
+                " Use one without the other."
+            )
 
     def partition(self, alias: str, options: dict[str, Any]) -> None:
         number = options["partitions"]
