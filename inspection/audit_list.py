@@ -26,10 +26,9 @@ from inspection.escaping import escape_json
 from inspection.filters import ActionFilter, PeriodFilter
 from inspection.lists import KeysetAdmin, isolated
 from inspection.models import AuditEntry, ListedConversation
-from inspection.views.access import may_read, requires
+from inspection.views.access import LOG, may_read, requires
 from inspection.views.pages import SANDBOX_HEADERS, page_url
 
-LOG = "inspection.view_auditentry"
 # How many entries are read from the database at once.
 ENTRIES_PER_CHUNK = 500
 

@@ -19,6 +19,7 @@ from inspection.views.pages import render_page
 
 LIST = "convstore.view_conversation"
 READ, DELETE = "convstore.view_message", "convstore.delete_conversation"
+LOG = "inspection.view_auditentry"
 TITLES = {
     400: "Bad request",
     403: "No permission",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import BadRequest
@@ -12,11 +13,12 @@ from django.urls import reverse
 
 from convstore.archive.conversations import ConversationRow, with_prefix
 from convstore.archive.overview import COUNT_LIMIT
+from inspection.audit import Action
 from inspection.databases import Database, database_with_alias
 from inspection.export import FORMATS
 from inspection.lists import Neighbours, list_with_query
 from inspection.models import Job
-from inspection.views.access import may_delete, may_read
+from inspection.views.access import LOG, may_delete, may_read
 from inspection.views.pages import LIST_PARAMETER, list_url, page_url, render_page
 
 # The action of a job that deletes; those of others are formats of exports.
@@ -31,14 +33,18 @@ def job_page(
     request: HttpRequest, database: Database, job: Job, *, is_running: bool = False
 ) -> HttpResponse:
     job.refresh_from_db()
-    left = 0 if job.ended_at else count_of(filtered_list(request, job.filter), job.begun_at)
+    # After its end, the receipt of a deletion says what the list has now.
+    before = None if job.ended_at else job.begun_at
+    is_deletion = job.action == DELETION
+    is_counted = is_deletion or not job.ended_at
+    left = count_of(filtered_list(request, job.filter), before) if is_counted else 0
     context = {
         "title": f"{job_title(job)}, job {job.pk}",
         "database": database,
         "job": job,
-        "is_deletion": job.action == DELETION,
+        "is_deletion": is_deletion,
         "is_running": is_running,
-        "may_go_on": may_delete(request) if job.action == DELETION else may_read(request),
+        "may_go_on": may_delete(request) if is_deletion else may_read(request),
         "left": min(left, COUNT_LIMIT),
         "is_more": left > COUNT_LIMIT,
         "filter": described(job.filter),
@@ -49,8 +55,17 @@ def job_page(
         "part_url": reverse("admin:convstore_conversation_part_of_job", args=[job.pk]),
         "back": list_url(database, job.filter),
         "receipt": job.receipt.splitlines(),
+        "log_url": _log_url(job) if request.user.has_perm(LOG) else None,
     }
     return render_page(request, "job", context)
+
+
+def _log_url(job: Job) -> str:
+    """The audit log's entries of what the job did, on the days on which it ran."""
+    action = Action.DELETED if job.action == DELETION else Action.EXPORT
+    days = {"from": job.begun_at.date(), "to": (job.ended_at or datetime.now(UTC)).date()}
+    parameters = urlencode({"action": action, **days})
+    return f"{reverse('admin:inspection_auditentry_changelist')}?{parameters}"
 
 
 def job_url(job: Job) -> str:
