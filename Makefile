@@ -35,7 +35,8 @@ JAVASCRIPT = tests/acceptance/clients/javascript
 PYTEST = $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
 # All that this machine can run: three at once, which keep two cores busy, since many wait.
-test: $(VENV)/dev .venv-mlserver/installed .venv-clients/installed .venv-media/installed \
+test: $(VENV)/dev .venv-mlserver/installed .venv-clients/installed .venv-agents/installed \
+		.venv-media/installed \
 		tests/browser/node_modules/installed $(JAVASCRIPT)/node_modules/installed
 	@$(PYTEST) --numprocesses 3
 
@@ -45,7 +46,8 @@ test-fast: $(VENV)/dev
 	@TEST_DATABASES=sqlite $(PYTEST) --numprocesses 2 --fast
 
 # The long proofs at length: each is a short one in `make test`, or left out there.
-soak: $(VENV)/dev .venv-mlserver/installed .venv-clients/installed .venv-media/installed
+soak: $(VENV)/dev .venv-mlserver/installed .venv-clients/installed .venv-agents/installed \
+		.venv-media/installed
 	@SOAK=1 $(BIN)/python -m pytest --verbose --durations=20
 
 lint: $(VENV)/dev
@@ -110,6 +112,13 @@ $(VENV)/dev: $(VENV)/runtime requirements-dev.txt
 	    touch $@; \
 	fi
 
+.venv-agents/installed: requirements-agents.txt requirements.txt
+	@if sh scripts/make-venv .venv-agents; then \
+	    echo "Installing OpenAI's Agents SDK and FastAPI, for the tests, into .venv-agents ..." && \
+	    .venv-agents/bin/pip install --quiet --requirement requirements-agents.txt && \
+	    touch $@; \
+	fi
+
 # No environment: packages whose photos and audio the tests need, laid out as files.
 .venv-media/installed: $(VENV)/python requirements-media.txt
 	@echo "Installing photos and audio, for the tests, into .venv-media ..."
@@ -132,6 +141,6 @@ $(JAVASCRIPT)/node_modules/installed: $(JAVASCRIPT)/package.json
 	else echo "npm was not found: the test of OpenAI's SDK for JavaScript is left out."; fi
 
 clean:
-	rm -rf $(VENV) .venv-bench* .venv-clients .venv-media .venv-mlserver tests/browser/node_modules dist
+	rm -rf $(VENV) .venv-agents .venv-bench* .venv-clients .venv-media .venv-mlserver tests/browser/node_modules dist
 	rm -rf $(JAVASCRIPT)/node_modules
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

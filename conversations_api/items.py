@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from conversations_api.kinds import CALL, MESSAGE, OUTPUT, is_call, is_message, is_output
 from conversations_api.parts import (
+    TEXT,
     Json,
     contents_of,
     only_text,
@@ -22,7 +24,6 @@ from conversations_api.parts import (
 from convstore.messages import TOOL_CALL_ID, TOOL_CALLS, Message, Part, dumps
 
 ASSISTANT, TOOL = "assistant", "tool"
-MESSAGE, CALL, OUTPUT = "message", "function_call", "function_call_output"
 ITEM, ITEMS = "item", "items"
 # The part of a message that only calls tools, as V2's clients send it.
 NO_TEXT = Part("text", "")
@@ -70,8 +71,8 @@ def _groups(items: Sequence[Json]) -> Iterator[list[Json]]:
     group: list[Json] = []
     for item in items:
         joins = bool(group) and _may_join(group[-1]) and _may_join(item)
-        has_message = any(each["type"] == MESSAGE for each in group)
-        if group and (not joins or (has_message and item["type"] == MESSAGE)):
+        has_message = any(is_message(each) for each in group)
+        if group and (not joins or (has_message and is_message(item))):
             yield group
             group = []
         group.append(item)
@@ -81,36 +82,6 @@ def _groups(items: Sequence[Json]) -> Iterator[list[Json]]:
 
 def _may_join(item: Json) -> bool:
     return is_call(item) or (is_message(item) and item["role"] == ASSISTANT)
-
-
-# --- What an item is ---------------------------------------------------------------------
-
-
-def is_message(item: Json) -> bool:
-    return bool(item["type"] == MESSAGE)
-
-
-def is_call(item: Json) -> bool:
-    return item["type"] == CALL and _are_texts(item, "call_id", "name", "arguments")
-
-
-def is_output(item: Json) -> bool:
-    return (
-        item["type"] == OUTPUT
-        and _are_texts(item, "call_id")
-        and (isinstance(item.get("output"), str) or are_contents(item.get("output")))
-    )
-
-
-def are_contents(value: object) -> bool:
-    """Whether a value is the content of a message: a list of objects that have a type."""
-    return isinstance(value, list) and all(
-        isinstance(each, dict) and isinstance(each.get("type"), str) for each in value
-    )
-
-
-def _are_texts(item: Json, *names: str) -> bool:
-    return all(isinstance(item.get(name), str) for name in names)
 
 
 # --- Items to a message ------------------------------------------------------------------
@@ -138,8 +109,7 @@ def _said(items: Sequence[Json]) -> tuple[str, Sequence[Part], dict[str, Any]]:
     first = items[0]
     if is_output(first):
         output = first["output"]
-        contents = [Part("text", output)] if isinstance(output, str) else _parts(output)
-        return TOOL, contents, {TOOL_CALL_ID: first["call_id"]}
+        return TOOL, _parts(output), {TOOL_CALL_ID: first["call_id"]}
     calls = [_tool_call(item) for item in items if is_call(item)]
     fields = {TOOL_CALLS: calls} if calls else {}
     for item in items:
@@ -148,7 +118,9 @@ def _said(items: Sequence[Json]) -> tuple[str, Sequence[Part], dict[str, Any]]:
     return ASSISTANT, [NO_TEXT], fields
 
 
-def _parts(contents: Sequence[Json]) -> list[Part]:
+def _parts(contents: str | Sequence[Json]) -> list[Part]:
+    if isinstance(contents, str):
+        return [Part(TEXT, contents)]
     return [part_of(content) for content in contents]
 
 
@@ -158,11 +130,14 @@ def _tool_call(item: Json) -> Json:
 
 
 def _rest(item: Json) -> Json:
-    """What `_said` does not say of an item; its type is always there."""
+    """What `_said` does not say of an item."""
     if is_call(item):
         return _except(item, "call_id", "name", "arguments")
     if is_message(item):
-        return _with_rests(_except(item, "role", "content"), "content", item["content"], item)
+        rest = _except(item, "role", "content")
+        if isinstance(item["content"], str):
+            return {**rest, "content": TEXT}
+        return _with_rests(rest, "content", item["content"], item)
     rest = _except(item, "call_id", "output")
     if isinstance(item["output"], str):
         return rest
@@ -186,13 +161,18 @@ def _restored(message: Message, rests: Sequence[Json | None]) -> Iterator[Json |
     for rest in rests:
         if rest is None:
             yield None
-        elif rest["type"] == MESSAGE:
-            content = contents_of(message.parts, rest.get("content"), message.role)
-            yield {**rest, "role": message.role, "content": content}
+        elif rest.get("type", MESSAGE) == MESSAGE:
+            yield {**rest, "role": message.role, "content": _content(message, rest)}
         elif rest["type"] == CALL:
             yield {**rest, **_call_fields(next(calls))}
         else:
             yield {**rest, "call_id": message.extra[TOOL_CALL_ID], "output": _output(message, rest)}
+
+
+def _content(message: Message, rest: Json) -> str | list[Json]:
+    if rest.get("content") == TEXT:
+        return message.parts[0].value
+    return contents_of(message.parts, rest.get("content"), message.role)
 
 
 def _output(message: Message, rest: Json) -> str | list[Json]:

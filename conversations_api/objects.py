@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from conversations_api.items import items_of
+from conversations_api.kinds import long_form
 from conversations_api.names import item_id
 from conversations_api.parts import Json
 from convstore.archive.conversations import ConversationRow
@@ -42,8 +43,9 @@ def placed(message: Message, request_key: UUID, position: int) -> list[PlacedIte
 
 
 def _with_place(item: Json, request_key: UUID, position: int, number: int) -> Json:
-    name = item.get("id") or item_id(item["type"], request_key, number)
-    return {**item, "id": name, "position": position}
+    shown = long_form(item)
+    name = shown.get("id") or item_id(shown.get("type", ""), request_key, number)
+    return {**shown, "id": name, "position": position}
 
 
 def conversation_object(shown_id: str, row: ConversationRow) -> dict[str, Any]:

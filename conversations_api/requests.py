@@ -11,8 +11,8 @@ from typing import Any
 from django.conf import settings
 
 from conversations_api.errors import InvalidField
-from conversations_api.items import MESSAGE, are_contents
-from conversations_api.parts import Json, default_text
+from conversations_api.kinds import MESSAGE, are_contents, long_form
+from conversations_api.parts import Json
 from convstore.archive.copying import FORKED_AT, FORKED_FROM
 from convstore.messages import is_utf8
 from memory_api.errors import BadRequest, TooLarge
@@ -134,8 +134,8 @@ def _read_item(value: object, where: str) -> Json:
     if "type" not in item:
         item["type"] = _kind_of(item, where)
     if item["type"] == MESSAGE:
-        _complete_message(item, where)
-    return item
+        _check_message(item, where)
+    return long_form(item)
 
 
 def _check_name(value: object, where: str) -> None:
@@ -155,13 +155,11 @@ def _kind_of(item: Json, where: str) -> str:
     raise _wrong(f"{where}.type", "is missing; name the type of the item")
 
 
-def _complete_message(item: Json, where: str) -> None:
+def _check_message(item: Json, where: str) -> None:
     if not isinstance(item.get("role"), str) or not item["role"]:
         raise _wrong(f"{where}.role", "is missing or no string; a message needs a role")
     content = item.get("content")
-    if isinstance(content, str):
-        item["content"] = [default_text(content, item["role"])]
-    elif not are_contents(content):
+    if not isinstance(content, str) and not are_contents(content):
         raise _wrong(
             f"{where}.content",
             f"is {json_type(content)}; it must be a string, or a list of objects that each have a"

@@ -76,6 +76,7 @@ NEEDS = {
         "make .venv-mlserver/installed",
     ),
     "clients": file(".venv-clients/installed"),
+    "agents": file(".venv-agents/installed"),
     "media": file(".venv-media/installed"),
     "chromium": Need(chromium, "apt-get install chromium-headless-shell"),
     "nginx": Need(

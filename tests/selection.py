@@ -26,7 +26,7 @@ TESTS = Path(__file__).parent
 LONGEST = ("test_fault_at_every_step.py", "test_races.py", "test_hostile.py")
 ORDER = (
     *("deploy", "package", "soak", "browser", "docs", "mlserver"),
-    *("acceptance", "contract", "store", "unit"),
+    *("frameworks", "acceptance", "contract", "store", "unit"),
 )
 SECOND_VERSIONS = ("postgresql-debian",)
 SQL_SERVER = re.compile("mssql|sql_server|SQL Server|FreeTDS|microsoft")

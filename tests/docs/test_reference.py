@@ -42,6 +42,7 @@ PRODUCT = (
     "api_keys",
     "conversations_api",
     "convstore",
+    "convstore_agents",
     "memory_api",
     "inspection",
     "mlserver_bridge",

@@ -8,6 +8,7 @@ PACKAGES = (
     "api_keys",
     "conversations_api",
     "convstore",
+    "convstore_agents",
     "memory_api",
     "inspection",
     "mlserver_bridge",

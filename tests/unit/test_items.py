@@ -55,6 +55,29 @@ def test_several_items_come_back_in_order(items):
     assert len(messages) <= len(items)
 
 
+SHORT: tuple[dict[str, Any], ...] = (
+    {"role": "user", "content": "Hi"},
+    {"role": "user", "content": [{"type": "input_text", "text": "Hi"}]},
+    {"role": "user", "content": []},
+    {"type": "message", "role": "user", "content": "Hi", "phase": None},
+    {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]},
+    {"role": "assistant", "content": "\ud83d"},
+    {"role": "assistant", "content": None},
+    {"role": "tool", "tool_call_id": "c1", "content": "found"},
+    {"type": None, "role": "user", "content": "Hi"},
+    {"content": "Hi"},
+    {"id": "x"},
+    {},
+)
+
+
+@given(st.lists(st.sampled_from(SHORT), max_size=5))
+def test_items_that_no_door_has_completed_come_back_as_they_were(items):
+    bodies = [message.to_json() for message in messages_of(items)]
+    back = [item for body in bodies for item in items_of(Message.from_json(body))]
+    assert spelled(back) == spelled(items)
+
+
 turns = st.sampled_from(
     [
         {"role": "user", "content": "What is it?"},
