@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
-from convstore.archive import changes, erasure
+from convstore.archive import changes, erasure, forks
 from convstore.archive.changes import nothing_of
+from convstore.archive.conversations import find_conversation
+from convstore.archive.copying import Fork, Source
 from convstore.archive.word_switch import with_words
 from convstore.asynchronous import in_thread
 from convstore.conversation_reading import ConversationReading
@@ -116,6 +119,46 @@ class ConversationChanges(ConversationReading):
 
         return self._change(work)
 
+    def fork(
+        self,
+        memory_id: str,
+        new_id: str,
+        up_to: int | None = None,
+        metadata: Mapping[str, str] | None = None,
+        request_key: UUID | None = None,
+        revisions: Collection[str] | None = None,
+    ) -> None:
+        """Begin the conversation `new_id` with the messages of another one, as they are now.
+
+        They are all up to the position `up_to`, at the same positions. The metadata are those
+        given, and of what it is a fork: `forked_from`, `forked_at`. Nobody finds it until it is
+        whole. After Unavailable, a second call with the same `request_key` goes on. Raises
+        UnknownConversation and ConversationExists.
+        """
+        pairs = metadata or {}
+        said = dumps(["fork", memory_id, up_to, sorted(pairs.items())])
+        new = Fork(
+            using=self.using,
+            key=conversation_key(new_id),
+            memory_id=new_id,
+            forked_from=memory_id,
+            pairs=pairs,
+            mark=uuid.uuid5(request_key or uuid.uuid4(), said),
+            is_known=request_key is not None,
+        )
+
+        def see() -> Source:
+            key = conversation_key(memory_id)
+            row: Any = self.run(lambda: find_conversation(self.using, key, memory_id))
+            if row is None:
+                raise UnknownConversation("there is no conversation with this id")
+            length = row.length or 0
+            changes.refuse_other_revision(revisions, changes.revision_of(row, length))
+            return Source(row, length if up_to is None else min(up_to, length))
+
+        forks.fork(self.run, see, new)
+        note_write(self.using)
+
     def delete(self, memory_id: str, revisions: Collection[str] | None = None) -> None:
         """Delete a conversation and all its messages; nobody finds it from the first moment on.
 
@@ -143,4 +186,5 @@ class ConversationChanges(ConversationReading):
     aerase = in_thread(erase)
     apop = in_thread(pop)
     arewrite = in_thread(rewrite)
+    afork = in_thread(fork)
     adelete = in_thread(delete)

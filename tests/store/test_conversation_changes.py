@@ -15,7 +15,12 @@ from django.db import connections, transaction
 
 from convstore.archive import pages
 from convstore.archive.lists import LAST_ACTIVE, OLDEST
-from convstore.errors import Changed, RequestKeyReused, UnknownConversation
+from convstore.errors import (
+    Changed,
+    ConversationExists,
+    RequestKeyReused,
+    UnknownConversation,
+)
 from convstore.messages import Message, Part
 from convstore.models import ItemId, MetadataPair
 from convstore.store import ConversationStore
@@ -168,6 +173,26 @@ def test_a_change_is_refused_in_another_revision(filled):
     assert filled.find("a").length == 6
 
 
+def test_a_fork_begins_with_the_messages_up_to_a_position(filled):
+    filled.erase("a", 2)
+    key = uuid.uuid4()
+    for _ in range(2):
+        filled.fork("a", "b", 4, {"title": "Other trip"}, key)
+    assert [row.position for row in filled.page("b").rows] == [1, 3, 4]
+    metadata = filled.find("b").metadata
+    assert metadata == {"title": "Other trip", "forked_from": "a", "forked_at": "4"}
+    assert filled.append("b", say("five")) == 5
+    assert texts(filled.page("a", newest_first=True).rows) == ["5", "4", "3", "1"]
+    with pytest.raises(ConversationExists):
+        filled.fork("a", "b", 4)
+    with pytest.raises(UnknownConversation):
+        filled.fork("nobody", "c")
+    with pytest.raises(Changed):
+        filled.fork("a", "c", revisions=["other"])
+    filled.fork("a", "c", 99)
+    assert texts(filled.page("c").rows) == ["1", "3", "4", "5"]
+
+
 def test_a_deleted_conversation_is_gone_and_begins_anew(filled):
     filled.delete("a")
     assert filled.find("a") is None
@@ -195,6 +220,7 @@ def test_asynchronous_code_has_the_same(filled):
         await filled.acreate("b", say("1", "2"))
         await filled.aset_metadata("b", {"n": "1"})
         await filled.arewrite("b", 2, say("two"))
+        await filled.afork("b", "c", 1)
         rows = (await filled.apage("b", newest_first=True)).rows
         popped = await filled.apop("b")
         await filled.aerase("b", 1)
