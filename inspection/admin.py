@@ -24,12 +24,12 @@ from convstore.archive.conversations import (
     find_by_memory_id,
     with_summary,
 )
+from convstore.escaping import escape_controls
 from convstore.models import Conversation
 from convstore.store import conversation_key
 from inspection import audit_list  # noqa: F401 - the other list
 from inspection.audit import Action, record_list
 from inspection.databases import database_with_alias, requested_database
-from inspection.escaping import escape_controls
 from inspection.export import FORMATS
 from inspection.filters import DatabaseFilter, OrderFilter, PeriodFilter
 from inspection.lists import (

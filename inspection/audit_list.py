@@ -17,12 +17,12 @@ from django.utils.safestring import SafeString
 
 from convstore.archive.conversations import older_rows
 from convstore.conf import audit_log_days
+from convstore.escaping import escape_json
 from convstore.messages import dumps
 from convstore.store import conversation_key
 from inspection.audit import Action, record_event
 from inspection.cursors import cursor_of, time_and_key
 from inspection.databases import Database, databases
-from inspection.escaping import escape_json
 from inspection.filters import ActionFilter, PeriodFilter
 from inspection.lists import KeysetAdmin, isolated
 from inspection.models import AuditEntry, ListedConversation

@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from convstore.escaping import escape_controls, indented_json, indented_json_text
 from convstore.messages import Message, dumps
-from inspection.escaping import escape_controls, indented_json, indented_json_text
 from inspection.parts import MAX_SHOWN_CHARACTERS
 
 # The most characters of a call, and of one argument, in the call's line.

@@ -29,10 +29,10 @@ from api_keys.making import (
 )
 from api_keys.rows import USING
 from convstore.archive.conversations import older_rows
+from convstore.escaping import escape_controls
 from inspection.audit import Action, record
 from inspection.cursors import cursor_of, time_and_key
 from inspection.databases import databases
-from inspection.escaping import escape_controls
 from inspection.filters import PeriodFilter
 from inspection.lists import KeysetAdmin
 from inspection.times import time_element

@@ -18,9 +18,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from convstore.archive.conversations import newer_rows, older_rows
+from convstore.escaping import escape_controls
 from inspection.cursors import cursor_of, time_and_key
 from inspection.databases import DATABASE_PARAMETER
-from inspection.escaping import escape_controls
 from memory_api.limits import MAX_MEMORY_ID_LENGTH
 
 ROWS_PER_PAGE = 50

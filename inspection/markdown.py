@@ -18,8 +18,8 @@ from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
+from convstore.escaping import escape_controls
 from inspection.addresses import split_addresses
-from inspection.escaping import escape_controls
 from inspection.highlighting import CLASS_NAMES, Highlighter
 
 # The longest beginning of a text, in characters, that is rendered: parsing takes time.

@@ -9,12 +9,12 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from convstore.escaping import escape_controls, indented_json_text
+from convstore.media import Media, link_of, media_of
 from convstore.messages import Part, parts_in
 from inspection.addresses import url_of
-from inspection.escaping import escape_controls, indented_json_text
 from inspection.image_sizes import image_size
 from inspection.markdown import PageRenderer
-from inspection.media import Media, link_of, media_of
 
 # The most characters of one text that a page shows. The whole text has a page of its own.
 MAX_SHOWN_CHARACTERS = 10_000

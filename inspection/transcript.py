@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from convstore.archive.history import MessageRow
+from convstore.escaping import escape_controls, indented_json
 from convstore.messages import Message
 from inspection.calls import Call, call_from, is_failure, result_line
-from inspection.escaping import escape_controls, indented_json
 from inspection.markdown import PageRenderer
 from inspection.parts import MAX_SHOWN_CHARACTERS, ShownPart, shown_part, shown_result
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from convstore.archive.conversations import ConversationRow
 from convstore.archive.history import MessageRow
+from convstore.escaping import escape_json
 from convstore.messages import dumps
-from inspection.escaping import escape_json
 
 
 def stored_lines(conversation: ConversationRow, rows: Iterable[MessageRow]) -> Iterator[str]:

@@ -1,32 +1,13 @@
-"""What a format has no form for: it is exported beside the messages, under `left_out`.
-
-An entry is a part, a field or a whole message, as it is stored.
-"""
+"""What a format has no form for: it is exported beside the messages, under `left_out`."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 from convstore.archive.history import MessageRow
-from convstore.messages import Message, Part, dumps
-from inspection.escaping import escape_json
-
-Entry = dict[str, Any]
-
-
-def part_entry(number: int, part: Part) -> Entry:
-    """An entry for a part; `number` counts from 1, as in the admin."""
-    return {"part": number, "type": part.type, "value": part.value}
-
-
-def field_entry(name: str, value: object) -> Entry:
-    return {"field": name, "value": value}
-
-
-def message_entry(message: Message) -> Entry:
-    return {"message": json.loads(message.to_json())}
+from convstore.chat_form.left_out import Entry
+from convstore.escaping import escape_json
+from convstore.messages import Message, dumps
 
 
 def left_out_chunks(

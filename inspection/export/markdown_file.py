@@ -9,9 +9,9 @@ from markdown_it import MarkdownIt
 
 from convstore.archive.conversations import ConversationRow
 from convstore.archive.history import MessageRow
+from convstore.escaping import escape_controls, indented_json
+from convstore.media import Media, link_of, media_of
 from convstore.messages import Message, Part
-from inspection.escaping import escape_controls, indented_json
-from inspection.media import Media, link_of, media_of
 
 MediaPath = Callable[[int, int, Media], str]
 

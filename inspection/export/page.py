@@ -18,14 +18,14 @@ from django.utils.safestring import SafeString
 
 from convstore.archive.conversations import ConversationRow
 from convstore.archive.history import MessageRow
+from convstore.escaping import escape_controls, indented_json, indented_json_text
+from convstore.media import Media, link_of, media_of
 from convstore.messages import TOOL_CALL_ID, TOOL_CALLS, Message, Part
 from inspection.addresses import url_of
 from inspection.calls import call_from
-from inspection.escaping import escape_controls, indented_json, indented_json_text
 from inspection.highlighting import Highlighter
 from inspection.image_sizes import image_size
 from inspection.markdown import MAX_RENDERED, render_markdown
-from inspection.media import Media, link_of, media_of
 
 TEMPLATES = "inspection/export"
 POLICY = (

@@ -8,9 +8,10 @@ from typing import Any
 
 from convstore.archive.conversations import ConversationRow
 from convstore.archive.history import MessageRow
+from convstore.chat_form.left_out import Entry, field_entry, part_entry
+from convstore.escaping import escape_json
 from convstore.messages import TOOL_CALL_ID, TOOL_CALLS, Message, dumps
-from inspection.escaping import escape_json
-from inspection.export.left_out import Entry, field_entry, left_out_chunks, part_entry
+from inspection.export.left_out import left_out_chunks
 
 SPEAKERS: Mapping[str, str] = {
     "system": "system",

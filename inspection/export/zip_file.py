@@ -14,9 +14,9 @@ from typing import Any
 
 from convstore.archive.conversations import ConversationRow
 from convstore.archive.history import MessageRow
+from convstore.media import Media, media_of
 from convstore.messages import Message
 from inspection.export.markdown_file import markdown_chunks
-from inspection.media import Media, media_of
 
 MAX_NAME = 80
 

@@ -10,10 +10,10 @@ from django import template
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from convstore.escaping import escape_controls, escape_json
 from convstore.messages import dumps
 from convstore.words import marked
 from inspection.addresses import split_addresses
-from inspection.escaping import escape_controls, escape_json
 from inspection.times import time_element
 from inspection.views import hits, pages
 

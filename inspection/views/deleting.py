@@ -20,9 +20,9 @@ from django.utils.safestring import SafeString
 from convstore.archive.conversations import conversations_with_keys
 from convstore.archive.erasure import ErasureResult, erase
 from convstore.database import faults
+from convstore.escaping import escape_controls
 from inspection.audit import Action, record
 from inspection.databases import Database
-from inspection.escaping import escape_controls
 from inspection.lists import ROWS_PER_PAGE
 from inspection.views.access import DELETE, database_view
 from inspection.views.pages import LIST_PARAMETER, list_url, render_page

@@ -10,12 +10,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.http import content_disposition_header
 
 from convstore.archive.history import History, MessageRow
+from convstore.escaping import beginning_of_indented_json, escape_controls, escape_json
+from convstore.media import media_of
 from convstore.messages import Message
 from inspection.audit import Action, record
 from inspection.databases import Database
-from inspection.escaping import beginning_of_indented_json, escape_controls, escape_json
 from inspection.highlighting import Highlighter
-from inspection.media import media_of
 from inspection.parts import MAX_SHOWN_CHARACTERS
 from inspection.views.access import READ, database_view
 from inspection.views.pages import (

@@ -13,9 +13,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from convstore.archive.history import History, MessageRow
 from convstore.archive.search import MAX_QUERY_CHARACTERS
+from convstore.escaping import escape_controls
 from inspection.audit import Action, record
 from inspection.databases import Database
-from inspection.escaping import escape_controls
 from inspection.export import FORMATS
 from inspection.highlighting import Highlighter
 from inspection.lists import neighbours_in_list

@@ -22,8 +22,8 @@ from django.core.management import get_commands
 from convstore import __version__
 from convstore.database import options
 from convstore.database.url import database_settings
+from convstore.media import SIGNATURES
 from inspection.export import FORMATS
-from inspection.media import SIGNATURES
 from memory_api.model_repository import read_repository
 from memory_api.model_settings import (
     CONFIG_FIELDS,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspection.escaping import beginning_of_indented_json, escape_controls, escape_json
+from convstore.escaping import beginning_of_indented_json, escape_controls, escape_json
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
+from convstore.media import link_of, media_of
 from convstore.messages import Part
-from inspection.media import link_of, media_of
 from tests.browser.media import GIF, JPEG, MP3, PNG, WAV, media
 
 KINDS = {

@@ -11,9 +11,10 @@ from openai.types import chat
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import TypeAdapter, ValidationError
 
+from convstore.chat_form import ROLES, openai_message
+from convstore.chat_form.parts import DETAILS
 from convstore.messages import Message, Part
-from inspection.export.openai_chat import ROLES, openai_line, openai_message
-from inspection.export.openai_parts import DETAILS
+from inspection.export.openai_chat import openai_line
 from memory_api import v2
 from memory_api.message_tensors import read_messages
 from testing.bodies import document, tensor

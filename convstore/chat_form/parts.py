@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from convstore.media import Media, link_of, media_of
 from convstore.messages import Part
-from inspection.media import Media, link_of, media_of
 
 OpenAIPart = dict[str, Any]
 # What Chat Completions reads: the images, and the formats of `input_audio` by our extensions.

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from convstore.escaping import escape_controls
 from convstore.messages import Part
-from inspection.escaping import escape_controls
 
 # Offset, bytes of the signature, MIME type, file extension.
 SIGNATURES = (
