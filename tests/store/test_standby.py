@@ -24,7 +24,7 @@ from inspection.export import FORMATS, file_chunks
 from memory_api.contract import infer
 from memory_api.memory import Memory
 from testing.bodies import append_request, new_id, read_request
-from testing.standby import StandbyPair
+from testing.standby import ReplicaPair, StandbyPair
 
 pytestmark = pytest.mark.needs("postgresql")
 
@@ -34,15 +34,20 @@ STALE = {"stale": True}
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[StandbyPair]:
-    """A pair with a database that has tables, and one that has tables of its own."""
     with StandbyPair() as pair:
-        for name in (DATABASE, "other"):
-            pair.primary.execute(f"CREATE DATABASE {name}")
-            alias = database_alias(pair.primary.url(name))
-            call_command("migrate", "convstore", database=alias, verbosity=0)
-            connections[alias].close()
-        pair.catch_up()
+        make_databases(pair)
         yield pair
+
+
+def make_databases(pair: StandbyPair | ReplicaPair) -> None:
+    """One that has tables, one that has tables of its own, and one without tables."""
+    pair.primary.execute("CREATE DATABASE empty")
+    for name in (DATABASE, "other"):
+        pair.primary.execute(f"CREATE DATABASE {name}")
+        alias = database_alias(pair.primary.url(name))
+        call_command("migrate", "convstore", database=alias, verbosity=0)
+        connections[alias].close()
+    pair.catch_up()
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +57,7 @@ def _nothing_is_passed_over() -> Iterator[None]:
     connections.close_all()
 
 
-def store_with(pair: StandbyPair, read_url: str, **options: Any) -> ConversationStore:
+def store_with(pair: StandbyPair | ReplicaPair, read_url: str, **options: Any) -> ConversationStore:
     alias = database_alias(pair.primary.url(DATABASE), options)
     return ConversationStore(alias, standby=standby_alias(read_url, options))
 
@@ -226,7 +231,7 @@ def test_a_standby_that_was_away_is_used_again_when_it_is_there(pair, monkeypatc
     pair.resume()
 
 
-@pytest.mark.parametrize("name", ["other", "postgres", "nothing"])
+@pytest.mark.parametrize("name", ["other", "empty", "nothing"])
 def test_what_is_no_copy_of_the_database_answers_nobody(pair, name):
     """Another database of the same version, one without tables, and one that is not there."""
     other, talk = ConversationStore(database_alias(pair.primary.url("other"))), new_id()
