@@ -78,6 +78,10 @@ tensors_left_out = Counter(
     "Requests with a tensor of OpenAI's format that the memory's tensor_names leave out",
     LABELS,
 )
+# Without the name, which a client chose.
+unknown_models = Counter(
+    "memory_unknown_models", "Inference requests for a name or version that there is not"
+)
 unknown_tensors = Counter(
     "memory_unknown_tensors", "Requests with tensors that nobody reads", LABELS
 )

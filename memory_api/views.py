@@ -19,11 +19,11 @@ from memory_api import contract, documents, http_metrics, parsers, v2
 from memory_api.collected_metrics import render
 from memory_api.contract import Answer
 from memory_api.door_view import DoorView
-from memory_api.errors import MemoryUnavailable
+from memory_api.errors import MemoryUnavailable, UnknownMemory
 from memory_api.idempotency import Delivery
 from memory_api.memories import find_memory, memories, repository
 from memory_api.memory import Memory, UnavailableMemory
-from memory_api.metrics import count_refused, metrics_of
+from memory_api.metrics import count_refused, metrics_of, unknown_models
 from memory_api.openapi import (
     describe_index,
     describe_inference,
@@ -118,7 +118,11 @@ class Infer(V2View):
 
     @describe_inference
     def post(self, request: Request, name: str, version: str | None = None) -> HttpResponse:
-        memory = find_memory(name, version)
+        try:
+            memory = find_memory(name, version)
+        except UnknownMemory:
+            unknown_models.inc()
+            raise
         measured = http_metrics.infer_metrics_of(*memory.labels)
         try:
             with measured.duration.time(), measured.failure.count_exceptions():

@@ -31,6 +31,7 @@ from memory_api.json_text import refuse_excess
 from memory_api.limits import BYTES_OF_A_VALUE
 from memory_api.metrics import count_refused
 from mlserver_bridge.request_lines import memories, one_line
+from mlserver_bridge.unknown_models import has_model, unknown_model
 
 STATUS = 422  # as of all refusals at MLServer's doors
 # The headers that a memory reads of each delivery of a request.
@@ -74,7 +75,8 @@ class LimitedRequest(Request):
         return self._headers
 
     async def body(self) -> bytes:
-        if not hasattr(self, "_body") and self.path_params.get("model_name") in memories:
+        name = self.path_params.get("model_name")
+        if not hasattr(self, "_body") and name in memories:
             record = self._begin_record()
             try:
                 received = await self._received(settings.MAX_BODY_BYTES)
@@ -87,13 +89,24 @@ class LimitedRequest(Request):
                 status = 503 if isinstance(error, Unavailable) else STATUS
                 with one_line(str(record.memory)):
                     raise BodyRefused(str(error), status) from None
+        elif name and not hasattr(self, "_body"):
+            self._refuse_unknown(name)
         body: bytes = await super().body()
         return body
+
+    def _refuse_unknown(self, name: str) -> None:
+        """MLServer would read and build all of its body first."""
+        data_plane = getattr(self.scope["endpoint"].__self__, "_data_plane", None)
+        if data_plane and not has_model(data_plane, name):
+            self._begin_record()
+            error = unknown_model(name, self.path_params.get("model_version"))
+            raise BodyRefused(str(error), error.status_code)
 
     def _begin_record(self) -> RequestRecord:
         record = begin_record("rest", self.headers.get(REQUEST_ID))
         record.client, record.method = self.client and self.client.host, self.method
-        record.memory = self.path_params["model_name"]
+        name = self.path_params["model_name"]
+        record.memory = name if name in memories else None
         if tracing.is_on():
             tracing.begin_span(record, self.headers)
         return record

@@ -28,6 +28,7 @@ from convstore.request_log import (
     current_record,
     is_written,
 )
+from mlserver_bridge.unknown_models import has_model, refuse_unknown_models, unknown_model
 
 # The labels of each memory, by its name. Requests to MLServer's other models are logged as ever.
 memories: dict[str, tuple[str, str]] = {}
@@ -38,6 +39,7 @@ insert_headers = InferenceServicer._InsertHeaders
 def write_request_lines() -> None:
     """From now on, have MLServer's doors begin a record for each request to a memory."""
     InferenceServicer._InsertHeaders = _insert_headers
+    refuse_unknown_models()
     rest_errors.Response = IdentifiedResponse
     logging.getLogger("uvicorn.access").addFilter(_is_no_request_of_ours)
     for handler in logging.getLogger("mlserver").handlers:
@@ -66,24 +68,29 @@ def one_line(memory: str) -> Iterator[RequestRecord]:
 
 def _insert_headers(self: Any, request: Any, context: Any) -> InferenceRequest:
     """What gRPC calls first, for each message of a stream, too."""
-    if request.model_name not in memories:
+    name, is_ours = request.model_name, request.model_name in memories
+    if not is_ours and has_model(self._data_plane, name):
         payload: InferenceRequest = insert_headers(self, request, context)
         return payload
     sent = dict(context.invocation_metadata())
     record = begin_record("grpc", sent.get(REQUEST_ID.lower()))
     record.client = unquote(context.peer()).partition(":")[2].rpartition(":")[0]
-    record.memory, record.bytes_in = request.model_name, request.ByteSize()
+    record.memory, record.bytes_in = name if is_ours else None, request.ByteSize()
     if tracing.is_on():
         tracing.begin_span(record, sent)
+    id_sent_back = ((REQUEST_ID.lower(), record.request_id),)
+    if not is_ours:
+        context.set_trailing_metadata(id_sent_back)
+        raise unknown_model(name, request.model_version)
     # MLServer would take what is there for sent by the client.
     context.set_trailing_metadata(())
     try:
         payload = insert_headers(self, request, context)
     except MLServerError:
-        with one_line(request.model_name):
+        with one_line(name):
             raise
     finally:
-        context.set_trailing_metadata(((REQUEST_ID.lower(), record.request_id),))
+        context.set_trailing_metadata(id_sent_back)
     return payload
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import Any
+from urllib.parse import urlsplit
 
 import grpc
 import pytest
@@ -32,8 +35,10 @@ def over_grpc(
 ) -> tuple[str, str]:
     """The id that comes back, and the error's sentence."""
     call = mlserver.grpc.ModelInfer.with_call
+    name, _, version = memory.partition("/versions/")
+    request = infer_request(document, False, model_name=name, model_version=version)
     try:
-        _, done = call(infer_request(document, False, model_name=memory), metadata=metadata)
+        _, done = call(request, metadata=metadata)
     except grpc.RpcError as error:
         done = error
     trailing = dict(done.trailing_metadata())
@@ -94,6 +99,47 @@ def test_what_is_refused_before_the_memory_is_asked_has_a_line(mlserver):
     (line,) = lines_of(mlserver, request_id)
     assert "status=422" in line
     assert "bytes_in=2000000" in line
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("name", "version"), [("no-model-{}", ""), ("versioned", "no-{}")])
+def test_a_request_for_an_unknown_model_has_one_line_a_counter_and_no_label(
+    mlserver, way, name, version
+):
+    request_id, mark = new_id(), new_id()
+    name, version = name.format(mark), version.format(mark)
+    counted = unknown_models(mlserver)
+    where = f"{name}/versions/{version}" if version else name
+    sent = read_request("x"), where, ("x-request-id", request_id)
+    came_back, sentence = WAYS[way](mlserver, *sent)
+    assert came_back == request_id
+    of_version = f" with version {version}" if version else ""
+    assert sentence == f"Model {name}{of_version} not found"
+    (line,) = lines_of(mlserver, request_id)
+    for field in (f"door={way}", "client=127.0.0.1", "status=404", f'error="{sentence}"'):
+        assert f" {field}" in line
+    assert (" memory=" in line) == (name == "versioned")
+    assert mark not in mlserver.log.read_text().replace(line, "")
+    assert unknown_models(mlserver) == counted + 1
+    assert mark not in metrics(mlserver)
+
+
+def test_the_body_for_an_unknown_model_is_not_read(mlserver):
+    with closing(HTTPConnection(urlsplit(mlserver.url).netloc, timeout=10)) as connection:
+        connection.putrequest("POST", "/v2/models/no-model/infer")
+        connection.putheader("Content-Type", "application/json")
+        connection.putheader("Content-Length", "1000000000")
+        connection.endheaders(b'{"inputs": [')
+        assert connection.getresponse().status == 404
+
+
+def metrics(mlserver: MLServer) -> str:
+    return requests.get(f"http://127.0.0.1:{mlserver.metrics_port}/metrics", timeout=30).text
+
+
+def unknown_models(mlserver: MLServer) -> float:
+    (value,) = re.findall(r"^memory_unknown_models_total (\S+)", metrics(mlserver), re.MULTILINE)
+    return float(value)
 
 
 def test_nobody_forges_a_line_by_the_name_of_a_model(mlserver):

@@ -13,6 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from django.urls import path as route
 from django.utils.module_loading import import_string
+from prometheus_client import REGISTRY
 
 from convstore import urls
 from convstore.wsgi import application
@@ -44,6 +45,13 @@ def test_a_request_to_a_memory_goes_through_no_middleware_of_the_admin(browser):
     assert not any(name in response for name in HEADERS)
     assert not response.cookies
     assert "Cookie" not in response.get("Vary", "")
+
+
+def test_a_request_for_an_unknown_memory_is_counted_without_its_name(browser):
+    before = REGISTRY.get_sample_value("memory_unknown_models_total") or 0
+    for path in (INFER, "/v2/models/no-memory/versions/1/infer"):
+        assert browser.post(path, "{}", content_type="application/json").status_code == 404
+    assert REGISTRY.get_sample_value("memory_unknown_models_total") == before + 2
 
 
 def test_a_request_to_the_admin_goes_through_its_middleware(browser):
