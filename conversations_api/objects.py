@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from conversations_api.chat import Chat
 from conversations_api.items import items_of
 from conversations_api.kinds import long_form
 from conversations_api.names import item_id
@@ -14,6 +15,15 @@ from convstore.archive.conversations import ConversationRow
 from convstore.archive.history import MessageRow
 from convstore.exchange import metadata
 from convstore.messages import Message
+
+
+class ChatPage(NamedTuple):
+    """Messages of Chat Completions; `first_id` and `last_id` are items, the cursors of the list."""
+
+    chat: Chat
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
 
 
 class PlacedItem(NamedTuple):
@@ -68,4 +78,15 @@ def list_object(documents: Sequence[Json], *, has_more: bool) -> dict[str, Any]:
         "first_id": documents[0]["id"] if documents else None,
         "last_id": documents[-1]["id"] if documents else None,
         "has_more": has_more,
+    }
+
+
+def chat_list_object(page: ChatPage) -> dict[str, Any]:
+    """A list whose entries have no ids; so the cursors are those of items."""
+    return {
+        **list_object([], has_more=page.has_more),
+        "data": page.chat.messages,
+        "first_id": page.first_id,
+        "last_id": page.last_id,
+        "left_out": page.chat.left_out,
     }

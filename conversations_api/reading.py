@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
 from api_keys.caller import Caller
 from conversations_api.access import stored_id_of
+from conversations_api.chat import chat_of, is_split
 from conversations_api.errors import NotFound
 from conversations_api.names import made_id
-from conversations_api.objects import PlacedItem, placed_items
+from conversations_api.objects import ChatPage, PlacedItem, placed_items
 from conversations_api.parts import Json, same_json
-from conversations_api.requests import ASCENDING, PageQuery
+from conversations_api.requests import ASCENDING, DESCENDING, PageQuery
 from convstore.archive import changes, pages
 from convstore.archive import conversations as archive
 from convstore.archive.conversations import ConversationRow
@@ -24,6 +24,8 @@ from convstore.request_log import current_record
 from convstore.store import ConversationStore, conversation_key
 
 MAX_POSITION = 2**63 - 1
+# How many messages behind the limit a page of chat messages looks for the end of a turn.
+LONGEST_TURN = 100
 Result = TypeVar("Result")
 
 
@@ -74,6 +76,22 @@ class Items:
         if after is not None:
             items = [item for item in items if _is_behind(item, after, query.order)]
         return items[: query.limit], page.has_more or len(items) > query.limit
+
+    def chat_page(self, query: PageQuery) -> ChatPage:
+        """A page of whole turns, which may have more messages than `limit`."""
+        after = self.place_of(query.after, "after")[0] if query.after is not None else None
+        for wanted in (query.limit + 1, query.limit + LONGEST_TURN):
+            page = self._page(query.order, after, wanted)
+            count = _whole_turns(page, query, wanted)
+            if count is not None:
+                break
+        rows = list(page.rows[: query.limit if count is None else count])
+        ends = [placed_items(row) for row in (rows[0], rows[-1])] if rows else []
+        if query.order == DESCENDING:
+            ends = [items[::-1] for items in ends]
+        first, last = (ends[0][0].id, ends[1][-1].id) if ends else (None, None)
+        chat = chat_of(rows if query.order == ASCENDING else rows[::-1])
+        return ChatPage(chat, first, last, page.has_more or len(page.rows) > len(rows))
 
     def between(self, first: int, last: int) -> list[PlacedItem]:
         """All items from one position to another."""
@@ -167,19 +185,40 @@ class Items:
 
     def _rows(self, query: PageQuery, after: tuple[int, int] | None, limit: int) -> pages.Page:
         """Rows that have the next `limit` items, and perhaps some of the row at the cursor."""
-        if query.order == ASCENDING:
-            start = after[0] - 1 if after else 0
-            read = partial(pages.rows_after, self.store.using, self.found.key, start)
-        else:
-            start = after[0] + 1 if after else MAX_POSITION
-            read = partial(pages.rows_before, self.store.using, self.found.key, start)
         # One more, since all items of the row at the cursor may be before it.
-        return self.store.run(lambda: read(limit + 1))
+        if query.order == ASCENDING:
+            return self._page(query.order, after[0] - 1 if after else None, limit + 1)
+        return self._page(query.order, after[0] + 1 if after else None, limit + 1)
+
+    def _page(self, order: str, after: int | None, limit: int) -> pages.Page:
+        """Rows behind a position, in this order; from the first one on if it is None."""
+        using, key = self.store.using, self.found.key
+        if order == ASCENDING:
+            return self.store.run(lambda: pages.rows_after(using, key, after or 0, limit))
+        start = MAX_POSITION if after is None else after
+        return self.store.run(lambda: pages.rows_before(using, key, start, limit))
 
 
 def _is_behind(item: PlacedItem, after: tuple[int, int], order: str) -> bool:
     place = item.position, item.number
     return place > after if order == ASCENDING else place < after
+
+
+def _whole_turns(page: pages.Page, query: PageQuery, wanted: int) -> int | None:
+    """How many of the `wanted` rows are whole turns, at least `limit` if that can be; None if more
+    rows have to be read, or if none are."""
+    rows, count, limit = page.rows, len(page.rows), query.limit
+    if not page.has_more and count <= limit:
+        return count
+    ends: list[int] = [*range(limit, count), *([] if page.has_more else [count])]
+    is_cut = page.has_more and count < wanted  # by its bytes
+    if is_cut or wanted > limit + 1:
+        ends += range(min(limit, count) - 1, 0, -1)
+    for end in ends:
+        pair = rows[end - 1 : end + 1]
+        if len(pair) < 2 or not is_split(*(pair if query.order == ASCENDING else pair[::-1])):
+            return end
+    return None
 
 
 def no_conversation(param: str | None = None) -> NotFound:

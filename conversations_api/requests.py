@@ -26,6 +26,7 @@ MAX_NAME = 255
 DEFAULT_LIMIT, MAX_LIMIT = 20, 100
 ASCENDING, DESCENDING, ACTIVE = "asc", "desc", "active"
 REFERENCE = "item_reference"
+CHAT = "chat"
 
 
 def read_fields(document: object, *known: str) -> Json:
@@ -190,6 +191,14 @@ def read_page_query(query: Mapping[str, Any], orders: Sequence[str]) -> PageQuer
     if order not in orders:
         raise _wrong("order", f"must be {' or '.join(orders)}")
     return PageQuery(_limit(query.get("limit")), order, query.get("after") or None)
+
+
+def is_chat_wanted(query: Mapping[str, Any]) -> bool:
+    """Whether items are asked for as messages of Chat Completions."""
+    wanted = query.get("format")
+    if wanted not in (None, CHAT):
+        raise _wrong("format", f"must be {CHAT}, or left out for items")
+    return wanted is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,16 @@ from conversations_api.access import caller_of
 from conversations_api.conversation_store import Conversations
 from conversations_api.errors import InvalidField, NotFound, error_response
 from conversations_api.forking import fork
-from conversations_api.objects import conversation_object, deleted_object, list_object
+from conversations_api.objects import (
+    chat_list_object,
+    conversation_object,
+    deleted_object,
+    list_object,
+)
 from conversations_api.requests import (
     ASCENDING,
     DESCENDING,
+    is_chat_wanted,
     read_fields,
     read_fork,
     read_items,
@@ -136,6 +142,10 @@ class ItemList(ConversationsView):
         query = read_page_query(request.query_params, (DESCENDING, ASCENDING))
         # Read before the items: who changes it later has seen all that it stands for.
         stored = conversations.items(shown)
+        if is_chat_wanted(request.query_params):
+            page = stored.chat_page(query)
+            current_record().window = len(page.chat.messages)
+            return with_revision(json_response(chat_list_object(page)), stored.found.revision)
         items, has_more = stored.page(query)
         current_record().window = len(items)
         documents = [item.document for item in items]

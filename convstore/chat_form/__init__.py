@@ -50,6 +50,8 @@ def openai_message(message: Message) -> tuple[dict[str, Any] | None, list[Entry]
     left_out: list[Entry] = []
     parts = list(_parts(message, role, left_out))
     fields = dict(_fields(message, role, left_out))
+    if left_out and not (message.parts or fields):  # such as reasoning
+        return None, [message_entry(message)]
     content = _content(parts, fields)
     lacks_field = role.required and role.required not in fields
     if lacks_field or (message.role == "function" and isinstance(content, list)):

@@ -27,6 +27,12 @@ VALUES = {"detail": DETAILS, "format": AUDIO_FORMATS}
 NO_DOCUMENT = re.compile("image|audio|video", re.IGNORECASE)
 # What a part may have beside its type and what it holds.
 CACHING = "prompt_cache_breakpoint"
+# Contents of the Responses and Conversations APIs: the type of part here, and the names of fields.
+OF_ITEMS: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "input_image": ("image_url", {"image_url": "url", "detail": "detail"}),
+    "input_file": ("file", {name: name for name in ("file_data", "file_id", "filename")}),
+}
+DEFAULT_DETAIL = ("detail", "auto")
 
 
 def openai_part(part: Part) -> OpenAIPart | None:
@@ -37,7 +43,12 @@ def openai_part(part: Part) -> OpenAIPart | None:
     if part.type == "refusal":
         whole = fields.keys() == {"type", "refusal"} and isinstance(fields["refusal"], str)
         return {"type": "refusal", "refusal": fields["refusal"] if whole else part.value}
-    return _as_sent(part.type, fields) or _of_link(part) or _of_media(part, media_of(part))
+    return (
+        _as_sent(part.type, fields)
+        or _of_item(part.type, fields)
+        or _of_link(part)
+        or _of_media(part, media_of(part))
+    )
 
 
 def _json_object(text: str) -> dict[str, Any]:
@@ -60,6 +71,24 @@ def _as_sent(kind: str, fields: Mapping[str, Any]) -> OpenAIPart | None:
         return None
     caching = fields.get(CACHING) if is_whole else None
     return {"type": kind, kind: held, **({CACHING: caching} if caching else {})}
+
+
+def _of_item(content_type: str, fields: Mapping[str, Any]) -> OpenAIPart | None:
+    """The part if its value is the JSON of an item's content, all of which has a form here."""
+    if content_type not in OF_ITEMS or fields.get("type") != content_type:
+        return None
+    kind, names = OF_ITEMS[content_type]
+    said = {
+        name: value
+        for name, value in fields.items()
+        if value is not None and name not in ("type", CACHING)
+        if name in names or (name, value) != DEFAULT_DETAIL
+    }
+    if said.keys() - names.keys():
+        return None
+    held = {names[name]: value for name, value in said.items()}
+    caching = {CACHING: fields[CACHING]} if fields.get(CACHING) else {}
+    return {"type": kind, kind: held, **caching} if _is_openai(kind, held) else None
 
 
 def _is_openai(kind: str, held: Any) -> bool:

@@ -484,6 +484,54 @@ def test_a_page_ends_where_its_bytes_do(client, conversation, monkeypatch):
     assert [text[0] for text in texts(rest["data"])] == ["2"]
 
 
+def turns(client: Client, conversation: str, query: str) -> list[dict[str, Any]]:
+    """All messages in the form of chat, page by page."""
+    found: list[dict[str, Any]] = []
+    after, is_newest_first = "", "order=asc" not in query
+    while True:
+        page = client.get(f"{conversation}/items?format=chat{query}{after}").document
+        found = [*page["data"], *found] if is_newest_first else [*found, *page["data"]]
+        assert page["left_out"] == []
+        roles = [message["role"] for message in page["data"]]
+        assert roles[:1] != ["tool"]
+        assert "tool_calls" not in page["data"][-1]
+        if not page["has_more"]:
+            return found
+        after = f"&after={page['last_id']}"
+
+
+def test_items_are_listed_as_chat_messages_with_whole_turns(client, conversation):
+    path = f"{conversation}/items"
+    text = {"type": "output_text", "text": "Done", "annotations": []}
+    said_last = {"type": "message", "role": "assistant", "content": [text]}
+    for n in range(3):
+        calls = [{**CALL, "call_id": f"c{n}{m}"} for m in range(3)]
+        answers = [{**ANSWER, "call_id": f"c{n}{m}"} for m in range(3)]
+        client.post(path, {"items": [said(f"user {n}"), calls[0]]})
+        client.post(path, {"items": [*calls[1:], *answers, said_last]})
+    whole = client.get(f"{path}?format=chat&limit=100").document
+    assert (whole["object"], whole["has_more"]) == ("list", False)
+    roles = [message["role"] for message in whole["data"]]
+    assert roles == ["user", "assistant", "tool", "tool", "tool", "assistant"] * 3
+    assert [each["id"] for each in whole["data"][1]["tool_calls"]] == ["c00", "c01", "c02"]
+    newest = client.get(f"{path}?format=chat&limit=2").document["data"]
+    assert [message["role"] for message in newest] == roles[1:6]
+    for order in ("desc", "asc"):
+        for limit in (1, 2, 4, 7, 20, 21):
+            assert turns(client, conversation, f"&order={order}&limit={limit}") == whole["data"]
+
+
+def test_what_has_no_form_in_a_chat_is_named(client, conversation):
+    path = f"{conversation}/items"
+    (item,) = client.post(path, {"items": [REASONING]}).document["data"]
+    page = client.get(f"{path}?format=chat").document
+    assert (page["data"], page["first_id"], page["last_id"]) == ([], item["id"], item["id"])
+    assert [entry["position"] for entry in page["left_out"]] == [1]
+    assert client.get(path).headers["ETag"] == client.get(f"{path}?format=chat").headers["ETag"]
+    reply = client.get(f"{path}?format=text")
+    assert (reply.status, reply.document["error"]["param"]) == (400, "format")
+
+
 def test_an_empty_list_has_no_ids(client, conversation):
     page = client.get(f"{conversation}/items").document
     empty: dict[str, Any] = {
