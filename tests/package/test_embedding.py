@@ -17,7 +17,8 @@ from tests.package.installation import Installation, completed
 
 PAGE = (ROOT / "docs/howto/embed.md").read_text()
 BLOCKS = re.findall(r"^```python\n# (\S+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-APP, CHAT, URLS, DATABASE, ADMIN = BLOCKS
+# tests/frameworks/test_chats.py runs the two whole chats.
+APP, CHAT, URLS, _, _, DATABASE, ADMIN = BLOCKS
 
 # What somebody does in a browser, by Django's own clients.
 VISIT = """
