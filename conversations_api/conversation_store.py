@@ -77,7 +77,7 @@ class Conversations:
         if self.revisions is not None:
             raise Changed("the header 'If-Match' was sent for a conversation that is to begin")
         chosen = own_id or new_conversation_id(self.memory.step, self.caller.tenant, key)
-        checked_memory_id(chosen, self.caller.id_prefix)
+        checked_memory_id(chosen)
         memory_id = self.caller.stored_id(chosen)
         messages = messages_of(items)
         stored_as = self._request_key(memory_id, key, messages)
@@ -100,10 +100,10 @@ class Conversations:
         elif query.prefix is not None:
             rows = self._by_id(self.caller.stored_id(query.prefix), after, limit)
         else:
-            order, prefix = ORDERS[query.order], self.caller.id_prefix
+            order, id_prefix = ORDERS[query.order], self.caller.id_prefix
             rows = run(
                 lambda: lists.list_conversations(
-                    self.using, order, after, limit, self._is_seen, prefix
+                    self.using, order, after, limit, self._is_seen, id_prefix
                 )
             )
         return rows[: query.limit], len(rows) > query.limit

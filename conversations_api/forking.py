@@ -34,7 +34,7 @@ def fork(
     if source_id is None:
         raise no_conversation()
     chosen = fields.own_id or new_conversation_id(memory.step, caller.tenant, key, source_id)
-    checked_memory_id(chosen, caller.id_prefix)
+    checked_memory_id(chosen)
     memory_id = caller.stored_id(chosen)
     said = dumps(["fork", source_id, fields.up_to, sorted(fields.pairs.items())])
     new = Fork(

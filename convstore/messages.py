@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # As much of a role as its column holds whatever its characters are, and the length of that column
-# and of memory_id's: SQL Server and Oracle count in UTF-16 units, two for each emoji.
+# and of a client's memory_id: SQL Server and Oracle count in UTF-16 units, two for each emoji.
 MAX_NAME_CHARACTERS = 255
 MAX_NAME_LENGTH = 2 * MAX_NAME_CHARACTERS
+# Of the column of memory_id, in which a tenant's name and a slash may stand before a client's id.
+MAX_STORED_ID_LENGTH = 64 + MAX_NAME_LENGTH
 
 # The names in `Message.extra` that mean something: an assistant's calls of tools, and the call
 # that a tool answers.

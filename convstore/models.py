@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from convstore.messages import MAX_NAME_LENGTH
+from convstore.messages import MAX_NAME_LENGTH, MAX_STORED_ID_LENGTH
 
 
 class Kind(models.IntegerChoices):
@@ -27,7 +27,7 @@ class Conversation(models.Model):
     # A hash of memory_id: no collation can take two ids for one, and the key is known before
     # the first statement.
     id = models.UUIDField(primary_key=True, editable=False)
-    memory_id = models.CharField(max_length=MAX_NAME_LENGTH)
+    memory_id = models.CharField(max_length=MAX_STORED_ID_LENGTH)
     created_at = models.DateTimeField()
     # Updated at most once an hour: if every append rewrote this row, the writers of one
     # conversation would be slow.

@@ -23,7 +23,7 @@ class AuditEntry(models.Model):
     action = models.CharField(max_length=20)
     database = models.CharField(max_length=200)
     conversation = models.UUIDField(null=True)
-    memory_id = models.CharField(max_length=510)
+    memory_id = models.CharField(max_length=574)
     detail = models.TextField()
 
     class Meta:
@@ -46,7 +46,7 @@ class ListedConversation(models.Model):
 
     entry = models.ForeignKey(AuditEntry, on_delete=models.CASCADE, related_name="listed")
     conversation = models.UUIDField()
-    memory_id = models.CharField(max_length=510)
+    memory_id = models.CharField(max_length=574)
 
     class Meta:
         default_permissions = ()

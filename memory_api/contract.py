@@ -62,7 +62,7 @@ def infer(
     check_names(memory, request)
     refuse_misspelt_headers(delivery.header_names)
     outputs = _requested_outputs(request)
-    memory_id = _memory_id(request, caller)
+    memory_id = _memory_id(request)
     stored_id = caller.stored_id(memory_id)
     options = window_options(memory, request)
     with_positions = v2.flag(request.parameters, "positions", False)
@@ -189,10 +189,10 @@ def _requested_outputs(request: v2.InferRequest) -> Sequence[v2.Output]:
     return request.outputs
 
 
-def _memory_id(request: v2.InferRequest, caller: Caller) -> str:
+def _memory_id(request: v2.InferRequest) -> str:
     values = request.strings("memory_id")
     if values is None:
         raise BadRequest("tensor 'memory_id' is missing; it must name a conversation")
     if len(values) != 1:
         raise BadRequest(f"tensor 'memory_id' has {len(values)} elements; it must have 1")
-    return checked_memory_id(values[0], caller.id_prefix)
+    return checked_memory_id(values[0])

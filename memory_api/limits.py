@@ -6,8 +6,6 @@ from convstore.messages import MAX_NAME_LENGTH
 
 # In UTF-16 units, as SQL Server and Oracle count: an emoji is two of them.
 MAX_MEMORY_ID_LENGTH = MAX_NAME_LENGTH
-# Of the column, which holds a tenant's prefix too.
-MAX_STORED_ID_LENGTH = MAX_NAME_LENGTH
 MAX_KEY_CHARACTERS = 255
 MAX_WINDOW_SIZE = 2**31 - 1
 # Of one message, and of a window.

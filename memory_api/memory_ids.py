@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from convstore.messages import is_utf8
 from memory_api.errors import BadRequest
-from memory_api.limits import MAX_MEMORY_ID_LENGTH, MAX_STORED_ID_LENGTH
+from memory_api.limits import MAX_MEMORY_ID_LENGTH
 
 
-def checked_memory_id(memory_id: str, id_prefix: str = "") -> str:
-    """The id, if it can name a conversation behind the prefix of its tenant. Raises BadRequest."""
+def checked_memory_id(memory_id: str) -> str:
+    """The id, if it can name a conversation. Raises BadRequest."""
     length = len(memory_id.encode("utf-16-le", "surrogatepass")) // 2
-    limit = min(MAX_MEMORY_ID_LENGTH, MAX_STORED_ID_LENGTH - len(id_prefix))
-    if not 1 <= length <= limit:
+    if not 1 <= length <= MAX_MEMORY_ID_LENGTH:
         raise BadRequest(
-            f"'memory_id' has {length} characters, counted as in UTF-16; it must have 1 to {limit}"
+            f"'memory_id' has {length} characters, counted as in UTF-16; it must have 1 to"
+            f" {MAX_MEMORY_ID_LENGTH}"
         )
     if "\0" in memory_id or not is_utf8(memory_id):
         raise BadRequest("'memory_id' contains a NUL or a lone surrogate; it must have neither")

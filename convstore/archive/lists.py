@@ -19,9 +19,9 @@ from convstore.archive.conversations import (
     conversations,
     find_by_memory_id,
     newer_rows,
+    of_tenant,
     older_rows,
     place_by_id,
-    with_prefix,
 )
 from convstore.exchange.metadata import pair_digest, read
 from convstore.models import MetadataPair
@@ -54,16 +54,16 @@ def list_conversations(
     after: ConversationRow | None,
     limit: int,
     wanted: Callable[[ConversationRow], bool],
-    prefix: str = "",
+    id_prefix: str = "",
 ) -> list[ConversationRow]:
     """At most `limit` conversations that are wanted, behind `after`.
 
-    `prefix` is that of all memory_ids that may be wanted.
+    With `id_prefix`, those of the tenant whose ids begin so.
     """
 
     def rows_behind(place: Place | None, count: int) -> list[ConversationRow]:
         rows = conversations(using)
-        rows = with_prefix(rows, prefix) if prefix else rows
+        rows = of_tenant(rows, id_prefix) if id_prefix else rows
         sign, behind = ("-", older_rows) if order.newest_first else ("", newer_rows)
         if place is not None:
             rows = behind(rows, order.field, place.at, place.key)

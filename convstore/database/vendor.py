@@ -134,6 +134,12 @@ class Vendor:
     like_ignores_case: bool
     """Whether LIKE takes a for A, and so cannot use an index for a prefix search."""
 
+    of_tenant: str | None
+    """A condition that finds a tenant's conversations by the indexes of migration 0012.
+
+    Its parameter `%s` is the tenant's name with the slash behind it. None where it has none.
+    """
+
     word_index: WordIndex | None
     """Its index of words, if it can have one."""
 

@@ -39,6 +39,7 @@ from convstore.exchange.statements import (
     are_plain,
     as_stored_message,
 )
+from convstore.messages import MAX_NAME_LENGTH
 from convstore.models import Kind
 from convstore.windows import Reading
 
@@ -114,7 +115,7 @@ class MariaDbProcedures:
     def exchange(
         self, conversation: ConversationRef, new: Sequence[NewMessage], reading: Reading
     ) -> Reply:
-        is_plain = reading.is_plain and are_plain(new)
+        is_plain = reading.is_plain and are_plain(new) and _is_short(conversation)
         if len(new) > 1 or not is_plain or new[0].words is not None:
             return self.batch.exchange(conversation, new, reading)
         (message,) = new
@@ -138,7 +139,8 @@ class MariaDbProcedures:
 
     def window(self, conversation: ConversationRef, reading: Reading) -> Reply:
         # After an error of a procedure, a transaction of the caller would be rolled back.
-        if not (reading.is_plain and connections[self.using].autocommit):
+        is_plain = reading.is_plain and _is_short(conversation)
+        if not (is_plain and connections[self.using].autocommit):
             return self.batch.window(conversation, reading)
         identity = conversation.key.hex, conversation.memory_id
         reply = self._call(CALL_WINDOW, *identity, reading.size, reading.max_bytes)
@@ -166,6 +168,11 @@ class MariaDbProcedures:
         window = [_stored_message(*row) for row in rows]
         window.reverse()
         return Reply(Outcome.DONE, rows=window)
+
+
+def _is_short(conversation: ConversationRef) -> bool:
+    """Whether a parameter of the procedures can hold its id."""
+    return len(conversation.memory_id) <= MAX_NAME_LENGTH
 
 
 def may_call_procedures(connection: Any) -> bool:

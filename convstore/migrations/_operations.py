@@ -38,6 +38,37 @@ class AddColumn(migrations.AddField):
             change_briefly(schema_editor.connection, partial(_add, schema_editor, model, field))
 
 
+class WidenColumn(migrations.AlterField):
+    """AlterField for a text that may become longer; writes no row and no index anew.
+
+    SQLite keeps no lengths, and Django would copy the whole table. SQL Server's backend would build
+    the indexes anew. Backwards, the column stays as it is: it may hold longer texts by now, and the
+    version before can use it.
+    """
+
+    def database_forwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
+        connection = schema_editor.connection
+        model = to_state.apps.get_model(app_label, self.model_name)
+        if connection.vendor == "sqlite" or not self.allow_migrate_model(connection.alias, model):
+            return
+        old = from_state.apps.get_model(app_label, self.model_name)._meta.get_field(self.name)
+        new = model._meta.get_field(self.name)
+        change = partial(schema_editor.alter_field, model, old, new)
+        if connection.vendor == "microsoft":
+            change = partial(schema_editor.execute, _widening(schema_editor, new))
+        if schema_editor.collect_sql:
+            change()
+        else:
+            change_briefly(connection, change)
+
+    def database_backwards(
+        self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any
+    ) -> None:
+        pass
+
+
 class CreateTable(migrations.CreateModel):
     """CreateModel that may be run again where each statement is committed by itself.
 
@@ -66,6 +97,12 @@ def _complete(schema_editor: Any, model: Any) -> None:
     deferred += schema_editor._model_indexes_sql(model)
     names = {schema_editor.quote_name(name) for name in found}
     deferred[before:] = [each for each in deferred[before:] if str(each.parts["name"]) not in names]
+
+
+def _widening(schema_editor: Any, field: Any) -> str:
+    table, column = map(schema_editor.quote_name, (field.model._meta.db_table, field.column))
+    kind = field.db_type(schema_editor.connection)
+    return f"ALTER TABLE {table} ALTER COLUMN {column} {kind} NOT NULL"
 
 
 def _add(schema_editor: Any, model: Any, field: Any) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from django.db import Error, connections, transaction
@@ -17,7 +18,7 @@ from convstore.archive.word_switch import turn_words_off, turn_words_on
 from convstore.database import checks
 from convstore.database.url import database_alias
 from convstore.errors import IdentityClash, RequestKeyReused, Unavailable, WindowTooLarge
-from convstore.exchange.mysql import MariaDbProcedures, MySqlBatch
+from convstore.exchange.mysql import CALL_EXCHANGE, MariaDbProcedures, MySqlBatch
 from convstore.exchange.portable_orm import PortableOrm
 from convstore.exchange.variants import statements_for
 from convstore.messages import MAX_NAME_LENGTH
@@ -204,9 +205,23 @@ def test_what_is_too_long_is_refused_also_if_a_session_made_them_that_is_not_str
     execute(alias, "SET SESSION sql_mode = ''")
     migrate(alias)
     connections[alias].close()
-    store = ConversationStore(alias)
-    with pytest.raises(Error, match="too long"):
-        store.append("a" * (MAX_NAME_LENGTH + 1), say("1"))
+    key = uuid.uuid4().hex
+    values: list[Any] = [
+        key,
+        "a" * (MAX_NAME_LENGTH + 1),
+        "2026-01-01",
+        1,
+        9,
+        key,
+        "user",
+        "{}",
+        key,
+        2,
+        None,
+    ]
+    # The store calls them for no such id.
+    with pytest.raises(Error, match="too long"), connections[alias].cursor() as cursor:
+        cursor.execute(CALL_EXCHANGE, values)
     assert variant(alias) is MariaDbProcedures
     assert not Conversation.objects.using(alias).exists()
 

@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
+from convstore.archive import lists
 from convstore.archive.conversations import (
     ConversationRow,
     conversation_with_key,
@@ -20,11 +21,13 @@ from convstore.archive.conversations import (
     conversations_with_keys,
     find_by_memory_id,
     newer_rows,
+    of_tenant,
     older_rows,
     with_prefix,
     with_summary,
 )
 from convstore.archive.history import CHUNK_BYTES, CHUNK_MESSAGES, History, MessageRow
+from convstore.database.vendors import vendor_for
 from convstore.messages import Message, Part, parts_in
 from convstore.store import ConversationStore, conversation_key
 
@@ -161,11 +164,61 @@ def test_a_page_of_a_prefix_search_is_read_in_the_order_of_the_index(database):
     with CaptureQueriesContext(connections[database]) as queries:
         page, _ = find_by_memory_id(rows.all(), "user-", conversation_key("user-"), 50, after)
     assert page[0].memory_id == "user-1501"
+    plan = plan_of(database, queries[0]["sql"])
+    assert "conversation_memory_id" in plan, plan
+
+
+def plan_of(database: str, statement: str) -> str:
     with connections[database].cursor() as cursor:
         explain = "EXPLAIN QUERY PLAN " if connections[database].vendor == "sqlite" else "EXPLAIN "
-        cursor.execute(explain + queries[0]["sql"].replace("%", "%%"))
-        plan = str(cursor.fetchall())
-    assert "conversation_memory_id" in plan, plan
+        cursor.execute(explain + statement.replace("%", "%%"))
+        return str(cursor.fetchall())
+
+
+@pytest.mark.parametrize("order", [lists.NEWEST, lists.OLDEST, lists.LAST_ACTIVE])
+def test_a_tenants_list_reads_an_index_of_its_own_conversations(database, order):
+    rows = ConversationRow.objects.using(database)
+    ids = [f"{'rare' if n % 500 == 0 else 'many'}/{n}" for n in range(3000)]
+    times = [START + timedelta(seconds=n) for n in range(3000)]
+    rows.bulk_create(
+        ConversationRow(pk=conversation_key(own), memory_id=own, created_at=at, active_at=at)
+        for own, at in zip(ids, times, strict=True)
+    )
+    analyze(database)
+    expected = sorted(range(0, 3000, 500), reverse=order.newest_first)
+    found: list[str] = []
+    for after in (None, rows.get(memory_id=f"rare/{expected[2]}")):
+        with CaptureQueriesContext(connections[database]) as queries:
+            page = lists.list_conversations(database, order, after, 3, lambda row: True, "rare/")
+        found += [row.memory_id for row in page]
+        plan = plan_of(database, queries[0]["sql"])
+        if vendor_for(database).of_tenant:
+            assert f"conversation_tenant_{order.field.removesuffix('_at')}" in plan, plan
+    assert found == [f"rare/{n}" for n in expected]
+
+
+OF_ACME = {"acme/1", "acme/", "acme/b/c", "acme/ ", "acme/É"}
+OF_OTHERS = {
+    "acme",
+    "Acme/1",
+    "ácme/1",
+    "acme-2/1",
+    "acme\uff0f1",
+    "b/acme/1",
+    "/acme/1",
+    " acme/1",
+}
+
+
+def test_the_beginning_of_an_id_is_its_tenant_and_no_other_is(database):
+    longest = "a" * 63
+    for memory_id in (*OF_ACME, *OF_OTHERS, f"{longest}/1", f"{longest}a/1"):
+        conversation(database, memory_id, text("Hello!"))
+    found = of_tenant(conversations(database), "acme/")
+    assert {row.memory_id for row in found} == OF_ACME
+    assert [row.memory_id for row in of_tenant(conversations(database), f"{longest}/")] == [
+        f"{longest}/1"
+    ]
 
 
 def analyze(database: str) -> None:

@@ -210,6 +210,13 @@ def test_ids_that_only_look_alike_are_different_conversations(store):
         assert texts(store.window(memory_id, 10)) == [memory_id]
 
 
+def test_an_id_of_a_tenant_may_be_longer_than_any_other(store):
+    for memory_id in ("t" * 63 + "/" + end * 510 for end in "äb"):
+        assert texts(store.exchange(memory_id, [say(memory_id[-1])], 5)) == [memory_id[-1]]
+        assert store.append(memory_id, [say("2"), say("3")]) == 3
+        assert len(store.window(memory_id, 5)) == 3
+
+
 def test_a_key_that_another_id_holds_is_never_served_or_mixed(store):
     store.append("a", [say("1")])
     Conversation.objects.using(store.using).filter(pk=conversation_key("a")).update(memory_id="z")

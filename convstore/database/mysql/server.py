@@ -29,6 +29,9 @@ ROW_ESTIMATES = (
     " WHERE table_schema = DATABASE() AND table_name IN ('{0}', '{1}')"
 )
 
+# The column is none of the model's; see migration 0012.
+OF_TENANT = "id_prefix = %s"
+
 # Whether the procedures of migration 0006 are there, and the user has rights to them.
 MAY_CALL_PROCEDURES = (
     "SELECT COUNT(*) = 2 FROM information_schema.routines WHERE routine_schema = DATABASE()"

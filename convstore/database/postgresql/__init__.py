@@ -28,6 +28,7 @@ POSTGRESQL = Vendor(
     row_estimates=server.ROW_ESTIMATES,
     size=server.SIZE,
     like_ignores_case=False,
+    of_tenant=server.OF_TENANT,
     word_index=word_index.WORD_INDEX,
     partitions=partitions.PARTITIONS,
 )

@@ -29,6 +29,9 @@ LEFT JOIN pg_partition_tree(c.oid) t ON t.isleaf
 JOIN pg_class p ON p.oid = coalesce(t.relid, c.oid)
 WHERE c.oid IN (to_regclass('{0}'), to_regclass('{1}')) GROUP BY c.relname"""
 
+# As the partial indexes of migration 0012 have it.
+OF_TENANT = "left(memory_id, strpos(memory_id, '/')) = %s AND strpos(memory_id, '/') > 0"
+
 # Whether the functions of the migrations 0005, 0007 and 0009 are there and the user may call them.
 MAY_CALL_FUNCTIONS = """
 SELECT bool_and(coalesce(has_function_privilege(to_regprocedure(name), 'EXECUTE'), false))

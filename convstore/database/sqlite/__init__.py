@@ -26,6 +26,7 @@ SQLITE = Vendor(
     row_estimates=server.ROW_ESTIMATES,
     size=server.SIZE,
     like_ignores_case=True,
+    of_tenant=server.OF_TENANT,
     word_index=None,
     partitions=None,
 )

@@ -19,6 +19,9 @@ from convstore.database.server import fetch_row, wait_until
 SIZE = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
 ROW_ESTIMATES = "SELECT '{0}', MAX(rowid) FROM {0} UNION ALL SELECT '{1}', MAX(rowid) FROM {1}"
 
+# As the partial indexes of migration 0012 have it.
+OF_TENANT = "substr(memory_id, 1, instr(memory_id, '/')) = %s AND instr(memory_id, '/') > 0"
+
 WRITE_AHEAD = "JOURNAL_MODE=WAL"
 
 # SQLite's locks do not hold there, or its write-ahead log cannot be shared.

@@ -28,6 +28,7 @@ SQL_SERVER = Vendor(
     row_estimates=server.ROW_ESTIMATES,
     size=server.SIZE,
     like_ignores_case=False,
+    of_tenant=None,
     word_index=None,
     partitions=None,
 )

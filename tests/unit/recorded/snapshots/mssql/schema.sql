@@ -380,6 +380,14 @@ CREATE TABLE [convstore_metadatapair] ([digest] char(32) NOT NULL,
     [conversation] char(32) NOT NULL,
     PRIMARY KEY ([digest], [created_at], [conversation]));
 
+-- convstore 0011_longer_ids
+-- Alter field memory_id on conversation
+ALTER TABLE [convstore_conversation] ALTER COLUMN [memory_id] nvarchar(574) NOT NULL;
+
+-- convstore 0012_lists_of_tenants
+-- Raw Python operation
+-- THIS OPERATION CANNOT BE WRITTEN AS SQL
+
 -- inspection 0001_audit_log
 -- Create model AuditEntry
 CREATE TABLE [inspection_auditentry] ([id] bigint NOT NULL PRIMARY KEY IDENTITY (1, 1),
@@ -444,12 +452,26 @@ CREATE TABLE [inspection_daycount] ([id] bigint NOT NULL PRIMARY KEY IDENTITY (1
     [messages] bigint NOT NULL,
     CONSTRAINT [day_once] UNIQUE ([database], [day]));
 
+-- inspection 0006_longer_ids
+-- Alter field memory_id on auditentry
+ALTER TABLE [inspection_auditentry] ALTER COLUMN [memory_id] nvarchar(574) NOT NULL;
+-- Alter field memory_id on listedconversation
+ALTER TABLE [inspection_listedconversation] ALTER COLUMN [memory_id] nvarchar(574) NOT NULL;
+
 -- sessions 0001_initial
 -- Create model Session
 CREATE TABLE [django_session] ([session_key] nvarchar(40) NOT NULL PRIMARY KEY,
     [session_data] nvarchar(max) NOT NULL,
     [expire_date] datetimeoffset NOT NULL);
 CREATE INDEX [django_session_expire_date_a5c62663] ON [django_session] ([expire_date]);
+
+-- convstore 0012_lists_of_tenants, backwards
+-- Raw Python operation
+-- THIS OPERATION CANNOT BE WRITTEN AS SQL
+
+-- convstore 0011_longer_ids, backwards
+-- Alter field memory_id on conversation
+-- (no-op)
 
 -- convstore 0010_items_and_metadata, backwards
 -- Create model MetadataPair
