@@ -242,7 +242,7 @@ def _reading_of(
 ) -> Reading:
     options = WindowOptions(window) if isinstance(window, int) else window
     limits = (max_bytes, max_messages, truncate, expected_position)
-    return Reading(options.size, options.unit, options.tokens, *limits)
+    return Reading(options.size, options.unit, options.tokens, *limits, options.items)
 
 
 def _conversation_ref(memory_id: str) -> ConversationRef:

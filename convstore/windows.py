@@ -16,6 +16,9 @@ from convstore.messages import TOOL_CALL_ID, TOOL_CALLS
 
 MESSAGE, TOOL_PAIR = "message", "tool_pair"
 UNITS = (MESSAGE, TOOL_PAIR)
+# Which rows a window holds: messages of a chat, or also what is no part of one, such as reasoning.
+MESSAGES, ALL = "messages", "all"
+ITEMS = (MESSAGES, ALL)
 ASSISTANT, TOOL = "assistant", "tool"
 # The estimate where nobody has counted: so many bytes of a message's JSON are one token.
 BYTES_PER_TOKEN = 4
@@ -26,12 +29,14 @@ class WindowOptions:
     """At most `size` messages and, if given, at most so many `tokens`.
 
     With the unit "tool_pair", no answer of a tool is there without its call. The messages that
-    the newest one answers with, and their call, are there beyond `size` and `tokens`.
+    the newest one answers with, and their call, are there beyond `size` and `tokens`. With the
+    `items` "all", messages are there too whose `in_windows` is false.
     """
 
     size: int
     unit: str = MESSAGE
     tokens: int | None = None
+    items: str = MESSAGES
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -40,6 +45,8 @@ class WindowOptions:
             raise ValueError(f"the unit of a window is {self.unit!r}; it must be one of {UNITS}")
         if self.tokens is not None and self.tokens < 1:
             raise ValueError(f"the tokens of a window are {self.tokens}; it must be at least 1")
+        if self.items not in ITEMS:
+            raise ValueError(f"the items of a window are {self.items!r}; it must be one of {ITEMS}")
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,7 @@ class Reading:
     max_messages: int
     truncate: bool
     expected_position: int | None = None
+    items: str = MESSAGES
 
     @cached_property
     def is_plain(self) -> bool:
@@ -66,6 +74,7 @@ class Reading:
             self.unit == MESSAGE
             and self.tokens is None
             and self.expected_position is None
+            and self.items == MESSAGES
             and self.size <= self.max_messages
         )
 

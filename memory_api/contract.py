@@ -15,6 +15,7 @@ from api_keys.caller import ANYBODY, APPEND, READ, Caller
 from convstore.exchange.statements import Window
 from convstore.request_log import current_record
 from convstore.store import conversation_key
+from convstore.windows import MESSAGES
 from memory_api import v2
 from memory_api.errors import BadRequest, TooLarge, quote
 from memory_api.idempotency import (
@@ -138,7 +139,11 @@ def metadata(memory: Memory) -> dict[str, Any]:
 
 
 def _window_settings(memory: Memory) -> dict[str, Any]:
-    limit = {} if memory.window_tokens is None else {"window_tokens": memory.window_tokens}
+    limit: dict[str, Any] = {}
+    if memory.window_tokens is not None:
+        limit["window_tokens"] = memory.window_tokens
+    if memory.window_items != MESSAGES:
+        limit["window_items"] = memory.window_items
     return {"window_size": memory.window_size, "window_unit": memory.window_unit, **limit}
 
 

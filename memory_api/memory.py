@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from convstore.store import ConversationStore
-from convstore.windows import MESSAGE
+from convstore.windows import MESSAGE, MESSAGES
 
 DEFAULT_WINDOW_SIZE = 10
 # All that OpenAI's chat format has in a message of text. Seldon's default has the first three.
@@ -25,7 +25,8 @@ class Memory:
     """A name, perhaps a version, what its replies hold, and the store of its conversations.
 
     `tensor_names` are the tensors that make a message. With `once_per_request_id`, the request
-    id is an idempotency key: a request that is delivered again adds nothing.
+    id is an idempotency key: a request that is delivered again adds nothing. `window_items` are
+    those of WindowOptions.
     With `stale_reads`, requests that only read may be answered by the store's standby.
     """
 
@@ -34,6 +35,7 @@ class Memory:
     window_size: int = DEFAULT_WINDOW_SIZE
     window_unit: str = MESSAGE
     window_tokens: int | None = None
+    window_items: str = MESSAGES
     tensor_names: tuple[str, ...] = DEFAULT_TENSOR_NAMES
     auto_migrate: bool = True
     once_per_request_id: bool = False

@@ -16,7 +16,7 @@ from convstore.errors import DatabaseUrlError
 from convstore.messages import MAX_NAME_CHARACTERS, TOKENS
 from convstore.standby import standby_alias
 from convstore.store import ConversationStore
-from convstore.windows import MESSAGE, TOOL_PAIR, UNITS
+from convstore.windows import ITEMS, MESSAGE, MESSAGES, TOOL_PAIR, UNITS
 from memory_api import mlserver_fields
 from memory_api.did_you_mean import misspelt
 from memory_api.errors import SettingsError, quote
@@ -37,7 +37,7 @@ EXTRA_FIELDS = ("database", "config", "prompt_utils", "database_config", "memory
 PROMPT_FIELDS = ("model_type",)
 # Tensors that have a meaning of their own, and are no part of a message.
 NOT_OF_MESSAGES = frozenset(("memory_id", TOKENS))
-WINDOW_FIELDS = ("window_size", "window_unit", "window_tokens")
+WINDOW_FIELDS = ("window_size", "window_unit", "window_tokens", "window_items")
 MEMORY_FIELDS = (*WINDOW_FIELDS, "tensor_names", "model_type", "auto_migrate", "idempotency")
 CONFIG_FIELDS = {
     "filesys": ("path", *MEMORY_FIELDS),
@@ -98,6 +98,7 @@ def memory_from_settings(
         window_size=_window_size(config),
         window_unit=_window_unit(config, tensor_names),
         window_tokens=_window_tokens(config),
+        window_items=_window_items(config),
         tensor_names=tensor_names,
         auto_migrate=config.take("auto_migrate", True, bool),
         once_per_request_id=_once_per_request_id(config),
@@ -193,6 +194,13 @@ def _window_tokens(config: Section) -> int | None:
     if tokens is not None and not 1 <= tokens <= MAX_TOKENS:
         raise config.error("window_tokens", tokens, f"null or an integer from 1 to {MAX_TOKENS}")
     return tokens
+
+
+def _window_items(config: Section) -> str:
+    items: str = config.take("window_items", MESSAGES, str)
+    if items not in ITEMS:
+        raise config.error("window_items", items, " or ".join(map(repr, ITEMS)))
+    return items
 
 
 def _tensor_names(config: Section, *, needs_role: bool) -> tuple[str, ...]:

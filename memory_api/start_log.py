@@ -15,6 +15,7 @@ from api_keys.doors import CONVERSATIONS, HTTP, open_doors
 from convstore import __version__, tracing
 from convstore.client_address import is_loopback
 from convstore.database.vendors import describe_database
+from convstore.windows import ALL
 from memory_api.errors import SettingsError
 from memory_api.memories import conversations_memory
 from memory_api.memory import Memory, UnavailableMemory
@@ -59,6 +60,8 @@ def describe_memory(entry: Memory | UnavailableMemory) -> str:
     window = f"window of {entry.window_size} by {entry.window_unit}"
     if entry.window_tokens is not None:
         window += f", {entry.window_tokens} tokens at most"
+    if entry.window_items == ALL:
+        window += ", with all items"
     where = describe_database(entry.store.using)
     if entry.store.standby is not None:
         where += f", with the standby {describe_database(entry.store.standby)}"

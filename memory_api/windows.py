@@ -43,6 +43,7 @@ def window_options(memory: Memory, request: v2.InferRequest) -> WindowOptions:
         asked("window_size", partial(_integer, 1, MAX_WINDOW_SIZE)) or memory.window_size,
         asked("window_unit", partial(_unit, memory)) or memory.window_unit,
         asked("window_tokens", partial(_integer, 1, MAX_TOKENS)) or memory.window_tokens,
+        memory.window_items,
     )
 
 

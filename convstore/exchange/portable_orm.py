@@ -24,8 +24,8 @@ from convstore.exchange.statements import (
     finished,
     outcome_of,
 )
-from convstore.models import IN_WINDOWS, Conversation, Kind, Message
-from convstore.windows import TOOL, TOOL_PAIR, Choice, Measures, Reading, choose
+from convstore.models import IN_WINDOWS, NOT_ERASED, Conversation, Kind, Message
+from convstore.windows import ALL, TOOL, TOOL_PAIR, Choice, Measures, Reading, choose
 
 # How many keys one statement looks for: SQL Server takes 2,100 parameters.
 KEYS_AT_ONCE = 1000
@@ -109,7 +109,7 @@ class PortableOrm:
         added = [
             Measures(last + n, m.role, m.size, m.tokens)
             for n, m in enumerate(new, 1)
-            if m.kind == Kind.MESSAGE
+            if m.kind == Kind.MESSAGE or reading.items == ALL
         ]
         newest, pinned = self._measures(conversation, reading, last, added[::-1])
         choice = choose(newest, pinned, reading)
@@ -197,11 +197,12 @@ class PortableOrm:
         They are those that will be `added`, and the stored ones up to the position `last`.
         """
         limit = min(reading.size, reading.max_messages + 1)
-        newest, pinned = self._stored_measures(conversation, last, limit - len(added))
+        newest, pinned = self._stored_measures(conversation, reading, last, limit - len(added))
         only_answers = all(message.role == TOOL for message in (*added, *newest))
         if reading.unit == TOOL_PAIR and only_answers and len(newest) >= limit - len(added):
             # Their call is further back.
-            newest, pinned = self._stored_measures(conversation, last, reading.max_messages + 1)
+            limit = reading.max_messages + 1
+            newest, pinned = self._stored_measures(conversation, reading, last, limit)
         newest[:0] = added
         if len(newest) < 2 or reading.size < 2:
             return newest, None
@@ -212,10 +213,10 @@ class PortableOrm:
         return [message for message in newest if message.position > 1], pinned
 
     def _stored_measures(
-        self, conversation: ConversationRef, last: int, limit: int
+        self, conversation: ConversationRef, reading: Reading, last: int, limit: int
     ) -> tuple[list[Measures], Measures | None]:
         """The measures of at least `limit` messages up to `last`, and of the one at position 1."""
-        stored = self._stored(conversation).annotate(bytes=SIZE)
+        stored = self._stored(conversation, reading).annotate(bytes=SIZE)
         first = stored.filter(position=1)
         rows = stored.filter(position__lte=last).order_by("-position")
         with_first = rows.annotate(
@@ -242,7 +243,7 @@ class PortableOrm:
         """The reply with the chosen messages, which are one range of the primary key or two."""
         if not newest:
             return Reply(Outcome.DONE, last)
-        stored = self._stored(conversation).values_list(*StoredMessage._fields)
+        stored = self._stored(conversation, reading).values_list(*StoredMessage._fields)
         lowest = newest[choice.length - 1].position if choice.length else MAX_POSITION
         rows = stored.filter(position__gte=lowest, position__lte=newest[0].position)
         if choice.with_pinned:
@@ -250,5 +251,6 @@ class PortableOrm:
         window = sorted(map(StoredMessage._make, rows))
         return Reply(Outcome.DONE, last, finished(window, reading), bool(choice.limit))
 
-    def _stored(self, conversation: ConversationRef) -> QuerySet[Message]:
-        return self._messages(conversation).filter(IN_WINDOWS)
+    def _stored(self, conversation: ConversationRef, reading: Reading) -> QuerySet[Message]:
+        condition = NOT_ERASED if reading.items == ALL else IN_WINDOWS
+        return self._messages(conversation).filter(condition)

@@ -38,7 +38,7 @@ from convstore.exchange.statements import (
     finished,
 )
 from convstore.models import Kind
-from convstore.windows import Reading
+from convstore.windows import ALL, Reading
 
 # All messages of a request; {rows} stands for them, {keys} for their keys.
 ADD = f"""
@@ -120,7 +120,7 @@ class PostgresFunctions:
     def exchange(
         self, conversation: ConversationRef, new: Sequence[NewMessage], reading: Reading
     ) -> Reply:
-        if not are_plain(new):
+        if not are_plain(new) or reading.items == ALL:
             return PortableOrm(self.using).exchange(conversation, new, reading)
         statement, values = _adding(new)
         reply = self._call(
@@ -138,6 +138,8 @@ class PostgresFunctions:
 
     def window(self, conversation: ConversationRef, reading: Reading) -> Reply:
         identity = conversation.key, conversation.memory_id
+        if reading.items == ALL:
+            return PortableOrm(self.using).window(conversation, reading)
         share = reading.max_bytes // reading.size
         if reading.is_plain and share >= LEAST_SHARE:
             rows = self._rows(CALL_PLAIN_WINDOW, *identity, reading.size, share)

@@ -147,6 +147,7 @@ def test_the_defaults_of_a_memorys_fields_are_those_of_the_code(tmp_path: Path) 
     extra = {"database": "sql", "config": {}}
     memory = memory_from_settings({"name": "m", "parameters": {"extra": extra}}, "here")
     assert json.loads(defaults["window_size"]) == memory.window_size
+    assert json.loads(defaults["window_items"]) == memory.window_items
     assert json.loads(defaults["tensor_names"]) == list(memory.tensor_names)
     assert json.loads(defaults["auto_migrate"]) is memory.auto_migrate
     assert json.loads(defaults["stale_reads"]) is memory.stale_reads

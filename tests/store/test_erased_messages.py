@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -27,8 +28,12 @@ from convstore.exchange.statements import StoredMessage
 from convstore.messages import Message, Part
 from convstore.models import Kind
 from convstore.store import ConversationStore, conversation_key
-from convstore.windows import WindowOptions
+from convstore.windows import ALL, MESSAGES, UNITS, WindowOptions
 from inspection.export import FORMATS, file_chunks
+from memory_api import contract, v2
+from memory_api.memory import Memory
+from memory_api.windows import window_options
+from testing.bodies import read_request
 
 KEY = conversation_key("a")
 
@@ -74,6 +79,35 @@ def test_a_first_message_that_is_left_out_is_not_pinned_and_has_no_successor(sto
     mark(store.using, kind, 1)
     assert texts(store.window("a", 2)) == ["3", "4"]
     assert texts(store.exchange("a", [say("5")], 2)) == ["4", "5"]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("tokens", [None, 1000])
+def test_a_window_of_all_items_leaves_out_only_what_is_erased(filled, unit, tokens):
+    mark(filled.using, Kind.NOT_IN_WINDOWS, 4, 6)
+    mark(filled.using, Kind.ERASED, 7)
+
+    def wanted(size: int) -> WindowOptions:
+        return WindowOptions(size, unit, tokens, items=ALL)
+
+    assert texts(filled.window("a", wanted(4))) == ["1", "5", "6", "8"]
+    assert texts(filled.window("a", wanted(50))) == ["1", "2", "3", "4", "5", "6", "8"]
+    thought = replace(say("9", "assistant"), in_windows=False)
+    key = conversation_key("key")
+    for _ in range(2):
+        assert texts(filled.exchange("a", [thought], wanted(3), key)) == ["1", "8", "9"]
+    assert texts(filled.exchange("a", [say("10")], wanted(3))) == ["1", "9", "10"]
+    assert texts(filled.window("a", replace(wanted(3), items=MESSAGES))) == ["1", "8", "10"]
+
+
+def test_a_memory_says_which_items_its_windows_hold(filled):
+    mark(filled.using, Kind.NOT_IN_WINDOWS, 8)
+    request = v2.parse(read_request("a"))
+    for items, expected in ((MESSAGES, ["7"]), (ALL, ["8"])):
+        memory = Memory(name="m", window_size=1, window_items=items, store=filled)
+        assert texts(filled.window("a", window_options(memory, request))) == expected
+        shown = contract.metadata(memory)["parameters"].get("window_items", MESSAGES)
+        assert shown == items
 
 
 def test_a_window_of_erased_messages_only_is_empty_and_positions_go_on(filled):

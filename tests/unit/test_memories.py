@@ -182,6 +182,8 @@ REFUSED_CONFIG = [
     ({"window_size": -5}, "config.window_size is -5"),
     ({"window_size": 2**31}, "config.window_size is 2147483648; it must be an integer from 1 to"),
     ({"window_tokens": 0}, "config.window_tokens is 0; it must be null or an integer from 1 to"),
+    ({"window_items": "none"}, "config.window_items is 'none'; it must be 'messages' or 'all'"),
+    ({"window_items": True}, "config.window_items is True; it must be a string"),
     ({"window_tokens": 2**31}, "config.window_tokens is 2147483648"),
     ({"window_size": "many"}, "config.window_size is 'many'; it must be an integer"),
     ({"window_size": True}, "config.window_size is True; it must be an integer"),
