@@ -15,6 +15,7 @@ import requests
 from django.db import DEFAULT_DB_ALIAS, connections
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openai import AuthenticationError, NotFoundError, OpenAI, PermissionDeniedError
 
 from api_keys.cache import MAX_AGE_SECONDS
 from api_keys.caller import SCOPES
@@ -124,6 +125,34 @@ def test_a_key_that_is_sent_twice_is_none(door, key):
     assert door.infer(request, authorization=value).status == 200
     message = infer_request(request, False, model_name="memory")
     assert door.send(message, ("authorization", value), ("authorization", value)).status == 401
+
+
+def test_openais_sdk_sends_a_key_and_raises_its_own_exceptions(guarded):
+    def client(api_key: str) -> OpenAI:
+        return OpenAI(base_url=f"{guarded.url}/memories/memory/v1", api_key=api_key, max_retries=0)
+
+    tenant = new_id()[:8]
+    with client(new_key(tenant=tenant)) as sdk:
+        conversations = sdk.conversations
+        items: Any = [{"role": "user", "content": "Hello!"}]
+        created = conversations.create(extra_body={"id": "mine", "items": items})
+        fork = sdk.post("/conversations/mine/fork", cast_to=dict[str, Any], body={})
+        assert [created.id, fork["metadata"]["forked_from"]] == ["mine", "mine"]
+        for each in (created.id, fork["id"]):
+            assert len(conversations.items.list(each).data) == 1
+        chat = sdk.get("/conversations/mine/items?format=chat", cast_to=dict[str, Any])
+        assert chat["data"] == items
+    assert f"{tenant}/mine" in ids_in_database(guarded)
+    with client(new_key(tenant=tenant, scopes=["read"])) as reader:
+        assert len(reader.conversations.items.list("mine").data) == 1
+        with pytest.raises(PermissionDeniedError):
+            reader.post("/conversations/mine/fork", cast_to=object, body={})
+    with client(new_key(tenant="another")) as other, pytest.raises(NotFoundError):
+        other.conversations.retrieve("mine")
+    for wrong in (new_token().text, "none"):
+        with client(wrong) as stranger, pytest.raises(AuthenticationError) as refused:
+            stranger.conversations.retrieve("mine")
+        assert refused.value.response.headers["WWW-Authenticate"] == "Bearer"
 
 
 @at("http", "rest")
