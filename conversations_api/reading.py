@@ -66,7 +66,7 @@ class Items:
 
     def page(self, query: PageQuery) -> tuple[list[PlacedItem], bool]:
         """A page of items, and whether more follow."""
-        after = self.place_of(query.after, "after") if query.after is not None else None
+        after = self._place_after(query)
         wanted = query.limit + 1
         items: list[PlacedItem] = []
         page = self._rows(query, after, wanted)
@@ -79,7 +79,8 @@ class Items:
 
     def chat_page(self, query: PageQuery) -> ChatPage:
         """A page of whole turns, which may have more messages than `limit`."""
-        after = self.place_of(query.after, "after")[0] if query.after is not None else None
+        place = self._place_after(query)
+        after = None if place is None else place[0]
         for wanted in (query.limit + 1, query.limit + LONGEST_TURN):
             page = self._page(query.order, after, wanted)
             count = _whole_turns(page, query, wanted)
@@ -106,6 +107,16 @@ class Items:
             if item.number == number and item.id == item_id:
                 return item
         raise no_item(param)
+
+    def item_at(self, wanted: str) -> PlacedItem:
+        """The item with this id, or the first one at this position. Raises NotFound."""
+        try:
+            return self.item(wanted)
+        except NotFound:
+            position = position_in(wanted)
+            for item in self.between(position, position) if position is not None else ():
+                return item
+            raise
 
     def _row_of(self, item_id: str) -> tuple[MessageRow | None, int]:
         """The row of the item with this id, and the item's number in it."""
@@ -137,11 +148,27 @@ class Items:
                 return position, made.number
         raise no_item(param)
 
+    def _place_after(self, query: PageQuery) -> tuple[int, int] | None:
+        """The place behind which a page begins: of an item, or of all items at a position."""
+        if query.after is None:
+            return None
+        try:
+            return self.place_of(query.after, "after")
+        except NotFound:
+            position = position_in(query.after)
+            if position is None:
+                raise
+            return position, MAX_POSITION if query.order == ASCENDING else -1
+
     def start_of(self, start: str) -> tuple[int, int]:
         """The place of an item by its id, or of the first one at a position."""
-        if start.isascii() and start.isdigit() and len(start) < 19:
-            return max(int(start), 1), 0
-        return self.place_of(start, "from")
+        try:
+            return self.place_of(start, "from")
+        except NotFound:
+            position = position_in(start)
+            if position is None:
+                raise
+            return max(position, 1), 0
 
     def end_of(self, up_to: str | int | None) -> tuple[int, int | None]:
         """The last of some items, by its id or as all at a position: its position, and how many
@@ -197,6 +224,11 @@ class Items:
             return self.store.run(lambda: pages.rows_after(using, key, after or 0, limit))
         start = MAX_POSITION if after is None else after
         return self.store.run(lambda: pages.rows_before(using, key, start, limit))
+
+
+def position_in(text: str) -> int | None:
+    """The position that is meant where no item has this text as its id."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def _is_behind(item: PlacedItem, after: tuple[int, int], order: str) -> bool:

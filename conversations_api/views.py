@@ -180,7 +180,7 @@ class Item(ConversationsView):
         self, request: Request, shown: str, item: str, memory: str | None = None
     ) -> HttpResponse:
         conversations = self.open(request, memory, READ)
-        return json_response(conversations.items(shown).item(item).document)
+        return json_response(conversations.items(shown).item_at(item).document)
 
     def delete(
         self, request: Request, shown: str, item: str, memory: str | None = None

@@ -474,6 +474,25 @@ def test_items_are_listed_in_pages_both_ways(client, conversation):
     assert client.get(f"{conversation}/items?after=msg_1").status == 404
 
 
+def test_items_are_found_by_their_position(client, conversation):
+    path = f"{conversation}/items"
+    calls = [{**CALL, "call_id": f"c{n}"} for n in range(3)]
+    added = client.post(path, {"items": [said("1"), *calls, said("3")]}).document["data"]
+    for position, item in ((1, added[0]), (2, added[1]), (3, added[4])):
+        assert client.get(f"{path}/{position}").document == item
+    assert client.get(f"{path}?order=asc&after=2").document["data"] == added[4:]
+    assert client.get(f"{path}?after=2").document["data"] == added[:1]
+    assert client.get(f"{path}?after=9").document["data"] == added[::-1]
+    for nothing in ("0", "4", "9" * 18, "9" * 19, "-1", "²"):
+        assert client.get(f"{path}/{nothing}").status == 404
+    client.delete(f"{path}/{added[0]['id']}")
+    assert client.get(f"{path}/1").status == client.delete(f"{path}/3").status == 404
+    (own,) = client.post(path, {"items": [{**said("4"), "id": "2"}]}).document["data"]
+    assert client.get(f"{path}/2").document == own
+    client.send("PUT", f"{path}?from=2", {"items": []})
+    assert all_items(client, conversation) == added[1:]
+
+
 def test_a_page_ends_where_its_bytes_do(client, conversation, monkeypatch):
     monkeypatch.setattr("convstore.archive.pages.CHUNK_BYTES", 3000)
     client.post(f"{conversation}/items", {"items": [said(str(n) * 1000) for n in range(5)]})
