@@ -47,7 +47,7 @@ test-fast: $(VENV)/dev
 
 # The long proofs at length: each is a short one in `make test`, or left out there.
 soak: $(VENV)/dev .venv-mlserver/installed .venv-clients/installed .venv-agents/installed \
-		.venv-media/installed
+		.venv-frameworks/installed .venv-media/installed
 	@SOAK=1 $(BIN)/python -m pytest --verbose --durations=20
 
 lint: $(VENV)/dev
@@ -119,6 +119,13 @@ $(VENV)/dev: $(VENV)/runtime requirements-dev.txt
 	    touch $@; \
 	fi
 
+.venv-frameworks/installed: requirements-frameworks.txt requirements.txt
+	@if sh scripts/make-venv .venv-frameworks; then \
+	    echo "Installing other frameworks for agents, for make soak, into .venv-frameworks ..." && \
+	    .venv-frameworks/bin/pip install --quiet --requirement requirements-frameworks.txt && \
+	    touch $@; \
+	fi
+
 # No environment: packages whose photos and audio the tests need, laid out as files.
 .venv-media/installed: $(VENV)/python requirements-media.txt
 	@echo "Installing photos and audio, for the tests, into .venv-media ..."
@@ -141,6 +148,6 @@ $(JAVASCRIPT)/node_modules/installed: $(JAVASCRIPT)/package.json
 	else echo "npm was not found: the test of OpenAI's SDK for JavaScript is left out."; fi
 
 clean:
-	rm -rf $(VENV) .venv-agents .venv-bench* .venv-clients .venv-media .venv-mlserver tests/browser/node_modules dist
+	rm -rf $(VENV) .venv-agents .venv-bench* .venv-clients .venv-frameworks .venv-media .venv-mlserver tests/browser/node_modules dist
 	rm -rf $(JAVASCRIPT)/node_modules
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

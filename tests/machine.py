@@ -77,6 +77,7 @@ NEEDS = {
     ),
     "clients": file(".venv-clients/installed"),
     "agents": file(".venv-agents/installed"),
+    "frameworks": file(".venv-frameworks/installed"),
     "media": file(".venv-media/installed"),
     "chromium": Need(chromium, "apt-get install chromium-headless-shell"),
     "nginx": Need(
