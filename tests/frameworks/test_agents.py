@@ -78,6 +78,15 @@ def test_an_agent_with_a_tool_remembers_in_its_second_turn(service, kind):
     }
 
 
+def test_a_session_gives_back_what_was_added_and_takes_back_each_item_once(service):
+    shown = finished(start(service, "exact", new_id()))
+    ids = [item_id for item_id, _ in shown]
+    assert len(set(ids)) == len(ids) == 16
+    # The first item with an id keeps it everywhere.
+    assert [item_id for item_id, repeated in shown if repeated is None].count("1") == 1
+    assert sum(repeated == "1" for _, repeated in shown) == 5
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
 def test_the_examples_of_the_page_run(service, block):

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from django.db import connections, transaction
 
-from convstore.archive import pages
+from convstore.archive import changes, pages
 from convstore.archive.lists import LAST_ACTIVE, OLDEST
 from convstore.errors import (
     Changed,
@@ -23,7 +23,7 @@ from convstore.errors import (
 )
 from convstore.messages import Message, Part
 from convstore.models import ItemId, MetadataPair
-from convstore.store import ConversationStore
+from convstore.store import ConversationStore, conversation_key
 
 
 def say(*texts: str) -> list[Message]:
@@ -145,6 +145,16 @@ def test_many_callers_take_back_one_message_each(filled):
         taken = Counter(pool.map(take, range(40)))
     assert taken == Counter(map(str, range(1, 41)))
     assert filled.pop("a") is None
+
+
+def test_a_second_try_whose_first_one_was_done_takes_back_nothing_more(filled):
+    target = changes.Target(filled.using, conversation_key("a"), "a")
+    mark = uuid.uuid4()
+    taken: list[str] = []
+    for _ in range(2):
+        assert filled.run(lambda: changes.erase_newest(target, taken.append, mark)) is True
+    assert list(map(text, taken)) == ["5"]
+    assert texts(filled.page("a").rows) == ["1", "2", "3", "4"]
 
 
 def test_the_end_is_written_anew(filled):

@@ -114,10 +114,46 @@ async def talk_in(session, name):
     await session.add_items([call, output, answer])
 
 
+ITEMS = [
+    {"role": "user", "content": "Hi"},
+    {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]},
+    {"type": "reasoning", "id": "1", "summary": [], "encrypted_content": "gAAA"},
+    {"id": "1", "type": "function_call", "call_id": "c1", "name": "look", "arguments": "{}"},
+    {"type": "function_call_output", "call_id": "c1", "output": [{"type": "input_text"}]},
+    {"type": "message", "id": "1", "role": "assistant", "status": "completed", "content": []},
+    {"role": "assistant", "content": "\ud83d", "phase": None},
+    {"anything": [1, 1.0, True, None, {}]},
+]
+
+
+async def exact(sessions, name):
+    """The same items come back, whatever they are; each is taken back once."""
+    session = ConvstoreSession(name)
+    assert await session.pop_item() is None
+    for _ in range(2):
+        await session.add_items(ITEMS)
+    assert spelled(await session.get_items()) == spelled(ITEMS * 2)
+    limited = ConvstoreSession(name, session_settings={"limit": 3})
+    assert spelled(await limited.get_items()) == spelled(ITEMS[-3:])
+    assert spelled(await session.get_items(11)) == spelled((ITEMS * 2)[-11:])
+    assert await session.get_items(0) == []
+    elsewhere = await sessions.client.get(f"/conversations/{name}/items?limit=100", cast_to=object)
+    taken = await asyncio.gather(*(ConvstoreSession(name).pop_item() for _ in range(20)))
+    assert sorted(map(spelled, taken)) == sorted(map(spelled, [*ITEMS, *ITEMS, *[None] * 4]))
+    assert await session.get_items() == []
+    await session.add_items(ITEMS)  # with ids that were erased
+    assert spelled(await session.get_items()) == spelled(ITEMS)
+    return [(item["id"], item.get("repeated_id")) for item in elsewhere["data"]]
+
+
+def spelled(value):
+    return json.dumps(value, sort_keys=True)
+
+
 async def main(what, base_url, *rest):
     set_tracing_disabled(True)
     sessions = Sessions(base_url)
-    work = {"two_turns": two_turns, "many_turns": many_turns}[what]
+    work = {"two_turns": two_turns, "many_turns": many_turns, "exact": exact}[what]
     found = await work(sessions, *rest)
     await sessions.client.close()
     print(json.dumps(found))
