@@ -31,7 +31,13 @@ from inspection import audit_list  # noqa: F401 - the other list
 from inspection.audit import Action, record_list
 from inspection.databases import database_with_alias, requested_database
 from inspection.export import FORMATS
-from inspection.filters import DatabaseFilter, OrderFilter, PeriodFilter
+from inspection.filters import (
+    DatabaseFilter,
+    MetadataFilter,
+    OrderFilter,
+    PeriodFilter,
+    TenantFilter,
+)
 from inspection.lists import (
     FURTHER_THAN,
     NEWER_THAN,
@@ -40,6 +46,7 @@ from inspection.lists import (
     KeysetAdmin,
     isolated,
 )
+from inspection.metadata import pairs_in_a_row, title_of
 from inspection.parts import first_line, kinds_in
 from inspection.times import time_element
 from inspection.views import (
@@ -53,7 +60,7 @@ from inspection.views import (
     searching,
 )
 from inspection.views.access import may_delete, may_read, requires
-from inspection.views.pages import page_url, service_url
+from inspection.views.pages import list_with_pair_url, page_url, service_url
 
 
 def _export_action(kind: str, title: str) -> Callable[..., HttpResponseBase]:
@@ -72,7 +79,7 @@ def _export_action(kind: str, title: str) -> Callable[..., HttpResponseBase]:
 
 @admin.register(Conversation)
 class ConversationAdmin(KeysetAdmin):
-    list_filter = (DatabaseFilter, OrderFilter, PeriodFilter)
+    list_filter = (DatabaseFilter, OrderFilter, PeriodFilter, TenantFilter, MetadataFilter)
     search_fields = ("memory_id",)
     search_help_text = "Conversation id, or how it begins"
     actions = (*(_export_action(kind, each.title) for kind, each in FORMATS.items()), "delete")
@@ -126,6 +133,10 @@ class ConversationAdmin(KeysetAdmin):
         detail = "first lines" if may_read(request) else "ids"
         if query := request.GET.get(SEARCH_VAR):
             detail += f"; ids that begin with {query}"
+        if tenant := request.GET.get("tenant"):
+            detail += f"; of the tenant {tenant}"
+        if name := request.GET.get("pair"):
+            detail += f"; with metadata {name}: {request.GET.get('value', '')}"
         record_list(request, requested_database(request), Action.LIST, named, detail)
 
     def time_field(self, request: HttpRequest) -> str:
@@ -162,7 +173,7 @@ class ConversationAdmin(KeysetAdmin):
 
     @admin.display(description="conversation")
     def conversation(self, row: Any) -> SafeString:
-        """What was said first, the id, and what there is beside text."""
+        """The title or what was said first, the id, what there is beside text, and metadata."""
         memory_id = isolated(row.memory_id)
         if not hasattr(row, "opening"):  # the user may not read conversations
             return memory_id
@@ -170,11 +181,16 @@ class ConversationAdmin(KeysetAdmin):
         url = page_url(database, "change", row.pk, list=row.list_query)
         kinds = kinds_in((row.opening, row.closing))
         return format_html(
-            '<a href="{}"><span class="first-line" dir="auto">{}</span> {}</a>{}',
+            '<a href="{}"><span class="first-line" dir="auto">{}</span> {}</a>{}{}',
             url,
-            first_line(row.opening),
+            title_of(row) or first_line(row.opening),
             memory_id,
             format_html_join("", ' <span class="kind">{}</span>', ((kind,) for kind in kinds)),
+            format_html_join(
+                "",
+                ' <a class="kind" href="{}"><bdi>{}</bdi></a>',
+                ((list_with_pair_url(database, pair), pair.shown) for pair in pairs_in_a_row(row)),
+            ),
         )
 
     @admin.display(description="messages", empty_value="0")

@@ -8,9 +8,12 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.core.exceptions import BadRequest
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from api_keys.caller import SEPARATOR, TENANT
+from convstore.archive.conversations import of_tenant, with_pair
 from inspection.audit import Action
 from inspection.databases import DATABASE_PARAMETER, databases
 from inspection.lists import FURTHER_THAN, NEWER_THAN, OLDER_THAN, ORDER_PARAMETER
@@ -76,19 +79,17 @@ class ActionFilter(ChoiceFilter):
         return queryset.filter(action=self.value()) if self.value() else queryset
 
 
-class PeriodFilter(admin.ListFilter):
-    """Selects a first and a last day (UTC), by the time that orders the list."""
+class FormFilter(admin.ListFilter):
+    """A filter with fields to fill in; `fields` are their URL parameters."""
 
-    title = "Period (UTC)"
-    template = "inspection/period.html"
+    fields: tuple[str, ...]
 
     @classmethod
     def parameter_names(cls) -> tuple[str, ...]:
-        return ("from", "to")
+        return cls.fields
 
     def __init__(self, request: HttpRequest, params: Any, model: Any, model_admin: Any) -> None:
         super().__init__(request, params, model, model_admin)
-        self.time_field = model_admin.time_field(request)
         for name in self.parameter_names():
             if value := params.pop(name, [""])[-1]:
                 self.used_parameters[name] = value
@@ -99,6 +100,68 @@ class PeriodFilter(admin.ListFilter):
     def has_output(self) -> bool:
         return True
 
+    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+        """One item for the template: the values, and the other URL parameters that the form
+        keeps."""
+        own = (*self.parameter_names(), OLDER_THAN, NEWER_THAN, FURTHER_THAN)
+        others = {name: value for name, value in changelist.params.items() if name not in own}
+        yield {"given": self.used_parameters, "other_parameters": others}
+
+    def value_of(self, name: str) -> str:
+        return str(self.used_parameters.get(name, ""))
+
+
+class TenantFilter(FormFilter):
+    """Selects the conversations of one tenant."""
+
+    title = "Tenant"
+    template = "inspection/tenant.html"
+    fields = ("tenant",)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        tenant = self.value_of("tenant")
+        if not tenant:
+            return queryset
+        if not TENANT.fullmatch(tenant):
+            raise BadRequest("A tenant's name has 1 to 63 of the characters a-z, 0-9 and -.")
+        return of_tenant(queryset, f"{tenant}{SEPARATOR}")
+
+
+class MetadataFilter(FormFilter):
+    """Selects the conversations with one pair of metadata, for those who may read them."""
+
+    title = "Metadata"
+    template = "inspection/metadata.html"
+    fields = ("pair", "value")
+
+    def __init__(self, request: HttpRequest, params: Any, model: Any, model_admin: Any) -> None:
+        super().__init__(request, params, model, model_admin)
+        # Others see no form. Without output, Django would leave out the filter itself.
+        self.may_read = model_admin.has_read_permission(request)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        name, value = self.value_of("pair"), self.value_of("value")
+        if not name:
+            return queryset
+        if not self.may_read:
+            raise BadRequest(
+                "This list is filtered by metadata, for which your user lacks the permission"
+                " convstore.view_message."
+            )
+        return with_pair(queryset, name, value)
+
+
+class PeriodFilter(FormFilter):
+    """Selects a first and a last day (UTC), by the time that orders the list."""
+
+    title = "Period (UTC)"
+    template = "inspection/period.html"
+    fields = ("from", "to")
+
+    def __init__(self, request: HttpRequest, params: Any, model: Any, model_admin: Any) -> None:
+        super().__init__(request, params, model, model_admin)
+        self.time_field = model_admin.time_field(request)
+
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if first := self._day("from"):
             queryset = queryset.filter(**{f"{self.time_field}__gte": first})
@@ -106,14 +169,8 @@ class PeriodFilter(admin.ListFilter):
             queryset = queryset.filter(**{f"{self.time_field}__lt": last + timedelta(days=1)})
         return queryset
 
-    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
-        """One item for the template: the days, and the other URL parameters that the form keeps."""
-        own = (*self.parameter_names(), OLDER_THAN, NEWER_THAN, FURTHER_THAN)
-        others = {name: value for name, value in changelist.params.items() if name not in own}
-        yield {"period": self.used_parameters, "other_parameters": others}
-
     def _day(self, name: str) -> datetime | None:
-        if not (text := str(self.used_parameters.get(name, ""))):
+        if not (text := self.value_of(name)):
             return None
         try:
             day = date.fromisoformat(text)

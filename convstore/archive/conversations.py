@@ -17,8 +17,9 @@ from django.db.models.lookups import GreaterThan, GreaterThanOrEqual
 
 from convstore.archive.history import MessageRow
 from convstore.database.vendors import vendor_for
+from convstore.exchange.metadata import pair_digest
 from convstore.exchange.statements import PINNED_ROLES
-from convstore.models import IN_WINDOWS, NOT_ERASED, Conversation
+from convstore.models import IN_WINDOWS, NOT_ERASED, Conversation, MetadataPair
 
 # The model, under the name that callers of the archive use.
 ConversationRow = Conversation
@@ -162,6 +163,12 @@ def of_tenant(rows: QuerySet[ConversationRow], id_prefix: str) -> QuerySet[Conve
         return with_prefix(rows, id_prefix)
     # A RawSQL would be compared with 1 on MySQL, which then uses no index.
     return rows.order_by().extra(where=[condition], params=[id_prefix])  # noqa: S610 - no client's text
+
+
+def with_pair(rows: QuerySet[ConversationRow], name: str, value: str) -> QuerySet[ConversationRow]:
+    """The rows with this pair in their metadata; it reads the keys of all of them."""
+    pairs = MetadataPair.objects.using(rows.db).filter(digest=pair_digest(name, value))
+    return rows.filter(pk__in=pairs.values("conversation"))
 
 
 # --- A summary of each row ---------------------------------------------------------------

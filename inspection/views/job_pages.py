@@ -26,7 +26,14 @@ DELETION = "delete"
 # The most conversations in a part of an export, and after how many messages it ends.
 PART_CONVERSATIONS, PART_MESSAGES = 500, 50_000
 # The parameters of the list, for people; `by` also says by which time `from` and `to` filter.
-FILTERS = {"q": "ids that begin with", "by": "by time", "from": "from", "to": "to"}
+FILTERS = {
+    "q": "ids that begin with",
+    "tenant": "of the tenant",
+    "pair": "with metadata",  # its value is a client's text, which not all may read
+    "by": "by time",
+    "from": "from",
+    "to": "to",
+}
 
 
 def job_page(

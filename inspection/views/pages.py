@@ -15,6 +15,7 @@ from django.urls import get_script_prefix, reverse
 
 from convstore.archive.conversations import conversation_with_key
 from inspection.databases import Database
+from inspection.metadata import ShownPair
 
 # The URL parameter with the query of the list from which a conversation was opened.
 LIST_PARAMETER = "list"
@@ -54,6 +55,11 @@ def list_url(database: Database, query: str | None) -> str:
         return page_url(database, "changelist")
     parameters = QueryDict(query).urlencode()
     return reverse("admin:convstore_conversation_changelist") + (parameters and f"?{parameters}")
+
+
+def list_with_pair_url(database: Database, pair: ShownPair) -> str:
+    """The URL of the list of conversations with this pair in their metadata."""
+    return page_url(database, "changelist", pair=pair.name, value=pair.value)
 
 
 def message_url(database: Database, key: UUID, position: int, from_list: str | None = None) -> str:

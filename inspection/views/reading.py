@@ -19,6 +19,7 @@ from inspection.databases import Database
 from inspection.export import FORMATS
 from inspection.highlighting import Highlighter
 from inspection.lists import neighbours_in_list
+from inspection.metadata import pairs_of, title_of
 from inspection.parts import MAX_SHOWN_CHARACTERS
 from inspection.transcript import shown_messages
 from inspection.views.access import READ, database_view, may_delete, may_list
@@ -26,6 +27,7 @@ from inspection.views.pages import (
     LIST_PARAMETER,
     conversation_or_404,
     list_url,
+    list_with_pair_url,
     message_url,
     page_url,
     render_page,
@@ -74,6 +76,10 @@ def transcript(request: HttpRequest, database: Database, key: UUID) -> HttpRespo
         "title": escape_controls(conversation.memory_id),
         "database": database,
         "conversation": conversation,
+        "name": title_of(conversation),
+        "pairs": [
+            (list_with_pair_url(database, pair), pair.shown) for pair in pairs_of(conversation)
+        ],
         "positions": positions,
         "messages_shown": shown_messages(rows, markdown=not is_raw),
         "max_shown_characters": MAX_SHOWN_CHARACTERS,

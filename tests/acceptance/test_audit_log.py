@@ -15,6 +15,8 @@ import requests
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group, Permission, User
 
+from convstore.messages import Message, Part
+from convstore.store import ConversationStore
 from inspection.audit import PRUNED_AT_ONCE
 from inspection.models import AuditEntry, ListedConversation
 from testing.bodies import append_request, new_id
@@ -25,6 +27,7 @@ from tests.visitor import (
     PASSWORD,
     Visitor,
     default_alias,
+    ids,
     signed_in,
     transcript,
 )
@@ -101,6 +104,36 @@ def test_a_view_of_a_list_is_one_entry_and_each_conversation_finds_it(service, a
         page = root.get(LOG, q=memory_id)
         assert len(re.findall(r"<summary>\d+ conversations</summary>", page)) == 1
         assert f'<a href="{transcript(memory_id)}"><bdi>{memory_id}</bdi></a>' in page
+
+
+def test_titles_and_metadata_are_for_readers_and_tenants_for_all(alias, root, sign):
+    tenant, store = f"t-{new_id()[:8]}", ConversationStore(alias)
+    made = [f"{tenant}/1", f"{tenant}/2", f"x-{tenant}/3"]
+    for memory_id, user in zip(made, (tenant, "Bo", tenant), strict=True):
+        said = [Message("user", [Part("text", f"Said by {user}.")])]
+        pairs = {"title": "Trip & more"} if memory_id == made[0] else {}
+        store.create(memory_id, said, {**pairs, "user": user})
+    page = root.get(CONVERSATIONS, tenant=tenant)
+    assert ids(page) == made[1::-1]
+    for text in ("Trip & more", f"user: {tenant}", "Said by Bo."):
+        assert text in page
+    assert f"Said by {tenant}." not in page
+    assert ids(root.get(CONVERSATIONS, pair="user", value=tenant)) == [made[2], made[0]]
+    assert ids(root.get(CONVERSATIONS, pair="user", value=tenant, tenant=tenant)) == [made[0]]
+    newest = AuditEntry.objects.using(alias).order_by("-pk")[0]
+    assert newest.detail == f"first lines; of the tenant {tenant}; with metadata user: {tenant}"
+    page = root.get(transcript(made[0]))
+    assert "Trip & more" in page
+    assert f"{CONVERSATIONS}?pair=user&value={tenant}" in page
+    assert "1 to 63 of the characters" in root.get(CONVERSATIONS, 400, tenant="A/b")
+
+    lister = sign("convstore.view_conversation")
+    page = lister.get(CONVERSATIONS, tenant=tenant)
+    assert ids(page) == made[1::-1]
+    for text in ("Trip", f"user: {tenant}", 'id="pair-name"'):
+        assert text not in page
+    refused = lister.get(CONVERSATIONS, 400, pair="user", value=tenant)
+    assert "convstore.view_message" in refused
 
 
 def test_a_search_that_finds_nothing_is_an_entry(alias, root):
