@@ -52,7 +52,9 @@ DOCUMENTS = {
 BINARY_TYPES = re.compile(r"image|audio|video|file|document|pdf|binary", re.IGNORECASE)
 DATA_URL = re.compile(r"data:([^,;]{0,100})[^,]{0,200};base64,", re.IGNORECASE)
 # The fields that hold a URL or base64 in OpenAI's JSON.
-OPENAI_FIELDS = ("url", "data", "file_data")
+OPENAI_FIELDS = ("url", "data", "file_data", "image_url", "file_url")
+# Those beside it in the content of an item that say nothing of it.
+QUIET_FIELDS = {"type", "detail"}
 # A type that a message may name; any other text is not shown as one.
 MIME_TYPE = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}", re.ASCII)
 MAX_NAME = 100
@@ -135,7 +137,16 @@ def link_of(part: Part) -> str | None:
         return None
     # Only a link if the part holds nothing else; otherwise all of it is shown.
     only_url = {value, json.dumps({"url": value}), json.dumps({"url": value}, ensure_ascii=False)}
-    return value if part.value.strip() in only_url else None
+    return value if part.value.strip() in only_url or _is_items_url(part) else None
+
+
+def _is_items_url(part: Part) -> bool:
+    """Whether it is the content of an item, and holds nothing but a URL."""
+    fields = _openai_fields(part)
+    said = {name for name, each in fields.items() if each is not None} - QUIET_FIELDS
+    # The text has no more than the object that it was read as: a name may come twice.
+    is_whole = part.value in (json.dumps(fields), json.dumps(fields, ensure_ascii=False))
+    return is_whole and fields.get("type") == part.type and len(said) == 1
 
 
 def _decode_base64(text: str) -> bytes | None:

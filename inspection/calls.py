@@ -61,6 +61,11 @@ def _argument_list(arguments: Any) -> str:
     return ", ".join(shown)
 
 
+def arguments_line(arguments: Mapping[str, Any]) -> str:
+    """The arguments in one line, as programmers write them."""
+    return _shortened(_argument_list(arguments), MAX_LINE)
+
+
 def _indented_arguments(arguments: Any) -> str:
     """The arguments of a call: they may be JSON in a string, or JSON values."""
     if not isinstance(arguments, str):

@@ -10,6 +10,7 @@ from convstore.archive.history import MessageRow
 from convstore.escaping import escape_controls, indented_json
 from convstore.messages import Message
 from inspection.calls import Call, call_from, is_failure, result_line
+from inspection.items import ShownItem, shown_item
 from inspection.markdown import PageRenderer
 from inspection.parts import MAX_SHOWN_CHARACTERS, ShownPart, shown_part, shown_result
 
@@ -38,6 +39,7 @@ class ShownMessage:
     """One message. `result_of` is the id of a tool call, or "". `extra` is JSON, or "".
 
     `extra_cut` says that `extra` is only its beginning. `line` is the first line of a result.
+    `item` is what the message is, if it is none of a chat.
     """
 
     position: int
@@ -50,6 +52,7 @@ class ShownMessage:
     extra_cut: bool
     line: str
     failed: bool
+    item: ShownItem | None = None
     starts_day: bool = False
 
     @property
@@ -106,6 +109,7 @@ def _shown_message(
     calls, result_of = extra.pop("tool_calls", []), extra.pop("tool_call_id", "")
     fields = indented_json(extra) if extra else ""
     is_result = message.role == "tool" or result_of != ""
+    item = shown_item(message)
     parts = (
         shown_result(number, part) if is_result else shown_part(number, part, renderer)
         for number, part in enumerate(message.parts, 1)
@@ -121,7 +125,8 @@ def _shown_message(
         extra=escape_controls(fields[:MAX_SHOWN_CHARACTERS]),
         extra_cut=len(fields) > MAX_SHOWN_CHARACTERS,
         line=result_line(message) if is_result else "",
-        failed=is_result and is_failure(message),
+        failed=(is_result and is_failure(message)) or bool(item and item.failed),
+        item=item,
     )
 
 

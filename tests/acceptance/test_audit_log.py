@@ -37,6 +37,9 @@ pytestmark = pytest.mark.one_database
 LOG, USERS, GROUPS = "/admin/inspection/auditentry/", "/admin/auth/user/", "/admin/auth/group/"
 PROXY = {"X-Forwarded-For": "192.0.2.1"}
 HASHED = make_password(PASSWORD)
+SUMMARY = [{"type": "summary_text", "text": "Think first."}]
+REASONING = {"type": "reasoning", "summary": SUMMARY, "encrypted_content": "x" * 9}
+THOUGHT = Message("assistant", [], {"item": REASONING}, in_windows=False)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +113,7 @@ def test_titles_and_metadata_are_for_readers_and_tenants_for_all(alias, root, si
     tenant, store = f"t-{new_id()[:8]}", ConversationStore(alias)
     made = [f"{tenant}/1", f"{tenant}/2", f"x-{tenant}/3"]
     for memory_id, user in zip(made, (tenant, "Bo", tenant), strict=True):
-        said = [Message("user", [Part("text", f"Said by {user}.")])]
+        said = [Message("user", [Part("text", f"Said by {user}.")]), THOUGHT]
         pairs = {"title": "Trip & more"} if memory_id == made[0] else {}
         store.create(memory_id, said, {**pairs, "user": user})
     page = root.get(CONVERSATIONS, tenant=tenant)
@@ -123,7 +126,8 @@ def test_titles_and_metadata_are_for_readers_and_tenants_for_all(alias, root, si
     newest = AuditEntry.objects.using(alias).order_by("-pk")[0]
     assert newest.detail == f"first lines; of the tenant {tenant}; with metadata user: {tenant}"
     page = root.get(transcript(made[0]))
-    assert "Trip & more" in page
+    for text in ("Trip & more", "<bdi>reasoning</bdi>", "Think first.", "Encrypted, 9 characters"):
+        assert text in page
     assert f"{CONVERSATIONS}?pair=user&value={tenant}" in page
     assert "1 to 63 of the characters" in root.get(CONVERSATIONS, 400, tenant="A/b")
 

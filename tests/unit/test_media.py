@@ -43,6 +43,23 @@ def test_real_images_and_audio_are_recognized_by_their_bytes(mime, name):
             assert found.kind == mime.split("/")[0]
 
 
+def test_an_image_and_a_file_of_an_item_are_what_their_bytes_are():
+    url = f"data:image/gif;base64,{encoded(b'GIF89a...')}"
+    image = {"type": "input_image", "image_url": url, "detail": "auto", "file_id": None}
+    found = media_of(Part("input_image", json.dumps(image)))
+    assert found
+    assert (found.kind, found.data) == ("image", b"GIF89a...")
+    file = {"type": "input_file", "file_data": encoded(b"%PDF-1.7"), "filename": "a.pdf"}
+    found = media_of(Part("input_file", json.dumps(file)))
+    assert found
+    assert (found.kind, found.name) == ("file", "a.pdf")
+    linked = {**image, "image_url": "https://e.org/a.png"}
+    assert link_of(Part("input_image", json.dumps(linked))) == "https://e.org/a.png"
+    assert link_of(Part("input_image", json.dumps({**linked, "file_id": "file-1"}))) is None
+    twice = json.dumps(linked).replace("{", '{"image_url": "https://e.org/b.png", ', 1)
+    assert link_of(Part("input_image", twice)) is None
+
+
 SVG = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
 
 

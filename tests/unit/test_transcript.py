@@ -10,6 +10,7 @@ import pytest
 
 from convstore.archive.history import MessageRow
 from convstore.messages import Message, Part
+from inspection.items import ShownItem
 from inspection.parts import MAX_SHOWN_CHARACTERS, ShownPart, first_line
 from inspection.transcript import ShownMessage, shown_messages
 
@@ -36,6 +37,50 @@ def part(kind: str, value: str, *, markdown: bool = False) -> ShownPart:
 
 def call(id: str, name: str = "get_weather", arguments: Any = "{}") -> dict[str, Any]:  # noqa: A002
     return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+# --- Items that are no messages ----------------------------------------------------------
+
+
+def shown_as(kind: str, **fields: Any) -> ShownItem:
+    (message,) = shown(Message("assistant", [], {"item": {"type": kind, **fields}}))
+    assert message.item
+    assert f'"type": "{kind}"' in message.extra
+    return message.item
+
+
+def test_reasoning_is_shown_with_its_summary_and_the_size_of_what_is_encrypted():
+    summary = [{"type": "summary_text", "text": each} for each in ("First,", "then \u202e.")]
+    item = shown_as("reasoning", id="rs_1", summary=summary, encrypted_content="x" * 99)
+    assert (item.kind, item.encrypted, item.line) == ("reasoning", 99, "")
+    assert item.text.startswith("First,\n\nthen ")
+    assert "\u202e" not in item.text
+    long = shown_as("reasoning", summary=[], content=[{"text": "a" * (MAX_SHOWN_CHARACTERS + 1)}])
+    assert (len(long.text), long.cut) == (MAX_SHOWN_CHARACTERS, True)
+
+
+def test_a_call_of_a_providers_tool_is_one_line_and_says_that_it_failed():
+    item = shown_as("file_search_call", id="fs_1", status="completed", queries=["tea"], results=[])
+    assert (item.kind, item.line, item.status) == (
+        "file search call",
+        'queries=["tea"]',
+        "completed",
+    )
+    failed = Message("assistant", [], {"item": {"type": "web_search_call", "status": "failed"}})
+    assert [message.failed for message in shown(failed)] == [True]
+
+
+@pytest.mark.parametrize("item", ["reasoning", {}, {"type": 1}, ["type"]])
+def test_a_field_of_this_name_that_is_no_item_is_shown_as_any_other(item):
+    (message,) = shown(text("Hello!", item=item))
+    assert (message.item, bool(message.extra), len(message.parts)) == (None, True, 1)
+
+
+@pytest.mark.parametrize("value", [None, 1, "x", [], [None], [{"text": 1}], {"text": "x"}])
+def test_an_item_of_any_form_is_shown(value):
+    fields = dict.fromkeys(("summary", "content", "status", "encrypted_content", "action"), value)
+    assert shown_as("compaction", **fields).kind == "compaction"
+    assert shown_as("computer_call", **fields).kind == "computer call"
 
 
 # --- Messages ----------------------------------------------------------------------------

@@ -1,0 +1,67 @@
+"""Convert an item that is no message, such as reasoning or a search, to what a page shows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from convstore.escaping import escape_controls
+from convstore.messages import Message
+from inspection.calls import FAILED_STATES, arguments_line
+from inspection.parts import MAX_SHOWN_CHARACTERS
+
+# The field of a message that is one item of OpenAI's, and no part of a chat.
+ITEM = "item"
+CALL, ENCRYPTED = "_call", "encrypted_content"
+# Where items have what people can read, and what is no argument of a call.
+TEXTS = ("summary", "content")
+NO_ARGUMENTS = {"id", "type", "status", "results", "outputs", "output", "result", *TEXTS}
+
+
+@dataclass(frozen=True, slots=True)
+class ShownItem:
+    """An item: its `kind` in words, its texts, and the line of a call, or "".
+
+    `cut` says that `text` is only the beginning; `encrypted` counts characters that only the
+    provider can read.
+    """
+
+    kind: str
+    text: str
+    cut: bool
+    line: str
+    status: str
+    encrypted: int
+
+    @property
+    def failed(self) -> bool:
+        return self.status in FAILED_STATES
+
+
+def shown_item(message: Message) -> ShownItem | None:
+    """The item that the message is; None for a message of a chat."""
+    item = message.extra.get(ITEM)
+    if not isinstance(item, dict) or not isinstance(item.get("type"), str):
+        return None
+    kind, status = item["type"], item.get("status")
+    text = "\n\n".join(_texts(item))
+    encrypted = item.get(ENCRYPTED)
+    arguments = {name: value for name, value in item.items() if name not in NO_ARGUMENTS}
+    return ShownItem(
+        kind=escape_controls(kind.replace("_", " ")),
+        text=escape_controls(text[:MAX_SHOWN_CHARACTERS]),
+        cut=len(text) > MAX_SHOWN_CHARACTERS,
+        line=arguments_line(arguments) if kind.endswith(CALL) else "",
+        status=escape_controls(status) if isinstance(status, str) else "",
+        encrypted=len(encrypted) if isinstance(encrypted, str) else 0,
+    )
+
+
+def _texts(item: Mapping[str, Any]) -> Iterator[str]:
+    for name in TEXTS:
+        value = item.get(name)
+        for each in value if isinstance(value, list) else [value]:
+            text = each.get("text") if isinstance(each, dict) else each
+            if isinstance(text, str) and text:
+                yield text
