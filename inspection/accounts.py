@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from django import forms
 from django.contrib import admin
 from django.contrib.auth import admin as django_pages
 from django.contrib.auth.models import Group, Permission, User
@@ -15,11 +16,25 @@ from django.http import HttpRequest, HttpResponse
 from inspection.audit import Action, record_event
 
 FLAGS = ("is_active", "is_staff", "is_superuser")
+# What something in the admin asks for. Django makes four permissions for each table.
+OF_USE = (
+    Q(content_type__app_label="convstore")
+    & Q(codename__in=("view_conversation", "view_message", "delete_conversation"))
+    | Q(content_type__app_label="inspection", codename="view_auditentry")
+    | Q(content_type__app_label="api_keys")
+    & Q(codename__in=("view_apikey", "add_apikey", "change_apikey"))
+    | Q(content_type__app_label="auth", content_type__model__in=("user", "group"))
+)
 
 if TYPE_CHECKING:
     Pages = admin.ModelAdmin[Any]
 else:
     Pages = object
+
+
+class PermissionsField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
+    def label_from_instance(self, obj: Any) -> str:
+        return str(obj.name)
 
 
 def permissions_of(user: Any) -> QuerySet[Permission]:
@@ -29,6 +44,8 @@ def permissions_of(user: Any) -> QuerySet[Permission]:
 
 class OwnRightsOnly(Pages):
     """A mixin: who is no superuser changes only what has no more rights than they have."""
+
+    filter_horizontal = ()
 
     def rights(self, obj: Any) -> QuerySet[Permission]:
         raise NotImplementedError
@@ -47,13 +64,16 @@ class OwnRightsOnly(Pages):
         return super().has_delete_permission(request, obj) and self._is_within(request, obj)
 
     def formfield_for_manytomany(self, db_field: Any, request: Any, **how: Any) -> Any:
+        may_give = Permission.objects.all()
         if request and not request.user.is_superuser:
-            own = permissions_of(request.user)
-            if db_field.remote_field.model is Permission:
-                how["queryset"] = own.select_related("content_type")
-            else:
-                others = Permission.objects.exclude(pk__in=own.values("pk"))
-                how["queryset"] = Group.objects.exclude(permissions__in=others)
+            may_give = permissions_of(request.user)
+        how["widget"] = forms.CheckboxSelectMultiple  # they are few
+        if db_field.remote_field.model is Permission:
+            how["form_class"] = PermissionsField
+            how["queryset"] = may_give.filter(OF_USE).select_related("content_type")
+        else:
+            others = Permission.objects.exclude(pk__in=may_give.values("pk"))
+            how["queryset"] = Group.objects.exclude(permissions__in=others)
         return super().formfield_for_manytomany(db_field, request, **how)
 
     # --- The audit log -------------------------------------------------------------------
@@ -106,7 +126,7 @@ class UserPages(OwnRightsOnly, django_pages.UserAdmin):  # type: ignore[type-arg
         return permissions_of(obj)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        fields = super().get_readonly_fields(request, obj)
+        fields = (*super().get_readonly_fields(request, obj), "last_login", "date_joined")
         return fields if request.user.is_superuser else (*fields, "is_superuser")
 
     def user_change_password(self, request: Any, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002

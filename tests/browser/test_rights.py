@@ -14,6 +14,7 @@ from inspection.export import FORMATS
 from testing.bodies import new_id, read_request
 from testing.service import Service
 from tests.browser.browser import (
+    DARK,
     LIGHT,
     PHONE,
     Look,
@@ -42,6 +43,7 @@ LIST, READ, DELETE, LOG = (
     "convstore.delete_conversation",
     "inspection.view_auditentry",
 )
+MADE = ("user", "group")
 SECRET = "The password is xyzzy."
 
 
@@ -193,6 +195,23 @@ def test_permission_for_the_audit_log_shows_nothing_else(sign, talk, admin_servi
     assert datetime.now(UTC) - datetime.fromisoformat(f"{moment}+00:00") < timedelta(minutes=5)
     refused(officer, list_of(admin_service), LIST)
     refused(officer, transcript_of(admin_service, talk), READ)
+
+
+@pytest.mark.parametrize("look", [LIGHT, DARK], ids=str)
+def test_the_forms_of_users_and_groups_offer_what_the_admin_asks_for(page, admin_service):
+    asked_for = {
+        *("Can view conversation", "Can view message", "Can delete conversation"),
+        *("Can view audit entry", "Can view API key", "Can add API key", "Can change API key"),
+        *(f"Can {do} {what}" for do in ("add", "change", "delete", "view") for what in MADE),
+    }
+    for path, field in (("group/add", "permissions"), ("user/1/change", "user_permissions")):
+        page.goto(f"{admin_service.url}/admin/auth/{path}/")
+        labels = page.locator(f"#id_{field} label").all_inner_texts()
+        offered = [label.strip() for label in labels]
+        assert (set(offered), len(offered)) == (asked_for, len(asked_for))
+        assert serious_faults(page, preload=False) == []
+    page.goto(f"{admin_service.url}/admin/password_change/")
+    assert serious_faults(page, preload=False) == []
 
 
 def test_nobody_can_change_the_audit_log(page, admin_service):
