@@ -185,12 +185,26 @@ class PageQuery:
     after: str | None
 
 
-def read_page_query(query: Mapping[str, Any], orders: Sequence[str]) -> PageQuery:
-    """`include` is accepted: everything that is stored is always included."""
+# OpenAI's SDKs send a list as `include[]`. All that is stored is always included.
+PAGE_PARAMETERS = frozenset({"limit", "order", "after", "include", "include[]", "format"})
+
+
+def read_items_query(query: Mapping[str, Any]) -> PageQuery:
+    """Which page of a conversation's items."""
+    _refuse_unknown([name for name in query if name not in PAGE_PARAMETERS])
+    return _page_query(query, (DESCENDING, ASCENDING))
+
+
+def _page_query(query: Mapping[str, Any], orders: Sequence[str]) -> PageQuery:
     order = query.get("order") or orders[0]
     if order not in orders:
         raise _wrong("order", f"must be {' or '.join(orders)}")
     return PageQuery(_limit(query.get("limit")), order, query.get("after") or None)
+
+
+def _refuse_unknown(names: Sequence[str]) -> None:
+    if names:
+        raise _wrong(names[0][:100], "is no parameter of this list")
 
 
 def is_chat_wanted(query: Mapping[str, Any]) -> bool:
@@ -221,9 +235,8 @@ def read_list_query(query: Mapping[str, Any]) -> ListQuery:
     """One pair at most, in order of creation, the newest first; or a prefix, in order of ids."""
     pairs = [(found[1], query[name]) for name in query if (found := PAIR.fullmatch(name))]
     known = {"limit", "order", "after", "prefix"}
-    if unknown := [name for name in query if name not in known and not PAIR.fullmatch(name)]:
-        raise _wrong(unknown[0][:100], "is no parameter of this list")
-    page = read_page_query(query, LIST_ORDERS)
+    _refuse_unknown([name for name in query if name not in known and not PAIR.fullmatch(name)])
+    page = _page_query(query, LIST_ORDERS)
     if len(pairs) > 1:
         raise _wrong("metadata", "was sent with several pairs; a list takes one")
     if pairs and page.order != DESCENDING:

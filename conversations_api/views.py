@@ -21,16 +21,14 @@ from conversations_api.objects import (
     list_object,
 )
 from conversations_api.requests import (
-    ASCENDING,
-    DESCENDING,
     is_chat_wanted,
     read_fields,
     read_fork,
     read_items,
+    read_items_query,
     read_list_query,
     read_metadata,
     read_own_id,
-    read_page_query,
 )
 from convstore.request_log import current_record
 from memory_api import bodies
@@ -139,7 +137,7 @@ class Fork(ConversationsView):
 class ItemList(ConversationsView):
     def get(self, request: Request, shown: str, memory: str | None = None) -> HttpResponse:
         conversations = self.open(request, memory, READ)
-        query = read_page_query(request.query_params, (DESCENDING, ASCENDING))
+        query = read_items_query(request.query_params)
         # Read before the items: who changes it later has seen all that it stands for.
         stored = conversations.items(shown)
         if is_chat_wanted(request.query_params):

@@ -132,7 +132,7 @@ class ConversationChanges(ConversationReading):
 
         They are all up to the position `up_to`, at the same positions. The metadata are those
         given, and of what it is a fork: `forked_from`, `forked_at`. Nobody finds it until it is
-        whole. After Unavailable, a second call with the same `request_key` goes on. Raises
+        whole. After Unavailable, call again with the same `request_key`, which goes on. Raises
         UnknownConversation and ConversationExists.
         """
         pairs = metadata or {}
@@ -144,7 +144,7 @@ class ConversationChanges(ConversationReading):
             forked_from=memory_id,
             pairs=pairs,
             mark=uuid.uuid5(request_key or uuid.uuid4(), said),
-            is_known=request_key is not None,
+            is_known=True,
         )
 
         def see() -> Source:

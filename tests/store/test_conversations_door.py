@@ -323,6 +323,14 @@ def test_a_list_refuses_what_it_does_not_know(client, query):
     assert client.get(query).status == 400
 
 
+@pytest.mark.parametrize("query", ["?before=x", "?limits=1", "?order=active", "?format=json"])
+def test_a_list_of_items_refuses_what_it_does_not_know(client, conversation, query):
+    client.post(f"{conversation}/items", {"items": [TEXT]})
+    assert client.get(f"{conversation}/items{query}").status == 400
+    known = "?include[]=file_search_call.results&include=x&limit=1&order=asc"
+    assert len(client.get(f"{conversation}/items{known}").document["data"]) == 1
+
+
 IDS = ("trip", "trip-1", "trip-10", "trip-2", "Trip-3", "trip_4", "trip/é", "tri", "tr%ip")
 
 
