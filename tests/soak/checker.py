@@ -20,6 +20,10 @@ WINDOW = 10
 # Every 16th text of a client is long enough to lie on several pages of most databases.
 LONG_ONES, LONG_CHARACTERS = 16, 10_000
 
+# How a request ends that the service refuses at once, since more arrive than it can serve. That
+# may be at any time, where other programs need the processors, too.
+BUSY = "busy"
+
 # A memory_id, and the bodies of its messages in their order.
 Histories = Mapping[str, Sequence[str]]
 
@@ -164,20 +168,24 @@ class Outage(NamedTuple):
         return failed.since <= self.up and self.down <= failed.until
 
 
+def without_busy(failed: Iterable[Failed]) -> list[Failed]:
+    return [each for each in failed if each.how != BUSY]
+
+
 def unexplained(
     failed: Iterable[Failed], outages: Sequence[Outage], ways: Collection[str]
 ) -> list[Failed]:
     """What failed in another way than `ways`, or while there was no outage."""
     return [
         each
-        for each in failed
+        for each in without_busy(failed)
         if each.how not in ways or not any(outage.explains(each) for outage in outages)
     ]
 
 
 def felt(outages: Iterable[Outage], failed: Collection[Failed]) -> list[Outage]:
     """The outages in which something failed; one that hits nobody proves nothing."""
-    return [outage for outage in outages if any(map(outage.explains, failed))]
+    return [outage for outage in outages if any(map(outage.explains, without_busy(failed)))]
 
 
 def slowest_healing(outages: Iterable[Outage], acknowledged: Iterable[Acknowledged]) -> float:

@@ -14,8 +14,9 @@ from itertools import count, cycle
 from typing import Protocol, Self
 from urllib.parse import urlsplit
 
+from memory_api.server.refusals import OVERLOADED
 from testing.bodies import append_request
-from tests.soak.checker import Acknowledged, Failed, Text
+from tests.soak.checker import BUSY, Acknowledged, Failed, Text, without_busy
 
 MEMORY = "memory"
 CLIENTS = 8
@@ -77,9 +78,9 @@ class Load:
             time.sleep(0.005)
 
     def wait_for_a_failure(self) -> None:
-        known = len(self.failed)
+        known = len(without_busy(self.failed))
         deadline = time.monotonic() + PROGRESS_SECONDS
-        while len(self.failed) == known:
+        while len(without_busy(self.failed)) == known:
             assert time.monotonic() < deadline, "no request failed"
             time.sleep(0.005)
 
@@ -130,7 +131,7 @@ class Client:
             return Failed(text, way(error), self._opened, time.monotonic())
         if response.status == 200:
             return Acknowledged(text, _history(answer), time.monotonic())
-        return Failed(text, _status(response, answer), sent, time.monotonic())
+        return Failed(text, status_of(response, answer), sent, time.monotonic())
 
     def _post(self, text: Text) -> tuple[HTTPResponse, bytes]:
         body = json.dumps(append_request(text.memory_id, text.value)).encode()
@@ -181,11 +182,11 @@ def way(error: Exception) -> str:
     return CUT if isinstance(error, ConnectionError | IncompleteRead) else repr(error)
 
 
-def _status(response: HTTPResponse, answer: bytes) -> str:
-    """UNAVAILABLE only in the form that the contract gives it; else the whole answer."""
+def status_of(response: HTTPResponse, answer: bytes) -> str:
+    """BUSY or UNAVAILABLE only in the form that the contract gives them; else the whole answer."""
     as_agreed = response.status == 503 and response.headers["Retry-After"]
-    if as_agreed and isinstance(json.loads(answer)["error"], str):
-        return UNAVAILABLE
+    if as_agreed and isinstance(sentence := json.loads(answer)["error"], str):
+        return BUSY if sentence == OVERLOADED else UNAVAILABLE
     return f"{response.status} {answer.decode()}"
 
 

@@ -9,11 +9,10 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from http.client import HTTPConnection, HTTPException, HTTPResponse
+from http.client import HTTPConnection, HTTPException
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
-from memory_api.server.refusals import OVERLOADED
 from testing.bodies import append_request
 from tests.soak.checker import WINDOW, Failed, Histories, Text
 from tests.soak.load import (
@@ -22,12 +21,10 @@ from tests.soak.load import (
     PAUSE_AFTER_A_FAILURE,
     PROGRESS_SECONDS,
     REQUESTS_OF_A_CONNECTION,
-    UNAVAILABLE,
+    status_of,
     way,
 )
 
-# How a request ends that the door has no room for, whatever the database does.
-BUSY = "busy"
 CLIENTS = 16
 TALKS = [f"retried-{n}" for n in range(4)]
 # A client sends one of the newest so many requests, and now and then a new one.
@@ -121,17 +118,11 @@ class Retries:
             connection.close()
             return Failed(text, way(error), opened, time.monotonic())
         if response.status != 200:
-            return Failed(text, _status(response, body), sent, time.monotonic())
+            return Failed(text, status_of(response, body), sent, time.monotonic())
         with self._lock:
             self.answers[text][body] += 1
             self.acknowledged.append(Answer(body, time.monotonic()))
         return None
-
-
-def _status(response: HTTPResponse, body: bytes) -> str:
-    if response.status != 503 or not response.headers["Retry-After"]:
-        return f"{response.status} {body.decode()}"
-    return BUSY if json.loads(body)["error"] == OVERLOADED else UNAVAILABLE
 
 
 def faults(retries: Retries, histories: Histories) -> dict[str, Sequence[object]]:
