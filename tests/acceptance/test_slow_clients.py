@@ -82,7 +82,7 @@ def service(request: pytest.FixtureRequest) -> Process:
 def test_a_good_client_is_served_while_many_bad_ones_are_there(service, kind):
     bad = kinds(INFER, store_large(service))[kind]
     memory_id = new_id()
-    before = open_connections(service)
+    wait_until(lambda: open_connections(service) == 0)  # or one of before may go meanwhile
     with BadClients(service, bad, MANY):
         for n in range(5):
             assert infer(service, append_request(memory_id, str(n))) == 200
@@ -90,7 +90,7 @@ def test_a_good_client_is_served_while_many_bad_ones_are_there(service, kind):
             for path in ("/v2/health/live", "/v2/health/ready"):
                 assert requests.get(service.url + path, timeout=30).status_code == 200
         if bad.stays:
-            assert open_connections(service) >= before + MANY
+            assert open_connections(service) >= MANY
 
 
 @pytest.mark.parametrize("kind", KINDS)
