@@ -13,13 +13,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, LiteralString, Self
 
-import psutil
 import psycopg
 import requests
 
 from testing.postgres import debians, is_alive
 from testing.processes import free_port
-from testing.servers import PAUSE_SECONDS, START_SECONDS
+from testing.servers import PAUSE_SECONDS, START_SECONDS, stop_and_list
 
 EVERYBODY = ["local all all trust", "host all all 127.0.0.1/32 trust"]
 
@@ -74,12 +73,11 @@ class Node:
     def kill(self) -> None:
         """Kill Patroni and its PostgreSQL at once, as when the machine loses its power."""
         self.kill_patroni()
-        postgres = psutil.Process(int((self.folder / "data/postmaster.pid").read_text().split()[0]))
-        postgres.suspend()
-        others = postgres.children(recursive=True)
-        for process in (postgres, *others):
+        pid = int((self.folder / "data/postmaster.pid").read_text().split()[0])
+        processes = stop_and_list(pid)
+        for process in processes:
             process.kill()
-        while any(is_alive(process) for process in (postgres, *others)):
+        while any(map(is_alive, processes)):
             time.sleep(PAUSE_SECONDS)
 
     def execute(self, statement: LiteralString) -> list[tuple[object, ...]]:

@@ -23,7 +23,7 @@ import psutil
 import psycopg
 
 from testing.processes import free_port
-from testing.servers import wait_until_it_answers
+from testing.servers import stop_and_list, wait_until_it_answers
 
 
 class Postgres:
@@ -117,10 +117,7 @@ class Postgres:
 
     def kill(self) -> None:
         """Kill every process of the server at once, as when the machine's memory runs out."""
-        server = psutil.Process(self.process.pid)
-        # Stopped first: it can start no more of its own while they are being killed.
-        server.suspend()
-        others = server.children(recursive=True)
+        server, *others = stop_and_list(self.process.pid)
         for process in (server, *others):
             process.kill()
         self.process.wait()

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 START_SECONDS = 60
 PAUSE_SECONDS = 0.05
 
@@ -25,3 +27,12 @@ def wait_until_it_answers(
                 continue
             raise AssertionError(f"{process.args!r} did not start:\n{log.read_text()}") from None
         return
+
+
+def stop_and_list(pid: int) -> list[psutil.Process]:
+    """The process, which is stopped, and all that it has started; it starts no more."""
+    first = psutil.Process(pid)
+    first.suspend()
+    while first.status() != psutil.STATUS_STOPPED:
+        time.sleep(0.001)
+    return [first, *first.children(recursive=True)]

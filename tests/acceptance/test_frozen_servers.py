@@ -31,6 +31,7 @@ from convstore.store import ConversationStore
 from testing.bodies import append_request, new_id, read_request
 from testing.mariadb import MariaDb
 from testing.postgres import Postgres
+from testing.servers import stop_and_list
 from testing.service import Service, write_memory
 from tests.conftest import made_in
 from tests.doors import HttpDoor, Reply
@@ -80,9 +81,7 @@ def migrated(store: ConversationStore) -> ConversationStore:
 @contextmanager
 def frozen(server: Server) -> Iterator[None]:
     """Every process of the server is stopped, and goes on at the end."""
-    first = psutil.Process(server.process.pid)
-    first.suspend()  # it starts no more of its own
-    processes = [first, *first.children(recursive=True)]
+    processes = stop_and_list(server.process.pid)
     for process in processes:
         process.suspend()
     try:
