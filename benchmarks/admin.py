@@ -417,7 +417,7 @@ def filled(plan: Plan) -> User:
 def measure_for(parent: TextIO, plan: Plan, only: str) -> None:
     """In the child: say how many pages there are, then measure each that is asked for."""
     client = Client(raise_request_exception=False)
-    client.force_login(filled(plan))
+    client.force_login(filled(plan), "django.contrib.auth.backends.ModelBackend")
     chosen = [page for page in pages(plan) if only in page.name]
     print(len(chosen), flush=True)
     for line in parent:

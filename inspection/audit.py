@@ -105,7 +105,7 @@ def record_list(
 
 def record_event(request: HttpRequest, action: Action, detail: str = "", **user: Any) -> None:
     """Write an entry that is about no conversation. `user` and `username` may be another's."""
-    AuditEntry.objects.create(action=action, detail=detail, **{**_who(request), **user})
+    AuditEntry.objects.create(action=action, detail=detail, **_who(request, **user))
 
 
 def record_command(action: Action, detail: str) -> None:
@@ -113,13 +113,9 @@ def record_command(action: Action, detail: str) -> None:
     AuditEntry.objects.create(at=datetime.now(UTC), username=COMMAND, action=action, detail=detail)
 
 
-def _who(request: HttpRequest) -> dict[str, Any]:
-    return {
-        "at": datetime.now(UTC),
-        "user_id": request.user.pk,
-        "username": request.user.get_username(),
-        "address": address_of(request),
-    }
+def _who(request: HttpRequest, **user: Any) -> dict[str, Any]:
+    user = user or {"user_id": request.user.pk, "username": request.user.get_username()}
+    return {"at": datetime.now(UTC), "address": address_of(request), **user}
 
 
 def _name(database: Database) -> str:
