@@ -47,6 +47,13 @@ def test_mlservers_doors_answer_right_windows():
         assert f"| sqlite | append | {subject} |" in shown
 
 
+def test_the_admins_benchmark_asks_for_its_pages():
+    sizes = ["--conversations=100", "--messages=2000", "--only=first page"]
+    command = [sys.executable, "-m", "benchmarks.admin", "--database=sqlite", *sizes]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "| first page |" in done.stdout, done.stderr  # whether it is within its limits or not
+
+
 def test_a_store_that_forgets_is_found():
     answers = child("benchmarks.stores.noop:Store", ["check", {}])
     assert "WrongAnswer" in answers[-1]["error"]
