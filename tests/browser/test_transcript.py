@@ -652,3 +652,60 @@ def test_the_talk_begins_at_the_top_and_the_header_stays(look, opened, long):
 def focused(page: Page) -> str:
     """The name of the focused element."""
     return str(page.evaluate(FOCUSED))
+
+
+# --- What a screen reader says -----------------------------------------------------------
+
+# The accessibility tree, from the top: where one can skip to, what can be done, who says what.
+TREE = """
+- link "Skip to main content"
+- banner:
+  - link "convstore"
+  - button "Log out"
+- main:
+  - link "Skip to the messages"
+  - navigation "Breadcrumbs":
+    - link "Conversations"
+  - heading /with-tools-.+/ [level=1]
+  - button "Copy the id"
+  - group: Export
+  - link "Delete …"
+  - form "Jump to a position":
+    - spinbutton "Position"
+    - button "Go"
+  - form "Jump to a time":
+    - textbox "Time"
+    - button "Go"
+  - search "Search this conversation":
+    - searchbox "Words"
+    - button "Search"
+  - link "Show raw text"
+  - button "Keys"
+  - navigation "Pages, above"
+  - list:
+    - listitem:
+      - article "Message 1, user":
+        - strong: user
+        - button "Link to message 1, to copy"
+        - button "Copy message 1"
+        - link "JSON of message 1"
+        - paragraph: How warm is it in Bern, and how late in Tokyo?
+    - listitem:
+      - article "Message 2, assistant":
+        - group:
+          - text: 1 of 2
+          - code: weather(city="Bern")
+        - group:
+          - text: 2 of 2
+          - code: clock(zone="Asia/Tokyo")
+    - listitem:
+      - article "Message 5, assistant":
+        - paragraph: It is 7 °C in Bern, and 21:40 in Tokyo.
+  - navigation "Pages, below"
+"""
+
+
+def test_a_screen_reader_says_where_one_is_and_what_can_be_done(opened, tools):
+    page = opened(tools)
+    with_markdown(page)
+    expect(page.locator("body")).to_match_aria_snapshot(TREE)
