@@ -705,7 +705,6 @@ TREE = """
 """
 
 
-def test_a_screen_reader_says_where_one_is_and_what_can_be_done(opened, tools):
-    page = opened(tools)
-    with_markdown(page)
+def test_a_screen_reader_says_where_one_is_and_what_can_be_done(page, admin_service, tools):
+    page.goto(f"{transcript_of(admin_service, tools)}?text=rendered")
     expect(page.locator("body")).to_match_aria_snapshot(TREE)
