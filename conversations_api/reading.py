@@ -152,23 +152,23 @@ class Items:
         """The place behind which a page begins: of an item, or of all items at a position."""
         if query.after is None:
             return None
-        try:
-            return self.place_of(query.after, "after")
-        except NotFound:
-            position = position_in(query.after)
-            if position is None:
-                raise
-            return position, MAX_POSITION if query.order == ASCENDING else -1
+        behind_all = MAX_POSITION if query.order == ASCENDING else -1
+        return self._place_or_position(query.after, "after", behind_all)
 
     def start_of(self, start: str) -> tuple[int, int]:
         """The place of an item by its id, or of the first one at a position."""
+        position, number = self._place_or_position(start, "from", 0)
+        return max(position, 1), number
+
+    def _place_or_position(self, text: str, param: str, number: int) -> tuple[int, int]:
+        """The place of the item with this id, or a position with this `number`."""
         try:
-            return self.place_of(start, "from")
+            return self.place_of(text, param)
         except NotFound:
-            position = position_in(start)
+            position = position_in(text)
             if position is None:
                 raise
-            return max(position, 1), 0
+            return position, number
 
     def end_of(self, up_to: str | int | None) -> tuple[int, int | None]:
         """The last of some items, by its id or as all at a position: its position, and how many
@@ -213,9 +213,8 @@ class Items:
     def _rows(self, query: PageQuery, after: tuple[int, int] | None, limit: int) -> pages.Page:
         """Rows that have the next `limit` items, and perhaps some of the row at the cursor."""
         # One more, since all items of the row at the cursor may be before it.
-        if query.order == ASCENDING:
-            return self._page(query.order, after[0] - 1 if after else None, limit + 1)
-        return self._page(query.order, after[0] + 1 if after else None, limit + 1)
+        step = -1 if query.order == ASCENDING else 1
+        return self._page(query.order, after[0] + step if after else None, limit + 1)
 
     def _page(self, order: str, after: int | None, limit: int) -> pages.Page:
         """Rows behind a position, in this order; from the first one on if it is None."""
