@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-
 from conversations_api.access import shown_id_of, stored_id_of
 from conversations_api.conversation_store import Conversations, key_reused
 from conversations_api.items import beginning
@@ -13,9 +11,9 @@ from conversations_api.requests import ForkFields
 from convstore.archive import forks
 from convstore.archive.changes import refuse_other_revision
 from convstore.archive.conversations import ConversationRow
-from convstore.archive.copying import Fork, Source
+from convstore.archive.copying import Fork, Source, mark_of_fork
 from convstore.errors import ConversationExists
-from convstore.messages import Message, dumps
+from convstore.messages import Message
 from convstore.request_log import current_record
 from convstore.store import conversation_key
 from memory_api.idempotency import request_key
@@ -36,14 +34,14 @@ def fork(
     chosen = fields.own_id or new_conversation_id(memory.step, caller.tenant, key, source_id)
     checked_memory_id(chosen)
     memory_id = caller.stored_id(chosen)
-    said = dumps(["fork", source_id, fields.up_to, sorted(fields.pairs.items())])
+    stored_as = request_key(memory, memory_id, key, None, ())
     new = Fork(
         using=conversations.using,
         key=conversation_key(memory_id),
         memory_id=memory_id,
         forked_from=shown_id_of(caller, source_id),
         pairs=fields.pairs,
-        mark=uuid.uuid5(request_key(memory, memory_id, key, None, ()) or uuid.uuid4(), said),
+        mark=mark_of_fork(stored_as, source_id, fields.up_to, fields.pairs),
         is_known=key is not None or fields.own_id is not None,
     )
     try:

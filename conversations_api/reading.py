@@ -20,10 +20,10 @@ from convstore.archive import conversations as archive
 from convstore.archive.conversations import ConversationRow
 from convstore.archive.history import MessageRow
 from convstore.errors import DuplicateItem
+from convstore.exchange.portable_orm import MAX_POSITION
 from convstore.request_log import current_record
 from convstore.store import ConversationStore, conversation_key
 
-MAX_POSITION = 2**63 - 1
 # How many messages behind the limit a page of chat messages looks for the end of a turn.
 LONGEST_TURN = 100
 Result = TypeVar("Result")

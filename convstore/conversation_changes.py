@@ -13,7 +13,7 @@ from uuid import UUID
 from convstore.archive import changes, erasure, forks
 from convstore.archive.changes import nothing_of
 from convstore.archive.conversations import find_conversation
-from convstore.archive.copying import Fork, Source
+from convstore.archive.copying import Fork, Source, mark_of_fork
 from convstore.archive.word_switch import with_words
 from convstore.asynchronous import in_thread
 from convstore.conversation_reading import ConversationReading
@@ -136,14 +136,13 @@ class ConversationChanges(ConversationReading):
         UnknownConversation and ConversationExists.
         """
         pairs = metadata or {}
-        said = dumps(["fork", memory_id, up_to, sorted(pairs.items())])
         new = Fork(
             using=self.using,
             key=conversation_key(new_id),
             memory_id=new_id,
             forked_from=memory_id,
             pairs=pairs,
-            mark=uuid.uuid5(request_key or uuid.uuid4(), said),
+            mark=mark_of_fork(request_key, memory_id, up_to, pairs),
             is_known=True,
         )
 

@@ -19,11 +19,9 @@ from convstore.archive.lists import NEWEST, Order
 from convstore.archive.pages import Page
 from convstore.asynchronous import in_thread
 from convstore.exchange import metadata as pairs
+from convstore.exchange.portable_orm import MAX_POSITION
 from convstore.exchange.statements import conversation_key
 from convstore.transactions import Result, run_transaction
-
-# Behind every message.
-END = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ class ConversationReading:
         ends at 8 MiB, but has one message at least. It is empty for an unknown id.
         """
         key = conversation_key(memory_id)
-        begin = END if newest_first else 0
+        begin = MAX_POSITION if newest_first else 0
         read = pages.rows_before if newest_first else pages.rows_after
         start = begin if after is None else after
 

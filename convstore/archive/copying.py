@@ -85,6 +85,14 @@ class Fork:
     is_known: bool
 
 
+def mark_of_fork(
+    request_key: UUID | None, source: str, up_to: str | int | None, pairs: Mapping[str, str]
+) -> UUID:
+    """What stands for a request: the same for the same key, source, end and metadata."""
+    said = dumps(["fork", source, up_to, sorted(pairs.items())])
+    return uuid.uuid5(request_key or uuid.uuid4(), said)
+
+
 class Copied(NamedTuple):
     """How many messages one call copied, and their bytes."""
 
