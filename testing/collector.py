@@ -13,11 +13,14 @@ SECONDS = 30
 
 
 class Collector:
-    """On a free port of loopback; it keeps each span, and the bytes of each request."""
+    """On a free port of loopback.
+
+    It keeps each span, the resource of each trace's last span, and the bytes of each request.
+    """
 
     def __init__(self) -> None:
         self.spans: list[Any] = []
-        self.resources: list[Any] = []
+        self.resources: dict[str, Any] = {}
         self.received: list[bytes] = []
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self.server.server_port}"
@@ -52,8 +55,9 @@ class Collector:
 
         self.received.append(body)
         for group in ExportTraceServiceRequest.FromString(body).resource_spans:
-            self.resources.append(group.resource)
-            self.spans += [span for scope in group.scope_spans for span in scope.spans]
+            spans = [span for scope in group.scope_spans for span in scope.spans]
+            self.resources |= {span.trace_id.hex(): group.resource for span in spans}
+            self.spans += spans
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         collector = self

@@ -77,7 +77,7 @@ def test_a_request_and_what_it_does_in_the_database_are_one_trace(traced, collec
     assert attributes(statements[0]) == {"db.system.name": "sqlite"}
     assert request.start_time_unix_nano <= transaction.start_time_unix_nano
     assert transaction.end_time_unix_nano <= request.end_time_unix_nano
-    resource = attributes(collector.resources[0])
+    resource = attributes(collector.resources[trace_id])
     assert (resource["service.name"], resource["deployment"]) == ("convstore", "tests")
     assert f"trace_id={trace_id}" in traced.log.read_text()
 

@@ -272,6 +272,8 @@ def test_an_empty_service_shows_how_to_begin(look, watched, tmp_path):
 
 @LOOKS
 def test_a_database_that_is_down_has_an_error_sentence(page, glanced):
+    for memory in FILES:
+        say_at_once(glanced, small(f"online-{new_id()}"), memory)
     first_page(page, glanced)
     region = page.get_by_role("region", name=DOWN, exact=True)
     expect(region).to_contain_text("Memory: down")
