@@ -93,14 +93,18 @@ class Conversations:
     def conversation_page(self, query: ListQuery) -> tuple[list[ConversationRow], bool]:
         """A page of the conversations that the caller may see, and whether more follow."""
         after = None if query.after is None else self.find(query.after, "after").row
-        limit, run = query.limit + 1, self._run
+        limit, run, id_prefix = query.limit + 1, self._run, self.caller.id_prefix
         if query.pair is not None:
             pair = query.pair
-            rows = run(lambda: lists.list_with_pair(self.using, pair, after, limit, self._is_seen))
+            rows = run(
+                lambda: lists.list_with_pair(
+                    self.using, pair, after, limit, self._is_seen, id_prefix
+                )
+            )
         elif query.prefix is not None:
             rows = self._by_id(self.caller.stored_id(query.prefix), after, limit)
         else:
-            order, id_prefix = ORDERS[query.order], self.caller.id_prefix
+            order = ORDERS[query.order]
             rows = run(
                 lambda: lists.list_conversations(
                     self.using, order, after, limit, self._is_seen, id_prefix

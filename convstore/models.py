@@ -117,10 +117,14 @@ class ItemId(models.Model):
 
 class MetadataPair(models.Model):
     """A name and a value in the metadata of a conversation, for lists: one pair, in order of
-    creation."""
+    creation.
+
+    A conversation whose id has a slash has each pair twice: for those who list all conversations,
+    and for the tenant that the id begins with.
+    """
 
     pk = models.CompositePrimaryKey("digest", "created_at", "conversation")
-    # Of name and value: no collation can take two pairs for one.
+    # Of name and value, and maybe the tenant: no collation can take two of them for one.
     digest = models.UUIDField()
     created_at = models.DateTimeField()
     conversation = models.UUIDField()

@@ -85,7 +85,7 @@ def set_metadata(target: Target, pairs: Mapping[str, str], mark: UUID | None = N
             add_mark(using, key, mark)
         _refuse_changed(target, conversation)
         remove_pairs(using, conversation)
-        add_pairs(using, key, conversation.created_at, pairs)
+        add_pairs(using, target.memory_id, key, conversation.created_at, pairs)
         _change(target, metadata=spelled(pairs))
 
 

@@ -188,7 +188,7 @@ def show(source: Source, new: Fork, hidden: str) -> None:
         conversations(new.using).filter(pk=new.key).update(
             memory_id=new.memory_id, created_at=now, active_at=now, metadata=spelled(pairs)
         )
-        add_pairs(new.using, new.key, now, pairs)
+        add_pairs(new.using, new.memory_id, new.key, now, pairs)
         item_ids.add_mark(new.using, new.key, new.mark)
 
 

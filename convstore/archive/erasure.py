@@ -89,8 +89,12 @@ def _erase_ids(using: str, key: UUID) -> bool:
 
 def hide(using: str, key: UUID) -> None:
     """Let no reader find the conversation from now on, until `finish_deletion` has deleted it."""
+    rows = conversations(using).filter(pk=key)
+    # Its pairs are found by its id, which is gone afterwards.
+    for row in rows:
+        remove_pairs(using, row)
     # Readers and writers compare the id of the row. This one has another key.
-    conversations(using).filter(pk=key).update(memory_id=_id_of_hidden(key))
+    rows.update(memory_id=_id_of_hidden(key))
 
 
 def is_hidden(using: str, key: UUID) -> bool:

@@ -78,11 +78,16 @@ def list_with_pair(
     after: ConversationRow | None,
     limit: int,
     wanted: Callable[[ConversationRow], bool],
+    id_prefix: str = "",
 ) -> list[ConversationRow]:
-    """At most `limit` conversations that are wanted and have the pair, the newest first."""
+    """At most `limit` conversations that are wanted and have the pair, the newest first.
+
+    With `id_prefix`, those of the tenant whose ids begin so.
+    """
+    digest = pair_digest(*pair, id_prefix)
 
     def rows_behind(place: Place | None, count: int) -> list[ConversationRow]:
-        pairs = MetadataPair.objects.using(using).filter(digest=pair_digest(*pair))
+        pairs = MetadataPair.objects.using(using).filter(digest=digest)
         if place is not None:
             before = Q(created_at__lt=place.at) | Q(conversation__lt=place.key)
             pairs = pairs.filter(created_at__lte=place.at).filter(before)

@@ -37,7 +37,9 @@ def create(
                 first_live=NULL,
                 metadata=metadata.spelled(pairs) if pairs else NULL,
             )
-            metadata.add_pairs(using, conversation.key, conversation.now, pairs)
+            metadata.add_pairs(
+                using, conversation.memory_id, conversation.key, conversation.now, pairs
+            )
             item_ids.add_mark(using, conversation.key, mark)
             if new:
                 PortableOrm(using).add(conversation, new, 0)

@@ -23,16 +23,25 @@ def read(text: str | None) -> dict[str, str]:
     return found
 
 
-def pair_digest(name: str, value: str) -> UUID:
-    """What stands for a pair in the table of pairs."""
-    text = json.dumps([name, value])
+def pair_digest(name: str, value: str, id_prefix: str = "") -> UUID:
+    """What stands for a pair in the table of pairs; with `id_prefix`, for that of one tenant."""
+    text = json.dumps([id_prefix, name, value] if id_prefix else [name, value])
     return UUID(bytes=hashlib.sha256(text.encode()).digest()[:16], version=4)
 
 
-def add_pairs(using: str, key: UUID, created_at: datetime, pairs: Mapping[str, str]) -> None:
+def pair_digests(memory_id: str, pairs: Mapping[str, str]) -> list[UUID]:
+    """What stands for the pairs of a conversation: each for all who list, and for its tenant."""
+    before, slash, _ = memory_id.partition("/")
+    id_prefixes = ["", before + slash] if slash else [""]
+    return [pair_digest(*pair, prefix) for prefix in id_prefixes for pair in pairs.items()]
+
+
+def add_pairs(
+    using: str, memory_id: str, key: UUID, created_at: datetime, pairs: Mapping[str, str]
+) -> None:
     rows = [
-        MetadataPair(digest=pair_digest(*pair), created_at=created_at, conversation=key)
-        for pair in pairs.items()
+        MetadataPair(digest=digest, created_at=created_at, conversation=key)
+        for digest in pair_digests(memory_id, pairs)
     ]
     if rows:
         MetadataPair.objects.using(using).bulk_create(rows)
@@ -40,7 +49,7 @@ def add_pairs(using: str, key: UUID, created_at: datetime, pairs: Mapping[str, s
 
 def remove_pairs(using: str, conversation: Conversation) -> None:
     """Remove the pairs of a row of Conversation, whose lock this transaction holds."""
-    digests = [pair_digest(*pair) for pair in read(conversation.metadata).items()]
+    digests = pair_digests(conversation.memory_id, read(conversation.metadata))
     if digests:
         MetadataPair.objects.using(using).filter(
             digest__in=digests,

@@ -10,10 +10,12 @@ from urllib.parse import quote
 
 import pytest
 from django.db import connections
+from django.test.utils import CaptureQueriesContext
 
 from api_keys.caller import Caller
 from convstore.archive import erasure
 from convstore.archive.history import MessageRow
+from convstore.archive.lists import SPARE_ROWS
 from convstore.messages import Message, Part
 from convstore.models import Conversation, ItemId, Kind, MetadataPair
 from convstore.store import conversation_key
@@ -426,6 +428,26 @@ def test_a_tenant_reaches_nothing_but_its_own(client, monkeypatch, deletions):
     assert deletions[0][0] == "key 123 (bot)"
     use(monkeypatch, Caller())
     assert client.get("/mid_Yi9taW5l").document == {**others, "id": "mid_Yi9taW5l"}
+
+
+def test_a_tenants_list_by_metadata_reads_no_pairs_of_others(client, monkeypatch):
+    use(monkeypatch, Caller(tenant="a"))
+    own = [client.post("", {"metadata": {"user": "ada"}}).document["id"] for _ in range(3)]
+    assert client.post(f"/{own[0]}", {"metadata": {"user": "ada", "n": "1"}}).status == 200
+    use(monkeypatch, Caller(tenant="b"))
+    for _ in range(2 * SPARE_ROWS):
+        client.post("", {"metadata": {"user": "ada"}})
+    use(monkeypatch, Caller(tenant="a"))
+    with CaptureQueriesContext(connections[client.store.using]) as queries:
+        found = client.get("?limit=2&metadata[user]=ada").document["data"]
+    assert [each["id"] for each in found] == own[:0:-1]
+    # One of pairs, one of their conversations, and one that finds that there are no more.
+    assert len([each for each in queries if "convstore" in each["sql"]]) <= 3
+    for each in own:
+        erasure.hide(client.store.using, conversation_key(f"a/{each}"))
+    assert MetadataPair.objects.using(client.store.using).count() == 2 * 2 * SPARE_ROWS
+    use(monkeypatch, Caller())
+    assert len(pages(client, "&metadata[user]=ada", 7)) == 2 * SPARE_ROWS
 
 
 def test_each_route_needs_its_scopes(client, conversation, monkeypatch):

@@ -11,11 +11,13 @@ from django.core.management import call_command
 from django.db import IntegrityError, connections, transaction
 from django.db.migrations.recorder import MigrationRecorder
 
+from convstore.archive import erasure, lists
 from convstore.database.server import fetch_row
 from convstore.database.url import database_alias
+from convstore.exchange.metadata import pair_digest
 from convstore.messages import Message as Said
 from convstore.messages import Part
-from convstore.models import Conversation, Message
+from convstore.models import Conversation, Message, MetadataPair
 from convstore.store import ConversationStore, conversation_key
 
 NOW = datetime.now(UTC)
@@ -152,6 +154,21 @@ def test_a_migration_that_was_interrupted_between_two_columns_goes_on(migrated_t
     MigrationRecorder(connections[alias]).record_unapplied("convstore", "0004_size_kind_and_erased")
     migrate(alias)
     assert ConversationStore(alias).append("a", [SAID]) == 1
+
+
+def test_pairs_of_metadata_that_were_there_before_are_listed_for_their_tenants(migrated_to_0003):
+    alias = migrated_to_0003
+    migrate(alias)
+    store, pair = ConversationStore(alias), ("user", "ada")
+    for memory_id in ("acme/1", "acme/2", "b/1", "c"):
+        store.create(memory_id, metadata=dict([pair]))
+    MetadataPair.objects.using(alias).exclude(digest=pair_digest(*pair)).delete()
+    assert lists.list_with_pair(alias, pair, None, 9, erasure.is_there, "acme/") == []
+    MigrationRecorder(connections[alias]).record_unapplied("convstore", "0013_pairs_of_tenants")
+    migrate(alias)
+    found = lists.list_with_pair(alias, pair, None, 9, erasure.is_there, "acme/")
+    assert [row.memory_id for row in found] == ["acme/2", "acme/1"]
+    assert MetadataPair.objects.using(alias).count() == 4 + 3
 
 
 @pytest.mark.needs("postgresql")
