@@ -38,6 +38,7 @@ from inspection.filters import (
     PeriodFilter,
     TenantFilter,
 )
+from inspection.items import kind_in
 from inspection.lists import (
     FURTHER_THAN,
     NEWER_THAN,
@@ -179,7 +180,8 @@ class ConversationAdmin(KeysetAdmin):
             return memory_id
         database = database_with_alias(row._state.db)
         url = page_url(database, "change", row.pk, list=row.list_query)
-        kinds = kinds_in((row.opening, row.closing))
+        beginnings = row.opening or "", row.closing or ""
+        kinds = [*kinds_in(beginnings), *filter(None, map(kind_in, beginnings))]
         return format_html(
             '<a href="{}"><span class="first-line" dir="auto">{}</span> {}</a>{}{}',
             url,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from convstore.escaping import escape_controls
-from convstore.messages import Message
+from convstore.messages import STRING, Message
 from inspection.calls import FAILED_STATES, arguments_line
 from inspection.parts import MAX_SHOWN_CHARACTERS
 
@@ -39,8 +41,9 @@ class ShownItem:
         return self.status in FAILED_STATES
 
 
-def shown_item(message: Message) -> ShownItem | None:
-    """The item that the message is; None for a message of a chat."""
+def shown_item(message: Message, limit: int | None = MAX_SHOWN_CHARACTERS) -> ShownItem | None:
+    """The item that the message is, with so many characters of its text at the most; None for a
+    message of a chat."""
     item = message.extra.get(ITEM)
     if not isinstance(item, dict) or not isinstance(item.get("type"), str):
         return None
@@ -49,13 +52,32 @@ def shown_item(message: Message) -> ShownItem | None:
     encrypted = item.get(ENCRYPTED)
     arguments = {name: value for name, value in item.items() if name not in NO_ARGUMENTS}
     return ShownItem(
-        kind=escape_controls(kind.replace("_", " ")),
-        text=escape_controls(text[:MAX_SHOWN_CHARACTERS]),
-        cut=len(text) > MAX_SHOWN_CHARACTERS,
+        kind=_in_words(kind),
+        text=escape_controls(text[:limit]),
+        cut=limit is not None and len(text) > limit,
         line=arguments_line(arguments) if kind.endswith(CALL) else "",
         status=escape_controls(status) if isinstance(status, str) else "",
         encrypted=len(encrypted) if isinstance(encrypted, str) else 0,
     )
+
+
+def _in_words(kind: str) -> str:
+    return escape_controls(kind.replace("_", " "))
+
+
+# How the JSON of such a message begins, and what tells its type from one inside of it.
+BEGIN = re.compile(rf'{{"role": "{STRING}", "content": \[\], "{ITEM}": {{')
+TOKEN = re.compile(rf'"type": "({STRING})"|"{STRING}"|[\[\]{{}}]')
+
+
+def kind_in(beginning: str) -> str:
+    """The kind of item, from the first characters of a message's JSON; "" if they do not tell."""
+    found, depth = BEGIN.match(beginning), 0
+    for token in TOKEN.finditer(beginning, found.end()) if found else ():
+        if token[1] is not None and depth == 0:
+            return _in_words(json.loads(f'"{token[1]}"'))
+        depth += (token[0] in "[{") - (token[0] in "]}")
+    return ""
 
 
 def _texts(item: Mapping[str, Any]) -> Iterator[str]:

@@ -127,10 +127,10 @@ def split_code(text: str) -> tuple[tuple[bool, str], ...]:
     return tuple((is_code, segment) for is_code, segment in segments if segment)
 
 
-def kinds_in(beginnings: Iterable[str | None]) -> list[str]:
+def kinds_in(beginnings: Iterable[str]) -> list[str]:
     """What there is beside text, from the first characters of some messages' JSON."""
     found = set()
-    for beginning in filter(None, beginnings):
+    for beginning in beginnings:
         types = " ".join(part.type for part in parts_in(beginning)).lower()
         found |= {kind for kind in ("image", "audio", "file") if kind in types}
         # In a JSON string, these quotation marks would have a backslash in front.

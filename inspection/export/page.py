@@ -25,6 +25,7 @@ from inspection.addresses import url_of
 from inspection.calls import call_from
 from inspection.highlighting import Highlighter
 from inspection.image_sizes import image_size
+from inspection.items import shown_item
 from inspection.markdown import MAX_RENDERED, render_markdown
 
 TEMPLATES = "inspection/export"
@@ -83,6 +84,7 @@ def _context(row: MessageRow) -> dict[str, Any]:
         ],
         "calls": [_call(call) for call in (calls if isinstance(calls, list) else [calls])],
         "answers": escape_controls(str(answers)),
+        "item": shown_item(message, limit=None),
         "extra": escape_controls(indented_json(extra)) if extra else "",
     }
 

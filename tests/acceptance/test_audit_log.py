@@ -118,7 +118,7 @@ def test_titles_and_metadata_are_for_readers_and_tenants_for_all(alias, root, si
         store.create(memory_id, said, {**pairs, "user": user})
     page = root.get(CONVERSATIONS, tenant=tenant)
     assert ids(page) == made[1::-1]
-    for text in ("Trip & more", f"user: {tenant}", "Said by Bo."):
+    for text in ("Trip & more", f"user: {tenant}", "Said by Bo.", '<span class="kind">reasoning<'):
         assert text in page
     assert f"Said by {tenant}." not in page
     assert ids(root.get(CONVERSATIONS, pair="user", value=tenant)) == [made[2], made[0]]

@@ -15,11 +15,13 @@ from typing import Any
 
 import pytest
 
+from conversations_api.items import messages_of
 from convstore.archive.history import MessageRow
 from convstore.messages import Message, Part
 from inspection.export import FORMATS
 from inspection.export.sharegpt import sharegpt_line
 from inspection.export.zip_file import safe_name
+from inspection.parts import MAX_SHOWN_CHARACTERS
 from tests.unit.exports import CONVERSATION, JPEG, MP3, NOW, PNG, WAV, conversation, encoded, rows
 
 
@@ -97,6 +99,25 @@ class Page(HTMLParser):
 
 def page(*messages: Message) -> Page:
     return Page(exported("page", ("a", rows(messages))).decode())
+
+
+def test_a_page_shows_items_of_the_conversations_api_as_what_they_are():
+    summary = [{"type": "summary_text", "text": "a" * (MAX_SHOWN_CHARACTERS + 1)}]
+    file = {"type": "input_file", "filename": "plan.pdf", "file_data": encoded(b"%PDF-1.7")}
+    asked = {"type": "message", "role": "user", "content": [file]}
+    items: list[dict[str, Any]] = [
+        asked,
+        {"type": "reasoning", "id": "rs_1", "summary": summary, "encrypted_content": "x" * 99},
+        {"type": "web_search_call", "status": "failed", "action": {"query": "tea"}},
+        {"type": "function_call", "call_id": "1", "name": "clock", "arguments": '{"zone": "UTC"}'},
+    ]
+    shown = page(*messages_of(items))
+    (link,) = shown.all("a")
+    assert link["download"] == "plan.pdf"
+    said = ("reasoning", summary[0]["text"], "Encrypted, 99 characters", "web search call")
+    for words in (*said, "Status: failed", 'clock(zone="UTC")'):
+        assert words in shown.text
+    assert len(shown.all("details")) == 2
 
 
 def test_a_page_has_what_was_said_and_all_media_in_one_file():

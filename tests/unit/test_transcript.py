@@ -7,12 +7,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from conversations_api.items import messages_of
+from conversations_api.requests import read_items
 from convstore.archive.history import MessageRow
 from convstore.messages import Message, Part
-from inspection.items import ShownItem
+from inspection.items import ShownItem, kind_in
 from inspection.parts import MAX_SHOWN_CHARACTERS, ShownPart, first_line
 from inspection.transcript import ShownMessage, shown_messages
+from tests.unit.openai_items import sendable
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -68,6 +73,22 @@ def test_a_call_of_a_providers_tool_is_one_line_and_says_that_it_failed():
     )
     failed = Message("assistant", [], {"item": {"type": "web_search_call", "status": "failed"}})
     assert [message.failed for message in shown(failed)] == [True]
+
+
+@given(sendable(), st.integers(0, 600))
+def test_the_kind_of_an_item_is_read_from_the_beginning_of_its_json(item, cut):
+    (message,) = messages_of(read_items([item]))
+    (found,) = shown(message)
+    kind = found.item.kind if found.item else ""
+    assert kind_in(message.to_json()) == kind
+    assert kind_in(message.to_json()[:cut]) in ("", kind)
+
+
+def test_a_type_inside_of_an_item_is_not_its_kind():
+    item = {"a": ["type", {"type": "b"}, '"type": "c"'], "name": "type", "type": "d_call"}
+    assert kind_in(Message("assistant", [], {"item": item}).to_json()) == "d call"
+    assert kind_in(text('"item": {"type": "e"}').to_json()) == ""
+    assert kind_in(Message("assistant", [], {"item": {"type": 1}}).to_json()) == ""
 
 
 @pytest.mark.parametrize("item", ["reasoning", {}, {"type": 1}, ["type"]])
