@@ -5,8 +5,8 @@ The reference is platform.openai.com/docs/api-reference/chat/create.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from convstore.chat_form.fields import openai_field
 from convstore.chat_form.left_out import Entry, field_entry, message_entry, part_entry
@@ -37,6 +37,21 @@ ROLES: Mapping[str, Role] = {
 }
 # A message with one of these needs no content: then it is null.
 INSTEAD_OF_CONTENT = frozenset({"refusal", "audio", "function_call", TOOL_CALLS})
+
+
+class Row(Protocol):
+    """A stored message."""
+
+    body: str
+
+
+def chat_messages(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """The messages of a window or of a page as Chat Completions takes them.
+
+    One that has no such form is left out, as is what has none in a message.
+    """
+    found = (openai_message(Message.from_json(row.body))[0] for row in rows)
+    return [message for message in found if message is not None]
 
 
 def openai_message(message: Message) -> tuple[dict[str, Any] | None, list[Entry]]:

@@ -88,6 +88,11 @@ def said(*texts: str) -> list[dict[str, str]]:
 FIRST, SECOND = "1 messages, first: I am Ada.", "3 messages, first: I am Ada."
 
 
+@pytest.mark.parametrize("name", ["mysite/chats.py", "chats.py"])
+def test_a_chat_is_forty_lines(name: str) -> None:
+    assert len(BLOCKS[name].splitlines()) <= 40
+
+
 def test_the_chat_in_django(tmp_path: Path) -> None:
     run(tmp_path, "-m", "django", "startproject", "mysite", ".")
     settings = tmp_path / "mysite/settings.py"
@@ -107,20 +112,20 @@ def test_the_chat_in_django(tmp_path: Path) -> None:
     with served(tmp_path, port, *serve) as url:
         chat = f"{url}/chats/ada-1/"
         for text, answer in (("I am Ada.", FIRST), ("Who am I?", SECOND)):
-            assert reply("POST", f"{chat}say/", data={"text": text}) == {"answer": answer}
+            assert reply("POST", chat, data={"text": text}) == {"answer": answer}
         messages = said("I am Ada.", FIRST, "Who am I?", SECOND)
         assert reply("GET", chat) == {"messages": messages, "has_more": False}
         assert reply("GET", f"{chat}?after=3")["messages"] == messages[3:]
         assert reply("GET", f"{url}/chats/") == {"chats": ["ada-1"]}
-        assert reply("POST", f"{chat}delete/") == {"deleted": "ada-1"}
-        assert requests.post(f"{chat}delete/", timeout=30).status_code == 404
+        assert reply("DELETE", chat) == {"deleted": "ada-1"}
+        assert requests.delete(chat, timeout=30).status_code == 404
         assert reply("GET", chat) == {"messages": [], "has_more": False}
 
 
 def test_the_chat_in_fastapi(tmp_path: Path) -> None:
     port = free_port()
-    (tmp_path / "chats.py").write_text(BLOCKS["chats.py"].replace("8000", str(port)))
-    with served(tmp_path, port, "chats.py") as url:
+    (tmp_path / "chats.py").write_text(BLOCKS["chats.py"])
+    with served(tmp_path, port, "-m", "uvicorn", "chats:app", "--port", str(port)) as url:
         chat = f"{url}/chats/ada-1"
         for text, answer in (("I am Ada.", FIRST), ("Who am I?", SECOND)):
             assert reply("POST", chat, json={"text": text}) == {"answer": answer}
