@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import TypeVar
 from uuid import UUID
@@ -28,8 +29,8 @@ from conversations_api.reading import (
     no_conversation,
 )
 from conversations_api.requests import ACTIVE, ASCENDING, DESCENDING, ListQuery
-from convstore.archive import erasure, lists
-from convstore.archive.conversations import ConversationRow
+from convstore.archive import erasure, lists, pages
+from convstore.archive.conversations import ConversationRow, is_as_seen
 from convstore.errors import (
     Changed,
     ConversationExists,
@@ -143,6 +144,19 @@ class Conversations:
     def items(self, shown: str) -> Items:
         """The items of the conversation with this id. Raises NotFound."""
         return Items(self.memory.store, self.find(shown))
+
+    def read_items(self, shown: str, read: Callable[[Items], Result]) -> tuple[Result, str]:
+        """What `read` finds in the conversation with this id, and the revision that it is of.
+
+        Nobody reads half of a change. Raises NotFound, also if it is deleted meanwhile.
+        """
+        for _ in range(pages.TRIES):
+            # Found before the items: who changes it later has seen all that it stands for.
+            stored = self.items(shown)
+            row, result = stored.found.row, read(stored)
+            if self._run(partial(is_as_seen, self.using, row)):
+                return result, stored.found.revision
+        raise pages.changes_too_fast()
 
     def set_metadata(
         self, shown: str, metadata: Mapping[str, str], key: str | None = None

@@ -138,17 +138,16 @@ class ItemList(ConversationsView):
     def get(self, request: Request, shown: str, memory: str | None = None) -> HttpResponse:
         conversations = self.open(request, memory, READ)
         query = read_items_query(request.query_params)
-        # Read before the items: who changes it later has seen all that it stands for.
-        stored = conversations.items(shown)
         if is_chat_wanted(request.query_params):
-            page = stored.chat_page(query)
+            page, revision = conversations.read_items(shown, lambda items: items.chat_page(query))
             current_record().window = len(page.chat.messages)
-            return with_revision(json_response(chat_list_object(page)), stored.found.revision)
-        items, has_more = stored.page(query)
+            return with_revision(json_response(chat_list_object(page)), revision)
+        found, revision = conversations.read_items(shown, lambda items: items.page(query))
+        items, has_more = found
         current_record().window = len(items)
         documents = [item.document for item in items]
         reply = json_response(list_object(documents, has_more=has_more))
-        return with_revision(reply, stored.found.revision)
+        return with_revision(reply, revision)
 
     def post(self, request: Request, shown: str, memory: str | None = None) -> HttpResponse:
         conversations = self.open(request, memory, APPEND)

@@ -13,6 +13,7 @@ from convstore.archive.conversations import (
     ConversationRow,
     conversations,
     find_conversation,
+    is_as_seen,
     with_length,
 )
 from convstore.archive.lists import NEWEST, Order
@@ -84,9 +85,14 @@ class ConversationReading:
         start = begin if after is None else after
 
         def work() -> Page:
-            if find_conversation(self.using, key, memory_id) is None:
-                return Page([], has_more=False)
-            return read(self.using, key, start, limit)
+            for _ in range(pages.TRIES):
+                row = find_conversation(self.using, key, memory_id)
+                if row is None:
+                    return Page([], has_more=False)
+                page = read(self.using, key, start, limit)
+                if is_as_seen(self.using, row):
+                    return page
+            raise pages.changes_too_fast()
 
         return self.run(work)
 

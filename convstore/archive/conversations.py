@@ -42,6 +42,13 @@ def find_conversation(using: str, key: UUID, memory_id: str) -> ConversationRow 
     return next((row for row in rows if row.memory_id == memory_id), None)
 
 
+def is_as_seen(using: str, seen: ConversationRow) -> bool:
+    """Whether nothing of the conversation was erased, and it was not deleted, since it was read."""
+    rows = conversations(using).filter(pk=seen.pk)
+    was = seen.memory_id, seen.created_at, seen.changes
+    return was in rows.values_list("memory_id", "created_at", "changes")
+
+
 def conversation_with_key(using: str, key: UUID) -> ConversationRow | None:
     """The conversation with its `length` and `message_count`, or None.
 

@@ -14,7 +14,7 @@ from django.db import connections
 from django.db.models import F
 
 from convstore.archive.changes import columns_of, nothing_of
-from convstore.archive.conversations import ConversationRow, conversations
+from convstore.archive.conversations import ConversationRow, conversations, is_as_seen
 from convstore.archive.history import CHUNK_BYTES, History, MessageRow
 from convstore.archive.word_switch import fill_between
 from convstore.errors import Changed
@@ -184,7 +184,8 @@ def show(source: Source, new: Fork, hidden: str) -> None:
         _lock(new, hidden)
         if source.items is not None:
             _copy_beginning(source, new)
-        _refuse_changed(source, new.using)  # after all of it was read
+        if not is_as_seen(new.using, source.row):  # after all of it was read
+            raise _changed()
         conversations(new.using).filter(pk=new.key).update(
             memory_id=new.memory_id, created_at=now, active_at=now, metadata=spelled(pairs)
         )
@@ -199,15 +200,6 @@ def _copy_beginning(source: Source, new: Fork) -> None:
             values = {name: getattr(row, name) for name in COPIED}
             values |= columns_of(new.using, message)
             MessageRow.objects.using(new.using).create(conversation_id=new.key, **values)
-
-
-def _refuse_changed(source: Source, using: str) -> None:
-    seen = source.row
-    for row in conversations(using).filter(pk=seen.id):
-        was = seen.memory_id, seen.created_at, seen.changes
-        if (row.memory_id, row.created_at, row.changes) == was:
-            return
-    raise _changed()
 
 
 def _changed() -> Changed:

@@ -1,6 +1,7 @@
 """Pages of a conversation's rows, forwards and back, and single rows by what names them.
 
-A page is one range of the primary key, so its cost does not grow with the conversation.
+A page is one range of the primary key, so its cost does not grow with the conversation. It takes
+two statements: who reads it asks `is_as_seen` afterwards, and reads again where that says no.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from convstore.archive.history import CHUNK_BYTES, History, MessageRow, Octets
+from convstore.errors import Unavailable
 from convstore.exchange.item_ids import digest_of, place_of
 
+# How often a page is read again whose conversation changes meanwhile.
+TRIES = 10
 COLUMNS = ("position", "role", "body", "created_at", "request_key", "kind")
 
 
@@ -23,6 +27,12 @@ class Page(NamedTuple):
 
     rows: Sequence[MessageRow]
     has_more: bool
+
+
+def changes_too_fast() -> Unavailable:
+    return Unavailable(
+        "the conversation changes faster than it can be read; send the request again"
+    )
 
 
 def rows_after(using: str, key: UUID, position: int, limit: int) -> Page:

@@ -8,6 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -74,6 +75,18 @@ def test_a_page_ends_at_its_bytes_but_has_one_message(filled, monkeypatch):
     assert (texts(page.rows), page.has_more) == (["1", "2"], True)
     monkeypatch.setattr(pages, "CHUNK_BYTES", 1)
     assert texts(filled.page("a", 5).rows) == ["1"]
+
+
+def test_a_page_has_all_of_a_change_or_nothing(filled, monkeypatch):
+    cuts = iter([lambda: filled.rewrite("a", 2, say("new"))])
+
+    def measure_late(sizes):
+        for cut in cuts:  # between the statements of the page
+            cut()
+        return accumulate(sizes)
+
+    monkeypatch.setattr(pages, "accumulate", measure_late)
+    assert texts(filled.page("a").rows) == ["1", "new"]
 
 
 def test_conversations_are_listed_page_by_page(filled):

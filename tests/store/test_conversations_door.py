@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from itertools import accumulate
 from typing import Any
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from api_keys.caller import Caller
 from convstore.archive import erasure
+from convstore.archive import pages as archive_pages
 from convstore.archive.history import MessageRow
 from convstore.archive.lists import SPARE_ROWS
 from convstore.messages import Message, Part
@@ -579,6 +581,34 @@ def test_what_has_no_form_in_a_chat_is_named(client, conversation):
     assert client.get(path).headers["ETag"] == client.get(f"{path}?format=chat").headers["ETag"]
     reply = client.get(f"{path}?format=text")
     assert (reply.status, reply.document["error"]["param"]) == (400, "format")
+
+
+CUTS = {
+    "the tail is replaced": lambda client, path: client.send(
+        "PUT", f"{path}/items?from=2", {"items": [said("new")]}
+    ),
+    "the conversation is deleted": lambda client, path: client.delete(path),
+}
+
+
+@pytest.mark.parametrize("name", CUTS)
+@pytest.mark.parametrize("query", ["?order=asc", "?format=chat"])
+def test_a_page_has_all_of_a_change_or_nothing(client, conversation, monkeypatch, name, query):
+    """Also one that is done between the statements of the page."""
+    path = f"{conversation}/items{query}"
+    client.post(f"{conversation}/items", {"items": [said(str(n)) for n in range(1, 4)]})
+    cuts = iter([CUTS[name]])
+
+    def measure_late(sizes: Any) -> Any:
+        for cut in cuts:
+            assert cut(client, conversation).status == 200
+        return accumulate(sizes)
+
+    monkeypatch.setattr(archive_pages, "accumulate", measure_late)
+    page, later = client.get(path), client.get(path)
+    assert page.status == (200 if "tail" in name else 404)
+    assert page.document == later.document
+    assert page.headers.get("ETag") == later.headers.get("ETag")
 
 
 def test_an_empty_list_has_no_ids(client, conversation):

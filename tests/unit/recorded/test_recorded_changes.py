@@ -111,7 +111,7 @@ SCENES: list[tuple[str, Callable[[str], object], Callable[[Tape], list[Answer]]]
     (
         "a fork: it is there",
         lambda using: copying.show(SOURCE, fork(using), HIDDEN),
-        lambda tape: [copy(tape), row(tape)],
+        lambda tape: [copy(tape), [("a", tape.moment(NOW), 0)]],
     ),
     ("ids that begin so", by_id, lambda _: []),
     ("ids that begin so, the next page", by_id_behind, lambda _: []),

@@ -297,7 +297,7 @@ SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [con
     FROM [convstore_conversation] WITH (ROWLOCK, UPDLOCK)
     WHERE [convstore_conversation].[id] = ?;
     -- 1 = '7e57ab1e000040008000000000000002'
-SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], [convstore_conversation].[erased], [convstore_conversation].[changes], [convstore_conversation].[first_live], [convstore_conversation].[metadata]
+SELECT [convstore_conversation].[memory_id] AS [memory_id], [convstore_conversation].[created_at] AS [created_at], [convstore_conversation].[changes] AS [changes]
     FROM [convstore_conversation]
     WHERE [convstore_conversation].[id] = ?;
     -- 1 = '7e57ab1e000040008000000000000001'
