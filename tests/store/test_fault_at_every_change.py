@@ -13,7 +13,9 @@ import pytest
 from django.db import connections
 from django.test import override_settings
 
-from convstore.archive import copying, erasure
+from convstore.archive import copying, erasure, forks
+from convstore.archive.conversations import find_conversation
+from convstore.archive.copying import Fork, Source, mark_of_fork
 from convstore.archive.history import MessageRow
 from convstore.archive.word_switch import learn
 from convstore.errors import UnknownConversation
@@ -71,6 +73,7 @@ class Change:
     def __init__(self, name: str, store: ConversationStore, database: str) -> None:
         self.store, self.direct, self.name = store, ConversationStore(database), name
         self.memory_id, self.key = str(uuid.uuid4()), uuid.uuid4()
+        self.tries = 0
         self.ids = [self.memory_id, f"{self.memory_id} copy"]
         if name != "create":
             self.direct.create(self.memory_id, [say("1"), say("2", "mine"), say("3")], {"a": "b"})
@@ -79,6 +82,7 @@ class Change:
         learn(store.using, False)
 
     def call(self) -> list[Any]:
+        self.tries += 1
         CHANGES[self.name](self)
         return []
 
@@ -107,6 +111,27 @@ class Change:
         return rows.filter(conversation_id__in=keys).count()
 
 
+def pop(change: Change) -> None:
+    # It has no key: who does not know whether it was done looks first.
+    if change.tries == 1 or len(change.direct.page(change.memory_id).rows) == 3:
+        change.store.pop(change.memory_id)
+
+
+def fork_half(change: Change) -> None:
+    """With a part of the last row, which is copied in a step of its own."""
+    using, source_key = change.store.using, conversation_key(change.memory_id)
+    key, mark = conversation_key(change.ids[1]), mark_of_fork(change.key, change.memory_id, 3, {})
+    new = Fork(using, key, change.ids[1], change.memory_id, {}, mark, is_known=True)
+
+    def see() -> Source:
+        source: Any = change.store.run(
+            lambda: find_conversation(using, source_key, change.memory_id)
+        )
+        return Source(source, 3, 1, lambda body: say("a part"))
+
+    forks.fork(change.store.run, see, new)
+
+
 def delete(change: Change) -> None:
     try:
         change.store.delete(change.memory_id)
@@ -126,9 +151,19 @@ CHANGES: Mapping[str, Callable[[Change], object]] = {
     "fork": lambda each: each.store.fork(
         each.memory_id, each.ids[1], None, {"e": "f"}, request_key=each.key
     ),
+    "fork in the middle of a row": fork_half,
+    "pop": pop,
     "delete": delete,
 }
-each_change = pytest.mark.parametrize("name", CHANGES)
+# Nearly the same as others, which a short run has.
+ONLY_AT_LENGTH = ("fork in the middle of a row", "pop")
+each_change = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.soak_only] if name in ONLY_AT_LENGTH else [])
+        for name in CHANGES
+    ],
+)
 
 
 @each_change
