@@ -125,7 +125,7 @@ def done(reply: Reply) -> Reply:
                 "the database's row of this conversation has another memory_id, so nothing was"
                 " stored; correct that row"
             )
-        case Outcome.NOT_STORED:
+        case Outcome.NOT_STORED | Outcome.ERASED_MEANWHILE:
             raise _Retry(BUSY)
         case Outcome.DUPLICATE_ID:
             raise DuplicateItem(

@@ -249,6 +249,9 @@ class PortableOrm:
         if choice.with_pinned:
             rows = rows.union(stored.filter(position=1), all=True)
         window = sorted(map(StoredMessage._make, rows))
+        # Who only reads holds no lock between the two statements.
+        if len(window) < choice.length + choice.with_pinned:
+            return Reply(Outcome.ERASED_MEANWHILE)
         return Reply(Outcome.DONE, last, finished(window, reading), bool(choice.limit))
 
     def _stored(self, conversation: ConversationRef, reading: Reading) -> QuerySet[Message]:

@@ -119,6 +119,9 @@ class Outcome(StrEnum):
     NOT_STORED = "not stored"
     """Its messages are not there; another try may store them."""
 
+    ERASED_MEANWHILE = "erased meanwhile"
+    """Messages of its window were erased while it was read; another try reads it whole."""
+
     WRONG_POSITION = "wrong position"
     """The conversation's highest position is not the expected one."""
 

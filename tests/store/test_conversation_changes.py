@@ -22,9 +22,12 @@ from convstore.errors import (
     RequestKeyReused,
     UnknownConversation,
 )
+from convstore.exchange import portable_orm
+from convstore.exchange.portable_orm import PortableOrm
 from convstore.messages import Message, Part
 from convstore.models import ItemId, MetadataPair
 from convstore.store import ConversationStore, conversation_key
+from convstore.windows import choose
 
 
 def say(*texts: str) -> list[Message]:
@@ -87,6 +90,19 @@ def test_a_page_has_all_of_a_change_or_nothing(filled, monkeypatch):
 
     monkeypatch.setattr(pages, "accumulate", measure_late)
     assert texts(filled.page("a").rows) == ["1", "new"]
+
+
+def test_a_window_has_all_of_a_change_or_nothing(filled, monkeypatch):
+    store = ConversationStore(filled.using, PortableOrm)
+    cuts = iter([lambda: filled.rewrite("a", 2, say("new"))])
+
+    def choose_late(*given):
+        for cut in cuts:  # between what measures the messages and what reads them
+            cut()
+        return choose(*given)
+
+    monkeypatch.setattr(portable_orm, "choose", choose_late)
+    assert texts(store.window("a", 10)) == ["1", "new"]
 
 
 def test_conversations_are_listed_page_by_page(filled):
