@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from django.db import Error, connections
 from psycopg.errors import lookup
-from pymysql.constants import ER
+from pymysql.constants import CR, ER
 
 from convstore.archive.word_switch import learn
 from convstore.database.connection import note_write, open_connection
@@ -154,6 +154,12 @@ def test_every_code_of_postgresql_is_a_mistake_of_ours_or_unavailable_as_its_kin
 @mysql
 def test_an_answer_that_the_driver_cannot_follow_ends_the_connection(meet):
     assert meet(err.InternalError("Packet sequence number wrong")) == (LOST, False)
+
+
+@mysql
+def test_a_server_that_is_gone_when_the_driver_connects_anew_is_a_lost_connection(meet):
+    for number in (CR.CR_CONNECTION_ERROR, CR.CR_CONN_HOST_ERROR):
+        assert meet(err.OperationalError(number, "Can't connect")) == (LOST, False)
 
 
 @postgresql

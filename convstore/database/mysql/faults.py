@@ -47,6 +47,8 @@ FAULTS = {
     1836: WRONG_SERVER,  # read-only
     1927: LOST,  # the connection was killed
     1969: BUSY,  # statement timeout of MariaDB
+    2002: LOST,  # a connection that broke was opened anew, and nobody answers
+    2003: LOST,
     2006: LOST,
     2013: LOST,
     2014: LOST,  # commands out of sync
