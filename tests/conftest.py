@@ -11,7 +11,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from tests.machine import DATABASES, NEEDS, is_here
 from tests.selection import select
 
 Server = Postgres | MariaDb
+Keep = Callable[[str, Callable[[], AbstractContextManager[Any]]], Any]
 STARTS: dict[str, Callable[[], Server]] = {
     "postgresql": Postgres,
     "postgresql-debian": lambda: Postgres(programs=debians()),
@@ -107,18 +108,27 @@ def described(need: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Callable[[str], Server]]:
+def kept() -> Iterator[Keep]:
+    """Make what is asked for once, by its name, and keep it until the tests end.
+
+    Where a fixture itself has a database as its parameter, pytest ends it before it begins
+    the one of the next database, and so begins all of them anew in each file.
+    """
+    made: dict[str, Any] = {}
+    with ExitStack() as stack:
+
+        def by_name(name: str, make: Callable[[], AbstractContextManager[Any]]) -> Any:
+            if name not in made:
+                made[name] = stack.enter_context(make())
+            return made[name]
+
+        yield by_name
+
+
+@pytest.fixture(scope="session")
+def server(kept: Keep) -> Callable[[str], Server]:
     """The servers that the tests share, each started when it is first asked for."""
-    running: dict[str, Server] = {}
-    with ExitStack() as servers:
-
-        def named(name: str) -> Server:
-            if name not in running:
-                running[name] = STARTS[name]()
-                servers.enter_context(running[name])
-            return running[name]
-
-        yield named
+    return lambda name: kept(name, STARTS[name])
 
 
 @pytest.fixture(scope="session")
@@ -166,9 +176,10 @@ def database_kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def database_url(database_kind: str, new_database: Callable[[str], str]) -> str:
+def database_url(database_kind: str, new_database: Callable[[str], str], kept: Keep) -> str:
     """A database of each kind, for the tests that work in this process."""
-    return new_database(database_kind)
+    url: str = kept(f"database, {database_kind}", lambda: nullcontext(new_database(database_kind)))
+    return url
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -178,12 +189,17 @@ def _databases_may_be_used(django_db_blocker: Any) -> None:
 
 
 @pytest.fixture(scope="session")
-def migrated(database_url: str, database_kind: str) -> str:
+def migrated(database_url: str, database_kind: str, kept: Keep) -> str:
     """The alias of `database_url`, its tables made by the migrations."""
-    alias = database_alias(database_url)
-    partitions = PARTITIONS.get(database_kind)
-    call_command("migrate", "convstore", database=alias, verbosity=0, partitions=partitions)
-    note_exercised(alias)
+
+    def make() -> AbstractContextManager[str]:
+        alias = database_alias(database_url)
+        partitions = PARTITIONS.get(database_kind)
+        call_command("migrate", "convstore", database=alias, verbosity=0, partitions=partitions)
+        note_exercised(alias)
+        return nullcontext(alias)
+
+    alias: str = kept(f"tables, {database_kind}", make)
     return alias
 
 
@@ -215,23 +231,37 @@ def service(
     database_kind: str,
     new_database: Callable[[str], str],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Service]:
+    kept: Keep,
+) -> Service:
     """gunicorn on each database, with the memories of `testing.service.MEMORIES`."""
-    folder = tmp_path_factory.mktemp("service")
-    write_memories(folder / "models")
-    url = new_database(database_kind)
-    with Service(folder, DATABASE_URL=url, MODELS_DIR=str(folder / "models")) as service:
+
+    def make() -> Service:
+        folder = tmp_path_factory.mktemp("service")
+        write_memories(folder / "models")
+        url = new_database(database_kind)
         note_exercised(database_alias(url))
-        yield service
+        return Service(folder, DATABASE_URL=url, MODELS_DIR=str(folder / "models"))
+
+    service: Service = kept(f"service, {database_kind}", make)
+    return service
 
 
 @pytest.fixture(scope="session")
-def mlserver(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MLServer]:
+def mlserver(
+    service: Service,
+    database_kind: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    kept: Keep,
+) -> MLServer:
     """MLServer with the same memories, over the same database."""
-    folder = tmp_path_factory.mktemp("mlserver")
-    url = service.environment["DATABASE_URL"]
-    with MLServer(folder, Path(service.environment["MODELS_DIR"]), DATABASE_URL=url) as mlserver:
-        yield mlserver
+
+    def make() -> MLServer:
+        models = Path(service.environment["MODELS_DIR"])
+        url = service.environment["DATABASE_URL"]
+        return MLServer(tmp_path_factory.mktemp("mlserver"), models, DATABASE_URL=url)
+
+    mlserver: MLServer = kept(f"mlserver, {database_kind}", make)
+    return mlserver
 
 
 @pytest.fixture(params=DOORS)

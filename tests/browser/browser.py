@@ -91,16 +91,16 @@ LIGHT = Look("light", "light")
 DARK = Look("dark", "dark")
 PHONE = Look("phone", "light", 390, 844, touch=True)
 DARK_PHONE = Look("dark phone", "dark", 390, 844, touch=True)
-# Each theme and each screen once; the other two pairs are for long runs.
-LOOKS = pytest.mark.parametrize(
-    "look",
-    [
-        LIGHT,
-        DARK_PHONE,
-        *(pytest.param(look, marks=pytest.mark.soak_only) for look in (DARK, PHONE)),
-    ],
-    ids=str,
-)
+LOOKS = (LIGHT, DARK, PHONE, DARK_PHONE)
+
+
+def each_look(short: Look) -> pytest.MarkDecorator:
+    """Run a test in each look; in a short run in one alone.
+
+    These are chosen so that most pages are seen in both themes and on both screens.
+    """
+    later = [pytest.param(look, marks=pytest.mark.soak_only) for look in LOOKS if look != short]
+    return pytest.mark.parametrize("look", [short, *later], ids=str)
 
 
 # --- How it is used -----------------------------------------------------------------------

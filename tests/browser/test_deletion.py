@@ -9,8 +9,10 @@ from convstore.messages import Message
 from testing.bodies import new_id, read_request
 from testing.service import Service
 from tests.browser.browser import (
-    LOOKS,
+    DARK_PHONE,
+    LIGHT,
     Watched,
+    each_look,
     follow,
     press,
     serious_faults,
@@ -60,7 +62,7 @@ def logged(page: Page, service: Service, talk: SentConversation) -> list[list[st
 # --- One ---------------------------------------------------------------------------------
 
 
-@LOOKS
+@each_look(LIGHT)
 def test_a_conversation_is_counted_and_then_deleted(look, page, admin_service):
     talk = say_at_once(admin_service, of_many_messages(3))
     ask_to_delete(page, admin_service, talk)
@@ -162,7 +164,7 @@ def test_a_selection_is_deleted_and_others_stay(page, inspector, admin_service):
         assert (entry in logged(page, admin_service, talk)) == (length != 3)
 
 
-@LOOKS
+@each_look(DARK_PHONE)
 def test_all_of_a_list_are_deleted_by_one_job(look, page, admin_service):
     prefix = new_id()
     for n in range(3):

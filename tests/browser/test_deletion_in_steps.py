@@ -20,7 +20,7 @@ from convstore.archive.history import MessageRow
 from convstore.models import Conversation
 from testing.bodies import read_request
 from testing.service import Service
-from tests.browser.browser import DARK_PHONE, LIGHT, follow, serious_faults
+from tests.browser.browser import DARK_PHONE, each_look, follow, serious_faults
 from tests.browser.conversations import (
     ELSEWHERE,
     ELSEWHERE_FILE,
@@ -188,7 +188,7 @@ def test_a_deletion_in_several_requests_continues_by_itself(page, admin_service,
     assert ended == [inspector, "deleted", f"the last {left[-1]:,} messages; {REASON}"]
 
 
-@pytest.mark.parametrize("look", [LIGHT, DARK_PHONE], ids=str)
+@each_look(DARK_PHONE)
 def test_without_our_script_a_button_continues_the_deletion(look, chromium, cookies, admin_service):
     talk = many(admin_service)
     with look.context(chromium) as context:

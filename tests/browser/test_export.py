@@ -15,7 +15,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from testing.bodies import new_id
 from testing.service import Service
-from tests.browser.browser import DARK, LIGHT, LOOKS, PHONE, Watched, follow, serious_faults
+from tests.browser.browser import LIGHT, PHONE, Watched, each_look, follow, serious_faults
 from tests.browser.conversations import (
     ELSEWHERE,
     ELSEWHERE_FILE,
@@ -233,7 +233,7 @@ def quoted(value: str) -> str:
 # --- For people --------------------------------------------------------------------------
 
 
-@LOOKS
+@each_look(LIGHT)
 def test_a_page_to_hand_over_shows_everything_from_one_file(page, watched, look, admin_service):
     talk = say(admin_service, with_media())
     page.goto(transcript_of(admin_service, talk))
@@ -305,7 +305,7 @@ def selection(watched: Watched, talks: list[SentConversation], form: str) -> tup
     return download.value.suggested_filename, read(download.value.path())
 
 
-@pytest.mark.parametrize("look", [LIGHT, DARK, PHONE], ids=str)
+@each_look(PHONE)
 def test_a_selection_of_the_list_is_one_file(page, watched, admin_service):
     talks = [say(admin_service, made()) for made in (with_tools, with_texts, with_tools)]
     page.goto(list_of(admin_service))

@@ -16,8 +16,10 @@ from convstore.models import Conversation
 from testing.bodies import new_id
 from testing.service import NOWHERE, Service, write_memory
 from tests.browser.browser import (
-    LOOKS,
+    DARK_PHONE,
+    LIGHT,
     Look,
+    each_look,
     follow,
     make_user,
     press,
@@ -109,7 +111,7 @@ def last_active(service: Service, memory: str, talks: Sequence[SentConversation]
 # --- Each database -----------------------------------------------------------------------
 
 
-@LOOKS
+@each_look(LIGHT)
 def test_each_database_is_a_region_with_the_memories_that_use_it(page, glanced):
     first_page(page, glanced)
     expect(page.get_by_role("region").locator("h2")).to_have_count(3)
@@ -133,7 +135,7 @@ def test_the_numbers_increase_with_new_messages(memory, page, glanced):
     assert [figures(glance(page, other)) for other in FILES if other != memory] == others
 
 
-@LOOKS
+@each_look(LIGHT)
 def test_the_chart_of_thirty_days_has_a_label_with_its_total(page, glanced):
     for memory in FILES:
         say_at_once(glanced, small(f"today-{new_id()}"), memory)
@@ -167,7 +169,7 @@ def test_each_bar_is_a_day_and_its_height_is_the_number(memory, page, glanced):
     assert titles == [f"{days[0]:%-d %B}: 1", f"{days[1]:%-d %B}: 2"]
 
 
-@LOOKS
+@each_look(DARK_PHONE)
 def test_recently_active_conversations_link_to_their_transcripts(page, glanced):
     talks = {
         memory: [say_at_once(glanced, small(f"active-{n}-{new_id()}"), memory) for n in range(6)]
@@ -241,7 +243,7 @@ def test_requests_to_a_memory_are_shown_with_their_latency(page, glanced):
     expect(region).to_contain_text("95 of 100 took up to")
 
 
-@LOOKS
+@each_look(DARK_PHONE)
 def test_an_empty_service_shows_how_to_begin(look, watched, tmp_path):
     with Service(tmp_path) as empty:
         make_user(empty, "first", PASSWORD, superuser=True)
@@ -270,7 +272,7 @@ def test_an_empty_service_shows_how_to_begin(look, watched, tmp_path):
 # --- One that is down --------------------------------------------------------------------
 
 
-@LOOKS
+@each_look(LIGHT)
 def test_a_database_that_is_down_has_an_error_sentence(page, glanced):
     for memory in FILES:
         say_at_once(glanced, small(f"online-{new_id()}"), memory)
@@ -296,7 +298,7 @@ def test_no_password_of_a_database_is_in_the_page(page, glanced):
 # --- Every screen ------------------------------------------------------------------------
 
 
-@LOOKS
+@each_look(DARK_PHONE)
 def test_no_element_is_wider_than_the_screen(look: Look, page, glanced):
     for memory in FILES:
         wide = [SentConversation(letter * 255, small("").messages) for letter in "wm"]

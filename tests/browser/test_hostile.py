@@ -22,7 +22,7 @@ from convstore.models import Conversation
 from inspection import export
 from testing.service import Service
 from tests.browser import hostile
-from tests.browser.browser import LIGHT, PHONE, Watched, follow, make_user, signed_in
+from tests.browser.browser import PHONE, Watched, each_look, follow, make_user, signed_in
 from tests.browser.conversations import (
     SentConversation,
     database_of,
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.needs("chromium", "axe", "media")
 
 ADMIN = "/admin/convstore/conversation/"
 LOG = "/admin/inspection/auditentry/"
-LOOKS = ("?text=raw", "?text=rendered")
+TEXT_LOOKS = ("?text=raw", "?text=rendered")
 # Controls but tab and line feed, bidirectional embeddings and overrides, lone surrogates.
 ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]")
 # How many times the CPU time of an ordinary page one may take whose content is made to take long.
@@ -387,7 +387,7 @@ def test_clicking_on_rendered_markdown_runs_nothing(visit):
 def pages_of(talk: SentConversation) -> list[str]:
     """Every URL at which content of the conversation can be read."""
     page = transcript(talk)
-    found = [page + look for look in LOOKS]
+    found = [page + text_look for text_look in TEXT_LOOKS]
     for n, message in enumerate(talk.messages, 1):
         found += [f"{page}{n}/", f"{page}{n}/json/", f"{page}{n}/text/"]
         found += [f"{page}{n}/{m}/" for m in range(1, len(message.parts) + 1)]
@@ -419,8 +419,8 @@ NAMED = {
 def test_control_characters_are_shown_by_name(visit):
     for name, shown in NAMED.items():
         (talk,) = [each for each in hostile.controlling() if each.memory_id.startswith(f"{name}: ")]
-        for look in LOOKS:
-            visit.open(transcript(talk) + look)
+        for text_look in TEXT_LOOKS:
+            visit.open(transcript(talk) + text_look)
             assert visit.texts("#message-1 > header .role") == [shown]
             said, _, linked = visit.page.locator("#message-1 > .body > .parts > .part").all()
             expect(said).to_have_text(shown)
@@ -490,11 +490,11 @@ def test_the_content_of_a_call_is_not_shown_as_a_message(visit):
 # --- Too much ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("look", [LIGHT, PHONE], ids=str)
+@each_look(PHONE)
 @pytest.mark.parametrize("talk", hostile.excessive(), ids=lambda talk: shortened(talk.memory_id))
 def test_excessive_content_gives_a_page_that_fits_the_screen(visit, talk, look):
-    for other in LOOKS if look == LIGHT else LOOKS[:1]:
-        visit.open(transcript(talk) + other)
+    for text_look in TEXT_LOOKS:
+        visit.open(transcript(talk) + text_look)
         expect(visit.page.locator(".message").first).to_be_visible()
         for details in visit.page.locator("details").all()[:3]:
             details.evaluate("(details) => { details.open = true; }")

@@ -12,15 +12,7 @@ from convstore.messages import Message, Part
 from convstore.models import Conversation
 from testing.bodies import new_id
 from testing.service import Service
-from tests.browser.browser import (
-    DARK_PHONE,
-    LIGHT,
-    LOOKS,
-    PHONE,
-    follow,
-    press,
-    serious_faults,
-)
+from tests.browser.browser import DARK_PHONE, LIGHT, PHONE, each_look, follow, press, serious_faults
 from tests.browser.conversations import (
     ELSEWHERE,
     ELSEWHERE_FILE,
@@ -87,7 +79,7 @@ def filtered(page: Page, name: str) -> None:
 # --- Rows --------------------------------------------------------------------------------
 
 
-@LOOKS
+@each_look(LIGHT)
 def test_the_newest_conversation_is_first(look, page, admin_service):
     first, second = (say(admin_service, small(f"{n}-{new_id()}")).memory_id for n in (1, 2))
     page.goto(list_of(admin_service))
@@ -173,7 +165,7 @@ def test_a_period_includes_its_first_and_last_day(listed, admin_service):
     assert serious_faults(listed) == []
 
 
-@pytest.mark.parametrize("look", [LIGHT, DARK_PHONE], ids=str)
+@each_look(DARK_PHONE)
 def test_a_period_without_conversations_says_so(look, listed):
     listed.get_by_label("To", exact=True).fill("2001-01-01")
     follow(listed.get_by_role("button", name="Apply"))
@@ -248,7 +240,7 @@ def test_a_search_with_more_results_than_a_page_goes_on(listed, talks):
 # --- Selection ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("look", [LIGHT, PHONE], ids=str)
+@each_look(PHONE)
 def test_an_action_applies_to_the_selected_rows(look, listed, talks):
     chosen = [talks[-1].memory_id, talks[-3].memory_id]
     for memory_id in chosen:

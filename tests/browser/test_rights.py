@@ -19,6 +19,7 @@ from tests.browser.browser import (
     PHONE,
     Look,
     Watched,
+    each_look,
     follow,
     make_user,
     serious_faults,
@@ -108,7 +109,7 @@ def logged(
     return [(action, detail) for username, action, detail in cells if username == name]
 
 
-@pytest.mark.parametrize("look", [LIGHT, PHONE], ids=str)
+@each_look(PHONE)
 def test_permission_for_the_list_shows_conversations_but_no_content(
     look, sign, talk, page, admin_service
 ):
@@ -197,7 +198,7 @@ def test_permission_for_the_audit_log_shows_nothing_else(sign, talk, admin_servi
     refused(officer, transcript_of(admin_service, talk), READ)
 
 
-@pytest.mark.parametrize("look", [LIGHT, DARK], ids=str)
+@each_look(DARK)
 def test_the_forms_of_users_and_groups_offer_what_the_admin_asks_for(page, admin_service):
     asked_for = {
         *("Can view conversation", "Can view message", "Can delete conversation"),

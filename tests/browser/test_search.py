@@ -10,14 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from testing.bodies import new_id
 from testing.service import Service
-from tests.browser.browser import (
-    DARK_PHONE,
-    LIGHT,
-    LOOKS,
-    follow,
-    press,
-    serious_faults,
-)
+from tests.browser.browser import DARK_PHONE, LIGHT, each_look, follow, press, serious_faults
 from tests.browser.conversations import (
     ELSEWHERE,
     ELSEWHERE_FILE,
@@ -89,7 +82,7 @@ def further(page: Page) -> Locator:
 # --- Across conversations ----------------------------------------------------------------
 
 
-@LOOKS
+@each_look(LIGHT)
 def test_a_message_is_found_and_its_words_are_marked(look, searching, admin_service):
     one, two = new_word(), new_word()
     said = [
@@ -178,7 +171,7 @@ def test_without_javascript_a_search_goes_on_with_a_click_and_is_stopped(page, a
         assert positions(still) == [3]
 
 
-@pytest.mark.parametrize("look", [LIGHT, DARK_PHONE], ids=str)
+@each_look(DARK_PHONE)
 def test_a_search_without_hits_says_that_nothing_is_left(look, searching):
     word = new_word()
     search(searching, word)
@@ -258,7 +251,7 @@ def test_each_database_is_searched_separately(searching, admin_service):
 # --- In one conversation -----------------------------------------------------------------
 
 
-@LOOKS
+@each_look(DARK_PHONE)
 def test_one_conversation_is_searched_from_its_page(look, page, admin_service):
     word = new_word()
     talk = say_at_once(admin_service, saying(word, 120, 1, 60))

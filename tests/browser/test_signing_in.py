@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from testing.bodies import new_id
-from tests.browser.browser import DARK, LIGHT, PHONE, follow, make_user, serious_faults, sign_in
+from tests.browser.browser import PHONE, each_look, follow, make_user, serious_faults, sign_in
 from tests.visitor import PASSWORD
 
 pytestmark = pytest.mark.needs("chromium", "axe", "media")
@@ -21,7 +21,7 @@ def superuser(admin_service):
     return name
 
 
-@pytest.mark.parametrize("look", [LIGHT, DARK, PHONE], ids=str)
+@each_look(PHONE)
 def test_a_superuser_signs_in_and_sees_the_index(look, watched, admin_service, superuser):
     page = watched.page
     page.goto(f"{admin_service.url}/admin/")

@@ -18,8 +18,8 @@ from tests.browser.browser import (
     DARK,
     DARK_PHONE,
     LIGHT,
-    LOOKS,
     PHONE,
+    each_look,
     follow,
     press,
     serious_faults,
@@ -48,8 +48,6 @@ from tests.browser.conversations import (
 )
 
 pytestmark = pytest.mark.needs("chromium", "axe", "media")
-SIZES = pytest.mark.parametrize("look", [LIGHT, DARK_PHONE], ids=str)
-
 # When the long conversation began; its messages came a minute after each other.
 BEGUN = datetime(2024, 2, 29, 22, 30, tzinfo=UTC)
 ROLES = ("system", "user", "assistant", "tool", "critic")
@@ -159,7 +157,7 @@ def positions(page: Page) -> list[int]:
 # --- Parts -------------------------------------------------------------------------------
 
 
-@SIZES
+@each_look(DARK_PHONE)
 def test_images_are_shown_in_order_and_completely(opened, media):
     page = opened(media)
     images = turn(page, 2).get_by_role("img")
@@ -214,7 +212,7 @@ def test_an_image_is_enlarged_and_opens_on_a_page_of_its_own(
         assert said == []
 
 
-@SIZES
+@each_look(LIGHT)
 def test_audio_is_played_in_the_page(opened, media):
     page = opened(media)
     sounds = turn(page, 4).locator("audio")
@@ -257,7 +255,7 @@ def test_a_text_keeps_its_line_breaks(opened, texts):
     assert style(shown, "whiteSpace") == "pre-wrap"
 
 
-@SIZES
+@each_look(LIGHT)
 def test_markdown_is_rendered_unless_the_user_wishes_raw_text(opened, texts, long):
     page = opened(texts)
     answer = turn(page, 8)
@@ -292,7 +290,7 @@ def test_code_is_monospaced_with_and_without_markdown(opened, texts):
     assert not turn(page, 8).locator(".text").first.evaluate(IS_MONOSPACE)
 
 
-@SIZES
+@each_look(DARK_PHONE)
 def test_the_direction_of_a_text_follows_its_letters(opened, texts):
     page = opened(texts)
     for raw in (False, True):
@@ -334,7 +332,7 @@ def test_a_long_text_is_folded_and_cut_with_a_link_to_all_of_it(opened, admin_se
 # --- Tools -------------------------------------------------------------------------------
 
 
-@SIZES
+@each_look(DARK_PHONE)
 def test_tool_calls_are_lines_that_open_with_their_results(opened, tools):
     page = opened(tools)
     assert positions(page) == [1, 2, 3, 4, 5]
@@ -358,7 +356,7 @@ def test_tool_calls_are_lines_that_open_with_their_results(opened, tools):
 # --- A message ---------------------------------------------------------------------------
 
 
-@SIZES
+@each_look(LIGHT)
 def test_the_json_of_a_message_is_indented_with_a_way_back(opened, tools):
     page = opened(tools)
     for position in (1, 2):
@@ -426,7 +424,7 @@ def test_what_people_pass_on_is_copied(page, admin_service, texts):
     assert page.evaluate(copied) == texts.messages[7].to_json()
 
 
-@pytest.mark.parametrize("look", [LIGHT, DARK], ids=str)
+@each_look(DARK)
 def test_roles_differ_in_their_name_and_their_bar(opened, admin_service):
     said = [Message(role, [Part("text", "Said.")]) for role in ROLES]
     page = opened(say(admin_service, SentConversation(f"roles-{new_id()}", said)))
@@ -468,7 +466,7 @@ def test_the_first_page_has_no_link_to_an_earlier_one(opened, long):
     expect(ways.get_by_role("link")).to_have_text(["Later", "Last"])
 
 
-@SIZES
+@each_look(DARK_PHONE)
 def test_the_form_jumps_to_a_position(opened, long):
     page = opened(long)
     page.get_by_label("Position", exact=True).fill("57")
@@ -495,7 +493,7 @@ def test_the_form_jumps_to_a_time(opened, long):
 # --- Every screen ------------------------------------------------------------------------
 
 
-@LOOKS
+@each_look(DARK_PHONE)
 def test_every_kind_of_conversation_fits_the_screen(
     look, opened, admin_service, media, tools, texts, long
 ):
@@ -516,7 +514,7 @@ def test_every_kind_of_conversation_fits_the_screen(
         with_markdown(page)
 
 
-@LOOKS
+@each_look(DARK)
 def test_the_page_follows_the_light_or_dark_setting(look, opened, texts):
     page = opened(texts)
     assert brightness(page, "body", "backgroundColor") == look.scheme
@@ -526,7 +524,7 @@ def test_the_page_follows_the_light_or_dark_setting(look, opened, texts):
     assert brightness(page, "#message-1 .markdown", "color") == other
 
 
-@pytest.mark.parametrize("look", [LIGHT, DARK], ids=str)
+@each_look(DARK)
 def test_people_can_select_the_other_theme(look, opened, texts):
     page = opened(texts)
     bar = style(turn(page, 1), "borderInlineStartColor")
@@ -639,7 +637,7 @@ def test_keys_lead_through_messages_calls_and_conversations(page, admin_service,
     expect(page.get_by_label("Words")).to_have_value("j?")
 
 
-@pytest.mark.parametrize("look", [LIGHT, PHONE], ids=str)
+@each_look(PHONE)
 def test_the_talk_begins_at_the_top_and_the_header_stays(look, opened, long):
     page = opened(long)
     follow(page.get_by_role("navigation", name="Pages, above").get_by_role("link", name="First"))

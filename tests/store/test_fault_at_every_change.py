@@ -22,7 +22,7 @@ from convstore.errors import UnknownConversation
 from convstore.messages import Message, Part
 from convstore.models import Conversation, ItemId, MetadataPair
 from convstore.store import ConversationStore, conversation_key
-from tests.length import SOAK
+from tests.length import sampled
 from tests.store.test_fault_at_every_step import (
     SPEECHES,
     TIMEOUT,
@@ -38,8 +38,8 @@ from tests.store.test_fault_at_every_step import (
 
 pytestmark = pytest.mark.soak
 
-# Of the faults of a short run, one in so many.
-SHORT = 5
+# A short run meets one in so many.
+ONE_FAULT_IN = 8
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def assert_whole_after_each(
     unharmed.call()
     after = unharmed.found()
     assert after != before
-    for fault in faults if SOAK else faults[::SHORT]:
+    for fault in sampled(faults, one_in=ONE_FAULT_IN):
         change = Change(name, line.store, database)
         with line.harmed(fault), override_settings(DATABASE_TIMEOUT=timeout):
             end, _ = end_of(change.call)

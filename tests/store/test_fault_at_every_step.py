@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import random
 import select
 import socket
 import sqlite3
@@ -35,7 +34,6 @@ from convstore.archive.word_switch import learn
 from convstore.database.url import database_alias
 from convstore.errors import Unavailable
 from convstore.exchange.statements import StoredMessage
-from convstore.exchange.variants import statements_for
 from convstore.messages import Message, Part
 from convstore.models import Conversation
 from convstore.models import Message as Row
@@ -44,12 +42,14 @@ from memory_api import bodies
 from memory_api.contract import infer
 from memory_api.memory import Memory
 from testing.bodies import append_request
-from tests.length import SOAK
+from tests.length import sampled
 
 pytestmark = pytest.mark.soak
 
 SIZE = 4
 TIMEOUT = 20
+# A short run meets one in so many.
+ONE_FAULT_IN = 3
 LONG_AGO = "2020-01-01T00:00:00Z"
 # A transaction whose client is gone may live on for a moment.
 ENDED_SECONDS = 60
@@ -227,21 +227,13 @@ def assert_whole_after_each(
 ) -> None:
     """`timeout` is what the call that meets the fault has; all others have enough."""
     assert len(faults) > 1
-    for fault in of_this_run(faults, line.store):
+    for fault in sampled(faults, one_in=ONE_FAULT_IN):
         trial = Trial(line.store, database, exchange)
         with line.harmed(fault), override_settings(DATABASE_TIMEOUT=timeout):
             end, answer = end_of(trial.call)
         assert end is fault.end, fault.name
         trial.assert_whole(answer, fault.name)
     assert_no_transaction_is_open(database)
-
-
-def of_this_run(faults: Sequence[Fault], store: ConversationStore) -> Sequence[Fault]:
-    """All; a third in a short run with other statements than the database is served with."""
-    if SOAK or store.variant is statements_for:
-        return faults
-    third = random.Random(len(faults)).sample(range(len(faults)), len(faults) // 3 + 1)
-    return [faults[n] for n in sorted(third)]
 
 
 def end_of(call: Call) -> tuple[End, list[StoredMessage] | None]:
