@@ -3,7 +3,7 @@
 The matrix is chosen, not multiplied. On the first database everything runs, at each door.
 On each other database: the tests of the store, and the contract through the HTTP door. A
 second version of a database that is there already runs the tests of the store alone, by the
-statements that it is served with.
+statements that it is served with; those that take long, in long runs alone.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def is_in_matrix(item: pytest.Item, needed: set[str]) -> bool:
     if kind == FIRST_DATABASE or folder(item) == "soak":
         return True
     if kind in SECOND_VERSIONS:
-        return folder(item) == "store" and is_served_so(parameters(item))
+        has_time = SOAK or not takes_long(item)
+        return folder(item) == "store" and is_served_so(parameters(item)) and has_time
     return "mlserver" not in needed and not item.get_closest_marker("one_database")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,25 +40,32 @@ class Installation:
     environment: Path
 
     @classmethod
-    def make(cls, folder: Path) -> Self:
-        """Build the wheel by `make wheel` in a checkout, and install it from the registry's."""
+    def make(cls, folder: Path, *, alone: bool = True) -> Self:
+        """Build the wheel by `make wheel` in a checkout, and install it with what it needs.
+
+        Where it is not to be `alone`, what it needs is that of this environment, which is
+        there at once.
+        """
         project = checkout(folder / "checkout")
         done = completed(["make", "wheel"], project)
         assert done.returncode == 0, done.stderr
         (wheel,) = (project / "dist").iterdir()
         environment = folder / "environment"
+        # The versions that everything else is tested with.
+        needs = ["--constraint", ROOT / "requirements.txt"] if alone else ["--no-deps"]
         for command in (
             ["venv", "--without-pip", environment],
-            ["pip", "--python", environment / "bin" / "python", *cls._install(wheel)],
+            [
+                *("pip", "--python", environment / "bin" / "python"),
+                *("install", "--quiet", *needs, wheel),
+            ],
         ):
             done = completed([sys.executable, "-m", *command], folder)
             assert done.returncode == 0, done.stderr
+        if not alone:
+            (packages,) = environment.glob("lib/python*/site-packages")
+            (packages / "ours.pth").write_text(sysconfig.get_path("purelib") + "\n")
         return cls(wheel, environment)
-
-    @staticmethod
-    def _install(wheel: Path) -> list[str | Path]:
-        # The versions that everything else is tested with.
-        return ["install", "--quiet", "--constraint", ROOT / "requirements.txt", wheel]
 
     @property
     def convstore(self) -> Path:

@@ -106,6 +106,11 @@ DATABASES = {{"default": {{
 """
 
 
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    return Installation.make(tmp_path_factory.mktemp("embedded"), alone=False)
+
+
 class Project:
     """A project as `startproject` makes it, to which blocks of the page are added."""
 

@@ -29,6 +29,12 @@ from tests.package.installation import Installation, Served, completed
 
 
 @pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """One for all tests: building and installing it takes a while."""
+    return Installation.make(tmp_path_factory.mktemp("package"))
+
+
+@pytest.fixture(scope="module")
 def served(
     installation: Installation, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
@@ -138,6 +138,11 @@ def repeated(pattern: str, length: int) -> str:
     return (pattern * length)[:length]
 
 
+@cache
+def ordinary_seconds() -> float:
+    return cpu_seconds(partial(render_markdown, repeated(ORDINARY, MAX_RENDERED)))
+
+
 @pytest.mark.parametrize("pattern", SLOW)
 def test_slow_markdown_takes_time_in_proportion_to_its_length(pattern):
     """Some patterns take 15 times as long as ordinary Markdown, which MAX_RENDERED bounds."""
@@ -146,7 +151,7 @@ def test_slow_markdown_takes_time_in_proportion_to_its_length(pattern):
         for length in (MAX_RENDERED // 10, MAX_RENDERED)
     )
     assert long < 30 * short  # 100 times, if the time grew with the square
-    assert long < 60 * cpu_seconds(partial(render_markdown, repeated(ORDINARY, MAX_RENDERED)))
+    assert long < 60 * ordinary_seconds()
 
 
 @pytest.mark.parametrize("markdown", [False, True])
