@@ -1,12 +1,12 @@
-# serve, mlserver, wheel, image, test, test-fast, soak, lint, format, bench, bench-admin, bench-sizes,
-# replay, screenshots: each sets up what it needs.
+# serve, mlserver, wheel, image, test, test-fast, soak, lint, format, bench, bench-admin, bench-lists,
+# bench-sizes, replay, screenshots: each sets up what it needs.
 
 VENV = .venv
 IMAGE = convstore
 BIN = $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: serve mlserver wheel image test test-fast soak lint format bench bench-admin bench-sizes replay screenshots clean
+.PHONY: serve mlserver wheel image test test-fast soak lint format bench bench-admin bench-lists bench-sizes replay screenshots clean
 
 serve: $(VENV)/runtime
 	@exec $(BIN)/python -m convstore serve
@@ -69,6 +69,10 @@ bench: $(VENV)/dev .venv-mlserver/installed
 # How the admin's pages do with 2,000,000 messages, beside a small database.
 bench-admin: $(VENV)/dev
 	@$(BIN)/python -m benchmarks.admin
+
+# How lists of conversations and pages of items do with 1,000,000 of them, beside 100.
+bench-lists: $(VENV)/dev
+	@$(BIN)/python -m benchmarks.lists
 
 # How many bytes a message takes in each database, and what partitions cost.
 bench-sizes: $(VENV)/dev

@@ -26,7 +26,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from html import unescape
-from itertools import accumulate, islice
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import urlsplit
@@ -39,10 +39,11 @@ from benchmarks.stores.ours import settle  # sets Django up
 # isort: split
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from django.db import DEFAULT_DB_ALIAS, connection, transaction
+from django.db import DEFAULT_DB_ALIAS, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from benchmarks.bulk import Row, prepare, write_rows
 from convstore import models
 from convstore.archive.word_switch import words_of
 from convstore.database.migration_lock import without_time_limits
@@ -52,7 +53,6 @@ from convstore.store import conversation_key
 from convstore.words import texts_of
 
 DATABASES = ("sqlite", "postgresql")
-BATCH = 10_000
 # Each page is asked for so often, on the small and the large database in turn, in each pass.
 WARM_UP, ROUNDS, PASSES = 2, 5, 3
 # The most that a page may ask the database, and take of the time that it takes on the small one.
@@ -77,7 +77,6 @@ COLUMNS = {
         "conversation_id, position, role, body, request_key, fingerprint, created_at, words"
     ),
 }
-Row = Sequence[object]
 
 
 # --- What is stored ----------------------------------------------------------------------
@@ -205,35 +204,15 @@ def fill(plan: Plan) -> None:
     has_words = vendor_for(DEFAULT_DB_ALIAS).word_index is not None
     rows = Rows(plan, datetime.now(UTC).replace(tzinfo=None), has_words)
     with without_time_limits(DEFAULT_DB_ALIAS):  # it ends the connection, and with it the PRAGMAs
-        if connection.vendor == "sqlite":
-            with connection.cursor() as cursor:
-                cursor.execute("PRAGMA synchronous=OFF")
-                cursor.execute("PRAGMA cache_size=-500000")
-        write_all("convstore_conversation", rows.conversations(), plan.conversations)
-        write_all("convstore_message", rows.messages(), plan.messages)
+        prepare(DEFAULT_DB_ALIAS)
+        for table, written, total in (
+            ("convstore_conversation", rows.conversations(), plan.conversations),
+            ("convstore_message", rows.messages(), plan.messages),
+        ):
+            write_rows(DEFAULT_DB_ALIAS, table, COLUMNS[table], written, total)
         if has_words:
             call_command("words", "on", "--wait=0", stdout=sys.stderr)
         settle(DEFAULT_DB_ALIAS)
-
-
-def write_all(table: str, rows: Iterator[Row], total: int) -> None:
-    write = copy if connection.vendor == "postgresql" else insert
-    with tqdm(total=total, desc=table, unit=" rows", unit_scale=True) as bar:
-        while batch := list(islice(rows, BATCH)):
-            with transaction.atomic(), connection.cursor() as cursor:
-                write(cursor, table, batch)
-            bar.update(len(batch))
-
-
-def copy(cursor: Any, table: str, rows: Sequence[Row]) -> None:
-    with cursor.copy(f"COPY {table} ({COLUMNS[table]}) FROM STDIN") as into:
-        for row in rows:
-            into.write_row(row)
-
-
-def insert(cursor: Any, table: str, rows: Sequence[Row]) -> None:
-    values = ", ".join(["%s"] * len(rows[0]))
-    cursor.executemany(f"INSERT INTO {table} ({COLUMNS[table]}) VALUES ({values})", rows)  # noqa: S608
 
 
 # --- Pages -------------------------------------------------------------------------------

@@ -54,6 +54,17 @@ def test_the_admins_benchmark_asks_for_its_pages():
     assert "| first page |" in done.stdout, done.stderr  # whether it is within its limits or not
 
 
+def test_each_list_and_page_of_items_is_a_range_of_an_index():
+    sizes = ["--databases=sqlite", "--rows=2000", "--calls=1"]
+    command = [sys.executable, "-m", "benchmarks.lists", *sizes]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")]
+    plans = {row[0].removeprefix("| "): row[-1] for row in rows[1:]}
+    assert "conversation_tenant_created" in plans["a tenant's list, newest first"], done.stderr
+    assert len(plans) > 15
+    assert not [plan for plan in plans.values() if "**" in plan]
+
+
 def test_a_store_that_forgets_is_found():
     answers = child("benchmarks.stores.noop:Store", ["check", {}])
     assert "WrongAnswer" in answers[-1]["error"]
