@@ -14,6 +14,8 @@ from tests.soak.load import MEMORY
 
 # What TEST_DATABASES must name a kind of: only servers of the tests' own may be killed.
 NEEDED = {
+    "test_all_doors.py": KINDS,
+    "test_changes.py": KINDS,
     "test_kills.py": KINDS,
     "test_memory.py": KINDS,
     "test_database_outages.py": KINDS_WITH_A_SERVER,

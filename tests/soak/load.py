@@ -16,9 +16,10 @@ from urllib.parse import urlsplit
 
 from memory_api.server.refusals import OVERLOADED
 from testing.bodies import append_request
-from tests.soak.checker import BUSY, Acknowledged, Failed, Text, without_busy
+from tests.soak.checker import BUSY, WINDOW, Acknowledged, Failed, Text, without_busy
 
 MEMORY = "memory"
+ASKED = {"window_size": WINDOW}
 CLIENTS = 8
 # Half of all texts go to the hot conversation, the others to one of the quiet ones.
 HOT = "hot"
@@ -45,18 +46,18 @@ class Writer(Protocol):
 
 
 class Load:
-    """CLIENTS clients of the service at `url`, who write from the begin of `with` to its end.
+    """Clients of the service at `url`, who write from the begin of `with` to its end.
 
     Two loads on one database must number their clients differently.
     """
 
-    def __init__(self, url: str, number_from: int = 0) -> None:
+    def __init__(self, url: str, number_from: int = 0, clients: int = CLIENTS) -> None:
         self.address = urlsplit(url).netloc
-        self.numbers = range(number_from, number_from + CLIENTS)
+        self.numbers = range(number_from, number_from + clients)
         self.acknowledged: list[Acknowledged] = []
         self.failed: list[Failed] = []
         self._ended = threading.Event()
-        self._pool = ThreadPoolExecutor(CLIENTS)
+        self._pool = ThreadPoolExecutor(clients)
         self._clients: list[Future[None]] = []
 
     def __enter__(self) -> Self:
@@ -134,7 +135,7 @@ class Client:
         return Failed(text, status_of(response, answer), sent, time.monotonic())
 
     def _post(self, text: Text) -> tuple[HTTPResponse, bytes]:
-        body = json.dumps(append_request(text.memory_id, text.value)).encode()
+        body = json.dumps(append_request(text.memory_id, text.value, parameters=ASKED)).encode()
         headers = {"Idempotency-Key": str(text)} if self._with_keys else {}
         self._connection.request("POST", f"/v2/models/{MEMORY}/infer", body, headers)
         response = self._connection.getresponse()
@@ -185,8 +186,11 @@ def way(error: Exception) -> str:
 def status_of(response: HTTPResponse, answer: bytes) -> str:
     """BUSY or UNAVAILABLE only in the form that the contract gives them; else the whole answer."""
     as_agreed = response.status == 503 and response.headers["Retry-After"]
-    if as_agreed and isinstance(sentence := json.loads(answer)["error"], str):
-        return BUSY if sentence == OVERLOADED else UNAVAILABLE
+    if as_agreed:
+        error = json.loads(answer)["error"]
+        sentence = error["message"] if isinstance(error, dict) else error  # as OpenAI has it
+        if isinstance(sentence, str):
+            return BUSY if sentence == OVERLOADED else UNAVAILABLE
     return f"{response.status} {answer.decode()}"
 
 

@@ -14,8 +14,8 @@ from tritonclient.grpc import service_pb2_grpc
 from testing.bodies import append_request
 from testing.processes import Process
 from tests.mlserver.core2 import called, request, saying, tensors_of
-from tests.soak.checker import Acknowledged, Failed, Text
-from tests.soak.load import ANSWER_SECONDS, CUT, UNAVAILABLE, Load, Writer, way
+from tests.soak.checker import WINDOW, Acknowledged, Failed, Text
+from tests.soak.load import ANSWER_SECONDS, ASKED, CUT, UNAVAILABLE, Load, Writer, way
 
 UNKNOWN_MODEL = "404"
 NOT_LOADED_YET = "400"
@@ -75,7 +75,7 @@ class RestClient:
         return Failed(text, how, sent, time.monotonic())
 
     def _post(self, text: Text) -> tuple[int, bytes]:
-        sent = json.dumps(append_request(text.memory_id, text.value)).encode()
+        sent = json.dumps(append_request(text.memory_id, text.value, parameters=ASKED)).encode()
         headers = {"Content-Type": "application/json"}
         self._connection.request("POST", f"/v2/models/{self._model()}/infer", sent, headers)
         response = self._connection.getresponse()
@@ -107,7 +107,7 @@ class GrpcClient:
 
     def say(self, text: Text) -> Acknowledged | Failed:
         sent = time.monotonic()
-        asked = request(self._model(), saying(text.memory_id, text.value))
+        asked = request(self._model(), saying(text.memory_id, text.value), window_size=WINDOW)
         try:
             response = self._service.ModelInfer(
                 asked, timeout=ANSWER_SECONDS, metadata=called(f"{text.client}-{text.number}")
