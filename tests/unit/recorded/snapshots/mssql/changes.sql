@@ -228,6 +228,10 @@ SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [con
     FROM [convstore_conversation] WITH (ROWLOCK, UPDLOCK)
     WHERE [convstore_conversation].[id] = ?;
     -- 1 = '7e57ab1e000040008000000000000001'
+SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], [convstore_conversation].[erased], [convstore_conversation].[changes], [convstore_conversation].[first_live], [convstore_conversation].[metadata]
+    FROM [convstore_conversation]
+    WHERE [convstore_conversation].[id] = ?;
+    -- 1 = '7e57ab1e000040008000000000000001'
 SET NOCOUNT OFF; UPDATE [convstore_conversation] SET [memory_id] = ?
     WHERE [convstore_conversation].[id] = ?;
     -- 1 = 'deleted 7e57ab1e000040008000000000000001'
