@@ -18,10 +18,10 @@ from typing import Any
 from wsgiref.headers import Headers
 
 from django.core.exceptions import ImproperlyConfigured
-from sqlalchemy.engine import URL
 
 from convstore import conf
 from convstore.client_address import Network
+from convstore.database.parsed_url import ParsedUrl
 from convstore.database.url import prepared_database_settings
 from convstore.errors import DatabaseUrlError
 
@@ -170,7 +170,7 @@ QUEUE_TIMEOUT = positive_integer("QUEUE_TIMEOUT", 5)
 
 # The default is also the file of a `filesys` memory without a path, so the admin shows it.
 DATABASE_URL = os.environ.get(
-    "DATABASE_URL", URL.create("sqlite", database=str(DATA_DIR / "conversations.sqlite3"))
+    "DATABASE_URL", ParsedUrl("sqlite", database=str(DATA_DIR / "conversations.sqlite3"))
 )
 IS_DATABASE_NAMED = "DATABASE_URL" in os.environ
 try:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from sqlalchemy.engine import URL
 
+from convstore.database.parsed_url import ParsedUrl
 from convstore.database.url import database_alias
 from convstore.errors import DatabaseUrlError
 from convstore.messages import MAX_NAME_CHARACTERS, TOKENS
@@ -235,11 +235,11 @@ def _once_per_request_id(config: Section) -> bool:
 def _store(
     database: str, config: Section, observe: Callable[[float, int], None]
 ) -> ConversationStore:
-    url: str | URL
+    url: str | ParsedUrl
     read_url = None
     if database == "filesys":
         folder = settings.DATA_DIR / config.take("path", "", str)
-        url, options = URL.create("sqlite", database=str(folder / "conversations.sqlite3")), {}
+        url, options = ParsedUrl("sqlite", database=str(folder / "conversations.sqlite3")), {}
     else:
         url = config.take("url", settings.DATABASE_URL, str)
         options = config.take("connection_options", {}, dict)

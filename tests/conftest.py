@@ -162,7 +162,7 @@ def made_in(url: URL) -> str:
             f"GRANT CREATE SESSION, CREATE TABLE, CREATE SEQUENCE, CREATE TRIGGER TO {name}",
         ]
         ours = url.set(username=name, password=name)
-    alias = database_alias(url)
+    alias = database_alias(url.render_as_string(hide_password=False))
     with without_time_limits(alias), connections[alias].cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)

@@ -8,9 +8,8 @@ from importlib.util import find_spec
 from math import isfinite
 from typing import Any
 
-from sqlalchemy.engine import URL
-
 from convstore.conf import threads
+from convstore.database.parsed_url import ParsedUrl
 from convstore.errors import DatabaseUrlError
 
 BOOLEANS = {"true": True, "yes": True, "on": True, "1": True} | {
@@ -78,7 +77,7 @@ def _parse(text: str, kinds: tuple[type, ...]) -> object:
     return int(text) if INTEGER.fullmatch(text) else text
 
 
-def base_entry(engine: str, url: URL, database: str | None) -> dict[str, Any]:
+def base_entry(engine: str, url: ParsedUrl, database: str | None) -> dict[str, Any]:
     """The part of an entry of DATABASES that all servers have in common."""
     return {
         "ENGINE": engine,
@@ -91,7 +90,7 @@ def base_entry(engine: str, url: URL, database: str | None) -> dict[str, Any]:
     }
 
 
-def take_driver_arguments(url: URL, options: Options) -> Options:
+def take_driver_arguments(url: ParsedUrl, options: Options) -> Options:
     """The arguments for the driver: those of the URL, then those of `connect_args`."""
     given = {**url.query, **options.take("connect_args", {}, dict)}
     return Options(given, "connection argument ", texts=True)

@@ -1,7 +1,6 @@
 """From a database URL and engine options to a database that Django knows by an alias.
 
-SQLAlchemy's `make_url` parses the URL, so its grammar is SQLAlchemy's. Each vendor's
-`url.py` maps what was parsed to Django.
+`parsed_url.py` parses the URL, and each vendor's `url.py` maps what was parsed to Django.
 """
 
 from __future__ import annotations
@@ -12,18 +11,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
 from convstore.conf import connection_max_age, database_timeout
 from convstore.database.options import Options
+from convstore.database.parsed_url import ParsedUrl, parse_url
 from convstore.database.vendor import Vendor
 from convstore.database.vendors import vendor_of_url
 from convstore.errors import DatabaseUrlError
 
 
 def database_alias(
-    url: str | URL, options: Mapping[str, Any] | None = None, *, timeout: int | None = None
+    url: str | ParsedUrl, options: Mapping[str, Any] | None = None, *, timeout: int | None = None
 ) -> str:
     """The alias of a database in Django's `connections`, to which it is added.
 
@@ -44,7 +42,7 @@ def database_alias(
 
 
 def database_settings(
-    url: str | URL,
+    url: str | ParsedUrl,
     options: Mapping[str, Any] | None = None,
     *,
     timeout: int | None = None,
@@ -60,7 +58,7 @@ def database_settings(
 
 
 def prepared_database_settings(
-    url: str | URL,
+    url: str | ParsedUrl,
     options: Mapping[str, Any] | None = None,
     *,
     timeout: int | None = None,
@@ -73,18 +71,15 @@ def prepared_database_settings(
 
 
 def _vendor_and_settings(
-    url: str | URL, options: Mapping[str, Any] | None, timeout: int | None, max_age: int | None
+    url: str | ParsedUrl,
+    options: Mapping[str, Any] | None,
+    timeout: int | None,
+    max_age: int | None,
 ) -> tuple[Vendor, dict[str, Any]]:
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        raise DatabaseUrlError(
-            "the database URL is not of the form dialect://user:password@host:port/database"
-            " (percent-encode any of @ : / ? # % in the user or the password)"
-        ) from None
+    parsed = parse_url(url) if isinstance(url, str) else url
     if "\0" in "".join(map(str, (*parsed[:-1], *parsed.query, *parsed.query.values()))):
         raise DatabaseUrlError("the database URL contains a NUL, at which drivers stop reading")
-    vendor = vendor_of_url(parsed.get_backend_name())
+    vendor = vendor_of_url(parsed.dialect)
     recycle = {"pool_recycle": connection_max_age() if max_age is None else max_age}
     unused = Options({**recycle, **(options or {})}, "connection_options.")
     entry = vendor.database_settings(

@@ -19,10 +19,10 @@ from typing import Any
 
 from django.core.checks import CheckMessage
 from django.db.backends.base.base import BaseDatabaseWrapper
-from sqlalchemy.engine import URL
 
 from convstore.database.fault import Fault
 from convstore.database.options import Options
+from convstore.database.parsed_url import ParsedUrl
 
 # An entry of Django's DATABASES.
 Entry = Mapping[str, Any]
@@ -75,7 +75,7 @@ class Vendor:
     url_names: tuple[str, ...]
     """The dialects that a database URL may begin with, for example "postgres"."""
 
-    database_settings: Callable[[URL, Options, int], dict[str, Any]]
+    database_settings: Callable[[ParsedUrl, Options, int], dict[str, Any]]
     """The entry of DATABASES for a URL, engine options and a time limit in seconds.
 
     Takes out the options that it honours. Opens nothing. Raises DatabaseUrlError.

@@ -630,7 +630,8 @@ class Wire:
         self._listener = socket.create_server(("127.0.0.1", 0))
         ours = server.set(host="127.0.0.1", port=self._listener.getsockname()[1])
         self._direct = store.using
-        alias = database_alias(ours.update_query_dict(speech.readable))
+        readable = ours.update_query_dict(speech.readable)
+        alias = database_alias(readable.render_as_string(hide_password=False))
         self.store = ConversationStore(alias, store.variant)
         self._speech = speech
         self._heard: list[Request] | None = None  # while it listens

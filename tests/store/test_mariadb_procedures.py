@@ -97,7 +97,8 @@ def limited_user(url: str, *rights: str) -> str:
     execute(admins, f"CREATE USER {name}@'%' IDENTIFIED BY ''")
     for right in rights:
         execute(admins, f"GRANT {right} ON {database}.* TO {name}@'%'")
-    return database_alias(make_url(url).set(username=name))
+    limited = make_url(url).set(username=name)
+    return database_alias(limited.render_as_string(hide_password=False))
 
 
 TABLES = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, REFERENCES, DROP"

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from django.db import connections
-from sqlalchemy.engine import make_url
 
 import convstore.database
 from convstore.database.fault import Fault
 from convstore.database.options import Options
+from convstore.database.parsed_url import parse_url
 from convstore.database.url import database_alias
 from convstore.database.vendor import Vendor
 from convstore.database.vendors import VENDORS, vendor_for, vendor_of_url
@@ -35,7 +35,7 @@ each_vendor = pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vend
 def entry_of(vendor: Vendor) -> dict[str, Any]:
     url, _ = URLS[vendor.django_name]
     options = Options({}, "connection_options.")
-    return vendor.database_settings(make_url(url), options, 5)
+    return vendor.database_settings(parse_url(url), options, 5)
 
 
 def test_no_question_has_an_answer_by_default():

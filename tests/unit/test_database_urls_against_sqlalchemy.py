@@ -32,6 +32,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Conninfo
 from sqlalchemy.engine import make_url
 
+from convstore.database import parsed_url
+from convstore.database.parsed_url import ParsedUrl, parse_url
 from convstore.database.url import database_settings
 from convstore.errors import DatabaseUrlError
 from tests.unit.sqlalchemy_urls import (
@@ -207,6 +209,15 @@ def _somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # --- What is agreed ----------------------------------------------------------------------
+
+
+@modest
+@given(st.from_regex(parsed_url.PLAIN, fullmatch=True))
+@example("sqlite:////folder/a.db")
+@example("postgresql://u:p@h:05432/d")
+@example("mysql://:1/.")
+def test_a_plain_url_has_the_parts_that_sqlalchemy_finds(url):
+    assert parse_url(url) == ParsedUrl(*make_url(url))
 
 
 @pytest.mark.parametrize("url", [url for vendor in AGREED for url in AGREED[vendor]])

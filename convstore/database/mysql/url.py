@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy.engine import URL
-
 from convstore.database.options import (
     MAX_SECONDS,
     Options,
@@ -21,6 +19,7 @@ from convstore.database.options import (
     take_isolation_level,
     without_options,
 )
+from convstore.database.parsed_url import ParsedUrl
 from convstore.errors import DatabaseUrlError
 
 # Arguments of PyMySQL that nothing else in the session depends on.
@@ -61,7 +60,7 @@ prepare = do_nothing
 location = server_location
 
 
-def database_settings(url: URL, options: Options, timeout: int) -> dict[str, Any]:
+def database_settings(url: ParsedUrl, options: Options, timeout: int) -> dict[str, Any]:
     require_driver("PyMySQL[rsa]", "pymysql")
     require_database(url.database)
     take_isolation_level(options, "READ COMMITTED")

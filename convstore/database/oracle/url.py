@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy.engine import URL
-
 from convstore.database.options import (
     Options,
     base_entry,
@@ -22,6 +20,7 @@ from convstore.database.options import (
     take_pool_recycle,
     take_pool_timeout,
 )
+from convstore.database.parsed_url import ParsedUrl
 from convstore.errors import DatabaseUrlError
 
 # Arguments of python-oracledb in its thin mode.
@@ -51,7 +50,7 @@ NON_IDENTIFYING_OPTIONS = frozenset({"pool", "tcp_connect_timeout"})
 prepare = do_nothing
 
 
-def database_settings(url: URL, options: Options, timeout: int) -> dict[str, Any]:
+def database_settings(url: ParsedUrl, options: Options, timeout: int) -> dict[str, Any]:
     require_driver("oracledb", "oracledb")
     take_isolation_level(options, "READ COMMITTED")
     arguments = take_driver_arguments(url, options)
@@ -76,7 +75,7 @@ def database_settings(url: URL, options: Options, timeout: int) -> dict[str, Any
     }
 
 
-def _oracle_address(url: URL, service: str | None, dsn: str | None) -> dict[str, str]:
+def _oracle_address(url: ParsedUrl, service: str | None, dsn: str | None) -> dict[str, str]:
     """The address: host and port for a SID, a connect string in NAME for everything else."""
     alias = None if url.database or service else url.host
     if sum(map(bool, (url.database, service, dsn, alias))) != 1 or (alias and url.port):
@@ -90,7 +89,7 @@ def _oracle_address(url: URL, service: str | None, dsn: str | None) -> dict[str,
     return {"NAME": dsn or alias or "", "HOST": "", "PORT": ""}
 
 
-def _descriptor(url: URL, service: str) -> str:
+def _descriptor(url: ParsedUrl, service: str) -> str:
     """A connect descriptor; Easy Connect does not allow $ or # in the name of a service."""
     import oracledb
 

@@ -1,14 +1,13 @@
-"""From a postgresql:// URL to a Django connection over psycopg."""
+"""From a postgresql:// URL to a Django connection over psycopg.
+
+psycopg takes a tenth of a second to import, so those who have no PostgreSQL do without.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from typing import Any
-
-from psycopg import IsolationLevel
-from psycopg.pq import Conninfo
-from sqlalchemy.engine import URL
 
 from convstore.database.options import (
     Options,
@@ -24,6 +23,7 @@ from convstore.database.options import (
     take_pool_timeout,
     without_options,
 )
+from convstore.database.parsed_url import ParsedUrl
 from convstore.errors import DatabaseUrlError
 
 # A name and its port, as SQLAlchemy reads them; IPv6 addresses and sockets do not match.
@@ -39,7 +39,9 @@ prepare = do_nothing
 location = server_location
 
 
-def database_settings(url: URL, options: Options, timeout: int) -> dict[str, Any]:
+def database_settings(url: ParsedUrl, options: Options, timeout: int) -> dict[str, Any]:
+    from psycopg import IsolationLevel
+
     arguments = _libpq_arguments(url, options)
     take_isolation_level(options, "READ COMMITTED")
     # If no database is named, libpq takes the one that has the user's name.
@@ -72,8 +74,10 @@ def database_settings(url: URL, options: Options, timeout: int) -> dict[str, Any
     }
 
 
-def _libpq_arguments(url: URL, options: Options) -> dict[str, Any]:
+def _libpq_arguments(url: ParsedUrl, options: Options) -> dict[str, Any]:
     """The arguments of the URL and of `connect_args`, each of which libpq knows."""
+    from psycopg.pq import Conninfo
+
     given = Options(
         {**_hosts(url), **options.take("connect_args", {}, dict)}, "connection argument "
     )
@@ -89,7 +93,7 @@ def _libpq_arguments(url: URL, options: Options) -> dict[str, Any]:
     return arguments
 
 
-def _hosts(url: URL) -> dict[str, Any]:
+def _hosts(url: ParsedUrl) -> dict[str, Any]:
     """The arguments of the URL; several `host=name:port` become libpq's lists."""
     arguments: dict[str, Any] = dict(url.query)
     hosts, ports = (_as_list(arguments.pop(name, ())) for name in ("host", "port"))

@@ -8,8 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.engine import URL
-
 from convstore.database.options import (
     Options,
     connection_per_thread,
@@ -17,13 +15,14 @@ from convstore.database.options import (
     take_echo,
     take_isolation_level,
 )
+from convstore.database.parsed_url import ParsedUrl
 from convstore.errors import DatabaseUrlError
 
 # What says how the file is opened, but not which file it is.
 NON_IDENTIFYING_OPTIONS = frozenset({"timeout", "transaction_mode", "init_command"})
 
 
-def database_settings(url: URL, options: Options, timeout: int) -> dict[str, Any]:
+def database_settings(url: ParsedUrl, options: Options, timeout: int) -> dict[str, Any]:
     if url.host or url.port or url.username or url.password:
         raise DatabaseUrlError(
             "an SQLite URL names a file, sqlite:///relative/path or sqlite:////absolute/path,"

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from sqlalchemy.engine import URL
-
 from convstore.database.options import (
     Options,
     base_entry,
@@ -21,6 +19,7 @@ from convstore.database.options import (
     take_isolation_level,
     without_options,
 )
+from convstore.database.parsed_url import ParsedUrl
 from convstore.errors import DatabaseUrlError
 
 # The keywords that ODBC URLs use and Microsoft's driver knows, in lower case.
@@ -65,7 +64,7 @@ prepare = do_nothing
 location = server_location
 
 
-def database_settings(url: URL, options: Options, timeout: int) -> dict[str, Any]:
+def database_settings(url: ParsedUrl, options: Options, timeout: int) -> dict[str, Any]:
     require_driver("convstore[mssql]", "mssql", "mssql_python")
     _require_odbc_library()
     take_isolation_level(options, "READ COMMITTED")
@@ -97,7 +96,7 @@ def database_settings(url: URL, options: Options, timeout: int) -> dict[str, Any
     }
 
 
-def _take_timeouts(url: URL, arguments: Options, default: int) -> tuple[int, int]:
+def _take_timeouts(url: ParsedUrl, arguments: Options, default: int) -> tuple[int, int]:
     """The seconds for signing in and for a query.
 
     What pymssql calls `login_timeout` is `timeout` in ODBC drivers; pymssql's `timeout` is
@@ -109,7 +108,7 @@ def _take_timeouts(url: URL, arguments: Options, default: int) -> tuple[int, int
     return arguments.take("timeout", login, int), default
 
 
-def _take_keywords(url: URL, arguments: Options) -> dict[str, str]:
+def _take_keywords(url: ParsedUrl, arguments: Options) -> dict[str, str]:
     """The keywords of the connection string."""
     keywords: dict[str, str] = arguments.take_present(dict.fromkeys(KEYWORDS, str))
     arguments.refuse_rest("SQL Server")
@@ -150,7 +149,7 @@ def _braced(value: str) -> str:
     return "{" + value.replace("}", "}}") + "}"
 
 
-def _url_of_odbc(text: str, url: URL, arguments: Options) -> URL:
+def _url_of_odbc(text: str, url: ParsedUrl, arguments: Options) -> ParsedUrl:
     """The URL for an ODBC connection string; adds its other keywords to `arguments`."""
     pairs: dict[str, str] = {}
     end = 0
@@ -168,7 +167,7 @@ def _url_of_odbc(text: str, url: URL, arguments: Options) -> URL:
     host, _, port = server.partition(",")
     if port and not re.fullmatch(r" *[0-9]{1,5} *", port):
         raise DatabaseUrlError("the SERVER of odbc_connect must be host or host,port")
-    url = URL.create(
+    url = ParsedUrl(
         url.drivername,
         username=pairs.pop("uid", None),
         password=pairs.pop("pwd", None),

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 import mssql_python
 import pytest
 from django.db import Error, IntegrityError, OperationalError, connections, transaction
-from sqlalchemy.engine import URL
 
 from convstore.archive.word_switch import learn
+from convstore.database.parsed_url import ParsedUrl
 from convstore.database.url import database_alias
 from convstore.errors import Unavailable
 from convstore.exchange.portable_orm import PortableOrm
@@ -50,18 +50,18 @@ def answering(answers: dict[str, Answer]) -> Callable[[str], Answer]:
     return answer
 
 
-def url(server: TdsServer) -> URL:
+def url(server: TdsServer) -> ParsedUrl:
     query = {"Encrypt": "no"}
-    return URL.create("mssql", "app", "secret", "127.0.0.1", server.port, "chat", query)
+    return ParsedUrl("mssql", "app", "secret", "127.0.0.1", server.port, "chat", query)
 
 
 @pytest.fixture
-def opened(settings) -> Iterator[Callable[[URL], str]]:
+def opened(settings) -> Iterator[Callable[[ParsedUrl], str]]:
     """Make a database known, with a time limit of one second; its alias."""
     settings.DATABASE_TIMEOUT = 1
     aliases: set[str] = set()
 
-    def open_(url: URL) -> str:
+    def open_(url: ParsedUrl) -> str:
         aliases.add(alias := database_alias(url))
         learn(alias, False)  # or an exchange would ask for it first
         return alias
@@ -73,7 +73,7 @@ def opened(settings) -> Iterator[Callable[[URL], str]]:
 
 
 @pytest.fixture
-def alias(server: TdsServer, opened: Callable[[URL], str]) -> str:
+def alias(server: TdsServer, opened: Callable[[ParsedUrl], str]) -> str:
     """The alias of the stand-in, connected to and with nothing heard yet."""
     alias = opened(url(server))
     connections[alias].ensure_connection()
@@ -101,12 +101,12 @@ def refusal(alias: str, statement: str) -> Error:
     ["secret", 'p;{}=@:/"', "{p}", "p}", "}p;", "p;}", "a b", "p%20+", "'", "=", "pä€😀", " p "],
 )
 def test_a_password_of_any_characters_arrives_as_it_is(server, opened, password):
-    connections[opened(url(server).set(password=password))].ensure_connection()
+    connections[opened(url(server)._replace(password=password))].ensure_connection()
     assert server.logins[-1].password == password
 
 
 def test_the_login_names_the_user_the_database_and_the_server(server, opened):
-    connections[opened(url(server).set(database="a;{b}=c"))].ensure_connection()
+    connections[opened(url(server)._replace(database="a;{b}=c"))].ensure_connection()
     login = server.logins[-1]
     assert (login.user, login.database) == ("app", "a;{b}=c")
     assert login.server == f"127.0.0.1,{server.port}"
@@ -132,7 +132,7 @@ def test_a_database_that_cannot_be_opened_is_unavailable_at_once(server, opened)
 
 def test_a_port_that_nobody_serves_is_unavailable_within_the_time_limit(server, opened):
     """A time limit of one second, and ten times that for a busy machine."""
-    alias = opened(url(server).set(port=1))
+    alias = opened(url(server)._replace(port=1))
     before = time.monotonic()
     with pytest.raises(OperationalError):
         connections[alias].ensure_connection()
@@ -141,7 +141,7 @@ def test_a_port_that_nobody_serves_is_unavailable_within_the_time_limit(server, 
 
 def test_a_server_without_tls_is_refused_unless_the_url_says_so(server, opened):
     with pytest.raises(OperationalError, match="Encryption not supported"):
-        connections[opened(url(server).set(query={}))].ensure_connection()
+        connections[opened(url(server)._replace(query={}))].ensure_connection()
     assert server.logins == []
 
 
