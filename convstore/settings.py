@@ -216,7 +216,6 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
-    "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "axes",

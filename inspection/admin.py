@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import SEARCH_VAR
@@ -62,6 +63,9 @@ from inspection.views import (
 )
 from inspection.views.access import may_delete, may_read, requires
 from inspection.views.pages import list_with_pair_url, page_url, service_url
+
+if apps.is_installed("api_keys"):  # which somebody else's project need not have
+    from inspection import key_admin  # noqa: F401 - the list of API keys
 
 
 def _export_action(kind: str, title: str) -> Callable[..., HttpResponseBase]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 from django.apps import AppConfig, apps
 from django.contrib.admin import apps as django_admin
 
@@ -12,18 +10,17 @@ class InspectionConfig(AppConfig):
     name = "inspection"
     verbose_name = "Admin"
 
-    def ready(self) -> None:
-        if apps.is_installed("api_keys"):  # which somebody else's project need not have
-            import_module("inspection.key_admin")
 
+class InspectionAdmin(django_admin.SimpleAdminConfig):
+    """Django's admin, whose pages `InspectionSite` imports where URLs need them."""
 
-class InspectionAdmin(django_admin.AdminConfig):
     default_site = "inspection.site.InspectionSite"
     default = False
 
     def ready(self) -> None:
-        """The pages of users and the log of sign-ins are the service's: a project has its own."""
+        """The log of sign-ins is the service's: a project has its own."""
+        from inspection import signing_in
+
         super().ready()
         apps.get_app_config("auth").verbose_name = "Users and groups"
-        import_module("inspection.accounts")
-        import_module("inspection.signing_in").connect()
+        signing_in.connect()

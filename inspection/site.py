@@ -28,6 +28,14 @@ class InspectionSite(admin.AdminSite):
     index_title = "Overview"
     site_url: Any = reverse_lazy("/v2/docs")  # the name of the route
 
+    def get_urls(self) -> list[Any]:
+        """The URLs of all pages, which are imported now and not before: commands need none."""
+        admin.autodiscover()
+        # After Django's own pages of users and groups, which it replaces.
+        from inspection import accounts  # noqa: F401
+
+        return super().get_urls()
+
     @method_decorator(never_cache)
     def login(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

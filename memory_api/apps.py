@@ -9,4 +9,6 @@ class MemoryApiConfig(AppConfig):
     name = "memory_api"
 
     def ready(self) -> None:
-        from memory_api import checks  # noqa: F401 - importing it registers the checks
+        from memory_api import checks  # importing it registers the checks
+
+        checks.leave_urls_to_deployment()

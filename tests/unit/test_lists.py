@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.contrib import admin
 
+import convstore.urls  # noqa: F401 - the admin's pages are imported with the URLs
 from api_keys.making import KeyRow
 from convstore.archive.conversations import ConversationRow
 from inspection.audit import Action

@@ -7,11 +7,12 @@ from typing import Any
 from django.core.management.commands import check
 from django.db import DEFAULT_DB_ALIAS
 
-from memory_api import deploy_checks  # noqa: F401 - importing it registers the checks
-
 
 class Command(check.Command):
     def handle(self, *app_labels: Any, **options: Any) -> None:
-        if options["deploy"] and not options["databases"]:
-            options["databases"] = [DEFAULT_DB_ALIAS]  # with which all others are asked
+        if options["deploy"]:
+            from memory_api import deploy_checks  # noqa: F401 - importing it registers the checks
+
+            # With the default database, all others are asked.
+            options["databases"] = options["databases"] or [DEFAULT_DB_ALIAS]
         super().handle(*app_labels, **options)
