@@ -23,6 +23,9 @@ LONG_ONES, LONG_CHARACTERS = 16, 10_000
 # How a request ends that the service refuses at once, since more arrive than it can serve. That
 # may be at any time, where other programs need the processors, too.
 BUSY = "busy"
+# On a cluster: writers of one conversation at several nodes aborted each other until the time of
+# the request was over. The busier the machine, the more often.
+CONFLICT = "conflict"
 
 # A memory_id, and the bodies of its messages in their order.
 Histories = Mapping[str, Sequence[str]]
@@ -169,7 +172,7 @@ class Outage(NamedTuple):
 
 
 def without_busy(failed: Iterable[Failed]) -> list[Failed]:
-    return [each for each in failed if each.how != BUSY]
+    return [each for each in failed if each.how not in (BUSY, CONFLICT)]
 
 
 def unexplained(

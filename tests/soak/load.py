@@ -7,16 +7,25 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from itertools import count, cycle
 from typing import Protocol, Self
 from urllib.parse import urlsplit
 
+from convstore.database import fault
 from memory_api.server.refusals import OVERLOADED
 from testing.bodies import append_request
-from tests.soak.checker import BUSY, WINDOW, Acknowledged, Failed, Text, without_busy
+from tests.soak.checker import (
+    BUSY,
+    CONFLICT,
+    WINDOW,
+    Acknowledged,
+    Failed,
+    Text,
+    without_busy,
+)
 
 MEMORY = "memory"
 ASKED = {"window_size": WINDOW}
@@ -35,6 +44,10 @@ PROGRESS_SECONDS = 60
 REFUSED = "connection refused"
 CUT = "connection cut"
 UNAVAILABLE = "503"
+
+
+# How a reply other than 200 is named: by the response, and its body.
+Status = Callable[[HTTPResponse, bytes], str]
 
 
 class Writer(Protocol):
@@ -108,8 +121,11 @@ class Load:
 class Client:
     """One who says one text at a time, and none again. http.client never repeats a request."""
 
-    def __init__(self, address: str, *, with_keys: bool = False) -> None:
+    def __init__(
+        self, address: str, *, with_keys: bool = False, status: Status | None = None
+    ) -> None:
         self._connection = HTTPConnection(address, timeout=ANSWER_SECONDS)
+        self._status = status or status_of
         self._with_keys = with_keys
         self._opened = 0.0
         self._requests = 0
@@ -132,7 +148,7 @@ class Client:
             return Failed(text, way(error), self._opened, time.monotonic())
         if response.status == 200:
             return Acknowledged(text, _history(answer), time.monotonic())
-        return Failed(text, status_of(response, answer), sent, time.monotonic())
+        return Failed(text, self._status(response, answer), sent, time.monotonic())
 
     def _post(self, text: Text) -> tuple[HTTPResponse, bytes]:
         body = json.dumps(append_request(text.memory_id, text.value, parameters=ASKED)).encode()
@@ -145,8 +161,10 @@ class Client:
 class Persistent:
     """One who says a text with a key until it is acknowledged, at each service in turn."""
 
-    def __init__(self, addresses: Sequence[str], failed: list[Failed]) -> None:
-        self._clients = [Client(address, with_keys=True) for address in addresses]
+    def __init__(
+        self, addresses: Sequence[str], failed: list[Failed], status: Status | None
+    ) -> None:
+        self._clients = [Client(address, with_keys=True, status=status) for address in addresses]
         self._failed = failed
 
     def close(self) -> None:
@@ -167,14 +185,15 @@ class Persistent:
 class Roaming(Load):
     """A Load on several services, whose clients try again, with the same key, at the next one."""
 
-    def __init__(self, *urls: str) -> None:
+    def __init__(self, *urls: str, status: Status | None = None) -> None:
         super().__init__(urls[0])
+        self.status = status
         self.addresses = [urlsplit(url).netloc for url in urls]
 
     def client(self, number: int) -> Writer:
         home = number % len(self.addresses)
         services = self.addresses[home:] + self.addresses[:home]
-        return Persistent(services, self.failed)
+        return Persistent(services, self.failed, self.status)
 
 
 def way(error: Exception) -> str:
@@ -192,6 +211,13 @@ def status_of(response: HTTPResponse, answer: bytes) -> str:
         if isinstance(sentence, str):
             return BUSY if sentence == OVERLOADED else UNAVAILABLE
     return f"{response.status} {answer.decode()}"
+
+
+def status_on_a_cluster(response: HTTPResponse, answer: bytes) -> str:
+    """As status_of, but CONFLICT where the database was too busy."""
+    how = status_of(response, answer)
+    is_conflict = how == UNAVAILABLE and json.loads(answer)["error"] == fault.BUSY.sentence
+    return CONFLICT if is_conflict else how
 
 
 def _history(answer: bytes) -> tuple[str, ...]:

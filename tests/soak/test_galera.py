@@ -7,8 +7,6 @@ what the others write.
 
 from __future__ import annotations
 
-import itertools
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +14,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import requests
 from django.db import connections
 
 from convstore.database.url import database_alias
@@ -31,12 +28,23 @@ from testing.galera_proxy import GaleraProxy
 from testing.service import Service
 from tests.docs.pages import ROOT, blocks
 from tests.length import MINUTES, times
-from tests.soak.checker import Outage, without_busy
-from tests.soak.databases import serving, stored
-from tests.soak.load import PROGRESS_SECONDS, UNAVAILABLE, Load, Roaming
+from tests.soak.checker import without_busy
+from tests.soak.databases import processes, serving, stored
+from tests.soak.load import CUT, UNAVAILABLE, Load, Roaming, status_on_a_cluster
 from tests.soak.node_outages import cut_off, freeze, kill, lose_quorum
-from tests.soak.outages import MESSAGES_BETWEEN, assert_all_kept, checked
+from tests.soak.outages import MESSAGES_BETWEEN, checked
 from tests.soak.retries import Retries, faults
+from tests.soak.test_kills import kill_a_worker
+from tests.soak.turns import (
+    Act,
+    Hit,
+    assert_explained,
+    each_minute,
+    hit_in_turns,
+    migrations_of,
+    restart_of,
+    write_verdict,
+)
 from tests.store.own_database import say
 
 pytestmark = [
@@ -49,8 +57,6 @@ PAGE = ROOT / "docs/howto/postgresql-and-mysql.md"
 RETRIES = times(200, soak=5_000)
 READS = times(50, soak=1_000)
 WRITERS, REQUESTS = 8, times(10, soak=100)
-
-Hit = Callable[[], None]
 
 
 @pytest.fixture(scope="module")
@@ -80,16 +86,26 @@ def emptied(cluster: Galera) -> Iterator[None]:
 @pytest.mark.soak_only
 def test_what_was_acknowledged_at_two_nodes_is_stored_once_on_all(cluster, services, emptied):
     one, two, _ = cluster.nodes
+    migration = migrations_of(services[0])
     hits = [
-        lambda: cut_off(two),
-        lambda: kill(cluster, one),
-        lambda: freeze(one),
-        lambda: lose_quorum(cluster, two),
+        Hit("node cut off", lambda: cut_off(two)),
+        migration,
+        Hit("node killed", lambda: kill(cluster, one)),
+        Hit("worker killed", lambda: kill_a_worker(services[1]), (CUT,)),
+        Hit("node frozen", lambda: freeze(one)),
+        migration,
+        Hit("quorum lost", lambda: lose_quorum(cluster, two)),
+        restart_of(services[1]),
     ]
-    with Roaming(*(service.url for service in services)) as load:
-        outages = hit_in_turns(load, hits, *services)
-    for node in cluster.nodes:
-        assert_all_kept(node.url("crashes"), load, outages, {UNAVAILABLE})
+    with Roaming(*(service.url for service in services), status=status_on_a_cluster) as load:
+        before = processes(services[0])
+        turns = hit_in_turns(load, hits, services, each_minute(hits))
+    reports = [checked(node.url("crashes"), load) for node in cluster.nodes]
+    write_verdict(reports[0], load, turns)
+    for report in reports:
+        assert not any(report.wrong.values()), str(report)
+    assert_explained(load, turns)
+    assert processes(services[0]) == before
 
 
 def test_retries_at_two_nodes_are_stored_once_and_answered_alike(cluster, services, emptied):
@@ -132,15 +148,19 @@ def test_behind_haproxy_the_service_goes_on_with_the_next_node(cluster, folder, 
         Load(service.url) as load,
     ):
 
-        def and_back(hit: Hit) -> Hit:
-            def hit_and_wait() -> None:
-                hit()
+        def and_back(name: str, act: Act) -> Hit:
+            def act_and_wait() -> None:
+                act()
                 wait_until(lambda: proxy.leads_to(first))
 
-            return hit_and_wait
+            return Hit(name, act_and_wait)
 
-        hits = [lambda: kill(cluster, first), lambda: cut_off(first), lambda: freeze(first)]
-        hit_in_turns(load, [*map(and_back, hits)], service)
+        hits = [
+            and_back("node killed", lambda: kill(cluster, first)),
+            and_back("node cut off", lambda: cut_off(first)),
+            and_back("node frozen", lambda: freeze(first)),
+        ]
+        hit_in_turns(load, hits, [service])
     report = checked(first.url("crashes"), load)
     assert not any(report.wrong.values()), str(report)
     # In long runs on a busy machine a few came outside of the outages; nobody has found out why.
@@ -199,31 +219,3 @@ def lost(
 
 def aliases(cluster: Galera) -> list[str]:
     return [database_alias(node.url("crashes")) for node in cluster.nodes[:2]]
-
-
-# --- Hits --------------------------------------------------------------------------------
-
-
-def hit_in_turns(load: Load, hits: Sequence[Hit], *services: Service) -> list[Outage]:
-    """Each hit once, and in `make soak` again until the time is over."""
-    outages: list[Outage] = []
-    end = time.monotonic() + 60 * MINUTES
-    for hit in itertools.cycle(hits):
-        if len(outages) >= len(hits) and time.monotonic() > end:
-            break
-        load.more(MESSAGES_BETWEEN)
-        down = time.monotonic()
-        hit()
-        wait_until_well(services)
-        outages.append(Outage(down, time.monotonic()))
-    load.more(MESSAGES_BETWEEN)
-    return outages
-
-
-def wait_until_well(services: Sequence[Service]) -> None:
-    """Each of them takes writes again, by itself."""
-    deadline = time.monotonic() + PROGRESS_SECONDS
-    for service in services:
-        while requests.get(f"{service.url}/v2/health/ready", timeout=5).status_code != 200:
-            assert time.monotonic() < deadline, f"{service.url} is not ready"
-            time.sleep(0.1)

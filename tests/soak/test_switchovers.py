@@ -20,11 +20,21 @@ from testing.pgbouncer import PgBouncer
 from testing.postgres import Postgres
 from testing.standby import catch_up
 from tests.docs.pages import ROOT, blocks
-from tests.length import times
+from tests.length import MINUTES, times
 from tests.soak.checker import Outage
-from tests.soak.databases import made_on, processes, serving
-from tests.soak.load import CLIENTS, UNAVAILABLE, Load
-from tests.soak.outages import MESSAGES_BETWEEN, assert_all_kept
+from tests.soak.databases import made_on, processes, restart, serving
+from tests.soak.load import CLIENTS, CUT, UNAVAILABLE, Load, Roaming
+from tests.soak.outages import MESSAGES_BETWEEN, assert_all_kept, checked
+from tests.soak.test_kills import kill_a_worker
+from tests.soak.turns import (
+    Hit,
+    assert_explained,
+    each_minute,
+    hit_in_turns,
+    migrations_of,
+    restart_of,
+    write_verdict,
+)
 
 pytestmark = [pytest.mark.soak, pytest.mark.needs("postgresql")]
 
@@ -81,9 +91,9 @@ WAYS = [
 @pytest.mark.parametrize(("way", "changes"), WAYS)
 def test_after_each_change_of_the_primary_the_service_finds_it_by_itself(way, changes, folder):
     with Postgres() as first, Postgres(primary=first) as second:
-        primary, standby = first, second
-        make_synchronous(primary)
-        made_on(primary)
+        pair = Pair(first, second)
+        make_synchronous(first)
+        made_on(first)
         with reached(way, first, second) as url, serving(url, folder) as service:
             with Load(service.url) as load:
                 load.more(MESSAGES_BETWEEN)
@@ -91,15 +101,68 @@ def test_after_each_change_of_the_primary_the_service_finds_it_by_itself(way, ch
                 outages = []
                 for change in itertools.islice(itertools.cycle(changes), CHANGES):
                     load.more(MESSAGES_BETWEEN)
-                    outages.append(change(primary, standby, load.wait_for_a_failure))
-                    primary, standby = standby, primary
+                    outages.append(pair.change(change, load.wait_for_a_failure))
                     load.more(MESSAGES_BETWEEN)
-                    standby.stop()
-                    standby.follow(primary)
-                    make_synchronous(primary)
+                    pair.make_whole()
                 load.more(MESSAGES_BETWEEN)
             assert_all_kept(url, load, outages, {UNAVAILABLE}, NOTICED_WITHIN[way])
             assert processes(service) == before
+
+
+@pytest.mark.soak_only
+@pytest.mark.timeout(600 + MINUTES * 120)
+def test_two_services_lose_nothing_while_something_is_hit_every_minute(folder):
+    with Postgres() as first, Postgres(primary=first) as second:
+        make_synchronous(first)
+        made_on(first)
+        with (
+            reached("hosts", first, second) as url,
+            serving(url, folder) as one,
+            serving(url, folder) as other,
+        ):
+            pair = Pair(first, second)
+            with Roaming(one.url, other.url) as load:
+                load.more(MESSAGES_BETWEEN)
+                before = processes(one)
+                migration = migrations_of(one)
+                hits = [
+                    Hit("switchover", lambda: pair.change(switch_over), repair=pair.make_whole),
+                    migration,
+                    Hit("worker killed", lambda: kill_a_worker(other), (CUT,)),
+                    Hit(
+                        "primary killed",
+                        lambda: pair.change(fail_over, load.wait_for_a_failure),
+                        repair=pair.make_whole,
+                    ),
+                    migration,
+                    restart_of(other),
+                    Hit("standby restarted", lambda: restart(pair.standby)),
+                ]
+                turns = hit_in_turns(load, hits, [one, other], each_minute(hits))
+            report = checked(url, load)
+            write_verdict(report, load, turns)
+            assert not any(report.wrong.values()), str(report)
+            assert_explained(load, turns)
+            assert processes(one) == before
+
+
+class Pair:
+    """A primary and its synchronous standby, which change their roles."""
+
+    def __init__(self, primary: Postgres, standby: Postgres) -> None:
+        self.primary, self.standby = primary, standby
+
+    def change(self, change: Change, meanwhile: Meanwhile = lambda: None) -> Outage:
+        """The former primary is no standby yet."""
+        outage = change(self.primary, self.standby, meanwhile)
+        self.primary, self.standby = self.standby, self.primary
+        return outage
+
+    def make_whole(self) -> None:
+        """Make the former primary the standby of the new one."""
+        self.standby.stop()
+        self.standby.follow(self.primary)
+        make_synchronous(self.primary)
 
 
 @contextmanager
