@@ -31,9 +31,10 @@ PACKAGES = (
 )
 # The memory that is served where no other is.
 SHIPPED_MODELS = ROOT / "memory_api" / "default_models"
-START_SECONDS = 60
+# On a machine with thirty busy programs, either took 60 seconds.
+START_SECONDS = 120
 # Longer than the 30 after which gunicorn kills a worker: one that was just begun misses a SIGTERM.
-STOP_SECONDS = 60
+STOP_SECONDS = 120
 
 
 def checkout(folder: Path) -> Path:

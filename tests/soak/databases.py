@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from django.db import connections
 
+from convstore.database.migration_lock import without_time_limits
 from convstore.database.url import database_alias
 from convstore.models import Message
 from testing.mariadb import MariaDb
@@ -91,11 +91,11 @@ def stored(url: str) -> Histories:
     alias = database_alias(url)
     rows = Message.objects.using(alias).order_by("conversation_id", "position")
     histories: defaultdict[str, list[str]] = defaultdict(list)
-    for memory_id, position, body in rows.values_list(
-        "conversation__memory_id", "position", "body"
-    ):
-        histories[memory_id].append(sys.intern(body))
-        assert position == len(histories[memory_id]), f"position {position} of {memory_id}"
-    note_exercised(alias)
-    connections[alias].close()
+    with without_time_limits(alias):
+        for memory_id, position, body in rows.values_list(
+            "conversation__memory_id", "position", "body"
+        ):
+            histories[memory_id].append(sys.intern(body))
+            assert position == len(histories[memory_id]), f"position {position} of {memory_id}"
+        note_exercised(alias)
     return histories
