@@ -37,13 +37,10 @@ from tests.soak.outages import HEALED_WITHIN, MESSAGES_BETWEEN
 TOLERANCE = 1.1
 # Each thread of two workers keeps one, and each worker another one.
 MOST_CONNECTIONS = 2 * (DEFAULT_THREADS + 1)
-# Each for a service while it goes on: a migration ends no request.
-MIGRATIONS = [
-    ("words", "on"),
-    ("migrate", "convstore", "0011"),
-    ("migrate_memories",),
-    ("words", "off"),
-]
+# Indexes are dropped, and built anew.
+INDEXES = [("migrate", "convstore", "0011"), ("migrate_memories",)]
+# First all kinds. Turned on later, words would be written into all messages, for minutes.
+MIGRATIONS = [("words", "on"), *INDEXES, ("words", "off")]
 
 Act = Callable[[], object]
 
@@ -124,8 +121,8 @@ def restart_of(service: Service) -> Hit:
 
 
 def migrations_of(service: Service) -> Hit:
-    """Each time the next one of MIGRATIONS, which no request may feel."""
-    commands = itertools.cycle(MIGRATIONS)
+    """Each time the next one of MIGRATIONS, then of INDEXES; no request may feel it."""
+    commands = itertools.chain(MIGRATIONS, itertools.cycle(INDEXES))
     return Hit("migration", lambda: run(service, next(commands)), ())
 
 
