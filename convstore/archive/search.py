@@ -14,9 +14,7 @@ from operator import or_
 from typing import Any
 from uuid import UUID
 
-from django.db import connections
-from django.db.models import BooleanField, Case, Q, QuerySet, When
-from django.db.models.expressions import RawSQL
+from django.db.models import Case, Q, QuerySet, When
 from django.db.models.functions import Substr
 
 from convstore.archive.conversations import (
@@ -27,14 +25,12 @@ from convstore.archive.conversations import (
 )
 from convstore.archive.history import History, MessageRow
 from convstore.archive.hits import MAX_HITS, MAX_HITS_OF_ONE, Match, SearchResult, hit_groups
-from convstore.database.vendors import vendor_for
 from convstore.exchange.statements import ACTIVE_STEP
 from convstore.messages import Message
 from convstore.models import NOT_ERASED
 from convstore.words import (
     SEARCHED_CHARACTERS,
     folded,
-    query_terms,
     searched_text,
     texts_in,
     texts_of,
@@ -47,8 +43,6 @@ MAX_MESSAGES_READ = 1_000
 # A search in all conversations reads so many conversations, and so many of the last messages of
 # each.
 MAX_CONVERSATIONS, LAST_MESSAGES = 50, 100
-# The most matches of the index of words that are read.
-MAX_INDEX_MATCHES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +67,6 @@ class Filters:
 
 
 EVERYTHING = Filters()
-FOUND_FIELDS = ("conversation_id", "position", "role", "created_at", "words")
 
 
 # --- In one conversation -----------------------------------------------------------------
@@ -108,61 +101,7 @@ def contains(text: str, words: Sequence[str]) -> bool:
     return all(word in text for word in words)
 
 
-# --- In all conversations, by the index --------------------------------------------------
-
-
-def search_word_index(
-    using: str, words: Sequence[str], filters: Filters = EVERYTHING, skip: int = 0
-) -> SearchResult | None:
-    """Search the beginning of every message with the database's index of words.
-
-    None if there is no such index, or if the words have neither letters nor digits.
-    """
-    terms, index = query_terms(words), vendor_for(using).word_index
-    if not any(terms) or not index or not index.exists(connections[using]):
-        return None
-    query = index.query(terms.whole, terms.beginnings)
-    match: Any = RawSQL(index.condition, [query], BooleanField())  # noqa: S611 - no client's text
-    rows = MessageRow.objects.using(using).filter(match, NOT_ERASED, filters.condition)
-    read = _some(rows, MAX_INDEX_MATCHES + 1)
-    is_cut, read = len(read) > MAX_INDEX_MATCHES, read[:MAX_INDEX_MATCHES]
-    keys = {row.conversation_id for row in read}
-    found = conversations(using).in_bulk(keys) if keys else {}
-    read.sort(key=lambda row: (row.created_at, row.position), reverse=True)
-    matches = [
-        Match(found[row.conversation_id], row, text)
-        for row in read
-        if row.conversation_id in found  # it may just have been deleted
-        and contains(text := _text(row), words)
-    ]
-    groups = hit_groups(using, matches[skip : skip + MAX_HITS], words, MAX_HITS)
-    following = skip + MAX_HITS
-    return SearchResult(
-        groups,
-        len(read),
-        len(keys),
-        skip=following if len(matches) > following else None,
-        is_cut=is_cut,
-    )
-
-
-def _some(rows: QuerySet[MessageRow], limit: int) -> list[MessageRow]:
-    """At most so many rows, with FOUND_FIELDS.
-
-    With a plain LIMIT the planner takes each word for a frequent one, and reads the table until it
-    has met enough: 2,000,000 messages for a rare one. It plans this form for all matches, by the
-    index, and still stops at the limit.
-    """
-    matches, parameters = rows.values_list(*FOUND_FIELDS).query.get_compiler(rows.db).as_sql()
-    with connections[rows.db].cursor() as cursor:
-        cursor.execute(
-            f"WITH found AS MATERIALIZED ({matches}) SELECT * FROM found LIMIT {limit}",  # noqa: S608
-            parameters,
-        )
-        return [MessageRow(**dict(zip(FOUND_FIELDS, row, strict=True))) for row in cursor]
-
-
-# --- In all conversations, without it ----------------------------------------------------
+# --- In all conversations -----------------------------------------------------------------
 
 
 def search_last_messages(
@@ -192,7 +131,7 @@ def search_last_messages(
         here = [
             Match(conversation, row, text)
             for row in of_key.get(conversation.pk, [])
-            if contains(text := _text(row), words)
+            if contains(text := text_of_row(row), words)
         ]
         matches += here
         shown += min(len(here), MAX_HITS_OF_ONE)
@@ -251,7 +190,7 @@ def _with_beginning(rows: QuerySet[MessageRow]) -> QuerySet[Any]:
     return rows.annotate(beginning=beginning).only(*fields)
 
 
-def _text(row: Any) -> str:
+def text_of_row(row: Any) -> str:
     """The folded text of a row, whose first line it is where it was written with the row."""
     if row.words is None:
         return searched_text(texts_in(row.beginning or ""))

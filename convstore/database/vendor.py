@@ -12,7 +12,7 @@ No field has a default, so that no vendor can leave a question unanswered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -35,14 +35,25 @@ class WordIndex:
     condition: str
     """A condition that uses the index; its parameter `%s` is what `query` returns."""
 
+    filter: str
+    """The same condition, for rows that were found without the index."""
+
     query: Callable[[Iterable[str], Iterable[str]], str]
     """A query for rows with all these terms; the second ones are beginnings of terms."""
 
+    sample: str
+    """A query for the first {0} messages in the order in which the index finds them, about 10,000
+    at the most."""
+
+    are_frequent: Callable[
+        [BaseDatabaseWrapper, Sequence[tuple[Mapping[str, str], int, int]]], list[bool]
+    ]
+    """For each group of words with their queries, a number of messages and the size of a sample:
+    whether more than that number in the sample have all the words. An empty list if the index
+    cannot be used."""
+
     state: Callable[[BaseDatabaseWrapper], str]
     """What there is of the index, for people."""
-
-    exists: Callable[[BaseDatabaseWrapper], bool]
-    """Whether the index can be used; it is made after every message has its terms."""
 
     make: Callable[[BaseDatabaseWrapper], None]
     """Make the index, and anew if an earlier try was interrupted; writers go on meanwhile."""

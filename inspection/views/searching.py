@@ -14,13 +14,13 @@ from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, QueryDict
 
 from convstore.archive.hits import HitGroup, SearchResult
+from convstore.archive.index_search import search_word_index
 from convstore.archive.search import (
     LAST_MESSAGES,
     MAX_QUERY_CHARACTERS,
     Filters,
     search_conversation,
     search_last_messages,
-    search_word_index,
 )
 from convstore.standby import read_stale
 from convstore.words import query_words

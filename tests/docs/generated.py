@@ -19,7 +19,7 @@ from prometheus_client import Counter, Gauge, Histogram, Summary
 
 from api_keys import errors as access_errors
 from convstore import errors as store_errors
-from convstore.archive import forks
+from convstore.archive import forks, index_search
 from convstore.archive.days import AT_ONCE
 from convstore.archive.erasure import BATCH
 from convstore.archive.history import CHUNK_BYTES, CHUNK_MESSAGES
@@ -28,7 +28,6 @@ from convstore.archive.overview import COUNT_LIMIT, DAYS, NEW_COUNT_LIMIT, SAMPL
 from convstore.archive.search import (
     LAST_MESSAGES,
     MAX_CONVERSATIONS,
-    MAX_INDEX_MATCHES,
     MAX_MESSAGES_READ,
 )
 from convstore.conf import migrate_command
@@ -324,7 +323,7 @@ def admin_limits() -> str:
         ("messages that a search reads in one step", f"{MAX_MESSAGES_READ:,}"),
         (
             "a search in all conversations, with the index of words",
-            f"{of_message}; {MAX_INDEX_MATCHES} messages that have the query's terms",
+            f"{of_message}; {index_search.MAX_MATCHES} messages that have the query's terms",
         ),
         (
             "a search in all conversations, in one step without the index",

@@ -12,8 +12,8 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connections, transaction
 
 from convstore.archive.erasure import erase
+from convstore.archive.index_search import search_word_index
 from convstore.archive.overview import MESSAGE_TABLE, row_estimates
-from convstore.archive.search import search_word_index
 from convstore.archive.word_switch import (
     fill_step,
     make_word_index,

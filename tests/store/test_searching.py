@@ -17,19 +17,18 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from convstore.archive import word_switch
+from convstore.archive import index_search, word_switch
 from convstore.archive.conversations import ConversationRow, conversations
 from convstore.archive.history import MessageRow
 from convstore.archive.hits import MAX_HITS, MAX_HITS_OF_ONE, NEIGHBOUR_CHARACTERS, SearchResult
+from convstore.archive.index_search import MAX_MATCHES, search_word_index
 from convstore.archive.search import (
     LAST_MESSAGES,
     MAX_CONVERSATIONS,
-    MAX_INDEX_MATCHES,
     MAX_MESSAGES_READ,
     Filters,
     search_conversation,
     search_last_messages,
-    search_word_index,
 )
 from convstore.archive.word_switch import (
     fill_step,
@@ -495,11 +494,46 @@ def test_the_hits_of_the_index_go_on(indexed):
     assert found == list(range(2 * MAX_HITS + 1, 0, -1))
 
 
+@pytest.mark.parametrize("filters", [Filters(), Filters(role="user"), Filters(role="tool")])
+def test_frequent_words_are_found_without_the_index_as_with_it(indexed, monkeypatch, filters):
+    add_messages(indexed, "a", *["hay", "needle", "pineedle"] * 4)
+    add_messages(indexed, "b", Message("tool", [Part("text", "needle")]), "needle")
+    monkeypatch.setattr(index_search, "MAX_MATCHES", 20)
+    by_index = search_word_index(indexed, ["needle"], filters)
+    assert by_index
+    monkeypatch.setattr(index_search, "MAX_MATCHES", 4)
+    with CaptureQueriesContext(connections[indexed]) as queries:
+        found = search_word_index(indexed, ["needle"], filters)
+    assert found
+    statements = "".join(query["sql"] for query in queries)
+    if filters.role == "tool":
+        assert "found AS MATERIALIZED" in statements
+        assert found == by_index
+    else:
+        assert "found AS MATERIALIZED" not in statements
+        assert (found.messages, found.is_cut) == (4, True)
+        assert {hit.position for hit in found.hits} <= {hit.position for hit in by_index.hits}
+
+
+@pytest.mark.parametrize("query", ["gold needle", "needle gold", "gold needle -"])
+def test_frequent_words_beside_a_rare_one_are_looked_for_where_that_is(indexed, monkeypatch, query):
+    rare = ("gold - needle", "gold - pineedle", "gold - hay")
+    add_messages(indexed, "a", *["a - needle"] * 3, *rare)
+    assert positions(search_word_index(indexed, query.split())) == [4]
+    monkeypatch.setattr(index_search, "MAX_MATCHES", 3)
+    monkeypatch.setattr(index_search, "SMALLER", 1)
+    with CaptureQueriesContext(connections[indexed]) as queries:
+        assert positions(search_word_index(indexed, query.split())) == [4]
+    (statement,) = (query["sql"] for query in queries if "WITH found" in query["sql"])
+    by_index, by_filter = statement.split("@@")[1:]
+    assert ("gold" in by_index, "needle" in by_index, "needle" in by_filter) == (True, False, True)
+
+
 def test_the_result_says_if_the_index_has_more_than_was_read(indexed):
-    add_messages(indexed, "a", *["needle"] * (MAX_INDEX_MATCHES + 1))
+    add_messages(indexed, "a", *["needle"] * (MAX_MATCHES + 1))
     result = search_word_index(indexed, ["needle"])
     assert result
-    assert (result.messages, result.is_cut) == (MAX_INDEX_MATCHES, True)
+    assert (result.messages, result.is_cut) == (MAX_MATCHES, True)
 
 
 def test_messages_that_were_moved_from_a_database_without_an_index_get_terms(indexed):

@@ -19,7 +19,7 @@ from convstore.database.fault import BUSY
 from convstore.database.postgresql.faults import FAULTS, error_code
 from convstore.database.server import fetch_row
 
-IS_VALID = "SELECT (SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s))"
+VALID = "(SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s))"
 # Each partition's index is named after its table, whatever that is called.
 PARTITIONS = """
 SELECT c.relkind = 'p', quote_ident(left(%s, 40) || '_' || t.relid::oid), t.relid::text
@@ -78,7 +78,7 @@ def removal(index: NewIndex) -> str:
 
 def is_valid(connection: BaseDatabaseWrapper, index: NewIndex) -> bool | None:
     """Whether the index is complete; None if there is none."""
-    valid: bool | None = fetch_row(connection, IS_VALID, [index.name])[0]
+    valid: bool | None = fetch_row(connection, f"SELECT {VALID}", [index.name])[0]
     return valid
 
 

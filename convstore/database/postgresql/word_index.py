@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from convstore.database.postgresql import indexes
+from convstore.database.server import fetch_row
 from convstore.database.vendor import WordIndex
 
 NAME = "message_terms"
@@ -16,6 +17,15 @@ NAME = "message_terms"
 EXPRESSION = "array_to_tsvector(string_to_array(split_part(words, E'\\n', 2), ' '))"
 # The first part tells the planner that the index, which leaves out NULL, will do.
 CONDITION = f"words IS NOT NULL AND {EXPRESSION} @@ %s::tsquery"
+# The planner takes no index for this one.
+FILTER = f"({CONDITION}) IS TRUE"
+# The beginning of the table, where the index's matches come from first, too.
+SAMPLE = "SELECT * FROM convstore_message WHERE ctid < '(2000,0)' LIMIT {0}"
+# The beginning of a message is looked at first: that is quicker than to ask for its terms.
+IS_FREQUENT = """
+(SELECT count(*) > {most} FROM (
+  SELECT 1 FROM (SELECT words, left(words, 1000) AS beginning FROM ({sample}) a) b
+  WHERE {conditions} LIMIT {most} + 1) c)"""
 INDEX = indexes.NewIndex(
     NAME, "convstore_message", f"USING gin (({EXPRESSION})) WHERE words IS NOT NULL"
 )
@@ -26,6 +36,21 @@ def query(whole: Iterable[str], beginnings: Iterable[str]) -> str:
     return " & ".join(
         [*(f"'{term}'" for term in whole), *(f"'{term}':*" for term in beginnings)],
     )
+
+
+def are_frequent(
+    connection: BaseDatabaseWrapper, groups: Sequence[tuple[Mapping[str, str], int, int]]
+) -> list[bool]:
+    answers, parameters = list[str](), list[str]()
+    for queries, most, size in groups:
+        terms = [query for query in queries.values() if query]
+        found = ["strpos(beginning, %s) > 0"] * len(queries)
+        conditions = " AND ".join([*found, *[CONDITION] * len(terms)])
+        sample = SAMPLE.format(size)
+        answers.append(IS_FREQUENT.format(most=most, sample=sample, conditions=conditions))
+        parameters += [*queries, *terms]
+    statement = f"SELECT {', '.join(answers)} WHERE {indexes.VALID}"
+    return list(fetch_row(connection, statement, [*parameters, NAME]) or ())
 
 
 def exists(connection: BaseDatabaseWrapper) -> bool:
@@ -58,5 +83,12 @@ def _require_that_nobody_makes_it(connection: BaseDatabaseWrapper) -> None:
 
 
 WORD_INDEX = WordIndex(
-    condition=CONDITION, query=query, state=state, exists=exists, make=make, drop=drop
+    condition=CONDITION,
+    filter=FILTER,
+    sample=SAMPLE,
+    query=query,
+    are_frequent=are_frequent,
+    state=state,
+    make=make,
+    drop=drop,
 )
