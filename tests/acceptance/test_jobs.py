@@ -8,14 +8,15 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import pytest
 
 from convstore.archive.history import MessageRow
 from convstore.messages import Message, Part
-from convstore.models import Conversation
-from convstore.store import conversation_key
+from convstore.models import Conversation, MetadataPair
+from convstore.store import ConversationStore, conversation_key
 from inspection.models import AuditEntry, Job
 from inspection.views.job_pages import PART_CONVERSATIONS
 from testing.bodies import new_id
@@ -135,6 +136,25 @@ def test_a_deletion_that_was_interrupted_goes_on_and_spares_what_came_later(alia
     assert "Deleted 3 conversations" in go_on(root, page)
     assert left(alias, prefix) == 1
     root.post(f"{CONVERSATIONS}jobs/{job.pk}/", 400)
+
+
+def test_a_deletion_keeps_to_each_filter_of_its_list(alias, root):
+    name, store = f"t-{new_id()[:8]}", ConversationStore(alias)
+    other, another, bos = f"x-{name}/2", f"x-{name}/3", f"x-{name}/4"
+    pairs = {f"{name}/1": {}, other: {"user": name}, another: {"user": name}, bos: {"user": "Bo"}}
+    for memory_id, metadata in pairs.items():
+        store.create(memory_id, [Message("user", [Part("text", "Hello!")])], metadata)
+    old = datetime(2020, 1, 2, 12, tzinfo=UTC)
+    Conversation.objects.using(alias).filter(memory_id=another).update(created_at=old)
+    MetadataPair.objects.using(alias).filter(conversation=conversation_key(another)).update(
+        created_at=old
+    )
+    period = "from=2020-01-02&to=2020-01-02"
+    for query in (f"tenant={name}", f"q=x-{name}&{period}", f"pair=user&value={name}"):
+        page = root.post(f"{ALL}?{urlencode({'list': query})}", action="delete", reason=REASON)
+        assert "Deleted 1 conversation with 1 message." in go_on(root, page), query
+    rows = Conversation.objects.using(alias).filter(memory_id__contains=name)
+    assert [row.memory_id for row in rows] == [bos]
 
 
 # --- Export ------------------------------------------------------------------------------
