@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from testing.processes import Process
+from testing.processes import ROOT, Process, checkout, inherited_environment
 
 TENSORS = ["role", "content", "type"]
 TOOLS = [*TENSORS, "tool_calls", "tool_call_id"]
@@ -59,6 +65,29 @@ def write_memory(
 
 
 class Service(Process):
-    """The HTTP door: gunicorn, by `make serve`."""
+    """The HTTP door: gunicorn, by `make serve`.
+
+    Where nothing names another database, it begins with a file that has tables and no rows.
+    """
 
     target = "serve"
+
+    def __enter__(self) -> Self:
+        data = self.folder / "data"
+        if not self.folder.exists() and not {"DATABASE_URL", "DATA_DIR"} & set(self.environment):
+            checkout(self.folder)
+            data.mkdir()
+            shutil.copy(file_with_tables(), data)
+        return super().__enter__()
+
+
+@cache
+def file_with_tables() -> Path:
+    """The default SQLite file with its tables: to make them takes as long as a start."""
+    folder = Path(tempfile.mkdtemp(prefix="convstore-tables-"))
+    atexit.register(shutil.rmtree, folder)
+    environment = {**inherited_environment(), "DATA_DIR": str(folder)}
+    environment.pop("DATABASE_URL", None)
+    command = [sys.executable, "-m", "convstore", "migrate", "--verbosity=0"]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    return folder / "conversations.sqlite3"
