@@ -28,7 +28,7 @@ RESTARTS = times(2, soak=6)
 SECONDS_BETWEEN_RESTARTS = 2
 
 
-@pytest.mark.parametrize("kind", KINDS_WITH_A_SERVER)
+@pytest.mark.parametrize("kind", short_on("postgresql", of=KINDS_WITH_A_SERVER))
 def test_a_database_that_is_killed_again_and_again_keeps_every_acknowledged_message(kind, folder):
     with SERVERS[kind]() as server:
         url = made_on(server)

@@ -25,7 +25,7 @@ KILLS = times(3, soak=30)
 WORKER_SECONDS = 30
 
 
-@pytest.mark.parametrize("kind", short_on("sqlite", "postgresql"))
+@pytest.mark.parametrize("kind", short_on("postgresql"))
 def test_a_server_that_is_killed_again_and_again_keeps_what_it_acknowledged(kind, folder, tmp_path):
     with database(kind, tmp_path) as url, serving(url, folder) as service:
         with Load(service.url) as load:
@@ -33,7 +33,7 @@ def test_a_server_that_is_killed_again_and_again_keeps_what_it_acknowledged(kind
         assert_all_kept(url, load, kills, {REFUSED, CUT})
 
 
-@pytest.mark.parametrize("kind", short_on("sqlite", "mariadb"))
+@pytest.mark.parametrize("kind", short_on("sqlite"))
 def test_a_worker_that_is_killed_again_and_again_keeps_what_it_acknowledged(kind, folder, tmp_path):
     with database(kind, tmp_path) as url, serving(url, folder) as service:
         with Load(service.url) as load:

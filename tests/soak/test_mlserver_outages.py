@@ -102,7 +102,7 @@ def refusal(call: Callable[[], object]) -> tuple[grpc.StatusCode, str]:
 if KINDS_WITH_A_SERVER:  # an SQLite file is never away
 
     @pytest.mark.parametrize("kind", KINDS_WITH_A_SERVER)
-    @pytest.mark.parametrize("workers", [0, 1])
+    @pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.soak_only), 1])
     def test_a_database_that_is_killed_and_restarted_keeps_every_acknowledged_message(
         kind, workers, tmp_path
     ):
@@ -201,7 +201,7 @@ def away(kind: str, folder: Path) -> Iterator[tuple[str, Callable[[], None]]]:
         yield url, server.start
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", short_on("postgresql", of=KINDS))
 def test_a_memory_whose_database_is_away_is_loaded_and_makes_its_tables_once_it_is_there(
     kind, tmp_path
 ):
@@ -232,7 +232,7 @@ def test_a_memory_whose_database_is_away_is_loaded_and_makes_its_tables_once_it_
         assert tensors_of(read)["history"] == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", short_on("postgresql", of=KINDS))
 def test_a_memory_that_may_make_no_tables_says_what_to_run_and_is_loaded_after_that(kind, tmp_path):
     with database(kind, tmp_path) as url, Core2Server(tmp_path) as core2:
         name = core2.agent.put(memory("careful", url, auto_migrate=False))

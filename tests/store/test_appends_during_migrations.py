@@ -22,6 +22,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from convstore.database.url import database_alias
 from testing.processes import ROOT
+from tests.length import sampled
 from tests.machine import DATABASES
 from tests.store.test_migrations import migrate, write_as_before
 
@@ -53,9 +54,11 @@ def test_appends_go_on_during_each_migration(alias, subtests):
     """If this fails for a new migration: build indexes by `_indexes.py`, and change tables by
     `_locks.py`."""
     applied = MigrationRecorder(connections[alias]).applied_migrations
-    for before, name in pairwise(NAMES):
+    *older, newest = pairwise(NAMES)
+    for before, name in [*sampled(older, one_in=4), newest]:
         with subtests.test(name):
-            assert ("convstore", before) in applied()
+            migrate(alias, before)
+            assert ("convstore", name) not in applied()
             append_during(partial(migrate_and_close, alias, name), alias, PATIENCE)
             assert ("convstore", name) in applied()
 
