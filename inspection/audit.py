@@ -19,6 +19,8 @@ from inspection.models import AuditEntry, ListedConversation
 
 # The most entries that one transaction deletes.
 PRUNED_AT_ONCE = 500
+# For so long one entry stands for every view of the log with the same filter.
+LOG_VIEW_LASTS = timedelta(hours=1)
 # Who it is at the command line: no user.
 COMMAND = "(command)"
 
@@ -40,6 +42,7 @@ class Action(StrEnum):
     SIGNED_IN = "signed in"
     SIGN_IN_FAILED = "sign-in failed"
     RIGHTS = "rights changed"
+    LOG_READ = "log read"
     LOG_EXPORT = "log exported"
     LOG_PRUNED = "log pruned"
 
@@ -106,6 +109,16 @@ def record_list(
 def record_event(request: HttpRequest, action: Action, detail: str = "", **user: Any) -> None:
     """Write an entry that is about no conversation. `user` and `username` may be another's."""
     AuditEntry.objects.create(action=action, detail=detail, **_who(request, **user))
+
+
+def record_log_view(request: HttpRequest, shown: str) -> None:
+    """Write that somebody reads these entries of the log, without filling the log with that."""
+    who = _who(request)
+    since = {"at__gte": who.pop("at") - LOG_VIEW_LASTS}
+    views = AuditEntry.objects.filter(action=Action.LOG_READ, **who, **since)
+    # Compared here: in some databases, words in another case would be the same.
+    if shown not in views.values_list("detail", flat=True):
+        record_event(request, Action.LOG_READ, shown)
 
 
 def record_command(action: Action, detail: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.core.exceptions import BadRequest
 from django.db.models import Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -20,7 +21,7 @@ from convstore.conf import audit_log_days
 from convstore.escaping import escape_json
 from convstore.messages import dumps
 from convstore.store import conversation_key
-from inspection.audit import Action, record_event
+from inspection.audit import Action, record_event, record_log_view
 from inspection.cursors import cursor_of, time_and_key
 from inspection.databases import Database, databases
 from inspection.filters import ActionFilter, PeriodFilter
@@ -59,7 +60,11 @@ class AuditAdmin(KeysetAdmin):
             "export_url": reverse("admin:inspection_auditentry_export") + (query and f"?{query}"),
             "days": audit_log_days(),
         }
-        return super().changelist_view(request, context)
+        response = super().changelist_view(request, context)
+        if "cl" in (getattr(response, "context_data", None) or {}):
+            # It is rendered later, so the entry is written before anything is shown.
+            record_log_view(request, _filter_of(request))
+        return response
 
     def time_field(self, request: HttpRequest) -> str:
         return "at"
@@ -120,10 +125,9 @@ class AuditAdmin(KeysetAdmin):
             raise BadRequest("The days of the period must be dates, as in 2026-11-28.") from error
         rows = shown.queryset
         if shown.query:
-            by_user, of_conversation, in_list = _conditions(request.GET["q"])
+            by_user, of_conversation, in_list = _conditions(request.GET[SEARCH_VAR])
             rows = rows.filter(by_user | of_conversation | in_list)
-        filters = ", ".join(f"{name} {value}" for name, value in request.GET.items())
-        record_event(request, Action.LOG_EXPORT, filters or "all entries")
+        record_event(request, Action.LOG_EXPORT, _filter_of(request))
         return StreamingHttpResponse(
             _lines(rows),
             content_type="application/jsonl",
@@ -132,6 +136,13 @@ class AuditAdmin(KeysetAdmin):
                 "Content-Disposition": 'attachment; filename="audit-log.jsonl"',
             },
         )
+
+
+def _filter_of(request: HttpRequest) -> str:
+    """Which entries the list shows on all of its pages, for people."""
+    names = SEARCH_VAR, *ActionFilter.parameter_names(), *PeriodFilter.parameter_names()
+    given = [f"{name} {value}" for name in names if (value := request.GET.get(name))]
+    return ", ".join(given) or "all entries"
 
 
 def _conditions(query: str) -> tuple[Q, Q, Q]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
@@ -14,10 +15,11 @@ from django.views.decorators.cache import never_cache
 
 from convstore.archive.overview import DAYS
 from convstore.database import faults
+from inspection.audit import Action, record_list
 from inspection.databases import databases
 from inspection.day_counts import counts_of
 from inspection.health import PERCENT, health_by_memory, last_backup
-from inspection.overview import panel_of
+from inspection.overview import Panel, panel_of
 from inspection.views.access import error_page
 from inspection.views.pages import service_url
 
@@ -52,13 +54,21 @@ class InspectionSite(admin.AdminSite):
         context: dict[str, Any] = {"panels": []}
         if may_see:
             health = health_by_memory()
+            panels = [panel_of(database, health, counts_of(database)) for database in databases()]
+            _record_view(request, panels)
             context = {
-                "panels": [
-                    panel_of(database, health, counts_of(database)) for database in databases()
-                ],
+                "panels": panels,
                 "backup": last_backup(),
                 "percent": PERCENT,
                 "days": DAYS,
                 "base_url": service_url(request),
             }
         return super().index(request, {**(extra_context or {}), **context})
+
+
+def _record_view(request: HttpRequest, panels: Iterable[Panel]) -> None:
+    """Write one entry for each database that the first page shows conversations of."""
+    for panel in panels:
+        if panel.figures:
+            named = [(row.pk, row.memory_id) for row in panel.figures.last_active]
+            record_list(request, panel.database, Action.LIST, named, "ids; on the first page")

@@ -21,7 +21,7 @@ from convstore.archive.conversations import conversations_with_keys
 from convstore.archive.erasure import ErasureResult, erase
 from convstore.database import faults
 from convstore.escaping import escape_controls
-from inspection.audit import Action, record
+from inspection.audit import Action, record, record_list
 from inspection.databases import Database
 from inspection.lists import ROWS_PER_PAGE
 from inspection.views.access import DELETE, database_view
@@ -62,6 +62,8 @@ def delete(request: HttpRequest, database: Database) -> HttpResponse:
         "back": list_url(database, request.GET.get(LIST_PARAMETER)),
     }
     if request.method != "POST" or not form.is_valid():
+        named = [(each.pk, each.memory_id) for each in conversations]
+        record_list(request, database, Action.LIST, named, "ids; asked whether to delete them")
         return render_page(request, "delete", context, 400 if form.errors else 200)
     total = form.cleaned_data["total"] or count
     selected = form.cleaned_data["selected"] or len(conversations)

@@ -55,8 +55,9 @@ class SearchForm(forms.Form):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Where a search goes on, and what it has read and found before."""
+    """Where a search goes on, and what it has read and found in so many `steps` before."""
 
+    steps: int = 0
     conversations: int = 0
     messages: int = 0
     found: int = 0
@@ -70,6 +71,7 @@ class Step:
         again = bool(conversation) or result.skip is not None or self.skip
         return replace(
             self,
+            steps=self.steps + 1,
             conversations=result.conversations + (0 if again else self.conversations),
             messages=result.messages + (self.messages if not self.skip else 0),
             found=self.found + result.found,
@@ -92,13 +94,12 @@ def search(request: HttpRequest, database: Database) -> HttpResponse:
         result, by_index = read_stale(
             database.standby, database.alias, lambda using: _search(using, *given)
         )
-        # A step without hits is a part of the search whose first step was logged. Its place is
-        # signed, so nobody can look for words without an entry.
-        if result.hits or step is None:
-            opened = [(group.key, group.memory_id) for group in result.groups]
-            searched = [(key, conversation.memory_id)] if conversation else []
-            record_list(request, database, Action.SEARCH, opened or searched, query["q"])
     so_far = (step or Step()).following(result, conversation) if result else step
+    if words and so_far and _is_logged(result, so_far):
+        opened = [(group.key, group.memory_id) for group in result.groups] if result else []
+        searched = [(key, conversation.memory_id)] if conversation else []
+        detail = _detail(query, so_far)
+        record_list(request, database, Action.SEARCH, opened or searched, detail)
     goes_on = bool(result and result.goes_on) or (query["stop"] and step is not None)
     next_step = _signed(so_far, same) if so_far and goes_on else None
     url = page_url(database, "search", **_kept(request.GET))
@@ -123,6 +124,25 @@ def search(request: HttpRequest, database: Database) -> HttpResponse:
         "last_messages": LAST_MESSAGES,
     }
     return render_page(request, "search", context)
+
+
+def _is_logged(result: SearchResult | None, so_far: Step) -> bool:
+    """Whether this step has an entry: if it shows hits or is the last one, or has no result.
+
+    Of the other steps the first, second, fourth, eighth and so on have one, since a long search
+    would drown the log. A step's place is signed, so nobody can look for words without the first.
+    """
+    if result is None or result.hits or not result.goes_on:
+        return True
+    return so_far.steps.bit_count() == 1
+
+
+def _detail(query: Mapping[str, Any], so_far: Step) -> str:
+    """The words, and how far the search came if it went on."""
+    if so_far.steps == 1 and not query["stop"]:
+        return str(query["q"])
+    stopped = ", then stopped" if query["stop"] else ""
+    return f"{query['q']}; {so_far.messages:,} messages searched{stopped}"
 
 
 def _search(

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ import pytest
 import requests
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group, Permission, User
+from django.db import connections
 
 from convstore.messages import Message, Part
-from convstore.store import ConversationStore
+from convstore.store import ConversationStore, conversation_key
 from inspection.audit import PRUNED_AT_ONCE
 from inspection.models import AuditEntry, ListedConversation
 from testing.bodies import append_request, new_id
@@ -93,6 +95,20 @@ def attempt(service: Service, name: str, address: str, password: str = PASSWORD[
         return Visitor(service, session).sign_in(name, password).status_code
 
 
+@contextmanager
+def full_log(alias: str) -> Iterator[None]:
+    """Meanwhile the audit log cannot be written, as on a full disk."""
+    with connections[alias].cursor() as cursor:
+        cursor.execute(
+            "CREATE TRIGGER full_log BEFORE INSERT ON inspection_auditentry"
+            " BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+        )
+        try:
+            yield
+        finally:
+            cursor.execute("DROP TRIGGER full_log")
+
+
 # --- Lists -------------------------------------------------------------------------------
 
 
@@ -147,6 +163,67 @@ def test_a_search_that_finds_nothing_is_an_entry(alias, root):
         assert len(entries(alias, detail__contains=word)) == 1
 
 
+def test_a_search_that_goes_on_without_hits_says_how_far_it_came(alias, root):
+    memory_id, word = new_id(), new_id()
+    said = [Message("user", [Part("text", f"Number {n}.")]) for n in range(4_001)]
+    ConversationStore(alias).append(memory_id, said)
+    query = {"q": word, "conversation": conversation_key(memory_id)}
+    pages = [root.get(f"{CONVERSATIONS}search/", **query)]
+    while following := re.search(r'rel="next" href="([^"]+)"', pages[-1]):
+        pages.append(root.get(following[1]))
+    assert len(pages) == 5
+    stop = re.search(r'<a href="([^"]+&stop=1)"', pages[2])
+    assert stop
+    assert "3,000 messages searched" in root.get(stop[1])
+    assert [detail for *_, detail in entries(alias, detail__contains=word, action="search")] == [
+        word,
+        f"{word}; 2,000 messages searched",
+        f"{word}; 4,000 messages searched",
+        f"{word}; 4,001 messages searched",
+        f"{word}; 3,000 messages searched, then stopped",
+    ]
+    found = AuditEntry.objects.using(alias).filter(detail__contains=word)
+    assert {entry.memory_id for entry in found} == {memory_id}
+
+
+def test_pages_that_show_only_ids_are_entries(service, alias, root):
+    made = [new_id() for _ in range(2)]
+    for memory_id in made:
+        HttpDoor(service).infer(append_request(memory_id, "Hello!"), "filesys-memory")
+    keys = [str(conversation_key(memory_id)) for memory_id in made]
+    deletion = f"{CONVERSATIONS}delete/?id={keys[0]}&id={keys[1]}"
+    for path, detail in (
+        ("/admin/", "ids; on the first page"),
+        (deletion, "ids; asked whether to delete them"),
+    ):
+        before = AuditEntry.objects.using(alias).latest("pk").pk
+        shown = re.findall(r"<li>(?:<a [^>]*>)?<bdi>([^<]+)</bdi>", root.get(path))
+        assert len(shown) >= 2
+        (entry,) = AuditEntry.objects.using(alias).filter(pk__gt=before)
+        assert (entry.action, entry.detail) == ("list", detail)
+        listed = ListedConversation.objects.using(alias).filter(entry_id=entry.pk)
+        assert sorted(listed.values_list("memory_id", flat=True)) == sorted(shown)
+        with full_log(alias):
+            assert shown[0] not in root.get(path, 503)
+
+
+def test_reading_the_log_is_one_entry_in_an_hour_for_each_filter(alias, root):
+    word = new_id()
+    for _ in range(2):
+        root.get(LOG, q=word)
+        root.get(LOG, q=word, action="read")
+        root.get(LOG, **{"q": word, "from": "2026-01-01", "nonsense": "1"})
+    views = AuditEntry.objects.using(alias).filter(action="log read", detail__contains=word)
+    details = [f"q {word}", f"q {word}, action read", f"q {word}, from 2026-01-01"]
+    assert sorted(views.values_list("detail", flat=True)) == details
+    views.update(at=datetime.now(UTC) - timedelta(minutes=61))
+    root.get(LOG, q=word)
+    assert views.count() == 4
+    with full_log(alias):
+        root.get(LOG, q=word)
+        root.get(LOG, 503, q=word, action="read")
+
+
 def test_a_list_that_answers_a_form_is_an_entry(service, alias, root):
     HttpDoor(service).infer(append_request(new_id(), "Hello!"), "filesys-memory")
     before = len(entries(alias, action="list"))
@@ -178,19 +255,10 @@ def test_an_address_that_tries_many_names_must_wait_and_fills_no_log(service, al
 
 
 def test_without_the_log_nobody_signs_in(service, alias, sign):
-    from django.db import connections
-
     sign()
     user = User.objects.using(alias).latest("pk")
-    with connections[alias].cursor() as cursor:
-        cursor.execute(
-            "CREATE TRIGGER full_log BEFORE INSERT ON inspection_auditentry"
-            " BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
-        )
-        try:
-            assert attempt(service, user.username, "198.51.100.10", PASSWORD) == 503
-        finally:
-            cursor.execute("DROP TRIGGER full_log")
+    with full_log(alias):
+        assert attempt(service, user.username, "198.51.100.10", PASSWORD) == 503
     assert attempt(service, user.username, "198.51.100.10", PASSWORD) == 200
 
 

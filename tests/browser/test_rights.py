@@ -178,7 +178,9 @@ def test_permission_for_the_audit_log_shows_nothing_else(sign, talk, admin_servi
     reader.page.goto(f"{list_of(admin_service)}delete/?id={talk.key}")
     reader.page.get_by_label("Reason").fill("a wish")
     follow(reader.page.get_by_role("button", name="Delete permanently"))
-    assert logged(officer.page, admin_service, talk, name) == [
+    found = logged(officer.page, admin_service, talk, name)
+    # The first page has the conversation only if few others were active in the same hour.
+    assert [each for each in found if each != ("list", "ids; on the first page")] == [
         ("read", "1 to 1"),
         ("JSON", "1"),
         ("JSON", "1"),
@@ -187,6 +189,7 @@ def test_permission_for_the_audit_log_shows_nothing_else(sign, talk, admin_servi
         *(("export", kind) for kind in FORMATS),
         ("search", "xyzzy"),
         ("search", "xyzzy"),
+        ("list", "ids; asked whether to delete them"),
         ("deletion begun", "1 message; a wish"),
         ("deleted", "the last 1 message; a wish"),
     ]
