@@ -62,7 +62,11 @@ def glanced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("first-page")
     models = write_memories_to_inspect(folder)
     write_memory(models, "down", {"database": "sql", "config": {"url": NOWHERE}})
-    with Service(folder, MODELS_DIR=str(models)) as service:
+    stamp = folder / "backup.stamp"
+    stamp.touch()
+    before = datetime.now(UTC) - timedelta(days=2, hours=1)
+    os.utime(stamp, (before.timestamp(), before.timestamp()))
+    with Service(folder, MODELS_DIR=str(models), BACKUP_STAMP=str(stamp)) as service:
         make_user(service, "superuser", PASSWORD, superuser=True)
         yield service
 
@@ -115,6 +119,7 @@ def last_active(service: Service, memory: str, talks: Sequence[SentConversation]
 def test_each_database_is_a_region_with_the_memories_that_use_it(page, glanced):
     first_page(page, glanced)
     expect(page.get_by_role("region").locator("h2")).to_have_count(3)
+    expect(page.get_by_text("Last backup: ")).to_contain_text("2 days ago")
     for memory, memories in ((WITH_TOOLS, [SHIPPED, WITH_TOOLS]), (ELSEWHERE, [ELSEWHERE])):
         region = glance(page, memory)
         expect(region.get_by_role("heading", level=2)).to_have_text(f"SQLite, {FILES[memory]}")
@@ -207,12 +212,13 @@ def test_a_database_links_to_its_list_and_its_search(memory, page, glanced):
 
 
 def test_days_that_are_over_are_counted_once_by_a_command(watched, tmp_path):
-    with Service(tmp_path) as counted:
+    with Service(tmp_path, BACKUP_STAMP=str(tmp_path / "no stamp")) as counted:
         make_user(counted, "first", PASSWORD, superuser=True)
         talk = say_at_once(counted, of_many_messages(3), SHIPPED)
         date_back(counted, talk, datetime.now(UTC) - timedelta(days=2), timedelta())
         sign_in(watched.page, counted.url, "first", PASSWORD)
         expect(watched.page.get_by_role("main")).to_contain_text("count_days")
+        expect(watched.page.get_by_role("main")).to_contain_text("Last backup: none is known")
         assert f"{SHIPPED_FILE}: 29 days were counted now." in count_days(counted)
         watched.page.reload()
         chart = watched.page.get_by_role("img", name=re.compile("^Messages per day.*: 3 in 30"))

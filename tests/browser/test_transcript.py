@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,7 @@ from tests.browser.conversations import (
     SOUNDS,
     SentConversation,
     date_back,
+    in_base64,
     of_many_messages,
     say,
     say_at_once,
@@ -73,6 +75,9 @@ SEEK = """async (audio, to) => {
 }"""
 
 
+BOXES = """(all) => all.map((each) => each.getBoundingClientRect()).map(
+    (box) => [box.top, box.left, box.right]
+)"""
 # A colour as it is painted, whatever it is written as.
 PAINTED = """(element, name) => {
     const canvas = document.createElement("canvas").getContext("2d");
@@ -181,6 +186,11 @@ def test_the_parts_of_a_message_are_in_order(opened, media):
             .evaluate_all("(parts) => parts.map((part) => part.className)")
         )
         assert classes == [f"part part-{kind}" for kind in expected]
+    # On a wide screen, images lie beside each other.
+    boxes = turn(page, 2).locator(".part-image").evaluate_all(BOXES)
+    assert len({top for top, *_ in boxes}) < len(boxes)
+    for (top, _, right), (next_top, left, _) in pairwise(boxes):
+        assert next_top > top or (next_top == top and left >= right)
 
 
 def test_an_image_is_enlarged_and_opens_on_a_page_of_its_own(
@@ -224,13 +234,20 @@ def test_audio_is_played_in_the_page(opened, media):
         assert sound.evaluate(SEEK, seconds - 0.5) == pytest.approx(seconds - 0.5, abs=0.01)
 
 
-def test_anything_else_is_a_download_with_its_size(opened, media):
+def test_anything_else_is_a_download_with_its_size(opened, media, admin_service):
     page = opened(media)
     expect(turn(page, 6)).to_contain_text(f"Download file, {len(PDF)} bytes")
     with page.expect_download() as download:
         turn(page, 6).get_by_role("link", name="Download file").click()
     assert download.value.suggested_filename == "6-1.bin"
     assert Path(download.value.path()).read_bytes() == PDF
+    file = {"filename": "of/2026/Übersicht 1.pdf", "file_data": in_base64(PDF)}
+    named = Message("user", [Part("file", json.dumps(file))])
+    page = opened(say(admin_service, SentConversation(f"named-{new_id()}", [named])))
+    link = turn(page, 1).get_by_role("link", name="Download Übersicht 1.pdf")
+    answer = page.request.get(f"{admin_service.url}{link.get_attribute('href')}")
+    manner = "attachment; filename*=utf-8''%C3%9Cbersicht%201.pdf"
+    assert answer.headers["content-disposition"] == manner
 
 
 def test_an_image_on_the_web_is_a_link_and_is_not_loaded(opened, watched, media):
@@ -277,6 +294,12 @@ def test_markdown_is_rendered_unless_the_user_wishes_raw_text(opened, texts, lon
     with_markdown(page)
     follow(page.get_by_role("navigation", name="Pages, above").get_by_role("link", name="First"))
     expect(page.get_by_role("link", name="Show raw text")).to_be_visible()
+    # Another user's choice in the same browser is theirs.
+    (own,) = (c for c in page.context.cookies() if c.get("name", "").startswith("inspection_text"))
+    assert re.fullmatch(r"inspection_text_\d+", own["name"])
+    other = {"name": "inspection_text_0", "value": "raw"}
+    page.context.add_cookies([{**other, "domain": own["domain"], "path": own["path"]}])
+    expect(opened(long).get_by_role("link", name="Show raw text")).to_be_visible()
 
 
 def test_code_is_monospaced_with_and_without_markdown(opened, texts):
@@ -380,6 +403,8 @@ def test_a_message_shows_its_position_and_time(chromium, cookies, opened, long, 
     expect(message.locator("time")).to_have_text("23:59:00")
     expect(message.locator("time")).to_have_attribute("datetime", "2024-02-29T23:59:00+00:00")
     expect(page.locator(".day:visible")).to_contain_text(["February 29", "March 1"])
+    ends = page.locator(".talk .about time").evaluate_all("(all) => all.map((t) => t.dateTime)")
+    assert ends == [at.isoformat() for at in (BEGUN, BEGUN + timedelta(minutes=119))]
     # Its link works from anywhere.
     link = str(message.get_by_role("link", name="90", exact=True).get_attribute("href"))
     assert link.endswith("?position=90#message-90")
