@@ -35,6 +35,8 @@ HOT = "hot"
 QUIET = [f"quiet-{n}" for n in range(40)]
 # Then a client comes back over a new connection, so that each worker has some of them.
 REQUESTS_OF_A_CONNECTION = 25
+# A service closes what is idle for KEEPALIVE_TIMEOUT, 75 seconds.
+IDLE_SECONDS = 60
 PAUSE_AFTER_A_FAILURE = 0.1
 # Longer than a request may wait for its database: without an answer by then, none comes.
 ANSWER_SECONDS = 30
@@ -127,14 +129,15 @@ class Client:
         self._connection = HTTPConnection(address, timeout=ANSWER_SECONDS)
         self._status = status or status_of
         self._with_keys = with_keys
-        self._opened = 0.0
+        self._opened = self._used = 0.0
         self._requests = 0
 
     def close(self) -> None:
         self._connection.close()
 
     def say(self, text: Text) -> Acknowledged | Failed:
-        if self._requests == REQUESTS_OF_A_CONNECTION:
+        is_idle = time.monotonic() > self._used + IDLE_SECONDS
+        if is_idle or self._requests == REQUESTS_OF_A_CONNECTION:
             self.close()
         if self._connection.sock is None:
             self._opened, self._requests = time.monotonic(), 0
@@ -155,7 +158,9 @@ class Client:
         headers = {"Idempotency-Key": str(text)} if self._with_keys else {}
         self._connection.request("POST", f"/v2/models/{MEMORY}/infer", body, headers)
         response = self._connection.getresponse()
-        return response, response.read()
+        answer = response.read()
+        self._used = time.monotonic()
+        return response, answer
 
 
 class Persistent:
