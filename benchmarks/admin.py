@@ -57,8 +57,6 @@ DATABASES = ("sqlite", "postgresql")
 WARM_UP, ROUNDS, PASSES = 2, 5, 3
 # The most that a page may ask the database, and take of the time that it takes on the small one.
 MOST_QUERIES, MOST_TIMES = 10, 3.0
-# The first page asks for its figures, and writes its entry of the audit log in 4 statements.
-MOST_QUERIES_OF_FIRST_PAGE = 14
 # The most that an export may add to the memory of its process, in MB, however long it is.
 MOST_MEMORY = 64.0
 
@@ -467,11 +465,10 @@ def in_turn(
 def excesses(small: Measured, large: Measured) -> list[str]:
     """The limits that a page exceeds; an export has one for its memory and no other."""
     queries = max(small.queries, large.queries)
-    most_queries = MOST_QUERIES_OF_FIRST_PAGE if large.name == "first page" else MOST_QUERIES
     limits = (
         [("MB of memory", large.memory, MOST_MEMORY)]
         if large.rows
-        else [("queries", queries, most_queries), ("ratio", large.ms / small.ms, MOST_TIMES)]
+        else [("queries", queries, MOST_QUERIES), ("ratio", large.ms / small.ms, MOST_TIMES)]
     )
     return [f"OVER: {name} {got:.4g} > {most:g}" for name, got, most in limits if got > most]
 

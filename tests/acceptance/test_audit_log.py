@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ import pytest
 import requests
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group, Permission, User
-from django.db import connections
 
 from convstore.messages import Message, Part
 from convstore.store import ConversationStore, conversation_key
@@ -24,6 +22,7 @@ from inspection.models import AuditEntry, ListedConversation
 from testing.bodies import append_request, new_id
 from testing.service import Service
 from tests.doors import HttpDoor
+from tests.full_log import full_log
 from tests.visitor import (
     CONVERSATIONS,
     PASSWORD,
@@ -93,20 +92,6 @@ def attempt(service: Service, name: str, address: str, password: str = PASSWORD[
     with requests.Session() as session:
         session.headers["X-Forwarded-For"] = address
         return Visitor(service, session).sign_in(name, password).status_code
-
-
-@contextmanager
-def full_log(alias: str) -> Iterator[None]:
-    """Meanwhile the audit log cannot be written, as on a full disk."""
-    with connections[alias].cursor() as cursor:
-        cursor.execute(
-            "CREATE TRIGGER full_log BEFORE INSERT ON inspection_auditentry"
-            " BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
-        )
-        try:
-            yield
-        finally:
-            cursor.execute("DROP TRIGGER full_log")
 
 
 # --- Lists -------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +15,6 @@ import pytest
 import requests
 from django.contrib import admin
 from django.contrib.auth import get_user_model
-from django.db import connections
 from django.urls import URLPattern, URLResolver
 from playwright.sync_api import expect
 
@@ -37,6 +35,7 @@ from tests.browser.conversations import (
     text,
     write_memories_to_inspect,
 )
+from tests.full_log import full_log
 from tests.visitor import PASSWORD
 
 pytestmark = pytest.mark.needs("chromium", "axe", "media")
@@ -183,24 +182,9 @@ def test_an_export_of_several_conversations_writes_an_entry_for_each(action, vis
     ]
 
 
-@contextmanager
-def full_log(service: Service) -> Iterator[None]:
-    """Meanwhile the audit log cannot be written, as on a full disk."""
-    connection = connections[database_of(service)]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "CREATE TRIGGER full_log BEFORE INSERT ON inspection_auditentry"
-            " BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
-        )
-        try:
-            yield
-        finally:
-            cursor.execute("DROP TRIGGER full_log")
-
-
 @pytest.mark.parametrize("path", CONTENT)
 def test_nothing_is_shown_if_it_cannot_be_logged(path, visitor, service):
-    with full_log(service):
+    with full_log(database_of(service)):
         answer = visitor("reader").get(path)
     assert answer.status_code == 503
     assert SECRET not in answer.text.replace(f'value="{SECRET}"', "")
@@ -208,7 +192,7 @@ def test_nothing_is_shown_if_it_cannot_be_logged(path, visitor, service):
 
 def test_nothing_is_exported_or_deleted_if_it_cannot_be_logged(visitor, service):
     root = visitor("root")
-    with full_log(service):
+    with full_log(database_of(service)):
         for action in EXPORTS:
             answer = root.post(LISTED, action=action, _selected_action=str(TALK.key))
             assert answer.status_code == 503
