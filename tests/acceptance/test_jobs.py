@@ -21,6 +21,7 @@ from inspection.models import AuditEntry, Job
 from inspection.views.job_pages import PART_CONVERSATIONS
 from testing.bodies import new_id
 from testing.service import Service
+from tests.full_log import full_log
 from tests.visitor import CONVERSATIONS, Visitor, default_alias, signed_in
 
 pytestmark = pytest.mark.one_database
@@ -189,33 +190,11 @@ def test_a_part_that_was_cut_off_is_sent_again(service, alias, root):
     (path,) = re.findall(r'<form method="post" action="([^"]+)"', page)
     job = Job.objects.using(alias).latest("pk")
     Job.objects.using(alias).filter(pk=job.pk).update(parts=0, cursor="")
-    with AuditTrigger(alias):
+    with full_log(alias):
         root.post(path, 503)
     assert "Download part 1" in root.get(path.removesuffix("part/"))
     assert len(root.post(path).splitlines()) == PART_CONVERSATIONS
     assert "The job has ended." in root.get(path.removesuffix("part/"))
-
-
-class AuditTrigger:
-    """Meanwhile the audit log cannot be written."""
-
-    def __init__(self, alias: str) -> None:
-        self.alias = alias
-
-    def execute(self, sql: str) -> None:
-        from django.db import connections
-
-        with connections[self.alias].cursor() as cursor:
-            cursor.execute(sql)
-
-    def __enter__(self) -> None:
-        self.execute(
-            "CREATE TRIGGER full_log BEFORE INSERT ON inspection_auditentry"
-            " BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
-        )
-
-    def __exit__(self, *error: object) -> None:
-        self.execute("DROP TRIGGER full_log")
 
 
 # --- Wrong ones --------------------------------------------------------------------------
@@ -223,7 +202,7 @@ class AuditTrigger:
 
 def test_without_the_log_no_job_begins(alias, root):
     prefix, jobs = add(alias, 1), Job.objects.using(alias).count()
-    with AuditTrigger(alias):
+    with full_log(alias):
         root.post(f"{ALL}?list=q%3D{prefix}", 503, action="delete", reason=REASON)
     assert left(alias, prefix) == 1
     assert Job.objects.using(alias).count() == jobs
