@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import shutil
@@ -57,6 +58,7 @@ class Server(Application):
     def load(self) -> Any:
         from convstore.wsgi import application
 
+        keep_shared()
         return application
 
 
@@ -112,6 +114,15 @@ def announce(server: Any) -> None:
     urls = ", ".join(map(str, listeners or server.address))
     for line in start_lines(addresses, urls):
         say(line, sys.stdout)
+
+
+def keep_shared() -> None:
+    """Workers share what was imported before they began, until something writes to its pages.
+
+    A full garbage collection would do so, at some time in each worker.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def run_same_command(server: Any) -> None:

@@ -27,6 +27,13 @@ from testing.service import Service
 pytestmark = [pytest.mark.one_database, pytest.mark.slow]
 
 INFER = "/v2/models/filesys-memory/infer"
+COLLECT_IN_THE_SECOND_WORKER = """
+import gc
+
+def post_fork(server, worker):
+    if worker.age == 2:
+        gc.collect()
+"""
 
 
 def append(service: Service, session: requests.Session) -> int:
@@ -64,6 +71,13 @@ def gunicorn(service: Service) -> psutil.Process:
     return psutil.Process(pid)
 
 
+def own_memory(pid: int) -> int:
+    """The kilobytes that this process has written, and so shares with no other one."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    (kilobytes,) = re.findall(r"^Private_Dirty: +(\d+) kB$", rollup, re.MULTILINE)
+    return int(kilobytes)
+
+
 def test_a_worker_that_has_served_its_share_is_replaced_and_no_request_fails(tmp_path):
     arguments = "--max-requests 10"
     with (
@@ -74,6 +88,17 @@ def test_a_worker_that_has_served_its_share_is_replaced_and_no_request_fails(tmp
             assert append(service, kept) == 200
             assert append(service, requests.Session()) == 200
         wait_until(lambda: len(booted(service)) > 3)
+
+
+def test_a_garbage_collection_copies_nothing_that_workers_share(tmp_path):
+    hook = tmp_path / "hook.py"
+    hook.write_text(COLLECT_IN_THE_SECOND_WORKER)
+    arguments = f"--config {hook}"
+    with Service(tmp_path / "service", GUNICORN_CMD_ARGS=arguments, WORKERS="2") as service:
+        wait_until(lambda: len(booted(service)) == 2)
+        wait_until(lambda: requests.get(f"{service.url}/v2/health/ready", timeout=30).ok)
+        usual, collected = (own_memory(int(pid)) for pid in booted(service))
+    assert collected < 1.2 * usual
 
 
 def test_a_reload_fails_no_request(tmp_path):
