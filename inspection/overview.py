@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
@@ -11,7 +10,7 @@ from typing import Any
 
 from django.db import Error
 
-from convstore.archive.overview import DAYS, Overview, read_overview, size_in_bytes
+from convstore.archive.overview import DAYS, Overview, read_overview
 from convstore.database import faults
 from inspection.databases import Database
 from inspection.health import Health
@@ -62,14 +61,13 @@ class Chart:
 class Panel:
     """One database: either its `figures` and `charts`, or an `error` sentence.
 
-    `bytes` is None if the database does not say how many it takes. `health` has memories' names.
+    `health` has memories' names.
     """
 
     database: Database
     error: str = ""
     figures: Overview | None = None
     charts: Sequence[Chart] = ()
-    bytes: int | None = None
     health: Sequence[tuple[str, Health]] = ()
 
     @property
@@ -89,10 +87,7 @@ def panel_of(
     except Error as error:
         sentence = faults.describe_error(database.alias, error)
         return Panel(database, error=sentence, health=asked)
-    size = None
-    with suppress(Error):  # a user of the database may not be allowed to ask for it
-        size = size_in_bytes(database.alias)
-    return Panel(database, "", figures, _charts(figures, counted), size or None, asked)
+    return Panel(database, "", figures, _charts(figures, counted), asked)
 
 
 def _charts(figures: Overview, counted: Mapping[date, DayCount]) -> list[Chart]:

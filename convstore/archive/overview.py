@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
 
-from django.db import connections
-from django.db.models import QuerySet, Sum
+from django.db import Error, connections
+from django.db.models import BigIntegerField, F, QuerySet, Subquery, Value
 
 from convstore.archive.conversations import ConversationRow, conversations
 from convstore.archive.history import MessageRow
@@ -39,82 +38,108 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """`new_by_day` holds every one of the last DAYS days, oldest first. `new` is the sum."""
+    """`new_by_day` holds every one of the last DAYS days, oldest first. `new` is the sum.
+
+    `bytes` is 0 if the database does not say how many it takes.
+    """
 
     conversations: Count
     messages: Count
     new: Count
     new_by_day: Mapping[date, int]
     last_active: Sequence[ConversationRow]
+    bytes: int
+
+
+class Bounded(Subquery):
+    """The sum of `term` over the rows of a slice; the database reads no others."""
+
+    template = "(SELECT SUM(term) FROM (%(subquery)s) bounded)"
+    output_field = BigIntegerField()
 
 
 def read_overview(using: str) -> Overview:
-    rows = conversations(using)
-    counted = _count_rows(rows), _count_rows(MessageRow.objects.using(using).all())
-    estimates = row_estimates(using) if max(counted) > COUNT_LIMIT else {}
-    total = _total(counted[0], estimates.get(CONVERSATION_TABLE, 0))
-    messages = _total(counted[1], estimates.get(MESSAGE_TABLE, 0))
-    if not estimates:
-        # Conversations know how many of their rows are erased. The rows themselves are counted in
-        # an index, which does not know it.
-        erased = rows.aggregate(total=Sum("erased", default=0))["total"]
-        messages = Count(counted[1] - erased)
-    new, new_by_day = _count_new_conversations(rows, total.value)
+    """The overview, in three statements: the page waits for each of them."""
+    since = datetime.combine(datetime.now(UTC).date() - timedelta(days=DAYS - 1), time.min, UTC)
+    last_active, counted = count_rows(using, since)
+    reported = reported_figures(using)
+    total = _total(counted["rows"], reported[CONVERSATION_TABLE])
+    new, new_by_day = _count_new(using, since, counted["new_rows"], total.value)
     return Overview(
         conversations=total,
-        messages=messages,
+        messages=_total(counted["message_rows"], reported[MESSAGE_TABLE], counted["erased_rows"]),
         new=new,
         new_by_day=new_by_day,
-        last_active=list(rows.order_by("-active_at", "-id")[:LAST_ACTIVE]),
+        last_active=last_active,
+        bytes=reported["bytes"],
     )
 
 
-def row_estimates(using: str) -> dict[str, int]:
-    """The database's own estimate of the number of rows of each table; 0 if it has none."""
-    query = vendor_for(using).row_estimates.format(CONVERSATION_TABLE, MESSAGE_TABLE)
+def reported_figures(using: str) -> Counter[str]:
+    """What the database says of itself: its `bytes`, and an estimate of the rows of each table.
+
+    What it does not say is 0, and so are the bytes where its user may not ask for them.
+    """
+    vendor = vendor_for(using)
+    estimates = vendor.row_estimates.format(CONVERSATION_TABLE, MESSAGE_TABLE)
+    try:
+        return _named_numbers(using, f"{estimates} UNION ALL {vendor.size}")
+    except Error:
+        return _named_numbers(using, estimates)
+
+
+def _named_numbers(using: str, query: str) -> Counter[str]:
     with connections[using].cursor() as cursor:
         cursor.execute(query)
-        return {table: int(rows or 0) for table, rows in cursor.fetchall()}
+        return Counter({name: int(number or 0) for name, number in cursor.fetchall()})
 
 
-def size_in_bytes(using: str) -> int:
-    """How many bytes the database takes, as it says itself; 0 if it does not say."""
-    with connections[using].cursor() as cursor:
-        cursor.execute(vendor_for(using).size)
-        (found,) = cursor.fetchone()
-    return int(found or 0)
+def count_rows(using: str, since: datetime) -> tuple[list[ConversationRow], Counter[str]]:
+    """The last active conversations, and the numbers of rows up to the limits: one statement."""
+    rows, messages = conversations(using), MessageRow.objects.using(using)
+    sums = {
+        "rows": Bounded(rows.values(term=Value(1))[: COUNT_LIMIT + 1]),
+        "message_rows": Bounded(messages.values(term=Value(1))[: COUNT_LIMIT + 1]),
+        # Messages are counted in an index, which does not know which of them are erased.
+        "erased_rows": Bounded(rows.values(term=F("erased"))[: COUNT_LIMIT + 1]),
+        "new_rows": Bounded(_new(using, since).values(term=Value(1))[: NEW_COUNT_LIMIT + 1]),
+    }
+    last_active = list(rows.annotate(**sums).order_by("-active_at", "-id")[:LAST_ACTIVE])
+    # Each row has the same sums. Where there is no row, each sum is 0.
+    counted = {name: int(getattr(row, name) or 0) for row in last_active[:1] for name in sums}
+    return last_active, Counter(counted)
 
 
-def _count_rows(rows: QuerySet[Any]) -> int:
-    return rows.order_by()[: COUNT_LIMIT + 1].count()
-
-
-def _total(counted: int, estimate: int) -> Count:
+def _total(counted: int, estimate: int, erased: int = 0) -> Count:
     if counted <= COUNT_LIMIT:
-        return Count(counted)
+        return Count(counted - erased)
     return Count(estimate, "about") if estimate > COUNT_LIMIT else Count(COUNT_LIMIT, "more than")
 
 
 # --- New conversations by day ------------------------------------------------------------
 
 
-def _count_new_conversations(
-    rows: QuerySet[ConversationRow], total: int
+def _new(using: str, since: datetime) -> QuerySet[ConversationRow]:
+    # The order makes the database read an index from its end.
+    return conversations(using).filter(created_at__gte=since).order_by("-created_at", "-id")
+
+
+def _count_new(
+    using: str, since: datetime, counted: int, total: int
 ) -> tuple[Count, Mapping[date, int]]:
     """How many conversations were created in the last DAYS days, in total and on each day."""
-    first = datetime.now(UTC).date() - timedelta(days=DAYS - 1)
-    since = datetime.combine(first, time.min, UTC)
-    newest = rows.filter(created_at__gte=since).order_by("-created_at", "-id")
-    times = newest.values_list("created_at", flat=True)
-    if not times[NEW_COUNT_LIMIT : NEW_COUNT_LIMIT + 1]:
+    if counted <= NEW_COUNT_LIMIT:
+        times = _new(using, since).values_list("created_at", flat=True)[:NEW_COUNT_LIMIT]
         counts = Counter(at.date() for at in times)
-        return Count(counts.total()), _fill_days(first, counts)
+        return Count(counts.total()), _fill_days(since.date(), counts)
     # Keys are hashes, so the conversations with the lowest keys are a random sample.
-    sample = list(rows.order_by("pk").values_list("created_at", flat=True)[:SAMPLE_SIZE])
+    by_key = conversations(using).order_by("pk").values_list("created_at", flat=True)
+    sample = list(by_key[:SAMPLE_SIZE])
     share = max(total / len(sample), 1)
     sampled = Counter(at.date() for at in sample if at >= since)
     counts = Counter({day: round(count * share) for day, count in sampled.items()})
-    return Count(max(counts.total(), NEW_COUNT_LIMIT), "about"), _fill_days(first, counts)
+    number = Count(max(counts.total(), NEW_COUNT_LIMIT), "about")
+    return number, _fill_days(since.date(), counts)
 
 
 def _fill_days(first: date, counts: Mapping[date, int]) -> Mapping[date, int]:

@@ -140,7 +140,7 @@ class Vendor:
     """A query for (table, estimated rows); `{0}` and `{1}` stand for the tables' names."""
 
     size: str
-    """A query for how many bytes the database takes."""
+    """A query for ('bytes', how many the database takes), which is added to `row_estimates`."""
 
     like_ignores_case: bool
     """Whether LIKE takes a for A, and so cannot use an index for a prefix search."""

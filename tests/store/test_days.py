@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime, timedelta
 from convstore.archive import days
 from convstore.archive.days import count_days
 from convstore.archive.history import MessageRow
-from convstore.archive.overview import size_in_bytes
 from convstore.messages import Message, Part
 from convstore.models import Conversation, Kind
 from convstore.store import ConversationStore, conversation_key
@@ -47,8 +46,3 @@ def test_erased_messages_are_not_counted(database):
     talk(database, "a", MIDNIGHT, MIDNIGHT)
     MessageRow.objects.using(database).filter(position=1).update(kind=Kind.ERASED)
     assert count_days(database, FIRST, FIRST + timedelta(days=1))[1] == Counter({FIRST: 1})
-
-
-def test_a_database_says_its_size(database):
-    talk(database, "a", MIDNIGHT)
-    assert size_in_bytes(database) > 10_000

@@ -11,6 +11,7 @@ from django.core.management import call_command
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
+from convstore.archive import overview
 from convstore.archive.conversations import ConversationRow
 from convstore.archive.history import MessageRow
 from convstore.archive.overview import (
@@ -28,6 +29,7 @@ from convstore.messages import Message, Part
 from convstore.store import ConversationStore, conversation_key
 from inspection.databases import Database
 from inspection.overview import CHART_HEIGHT, Panel, panel_of
+from tests.store.own_database import execute
 
 HELLO = Message("user", [Part("text", "Hello!")])
 
@@ -93,6 +95,7 @@ def test_a_small_database_is_counted_exactly(database):
     assert len(found.new_by_day) == DAYS
     assert list(found.new_by_day.values()) == [0] * (DAYS - 1) + [LAST_ACTIVE + 2]
     assert len(found.last_active) == LAST_ACTIVE
+    assert found.bytes > 10_000
 
 
 def test_an_empty_database_has_zero_of_everything(database):
@@ -120,7 +123,7 @@ def test_a_large_database_shows_the_databases_own_estimate_marked_about(database
     analyze(database)
     with CaptureQueriesContext(connections[database]) as asked:
         found = figures_of(database)
-    assert len(asked) <= 7
+    assert len(asked) == 3
     for number in (found.conversations, found.messages):
         assert number.precision == "about"
         assert number.value == pytest.approx(count, rel=0.2)
@@ -142,6 +145,26 @@ def test_without_an_estimate_the_count_is_marked_more_than(new_database):
     found = figures_of(database)
     assert found.conversations == found.messages == Count(COUNT_LIMIT, "more than")
     assert found.new == Count(0)
+
+
+@pytest.mark.needs("postgresql")
+def test_a_user_who_may_not_ask_for_the_size_sees_all_else(new_database, monkeypatch):
+    monkeypatch.setattr(overview, "COUNT_LIMIT", 2)
+    database = database_alias(new_database("postgresql"))
+    call_command("migrate", "convstore", database=database, verbosity=0)
+    make(database, [1] * 5)
+    analyze(database)
+    assert figures_of(database).bytes > 10_000
+    for statement in (
+        "REVOKE EXECUTE ON FUNCTION pg_database_size(name) FROM public",
+        "CREATE ROLE reader",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader",
+        "SET ROLE reader",
+    ):
+        execute(database, statement)
+    found = figures_of(database)
+    assert found.bytes == 0
+    assert found.conversations == found.messages == Count(5, "about")
 
 
 def test_the_panel_of_a_database_without_tables_says_what_to_do(new_database, database_kind):

@@ -13,7 +13,7 @@ from django.db import OperationalError, connections, transaction
 
 from convstore.archive.erasure import erase
 from convstore.archive.index_search import search_word_index
-from convstore.archive.overview import MESSAGE_TABLE, row_estimates
+from convstore.archive.overview import MESSAGE_TABLE, reported_figures
 from convstore.archive.word_switch import (
     fill_step,
     make_word_index,
@@ -206,7 +206,7 @@ def test_rows_are_estimated_as_the_sum_of_the_partitions(partitioned):
         store.append(conversation, say("1") * 10)
     for n in range(PARTITIONS):  # as autovacuum does; it leaves out the table itself
         execute(partitioned, f"ANALYZE convstore_message_p{n}")
-    assert row_estimates(partitioned)[MESSAGE_TABLE] == 80
+    assert reported_figures(partitioned)[MESSAGE_TABLE] == 80
 
 
 # --- Words -------------------------------------------------------------------------------

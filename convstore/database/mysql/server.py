@@ -21,7 +21,7 @@ from convstore.database.server import (
 )
 
 SIZE = (
-    "SELECT SUM(data_length + index_length) FROM information_schema.tables"
+    "SELECT 'bytes', SUM(data_length + index_length) FROM information_schema.tables"
     " WHERE table_schema = DATABASE()"
 )
 ROW_ESTIMATES = (

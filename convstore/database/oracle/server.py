@@ -10,7 +10,7 @@ from django.core.checks import CheckMessage
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-SIZE = "SELECT SUM(bytes) FROM user_segments"
+SIZE = "SELECT 'bytes', SUM(bytes) FROM user_segments"
 ROW_ESTIMATES = (
     "SELECT LOWER(table_name), num_rows FROM user_tables WHERE LOWER(table_name) IN ('{0}', '{1}')"
 )

@@ -21,10 +21,10 @@ from convstore.database.server import (
 # The key of an advisory lock: any 64 bits that nobody else is likely to have chosen.
 LOCK_KEY = int.from_bytes(hashlib.sha256(b"convstore migrations").digest()[:8], signed=True)
 
-SIZE = "SELECT pg_database_size(current_database())"
+SIZE = "SELECT 'bytes', pg_database_size(current_database())"
 # The rows of a partitioned table are those of its partitions: nobody counts it by itself.
 ROW_ESTIMATES = """
-SELECT c.relname, sum(greatest(p.reltuples, 0)) FROM pg_class c
+SELECT c.relname, sum(greatest(p.reltuples, 0))::bigint FROM pg_class c
 LEFT JOIN pg_partition_tree(c.oid) t ON t.isleaf
 JOIN pg_class p ON p.oid = coalesce(t.relid, c.oid)
 WHERE c.oid IN (to_regclass('{0}'), to_regclass('{1}')) GROUP BY c.relname"""

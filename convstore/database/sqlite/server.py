@@ -16,7 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from convstore.database.server import fetch_row, wait_until
 
 # The highest row number: it counts every row that there ever was, but for the last deleted.
-SIZE = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
+SIZE = "SELECT 'bytes', page_count * page_size FROM pragma_page_count(), pragma_page_size()"
 ROW_ESTIMATES = "SELECT '{0}', MAX(rowid) FROM {0} UNION ALL SELECT '{1}', MAX(rowid) FROM {1}"
 
 # As the partial indexes of migration 0012 have it.

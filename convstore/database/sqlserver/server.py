@@ -11,7 +11,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from convstore.database.server import fetch_row, isolation_errors
 
-SIZE = "SELECT SUM(CAST(size AS BIGINT)) * 8192 FROM sys.database_files"
+SIZE = "SELECT 'bytes', SUM(CAST(size AS BIGINT)) * 8192 FROM sys.database_files"
 ROW_ESTIMATES = (
     "SELECT OBJECT_NAME(object_id), SUM(rows) FROM sys.partitions WHERE index_id < 2"
     " AND object_id IN (OBJECT_ID('{0}'), OBJECT_ID('{1}')) GROUP BY object_id"

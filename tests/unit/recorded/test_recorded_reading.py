@@ -16,7 +16,12 @@ from convstore.archive.conversations import (
 )
 from convstore.archive.erasure import erase
 from convstore.archive.history import History
-from convstore.archive.overview import CONVERSATION_TABLE, MESSAGE_TABLE, row_estimates
+from convstore.archive.overview import (
+    CONVERSATION_TABLE,
+    MESSAGE_TABLE,
+    count_rows,
+    reported_figures,
+)
 from convstore.archive.search import search_conversation, search_last_messages
 from tests.unit.recorded.recording import NO_ROWS, NOW, SNAPSHOTS, Answer, Tape, agrees
 
@@ -72,9 +77,14 @@ SCENES: list[tuple[str, Callable[[str], object], Callable[[Tape], list[Answer]]]
     ),
     ("a deletion", lambda using: erase(using, KEY, 0), lambda tape: [held(tape), [(1, 0), (2, 0)]]),
     (
-        "estimates",
-        lambda using: row_estimates(using),
-        lambda _: [[(CONVERSATION_TABLE, 7), (MESSAGE_TABLE, None)]],
+        "counts of rows",
+        lambda using: count_rows(using, NOW),
+        lambda _: [],
+    ),
+    (
+        "figures of its own",
+        lambda using: reported_figures(using),
+        lambda _: [],
     ),
 ]
 
@@ -89,6 +99,7 @@ def test_what_is_asked_is_what_was_kept(tape: Tape) -> None:
     agrees(SNAPSHOTS / tape.kind / "reading.sql", "\n".join(snapshot))
 
 
-def test_estimates_that_a_database_does_not_have_are_0(tape: Tape) -> None:
-    tape.script = iter([[(CONVERSATION_TABLE, 7), (MESSAGE_TABLE, None)]])
-    assert row_estimates(tape.alias) == {CONVERSATION_TABLE: 7, MESSAGE_TABLE: 0}
+def test_figures_that_a_database_does_not_have_are_0(tape: Tape) -> None:
+    tape.script = iter([[(CONVERSATION_TABLE, 7), (MESSAGE_TABLE, None), ("bytes", 9)]])
+    found = {CONVERSATION_TABLE: 7, MESSAGE_TABLE: 0, "bytes": 9}
+    assert reported_figures(tape.alias) == found

@@ -136,7 +136,28 @@ SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [con
     -- 1 = '7e57ab1e000040008000000000000001'
 COMMIT;
 
--- estimates
+-- counts of rows
+SELECT TOP 5 [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], [convstore_conversation].[erased], [convstore_conversation].[changes], [convstore_conversation].[first_live], [convstore_conversation].[metadata], (SELECT SUM(term)
+    FROM (SELECT TOP 10001 ? AS [term]
+    FROM [convstore_conversation] U0) bounded) AS [rows], (SELECT SUM(term)
+    FROM (SELECT TOP 10001 ? AS [term]
+    FROM [convstore_message] U0) bounded) AS [message_rows], (SELECT SUM(term)
+    FROM (SELECT TOP 10001 U0.[erased] AS [term]
+    FROM [convstore_conversation] U0) bounded) AS [erased_rows], (SELECT SUM(term)
+    FROM (SELECT TOP 2001 ? AS [term]
+    FROM [convstore_conversation] U0
+    WHERE U0.[created_at] >= ?
+    ORDER BY U0.[created_at] DESC, U0.[id] DESC) bounded) AS [new_rows]
+    FROM [convstore_conversation]
+    ORDER BY [convstore_conversation].[active_at] DESC, [convstore_conversation].[id] DESC;
+    -- 1 = 1
+    -- 2 = 1
+    -- 3 = 1
+    -- 4 = 2026-01-02 03:04:05.678901+00:00
+
+-- figures of its own
 SELECT OBJECT_NAME(object_id), SUM(rows)
     FROM sys.partitions
-    WHERE index_id < 2 AND object_id IN (OBJECT_ID('convstore_conversation'), OBJECT_ID('convstore_message')) GROUP BY object_id;
+    WHERE index_id < 2 AND object_id IN (OBJECT_ID('convstore_conversation'), OBJECT_ID('convstore_message')) GROUP BY object_id
+    UNION ALL SELECT 'bytes', SUM(CAST(size AS BIGINT)) * 8192
+    FROM sys.database_files;
