@@ -138,7 +138,7 @@ DATABASE_CONNECTION_MAX_AGE = positive_integer(
 MAX_BODY_BYTES = positive_integer("MAX_BODY_BYTES", conf.DEFAULT_MAX_BODY_BYTES)
 # What a request may hold, far above what real ones do: each value, tensor and message costs memory
 # and time of its own, also where it is only a few bytes.
-MAX_VALUES = positive_integer("MAX_VALUES", 1_000_000)
+MAX_VALUES = positive_integer("MAX_VALUES", 200_000)
 MAX_TENSORS = positive_integer("MAX_TENSORS", 1_000)
 # Other writers wait while the messages of a request are added; on SQLite, to any conversation.
 MAX_MESSAGES = positive_integer("MAX_MESSAGES", 1_000)

@@ -9,13 +9,21 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import NoReturn, TypeGuard
 
 from memory_api.errors import BadRequest, TooLarge
 from memory_api.limits import MAX_JSON_DEPTH
 
-# A string, which is skipped, or a character that begins or ends a value.
-TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{,\]}]', re.DOTALL)
+# A string; the last one of a text that is cut off has no end.
+STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+# As much as there is without the beginning of a string that has no end.
+WHOLE = re.compile(rb'(?:[^"]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+', re.DOTALL)
+# So many bytes are looked at in one step: a copy of them takes no memory worth counting.
+STEP_BYTES = 2048
+# What opens a list or an object becomes 1, and what closes it -1, as signed bytes; no other stays.
+LEVELS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+NO_BRACKET = bytes(set(range(256)) - set(b"[{]}"))
 
 
 def refuse_excess(text: str | bytes, what: str, most: int, before: int = 0) -> int:
@@ -34,22 +42,29 @@ def refuse_excess(text: str | bytes, what: str, most: int, before: int = 0) -> i
 
 
 def _exact_count(data: bytes, what: str, most: int, before: int) -> int:
+    """Step by step, with no work in Python for each value: a small body may inflate to many."""
     count, depth = before + 1, 0
-    for token in TOKEN.finditer(data):
-        match data[token.start()]:
-            case 0x22:  # a string
-                continue
-            case 0x5D | 0x7D:  # ] }
-                depth -= 1
-                continue
-            case 0x5B | 0x7B:  # [ {
-                depth += 1
-        count += 1
+    for bare in _without_strings(data):
+        levels = bare.translate(LEVELS, NO_BRACKET)
+        opened = levels.count(1)
+        count += opened + bare.count(b",")
         if count > most:
             raise TooLarge(f"{what} is over the limit of {most} JSON values")
-        if depth > MAX_JSON_DEPTH:
+        if max(accumulate(memoryview(levels).cast("b"), initial=depth)) > MAX_JSON_DEPTH:
             raise BadRequest(f"{what} is nested more than {MAX_JSON_DEPTH} levels deep")
+        depth += 2 * opened - len(levels)
     return count
+
+
+def _without_strings(data: bytes) -> Iterator[bytes]:
+    """A JSON text without its strings, in steps."""
+    at = 0
+    while at < len(data):
+        if whole := WHOLE.match(data, at, at + STEP_BYTES):  # also where nothing is whole
+            yield STRING.sub(b"", whole[0])
+            at = whole.end()
+        if string := STRING.match(data, at):  # longer than what is left of the step
+            at = string.end()
 
 
 def parse_json(text: str, what: str) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import threading
@@ -33,6 +34,9 @@ def kinds(infer: str, large_id: str) -> dict[str, Kind]:
     read = json.dumps(read_request(large_id)).encode()
     sized = head("POST", infer, content_type="application/json", content_length=str(len(read)))
     live = head("GET", "/v2/health/live")
+    values = gzip.compress(b'{"parameters": {"x": [' + b"[], " * 99_000 + b"[]]}}")
+    length = str(len(values))
+    zipped = head("POST", infer, content_length=length, content_encoding="gzip") + values
     return {
         "silent": Kind(),
         "slow head": Kind(b"GET /v2 HTTP/1.1\r\nX: ", b"a", told=(408,)),
@@ -42,6 +46,7 @@ def kinds(infer: str, large_id: str) -> dict[str, Kind]:
         "idle": Kind(live),
         "half a body, half closed": Kind(sized + read[:9], closes_its_side=True, stays=False),
         "many requests, no reader": Kind(live * 300),
+        "many values in few bytes": Kind(zipped * 5),
         "garbage after a request": Kind(live + b"\0garbage\r\n\r\n" * 99, stays=False),
     }
 
