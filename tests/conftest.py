@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from convstore.store import ConversationStore
 from testing.mariadb import MariaDb
 from testing.mlserver import MLServer
 from testing.postgres import Postgres, debians
+from testing.processes import Process
 from testing.service import Service, write_memories
 from tests.batches import batch_for
 from tests.doors import DOORS, Door, open_door
@@ -115,14 +117,26 @@ def kept() -> Iterator[Keep]:
     the one of the next database, and so begins all of them anew in each file.
     """
     made: dict[str, Any] = {}
+    services: list[AbstractContextManager[Any]] = []
+    others: list[AbstractContextManager[Any]] = []
+
+    def by_name(name: str, make: Callable[[], AbstractContextManager[Any]]) -> Any:
+        if name not in made:
+            manager = make()
+            made[name] = manager.__enter__()
+            (services if isinstance(manager, Process) else others).append(manager)
+        return made[name]
+
     with ExitStack() as stack:
-
-        def by_name(name: str, make: Callable[[], AbstractContextManager[Any]]) -> Any:
-            if name not in made:
-                made[name] = stack.enter_context(make())
-            return made[name]
-
+        stack.callback(exit_all, others)  # databases among them, which services still use
+        stack.callback(exit_all, services)
         yield by_name
+
+
+def exit_all(managers: Sequence[AbstractContextManager[Any]]) -> None:
+    """Exit all at once: a service waits for seconds until its processes are gone."""
+    with ThreadPoolExecutor(len(managers) or 1) as pool:
+        list(pool.map(lambda manager: manager.__exit__(None, None, None), managers))
 
 
 @pytest.fixture(scope="session")

@@ -21,15 +21,20 @@ from tests.browser.browser import (
     watching,
 )
 from tests.browser.conversations import write_memories_to_inspect
+from tests.conftest import Keep
 from tests.visitor import PASSWORD
 
 
 @pytest.fixture(scope="session")
-def admin_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def admin_service(tmp_path_factory: pytest.TempPathFactory, kept: Keep) -> Service:
     """The service with its default configuration and two more memories, for the browser tests."""
-    folder = tmp_path_factory.mktemp("browser")
-    with Service(folder, MODELS_DIR=str(write_memories_to_inspect(folder))) as service:
-        yield service
+
+    def make() -> Service:
+        folder = tmp_path_factory.mktemp("browser")
+        return Service(folder, MODELS_DIR=str(write_memories_to_inspect(folder)))
+
+    service: Service = kept("admin service", make)
+    return service
 
 
 def no_running_loop() -> NoReturn:
