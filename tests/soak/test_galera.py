@@ -54,7 +54,7 @@ pytestmark = [
 ]
 
 PAGE = ROOT / "docs/howto/postgresql-and-mysql.md"
-RETRIES = times(200, soak=5_000)
+RETRIES = times(100, soak=5_000)
 READS = times(50, soak=1_000)
 WRITERS, REQUESTS = 8, times(10, soak=100)
 

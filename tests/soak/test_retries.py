@@ -32,7 +32,7 @@ from tests.soak.test_kills import kill_a_worker
 
 pytestmark = pytest.mark.soak
 
-RETRIES = times(1_000, soak=100_000)
+RETRIES = times(300, soak=100_000)
 HITS = times(2, soak=20)
 
 Hits = Sequence[Callable[[], None]]
@@ -75,7 +75,7 @@ def test_retries_through_kills_are_stored_once_and_answered_alike(kind, folder, 
 def test_where_no_key_is_sent_the_same_clients_store_twice(kind, folder, tmp_path):
     with service_to_hit(kind, folder, tmp_path) as (url, service, _):
         with Retries(service.url, with_keys=False) as retries:
-            retries.more(200)
+            retries.more(50)
         found = faults(retries, stored(url))
     assert found["doubled"]
     assert found["answered in two ways"]

@@ -98,13 +98,13 @@ def test_after_each_change_of_the_primary_the_service_finds_it_by_itself(way, ch
             with Load(service.url) as load:
                 load.more(MESSAGES_BETWEEN)
                 before = processes(service)
-                outages = []
+                outages: list[Outage] = []
                 for change in itertools.islice(itertools.cycle(changes), CHANGES):
+                    if outages:
+                        pair.make_whole()
                     load.more(MESSAGES_BETWEEN)
                     outages.append(pair.change(change, load.wait_for_a_failure))
                     load.more(MESSAGES_BETWEEN)
-                    pair.make_whole()
-                load.more(MESSAGES_BETWEEN)
             assert_all_kept(url, load, outages, {UNAVAILABLE}, NOTICED_WITHIN[way])
             assert processes(service) == before
 
