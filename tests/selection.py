@@ -23,7 +23,15 @@ from tests.machine import DATABASES, FIRST_DATABASE, FIXTURES, is_allowed
 
 TESTS = Path(__file__).parent
 # What takes longest comes first, for workers to end at the same time.
-LONGEST = ("test_fault_at_every_step.py", "test_races.py", "test_hostile.py")
+LONGEST = (
+    *(
+        "test_mlserver_outages.py",
+        "test_hostile.py",
+        "test_contract.py",
+        "test_hostile_markdown.py",
+    ),
+    *("test_fault_at_every_step.py", "test_races.py"),
+)
 ORDER = (
     *("deploy", "package", "soak", "browser", "docs", "mlserver"),
     *("frameworks", "acceptance", "contract", "store", "unit"),
