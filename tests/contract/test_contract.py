@@ -270,7 +270,7 @@ NESTED = st.lists(st.recursive(WORDS, st.lists, max_leaves=12)).filter(leaves)
 
 @at(*JSON_DOORS)
 @settings(
-    max_examples=60,
+    max_examples=30,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=NESTED)

@@ -525,7 +525,7 @@ REQUESTS = st.fixed_dictionaries(
 )
 
 modest = settings(
-    max_examples=150,
+    max_examples=75,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 

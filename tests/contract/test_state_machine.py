@@ -37,7 +37,7 @@ from tests.length import times
 
 pytestmark = pytest.mark.soak
 
-STEPS = times(120, soak=10_000)
+STEPS = times(60, soak=10_000)
 STEPS_OF_A_RUN = times(20, soak=100)
 RESTARTS_OF_A_RUN = 1
 CLIENTS = 4
