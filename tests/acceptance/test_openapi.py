@@ -20,7 +20,7 @@ from tests.length import times
 
 pytestmark = pytest.mark.one_database
 
-CASES = times(200, soak=2000)
+CASES = times(100, soak=2000)
 INFER = ("/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer")
 A_MEMORY = {"name": "versioned", "version": "3"}
 
