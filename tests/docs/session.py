@@ -21,6 +21,7 @@ from typing import Self
 import requests
 
 from testing.processes import STOP_SECONDS, checkout, free_port
+from testing.service import file_with_tables
 from tests.docs.pages import ROOT, Block
 
 SECONDS = 120
@@ -132,7 +133,9 @@ class Reader:
         return str(printed)
 
     def makes_tables(self) -> None:
-        self.runs("convstore", "migrate_memories")
+        """As `convstore migrate_memories` does in this folder."""
+        (self.folder / "data").mkdir()
+        shutil.copy(file_with_tables(), self.folder / "data")
 
     # --- The service ---------------------------------------------------------------------
 
