@@ -49,7 +49,7 @@ pytestmark = pytest.mark.soak
 SIZE = 4
 TIMEOUT = 20
 # A short run meets one in so many.
-ONE_FAULT_IN = 3
+ONE_FAULT_IN = 4
 LONG_AGO = "2020-01-01T00:00:00Z"
 # A transaction whose client is gone may live on for a moment.
 ENDED_SECONDS = 60
