@@ -15,6 +15,7 @@ from typing import Any
 from convstore.messages import Message, Part
 from tests.browser.conversations import SentConversation, in_base64, text
 from tests.browser.media import GIF, JPEG, MP3, PNG, WAV, media
+from tests.length import sampled
 
 JS = "window.hacked=1;alert(1)"
 ELSEWHERE = "//evil.test"
@@ -364,4 +365,11 @@ def with_files() -> SentConversation:
 
 def all_of_them() -> Sequence[SentConversation]:
     several = (*scripted(), *controlling(), *excessive())
+    return [*several, linking(), deceiving(), with_files()]
+
+
+def some_of_them() -> Sequence[SentConversation]:
+    """All of them; in a short run half of each kind. Each run takes others."""
+    kinds = (scripted(), controlling(), excessive())
+    several = [talk for kind in kinds for talk in sampled(kind, one_in=2)]
     return [*several, linking(), deceiving(), with_files()]
