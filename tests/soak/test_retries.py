@@ -56,14 +56,14 @@ def service_to_hit(kind: str, folder: Path, tmp_path: Path) -> Iterator[tuple[st
 @pytest.mark.parametrize("kind", short_on("sqlite", "postgresql"))
 def test_retries_through_kills_are_stored_once_and_answered_alike(kind, folder, tmp_path):
     with service_to_hit(kind, folder, tmp_path) as (url, service, hits):
-        outages = []
+        outages, between = [], RETRIES // (HITS + 1)
         with Retries(service.url) as retries:
             for _, hit in zip(range(HITS), itertools.cycle(hits), strict=False):
-                retries.more(RETRIES // (HITS + 1))
+                retries.more(between)
                 down = time.monotonic()
                 hit()
                 outages.append(Outage(down, time.monotonic()))
-            retries.more(RETRIES - retries.retries)
+            retries.more(max(between, RETRIES - retries.retries))
         found = faults(retries, stored(url))
     assert not any(found.values()), {what: list(them)[:5] for what, them in found.items()}
     assert retries.retries >= RETRIES
