@@ -32,6 +32,7 @@ from api_keys.caller import ANYBODY, Caller
 from benchmarks.bulk import Row, prepare, write_rows
 from benchmarks.plans import plan_of, refuse_blindness, summary
 from conversations_api.conversation_store import Conversations
+from conversations_api.listing import conversation_page
 from conversations_api.requests import ACTIVE, ASCENDING, DESCENDING, ListQuery, PageQuery
 from convstore.database.migration_lock import without_time_limits
 from convstore.database.url import database_alias
@@ -166,7 +167,7 @@ class Filled:
         prefix: str | None = None,
     ) -> Page:
         query = ListQuery(LIMIT, order, after, pair, prefix)
-        return lambda: len(self.seen_by(caller).conversation_page(query)[0])
+        return lambda: len(conversation_page(self.seen_by(caller), query)[0])
 
     def items(self, order: str, after: str | None = None) -> Page:
         query = PageQuery(LIMIT, order, after)

@@ -1,6 +1,7 @@
 """The conversations of one memory, as one caller may see them: what each route does.
 
-Adding, changing and erasing are the store's; pages and lists are the archive's.
+Adding, changing and erasing are the store's, pages are the archive's; lists are in `listing`, forks
+in `forking`.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from hashlib import sha256
 from typing import TypeVar
 from uuid import UUID
@@ -16,7 +16,6 @@ from uuid import UUID
 from api_keys.caller import Caller
 from conversations_api import audit_log
 from conversations_api.access import shown_id_of, stored_id_of
-from conversations_api.errors import InvalidField
 from conversations_api.items import beginning, messages_of, without
 from conversations_api.names import new_conversation_id
 from conversations_api.objects import PlacedItem
@@ -28,9 +27,8 @@ from conversations_api.reading import (
     find_conversation,
     no_conversation,
 )
-from conversations_api.requests import ACTIVE, ASCENDING, DESCENDING, ListQuery
-from convstore.archive import erasure, lists, pages
-from convstore.archive.conversations import ConversationRow, is_as_seen
+from convstore.archive import erasure, pages
+from convstore.archive.conversations import ConversationRow
 from convstore.errors import (
     Changed,
     ConversationExists,
@@ -45,7 +43,6 @@ from memory_api.memory import Memory
 from memory_api.memory_ids import checked_memory_id
 from memory_api.metrics import metrics_of
 
-ORDERS = {DESCENDING: lists.NEWEST, ASCENDING: lists.OLDEST, ACTIVE: lists.LAST_ACTIVE}
 Result = TypeVar("Result")
 
 
@@ -91,48 +88,6 @@ class Conversations:
         self.note_stored(memory_id, len(messages))
         return self.find(self.shown_id(memory_id)).row
 
-    def conversation_page(self, query: ListQuery) -> tuple[list[ConversationRow], bool]:
-        """A page of the conversations that the caller may see, and whether more follow."""
-        after = None if query.after is None else self.find(query.after, "after").row
-        limit, run, id_prefix = query.limit + 1, self._run, self.caller.id_prefix
-        if query.pair is not None:
-            pair = query.pair
-            rows = run(
-                lambda: lists.list_with_pair(
-                    self.using, pair, after, limit, self._is_seen, id_prefix
-                )
-            )
-        elif query.prefix is not None:
-            rows = self._by_id(self.caller.stored_id(query.prefix), after, limit)
-        else:
-            order = ORDERS[query.order]
-            rows = run(
-                lambda: lists.list_conversations(
-                    self.using, order, after, limit, self._is_seen, id_prefix
-                )
-            )
-        return rows[: query.limit], len(rows) > query.limit
-
-    def _by_id(
-        self, prefix: str, after: ConversationRow | None, limit: int
-    ) -> list[ConversationRow]:
-        """In order of ids, those that begin with a prefix of the store."""
-        if after is not None and not after.memory_id.startswith(prefix):
-            raise InvalidField(
-                "'after' is the id of a conversation whose id does not begin with 'prefix'; send"
-                " an id of the list",
-                "after",
-                "invalid_value",
-            )
-        exact = conversation_key(prefix)
-        return self._run(
-            lambda: lists.list_by_id(self.using, prefix, exact, after, limit, self._is_seen)
-        )
-
-    def _is_seen(self, row: ConversationRow) -> bool:
-        """Whether it is the caller's, and not being deleted."""
-        return row.memory_id.startswith(self.caller.id_prefix) and erasure.is_there(row)
-
     def find(self, shown: str, param: str | None = None) -> Found:
         """The conversation with this id in a path, or in a `param`. Raises NotFound."""
         return find_conversation(self.memory.store, self.caller, shown, param)
@@ -150,13 +105,13 @@ class Conversations:
 
         Nobody reads half of a change. Raises NotFound, also if it is deleted meanwhile.
         """
-        for _ in range(pages.TRIES):
+
+        def once() -> tuple[ConversationRow, tuple[Result, str]]:
             # Found before the items: who changes it later has seen all that it stands for.
             stored = self.items(shown)
-            row, result = stored.found.row, read(stored)
-            if self._run(partial(is_as_seen, self.using, row)):
-                return result, stored.found.revision
-        raise pages.changes_too_fast()
+            return stored.found.row, (read(stored), stored.found.revision)
+
+        return pages.read_whole(self.using, self._run, once)
 
     def set_metadata(
         self, shown: str, metadata: Mapping[str, str], key: str | None = None

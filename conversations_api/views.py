@@ -14,6 +14,7 @@ from conversations_api.access import caller_of
 from conversations_api.conversation_store import Conversations
 from conversations_api.errors import InvalidField, NotFound, error_response
 from conversations_api.forking import fork
+from conversations_api.listing import conversation_page
 from conversations_api.objects import (
     chat_list_object,
     conversation_object,
@@ -88,7 +89,7 @@ def memory_named(name: str | None) -> Memory:
 class ConversationList(ConversationsView):
     def get(self, request: Request, memory: str | None = None) -> HttpResponse:
         conversations = self.open(request, memory, READ)
-        rows, has_more = conversations.conversation_page(read_list_query(request.query_params))
+        rows, has_more = conversation_page(conversations, read_list_query(request.query_params))
         documents = [
             conversation_object(conversations.shown_id(row.memory_id), row) for row in rows
         ]

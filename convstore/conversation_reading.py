@@ -13,7 +13,6 @@ from convstore.archive.conversations import (
     ConversationRow,
     conversations,
     find_conversation,
-    is_as_seen,
     with_length,
 )
 from convstore.archive.lists import NEWEST, Order
@@ -84,17 +83,12 @@ class ConversationReading:
         read = pages.rows_before if newest_first else pages.rows_after
         start = begin if after is None else after
 
-        def work() -> Page:
-            for _ in range(pages.TRIES):
-                row = find_conversation(self.using, key, memory_id)
-                if row is None:
-                    return Page([], has_more=False)
-                page = read(self.using, key, start, limit)
-                if is_as_seen(self.using, row):
-                    return page
-            raise pages.changes_too_fast()
+        def once() -> tuple[ConversationRow | None, Page]:
+            row = find_conversation(self.using, key, memory_id)
+            none = Page([], has_more=False)
+            return row, read(self.using, key, start, limit) if row else none
 
-        return self.run(work)
+        return pages.read_whole(self.using, self.run, lambda: self.run(once))
 
     def conversations(
         self,

@@ -1,18 +1,20 @@
 """Pages of a conversation's rows, forwards and back, and single rows by what names them.
 
 A page is one range of the primary key, so its cost does not grow with the conversation. It takes
-two statements: who reads it asks `is_as_seen` afterwards, and reads again where that says no.
+two statements, so `read_whole` reads it again if something was erased in between.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from django.db.models import QuerySet
 
+from convstore.archive.conversations import ConversationRow, is_as_seen
 from convstore.archive.history import CHUNK_BYTES, History, MessageRow, Octets
 from convstore.errors import Unavailable
 from convstore.exchange.item_ids import digest_of, place_of
@@ -20,6 +22,7 @@ from convstore.exchange.item_ids import digest_of, place_of
 # How often a page is read again whose conversation changes meanwhile.
 TRIES = 10
 COLUMNS = ("position", "role", "body", "created_at", "request_key", "kind")
+Result = TypeVar("Result")
 
 
 class Page(NamedTuple):
@@ -29,10 +32,21 @@ class Page(NamedTuple):
     has_more: bool
 
 
-def changes_too_fast() -> Unavailable:
-    return Unavailable(
-        "the conversation changes faster than it can be read; send the request again"
-    )
+def read_whole(
+    using: str,
+    run: Callable[[Callable[[], bool]], bool],
+    read: Callable[[], tuple[ConversationRow | None, Result]],
+) -> Result:
+    """What `read` finds in a conversation, of which nothing was erased meanwhile.
+
+    `read` also returns the conversation's row, which it reads first; None if there is no such
+    conversation. `run` runs a query. Raises Unavailable if something is erased each time.
+    """
+    for _ in range(TRIES):
+        seen, result = read()
+        if seen is None or run(partial(is_as_seen, using, seen)):
+            return result
+    raise Unavailable("the conversation changes faster than it can be read; send the request again")
 
 
 def rows_after(using: str, key: UUID, position: int, limit: int) -> Page:
