@@ -21,7 +21,7 @@ from convstore.errors import Changed
 from convstore.exchange import item_ids
 from convstore.exchange.creation import write_transaction
 from convstore.exchange.metadata import add_pairs, spelled
-from convstore.exchange.portable_orm import SIZE
+from convstore.exchange.sizes import SIZE
 from convstore.messages import Message, dumps
 from convstore.models import Kind
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Case, Func, IntegerField, QuerySet, Subquery, Value, When
+from django.db.models import QuerySet, Subquery, Value
 
 from convstore.exchange import item_ids
+from convstore.exchange.sizes import SIZE
 from convstore.exchange.statements import (
     ACTIVE_STEP,
     NO_FINGERPRINT,
@@ -32,30 +33,20 @@ KEYS_AT_ONCE = 1000
 # In the statement's text: for a parameter that is None, SQL Server's driver asks for its type.
 NULL: Any = Value(None)
 
-
-class Utf8Length(Func):
-    """The bytes of a text in UTF-8; on SQL Server and Oracle, at least as many."""
-
-    function = "OCTET_LENGTH"
-    output_field = IntegerField()
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        return self.as_sql(
-            compiler, connection, template="LENGTH(CAST(%(expressions)s AS BLOB))", **context
-        )
-
-    def as_microsoft(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        return self.as_sql(compiler, connection, template="3 * LEN(%(expressions)s)", **context)
-
-    def as_oracle(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        return self.as_sql(compiler, connection, template="3 * LENGTH(%(expressions)s)", **context)
-
-
 MEASURES = ("position", "role", "bytes", "tokens")
 FIRST_MEASURES = ("first_role", "first_bytes", "first_tokens")
+# What differs after each erasure, and where a conversation was deleted and begun again.
+STATE = ("conversation__created_at", "conversation__changes")
+NO_STATE: Mapping[str, Any] = {}
 MAX_POSITION = 2**63 - 1
-# Rows that were written before there was the column have 0 there.
-SIZE = Case(When(size__gt=0, then="size"), default=Utf8Length("body"))
+
+
+class Measured(NamedTuple):
+    """The newest messages, the last one first, the pinned one, and STATE as it was then."""
+
+    newest: Sequence[Measures]
+    pinned: Measures | None
+    state: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +72,11 @@ class PortableOrm:
             self._create(conversation)
 
     def window(self, conversation: ConversationRef, reading: Reading) -> Reply:
-        newest, pinned = self._measures(conversation, reading, MAX_POSITION)
-        choice = choose(newest, pinned, reading)
+        measured = self._measures(conversation, reading, MAX_POSITION)
+        choice = choose(measured.newest, measured.pinned, reading)
         if choice.limit and not reading.truncate:
             return Reply(Outcome.TOO_LARGE, limit=choice.limit, fitting_size=choice.fitting_size)
-        return self._read(conversation, reading, 0, newest, choice)
+        return self._read(conversation, reading, 0, measured.newest, choice, measured.state)
 
     def _exchange(
         self, conversation: ConversationRef, new: Sequence[NewMessage], reading: Reading
@@ -96,9 +87,9 @@ class PortableOrm:
             outcome = outcome_of(found, conversation.memory_id, len(new))
             if outcome != Outcome.DONE:
                 return Reply(outcome)
-            newest, pinned = self._measures(conversation, reading, found.last)
-            choice = choose(newest, pinned, reading)
-            return self._read(conversation, reading, found.last, newest, choice)
+            measured = self._measures(conversation, reading, found.last)
+            choice = choose(measured.newest, measured.pinned, reading)
+            return self._read(conversation, reading, found.last, measured.newest, choice)
         if max(message.size for message in new) > reading.max_bytes:
             return Reply(Outcome.TOO_LARGE)
         if item_ids.any_known(self.using, conversation, new):
@@ -111,12 +102,12 @@ class PortableOrm:
             for n, m in enumerate(new, 1)
             if m.kind == Kind.MESSAGE or reading.items == ALL
         ]
-        newest, pinned = self._measures(conversation, reading, last, added[::-1])
-        choice = choose(newest, pinned, reading)
+        measured = self._measures(conversation, reading, last, added[::-1])
+        choice = choose(measured.newest, measured.pinned, reading)
         if choice.limit and not reading.truncate:
             return Reply(Outcome.TOO_LARGE, limit=choice.limit, fitting_size=choice.fitting_size)
         self.add(conversation, new, last)
-        return self._read(conversation, reading, last + len(new), newest, choice)
+        return self._read(conversation, reading, last + len(new), measured.newest, choice)
 
     def _lock(self, conversation: ConversationRef) -> str | None:
         """Lock the conversation's row; return its memory_id, or None if there is no row."""
@@ -191,30 +182,26 @@ class PortableOrm:
         reading: Reading,
         last: int,
         added: Sequence[Measures] = (),
-    ) -> tuple[list[Measures], Measures | None]:
-        """The measures of the newest messages, the last one first, and of the pinned one.
-
-        They are those that will be `added`, and the stored ones up to the position `last`.
-        """
+    ) -> Measured:
+        """The measures of the messages that will be `added`, and of those up to `last`."""
         limit = min(reading.size, reading.max_messages + 1)
-        newest, pinned = self._stored_measures(conversation, reading, last, limit - len(added))
-        only_answers = all(message.role == TOOL for message in (*added, *newest))
-        if reading.unit == TOOL_PAIR and only_answers and len(newest) >= limit - len(added):
+        stored = self._stored_measures(conversation, reading, last, limit - len(added))
+        only_answers = all(message.role == TOOL for message in (*added, *stored.newest))
+        if reading.unit == TOOL_PAIR and only_answers and len(stored.newest) >= limit - len(added):
             # Their call is further back.
             limit = reading.max_messages + 1
-            newest, pinned = self._stored_measures(conversation, reading, last, limit)
-        newest[:0] = added
+            stored = self._stored_measures(conversation, reading, last, limit)
+        newest, pinned = [*added, *stored.newest], stored.pinned
         if len(newest) < 2 or reading.size < 2:
-            return newest, None
-        if newest[-1].position == 1:
-            pinned = newest[-1]
+            return Measured(newest, None, stored.state)
+        pinned = newest[-1] if newest[-1].position == 1 else pinned
         if pinned is None or pinned.role not in PINNED_ROLES:
-            return newest, None
-        return [message for message in newest if message.position > 1], pinned
+            return Measured(newest, None, stored.state)
+        return Measured([each for each in newest if each.position > 1], pinned, stored.state)
 
     def _stored_measures(
         self, conversation: ConversationRef, reading: Reading, last: int, limit: int
-    ) -> tuple[list[Measures], Measures | None]:
+    ) -> Measured:
         """The measures of at least `limit` messages up to `last`, and of the one at position 1."""
         stored = self._stored(conversation, reading).annotate(bytes=SIZE)
         first = stored.filter(position=1)
@@ -223,14 +210,15 @@ class PortableOrm:
             first_role=Subquery(first.values("role")),
             first_bytes=Subquery(first.values("bytes")),
             first_tokens=Subquery(first.values("tokens")),
-        ).values_list(*MEASURES, *FIRST_MEASURES, "conversation__memory_id")
+        ).values_list(*MEASURES, *FIRST_MEASURES, *STATE, "conversation__memory_id")
         found = list(with_first[: max(limit, 1)]) if last else []
         # Compared here, and not in SQL, where a collation may take two ids for one.
         if not found or found[0][-1] != conversation.memory_id:
-            return [], None
-        role, size, tokens = found[0][4:7]
+            return Measured([], None, NO_STATE)
+        role, size, tokens, *state = found[0][4:9]
         pinned = None if size is None else Measures(1, role, size, tokens)
-        return [Measures(*row[:4]) for row in found], pinned
+        newest = [Measures(*row[:4]) for row in found]
+        return Measured(newest, pinned, dict(zip(STATE, state, strict=True)))
 
     def _read(
         self,
@@ -239,17 +227,19 @@ class PortableOrm:
         last: int,
         newest: Sequence[Measures],
         choice: Choice,
+        state: Mapping[str, Any] = NO_STATE,
     ) -> Reply:
-        """The reply with the chosen messages, which are one range of the primary key or two."""
+        """The reply with the chosen messages: one range of the primary key or two; who holds no
+        lock names the `state` in which they were measured."""
         if not newest:
             return Reply(Outcome.DONE, last)
-        stored = self._stored(conversation, reading).values_list(*StoredMessage._fields)
+        as_measured = self._stored(conversation, reading).filter(**state)
+        stored = as_measured.values_list(*StoredMessage._fields)
         lowest = newest[choice.length - 1].position if choice.length else MAX_POSITION
         rows = stored.filter(position__gte=lowest, position__lte=newest[0].position)
         if choice.with_pinned:
             rows = rows.union(stored.filter(position=1), all=True)
         window = sorted(map(StoredMessage._make, rows))
-        # Who only reads holds no lock between the two statements.
         if len(window) < choice.length + choice.with_pinned:
             return Reply(Outcome.ERASED_MEANWHILE)
         return Reply(Outcome.DONE, last, finished(window, reading), bool(choice.limit))

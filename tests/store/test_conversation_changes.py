@@ -6,7 +6,7 @@ import asyncio
 import json
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
 from typing import Any
@@ -92,17 +92,35 @@ def test_a_page_has_all_of_a_change_or_nothing(filled, monkeypatch):
     assert texts(filled.page("a").rows) == ["1", "new"]
 
 
-def test_a_window_has_all_of_a_change_or_nothing(filled, monkeypatch):
+def begin_anew(store: ConversationStore) -> None:
+    store.delete("a")
+    store.create("a", say("a", "b", "c", "d", "e", "f"))
+
+
+CUTS: dict[str, tuple[Callable[[ConversationStore], Any], list[str]]] = {
+    "from a message on": (lambda store: store.rewrite("a", 2, say("new")), ["1", "new"]),
+    # As a client does that replaces the last items of a turn.
+    "inside of the last message": (
+        lambda store: store.rewrite("a", 5, say("new"), rest=lambda body: say("half")[0]),
+        ["1", "2", "3", "4", "half", "new"],
+    ),
+    "all, and then begun anew": (begin_anew, ["a", "b", "c", "d", "e", "f"]),
+}
+
+
+@pytest.mark.parametrize("name", CUTS)
+def test_a_window_has_all_of_a_change_or_nothing(filled, monkeypatch, name):
+    cut, expected = CUTS[name]
     store = ConversationStore(filled.using, PortableOrm)
-    cuts = iter([lambda: filled.rewrite("a", 2, say("new"))])
+    cuts = iter([cut])
 
     def choose_late(*given):
-        for cut in cuts:  # between what measures the messages and what reads them
-            cut()
+        for each in cuts:  # between what measures the messages and what reads them
+            each(filled)
         return choose(*given)
 
     monkeypatch.setattr(portable_orm, "choose", choose_late)
-    assert texts(store.window("a", 10)) == ["1", "new"]
+    assert texts(store.window("a", 10)) == expected
 
 
 def test_conversations_are_listed_page_by_page(filled):

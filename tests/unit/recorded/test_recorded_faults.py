@@ -137,8 +137,8 @@ def inserts(tape: Tape) -> list[Statement]:
     return [statement for statement in tape.statements if statement.sql.startswith("INSERT")]
 
 
-MEASURED = [(7, "user", 2, None, "user", 2, None, "a")]
-MEASURED_8 = [(8, "user", 2, None, "user", 2, None, "a")]
+MEASURED = [(7, "user", 2, None, "user", 2, None, None, 0, "a")]
+MEASURED_8 = [(8, "user", 2, None, "user", 2, None, None, 0, "a")]
 WINDOW = [(8, "user", "{}")]
 
 

@@ -76,9 +76,10 @@ def row(position: int, role: str = "user") -> tuple[object, ...]:
     return (position, role, "{}")
 
 
-def measured(*positions: int, first: str = "user", memory_id: str = "a") -> Answer:
+def measured(tape: Tape, *positions: int, first: str = "user", memory_id: str = "a") -> Answer:
     """The measures of messages, and of the conversation's first one."""
-    return [(n, "user", 2, None, first, 2, None, memory_id) for n in positions]
+    state = tape.moment(NOW), 0
+    return [(n, "user", 2, None, first, 2, None, *state, memory_id) for n in positions]
 
 
 PINNED = row(1, "system")
@@ -101,14 +102,14 @@ SCENES = [
         lambda tape: [
             NO_ROWS,
             duplicate(tape.kind),
-            *(held(tape), NO_ROWS, [(1,)], measured(1), DONE, [row(2), row(1)]),
+            *(held(tape), NO_ROWS, [(1,)], measured(tape, 1), DONE, [row(2), row(1)]),
         ],
         [1, 2],
     ),
     Scene(
         "a message to a conversation that is there",
         hello(10),
-        lambda tape: [held(tape), NO_ROWS, [(1,)], measured(1), DONE, [row(2), row(1)]],
+        lambda tape: [held(tape), NO_ROWS, [(1,)], measured(tape, 1), DONE, [row(2), row(1)]],
         [1, 2],
     ),
     Scene(
@@ -116,7 +117,7 @@ SCENES = [
         hello(10),
         lambda tape: [
             *(held(tape, LONG_AGO), DONE, NO_ROWS),
-            *([(1,)], measured(1), DONE, [row(2), row(1)]),
+            *([(1,)], measured(tape, 1), DONE, [row(2), row(1)]),
         ],
         [1, 2],
     ),
@@ -124,7 +125,7 @@ SCENES = [
         "two messages at once, and the pinned first one",
         lambda store: store.exchange("a", [say("look"), say("", "tool")], 3, KEY),
         lambda tape: [
-            *(held(tape), NO_ROWS, [(6,)], measured(6, first="system"), DONE),
+            *(held(tape), NO_ROWS, [(6,)], measured(tape, 6, first="system"), DONE),
             [row(8), row(7), PINNED],
         ],
         [1, 7, 8],
@@ -132,19 +133,19 @@ SCENES = [
     Scene(
         "the same request again",
         hello(2),
-        lambda tape: [held(tape), [stored_row(8, SAID)], measured(8, 7), [row(8), row(7)]],
+        lambda tape: [held(tape), [stored_row(8, SAID)], measured(tape, 8, 7), [row(8), row(7)]],
         [7, 8],
     ),
     Scene(
         "a window that is only read",
         lambda store: store.window("a", 10),
-        lambda _: [measured(2, 1), [row(2), row(1)]],
+        lambda tape: [measured(tape, 2, 1), [row(2), row(1)]],
         [1, 2],
     ),
     Scene(
         "a window that is only read, and the pinned first message",
         lambda store: store.window("a", 2),
-        lambda _: [measured(8, 7, first="system"), [row(8), PINNED]],
+        lambda tape: [measured(tape, 8, 7, first="system"), [row(8), PINNED]],
         [1, 8],
     ),
     Scene(
@@ -222,7 +223,7 @@ def test_every_exchange_ends_with_its_window_and_a_commit(tape, store):
 
 
 def test_the_window_is_read_backwards_from_its_end_as_far_as_it_goes(tape, store):
-    tape.play(measured(8, 7), [row(8), row(7)])
+    tape.play(measured(tape, 8, 7), [row(8), row(7)])
     store.window("a", 2)
     sql = tape.statements[0].sql
     assert "ORDER BY 1 DESC" in sql

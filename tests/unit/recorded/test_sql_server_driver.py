@@ -277,12 +277,12 @@ def test_a_message_whose_commit_was_not_answered_is_sent_again_with_its_key(serv
 def conversation() -> dict[str, Answer]:
     """What the store is told of conversation "a", which has seven messages."""
     window = [(8, "user", "{}"), (7, "user", '{"earlier": "ü😀"}')]
-    measures = [(n, "user", 2, 1, "user", 2, 1, "a") for n in (8, 7)]
+    measures = [(n, "user", 2, 1, "user", 2, 1, NOW, 0, "a") for n in (8, 7)]
     return {
         "UPDLOCK": Rows([("a", NOW)]),
         "[request_key] IN ": Rows(like=(0, "", 0)),
-        "INNER JOIN": Rows(measures),
         " >= ": Rows(window),
+        "INNER JOIN": Rows(measures),
         "ORDER BY 1 DESC": Rows([(7,)]),
     }
 

@@ -95,7 +95,7 @@ SELECT TOP 9 [convstore_message].[position] AS [position], [convstore_message].[
     FROM [convstore_message] U0
     WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_bytes], (SELECT U0.[tokens] AS [tokens]
     FROM [convstore_message] U0
-    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_tokens], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_tokens], [convstore_conversation].[created_at] AS [conversation__created_at], [convstore_conversation].[changes] AS [conversation__changes], [convstore_conversation].[memory_id] AS [conversation__memory_id]
     FROM [convstore_message]
     INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
     WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ?)
@@ -156,7 +156,7 @@ SELECT TOP 9 [convstore_message].[position] AS [position], [convstore_message].[
     FROM [convstore_message] U0
     WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_bytes], (SELECT U0.[tokens] AS [tokens]
     FROM [convstore_message] U0
-    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_tokens], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_tokens], [convstore_conversation].[created_at] AS [conversation__created_at], [convstore_conversation].[changes] AS [conversation__changes], [convstore_conversation].[memory_id] AS [conversation__memory_id]
     FROM [convstore_message]
     INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
     WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ?)
@@ -221,7 +221,7 @@ SELECT TOP 9 [convstore_message].[position] AS [position], [convstore_message].[
     FROM [convstore_message] U0
     WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_bytes], (SELECT U0.[tokens] AS [tokens]
     FROM [convstore_message] U0
-    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_tokens], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_tokens], [convstore_conversation].[created_at] AS [conversation__created_at], [convstore_conversation].[changes] AS [conversation__changes], [convstore_conversation].[memory_id] AS [conversation__memory_id]
     FROM [convstore_message]
     INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
     WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ?)
@@ -283,7 +283,7 @@ SELECT TOP 1 [convstore_message].[position] AS [position], [convstore_message].[
     FROM [convstore_message] U0
     WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_bytes], (SELECT U0.[tokens] AS [tokens]
     FROM [convstore_message] U0
-    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_tokens], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_tokens], [convstore_conversation].[created_at] AS [conversation__created_at], [convstore_conversation].[changes] AS [conversation__changes], [convstore_conversation].[memory_id] AS [conversation__memory_id]
     FROM [convstore_message]
     INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
     WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ?)
@@ -354,7 +354,7 @@ SELECT TOP 2 [convstore_message].[position] AS [position], [convstore_message].[
     FROM [convstore_message] U0
     WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_bytes], (SELECT U0.[tokens] AS [tokens]
     FROM [convstore_message] U0
-    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_tokens], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_tokens], [convstore_conversation].[created_at] AS [conversation__created_at], [convstore_conversation].[changes] AS [conversation__changes], [convstore_conversation].[memory_id] AS [conversation__memory_id]
     FROM [convstore_message]
     INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
     WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ?)
@@ -389,7 +389,7 @@ SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].
     FROM [convstore_message] U0
     WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_bytes], (SELECT U0.[tokens] AS [tokens]
     FROM [convstore_message] U0
-    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_tokens], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_tokens], [convstore_conversation].[created_at] AS [conversation__created_at], [convstore_conversation].[changes] AS [conversation__changes], [convstore_conversation].[memory_id] AS [conversation__memory_id]
     FROM [convstore_message]
     INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
     WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ?)
@@ -410,11 +410,14 @@ SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].
     -- 14 = 9223372036854775807
 SELECT [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body]
     FROM [convstore_message]
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] >= ? AND [convstore_message].[position] <= ?);
+    INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_conversation].[changes] = ? AND [convstore_conversation].[created_at] = ? AND [convstore_message].[position] >= ? AND [convstore_message].[position] <= ?);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 0
-    -- 3 = 1
-    -- 4 = 2
+    -- 3 = 0
+    -- 4 = 2026-01-02 03:04:05.678901+00:00
+    -- 5 = 1
+    -- 6 = 2
 
 -- a window that is only read, and the pinned first message
 SELECT TOP 2 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], CASE WHEN [convstore_message].[size] > ? THEN [convstore_message].[size] ELSE 3 * LEN([convstore_message].[body]) END AS [bytes], [convstore_message].[tokens] AS [tokens], (SELECT U0.[role] AS [role]
@@ -423,7 +426,7 @@ SELECT TOP 2 [convstore_message].[position] AS [position], [convstore_message].[
     FROM [convstore_message] U0
     WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_bytes], (SELECT U0.[tokens] AS [tokens]
     FROM [convstore_message] U0
-    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_tokens], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_tokens], [convstore_conversation].[created_at] AS [conversation__created_at], [convstore_conversation].[changes] AS [conversation__changes], [convstore_conversation].[memory_id] AS [conversation__memory_id]
     FROM [convstore_message]
     INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
     WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ?)
@@ -444,17 +447,23 @@ SELECT TOP 2 [convstore_message].[position] AS [position], [convstore_message].[
     -- 14 = 9223372036854775807
 SELECT [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body]
     FROM [convstore_message]
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] >= ? AND [convstore_message].[position] <= ?)
+    INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_conversation].[changes] = ? AND [convstore_conversation].[created_at] = ? AND [convstore_message].[position] >= ? AND [convstore_message].[position] <= ?)
     UNION ALL SELECT [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], [convstore_message].[body] AS [body]
     FROM [convstore_message]
-    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] = ?);
+    INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
+    WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_conversation].[changes] = ? AND [convstore_conversation].[created_at] = ? AND [convstore_message].[position] = ?);
     -- 1 = 'ca978112ca1b8dcabac231b39a23dc4d'
     -- 2 = 0
-    -- 3 = 8
-    -- 4 = 8
-    -- 5 = 'ca978112ca1b8dcabac231b39a23dc4d'
-    -- 6 = 0
-    -- 7 = 1
+    -- 3 = 0
+    -- 4 = 2026-01-02 03:04:05.678901+00:00
+    -- 5 = 8
+    -- 6 = 8
+    -- 7 = 'ca978112ca1b8dcabac231b39a23dc4d'
+    -- 8 = 0
+    -- 9 = 0
+    -- 10 = 2026-01-02 03:04:05.678901+00:00
+    -- 11 = 1
 
 -- the window of an unknown conversation
 SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].[role] AS [role], CASE WHEN [convstore_message].[size] > ? THEN [convstore_message].[size] ELSE 3 * LEN([convstore_message].[body]) END AS [bytes], [convstore_message].[tokens] AS [tokens], (SELECT U0.[role] AS [role]
@@ -463,7 +472,7 @@ SELECT TOP 10 [convstore_message].[position] AS [position], [convstore_message].
     FROM [convstore_message] U0
     WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_bytes], (SELECT U0.[tokens] AS [tokens]
     FROM [convstore_message] U0
-    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_tokens], [convstore_conversation].[memory_id] AS [conversation__memory_id]
+    WHERE (U0.[conversation_id] = ? AND U0.[kind] = ? AND U0.[position] = ?)) AS [first_tokens], [convstore_conversation].[created_at] AS [conversation__created_at], [convstore_conversation].[changes] AS [conversation__changes], [convstore_conversation].[memory_id] AS [conversation__memory_id]
     FROM [convstore_message]
     INNER JOIN [convstore_conversation] ON ([convstore_message].[conversation_id] = [convstore_conversation].[id])
     WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] = ? AND [convstore_message].[position] <= ?)
