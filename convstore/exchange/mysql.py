@@ -68,9 +68,9 @@ FROM DUAL WHERE @convstore_adds"""
 READ = f"{guarded(ROWS, NEWEST, SAME_ID)};{guarded(PINNED, NEWEST, SAME_ID)}"
 READ_OWN = f"{guarded(ROWS, OWN, SAME_ID)};{guarded(PINNED, OWN, SAME_ID)}"
 
-# The procedures of migration 0006.
+# The procedures of migrations 0006 and 0014.
 CALL_EXCHANGE = f"CALL convstore_exchange_v1({', '.join(['%s'] * 11)})"
-CALL_WINDOW = "CALL convstore_window_v1(%s, %s, %s, %s)"
+CALL_WINDOW = "CALL convstore_window_v2(%s, %s, %s, %s)"
 # The error in which a procedure ends that cannot serve; its text is one of these. Triggers of
 # others may end in it, too.
 SIGNALLED = 1644

@@ -120,12 +120,17 @@ NEWEST = f"""{ROWS} AND m.position > first AND m.position <= last
     ORDER BY m.position DESC LIMIT wanted"""
 
 # DROP ... IF EXISTS needs a right even where there is nothing to drop.
-NAMES = """
-SELECT routine_name FROM information_schema.routines WHERE routine_schema = DATABASE()
-  AND routine_name IN ('convstore_exchange_v1', 'convstore_window_v1')"""
+IS_THERE = """
+SELECT COUNT(*) FROM information_schema.routines
+WHERE routine_schema = DATABASE() AND routine_name = %s"""
 
 
 def create(apps: Any, schema_editor: Any) -> None:
+    create_procedures(schema_editor, EXCHANGE, WINDOW)
+
+
+def create_procedures(schema_editor: Any, *texts: str) -> None:
+    """Make the procedures that are missing, on MariaDB; a later migration makes others."""
     connection = schema_editor.connection
     if connection.vendor != "mysql" or not connection.mysql_is_mariadb:
         return
@@ -133,19 +138,24 @@ def create(apps: Any, schema_editor: Any) -> None:
     parts = {"uuid": uuid, "name": NAME, "text": TEXT}
     parts["read"] = READ.format(rows=ROWS, newest=NEWEST)
     with log_missing_right(connection, "procedures", CANNOT_CREATE):
-        for procedure in (EXCHANGE, WINDOW):
-            schema_editor.execute(procedure.format(**parts), params=None)
+        for text in texts:
+            schema_editor.execute(text.format(**parts), params=None)
 
 
 def drop(apps: Any, schema_editor: Any) -> None:
+    drop_procedures(schema_editor, "convstore_exchange_v1", "convstore_window_v1")
+
+
+def drop_procedures(schema_editor: Any, *names: str) -> None:
     connection = schema_editor.connection
     if connection.vendor != "mysql":
         return
-    with connection.cursor() as cursor:
-        cursor.execute(NAMES)
-        names = [name for (name,) in cursor.fetchall()]
     for name in names:
-        schema_editor.execute(f"DROP PROCEDURE {name}", params=None)
+        with connection.cursor() as cursor:
+            cursor.execute(IS_THERE, [name])
+            ((is_there,),) = cursor.fetchall()
+        if is_there:
+            schema_editor.execute(f"DROP PROCEDURE {name}", params=None)
 
 
 class Migration(migrations.Migration):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -57,10 +58,16 @@ def test_the_procedures_serve(alias):
     assert "convstore.I002" not in [message.id for message in checks.server_messages(alias)]
 
 
-def test_they_are_dropped_with_their_migration(alias):
-    migrate(alias, "0008")
+@pytest.mark.parametrize(
+    ("version", "left"),
+    # The version before has its own.
+    [("0008", set()), ("0013", {"convstore_exchange_v1", "convstore_window_v1"})],
+)
+def test_they_are_dropped_with_their_migration(alias, version, left):
+    migrate(alias, version)
     names = "SELECT routine_name FROM information_schema.routines WHERE routine_schema = DATABASE()"
-    assert list(execute(alias, names)) == []
+    assert {name for (name,) in execute(alias, names)} == left
+    assert variant(alias) is MySqlBatch
     assert texts(ConversationStore(alias).exchange("a", say("1"), 9)) == ["1"]
 
 
@@ -109,19 +116,24 @@ def test_a_user_who_may_not_create_procedures_gets_the_batch(url, caplog):
     migrate(alias)
     assert "may not create procedures" in caplog.text
     assert variant(alias) is MySqlBatch
-    assert texts(ConversationStore(alias).exchange("a", say("1"), 9)) == ["1"]
-    found = [m for m in checks.server_messages(alias) if m.id == "convstore.I002"]
-    assert len(found) == 1
+    store = ConversationStore(alias)
+    store.create("a", say("1"), {"title": "Trip"})
+    assert texts(store.window("a", 9)) == ["1"]
+    (found,) = [m for m in checks.server_messages(alias) if m.id == "convstore.I002"]
     # What the message tells to do.
+    before, _ = re.findall(r"'migrate convstore ?(\d*)'", str(found.hint))
     name = connections[alias].settings_dict["USER"]
     database = make_url(url).database
     execute(database_alias(url), f"GRANT CREATE ROUTINE, EXECUTE ON {database}.* TO {name}@'%'")
     connections[alias].close()
-    migrate(alias, "0008")
+    migrate(alias, before)
     migrate(alias)
     connections[alias].close()
     assert variant(alias) is MariaDbProcedures
-    assert texts(ConversationStore(alias).exchange("a", say("2"), 9)) == ["1", "2"]
+    assert texts(store.exchange("a", say("2"), 9)) == ["1", "2"]
+    kept = store.find("a")
+    assert kept
+    assert kept.metadata == {"title": "Trip"}
     for opened in (alias, database_alias(url)):
         connections[opened].close()
 
@@ -155,7 +167,7 @@ def test_the_procedures_use_the_rights_of_who_calls(alias, url):
 @pytest.mark.parametrize(
     "statements",
     [
-        ["DROP PROCEDURE convstore_exchange_v1", "DROP PROCEDURE convstore_window_v1"],
+        ["DROP PROCEDURE convstore_exchange_v1", "DROP PROCEDURE convstore_window_v2"],
         ["DROP PROCEDURE convstore_exchange_v1"],
         ["CREATE OR REPLACE PROCEDURE convstore_exchange_v1(n INTEGER) SELECT n"],
     ],
@@ -195,8 +207,8 @@ def test_a_transaction_of_the_caller_goes_on_after_a_window_that_is_too_large(al
 
 def test_a_restored_dump_without_procedures_gets_the_batch(alias):
     """The table of migrations says that they are there."""
-    for name in ("exchange", "window"):
-        execute(alias, f"DROP PROCEDURE convstore_{name}_v1")
+    for name in ("exchange_v1", "window_v1", "window_v2"):
+        execute(alias, f"DROP PROCEDURE convstore_{name}")
     assert variant(alias) is MySqlBatch
     assert texts(ConversationStore(alias).exchange("a", say("1"), 9)) == ["1"]
 
@@ -301,29 +313,32 @@ def test_another_conversation_with_the_same_key_is_neither_read_nor_written(alia
 
 # --- Faults inside -----------------------------------------------------------------------
 
-BEFORE_STATEMENT = "IF @step = {n} THEN SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 1021; END IF;"
+EXCHANGE, WINDOW = "convstore_exchange_v1", "convstore_window_v2"
+FAIL = "SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 1021;"
+# Until who holds it lets it go.
+WAIT = "DO GET_LOCK('late', 60); DO RELEASE_LOCK('late');"
 
 
-def add_faults(alias: str) -> int:
-    """Have the exchange's procedure fail before the statement that @step names; how many."""
-    ((_, _, definition, *_),) = execute(alias, "SHOW CREATE PROCEDURE convstore_exchange_v1")
-    head, start, body = definition.partition("START TRANSACTION;")
+def add_before_each_statement(alias: str, procedure: str, added: str) -> int:
+    """Have the procedure do this before the statement that @step names; how many it has."""
+    ((_, _, definition, *_),) = execute(alias, f"SHOW CREATE PROCEDURE {procedure}")
+    head, start, body = definition.partition("DECLARE last, first BIGINT DEFAULT 0;\n")
     lines, steps, starts = [], 0, True
-    for line in (start + body).splitlines():
+    for line in body.splitlines():
         text = line.partition("--")[0].strip()
         if starts and text and not re.match(r"END|ELSEIF|ELSE", text):
-            lines.append(BEFORE_STATEMENT.format(n=(steps := steps + 1)))
+            lines.append(f"IF @step = {(steps := steps + 1)} THEN {added} END IF;")
         lines.append(line)
         if text:
             starts = bool(re.search(r"(;|\bTHEN|\bELSE)$", text))
-    execute(alias, "DROP PROCEDURE convstore_exchange_v1")
-    execute(alias, head + "\n".join(lines))
+    execute(alias, f"DROP PROCEDURE {procedure}")
+    execute(alias, head + start + "\n".join(lines))
     return steps
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES.values(), ids=EXCHANGES)
 def test_a_fault_at_each_statement_inside_leaves_all_or_nothing(alias, url, exchange):
-    steps = add_faults(alias)
+    steps = add_before_each_statement(alias, EXCHANGE, FAIL)
     assert steps > 15
     direct = database_alias(url + "?program_name=direct")
     store, met = ConversationStore(alias), 0
@@ -339,13 +354,37 @@ def test_a_fault_at_each_statement_inside_leaves_all_or_nothing(alias, url, exch
     # Several messages are a batch.
     assert met >= (6 if exchange.added == 1 else 0)
     with closing(connections[direct]):
-        running = "SELECT COUNT(*) FROM information_schema.innodb_trx"
-        assert list(execute(direct, running)) == [(0,)]
+        assert list(execute(direct, RUNNING)) == [(0,)]
+
+
+RUNNING = "SELECT COUNT(*) FROM information_schema.innodb_trx"
+
+
+def test_a_fault_at_each_statement_of_a_read_leaves_no_transaction_and_no_other_level(alias, url):
+    """In REPEATABLE READ, the reply to the next message would lack those of other writers."""
+    store, met = ConversationStore(alias), 0
+    other = ConversationStore(database_alias(url + "?program_name=other"))
+    store.create("a", say("0", "system") + say("1") + say("2"))
+    steps = add_before_each_statement(alias, WINDOW, FAIL)
+    with closing(connections[other.using]):
+        for step in range(1, steps + 1):
+            execute(alias, f"SET @step = {step}")
+            end, _ = end_of(lambda: store.window("a", 2))
+            met += end is End.UNAVAILABLE
+            assert list(execute(alias, "SELECT @@in_transaction")) == [(0,)]
+            with transaction.atomic(alias):
+                before = store.window("a", 1)
+                other.append("a", say(str(step)))
+                assert store.window("a", 1) != before, f"after a fault before statement {step}"
+            execute(alias, "SET @step = 0")
+            assert texts(store.window("a", 2)) == ["0", str(step)]
+    assert variant(alias) is MariaDbProcedures
+    assert met > 10
 
 
 def test_an_error_of_commit_is_noticed_also_where_statements_are_logged(alias):
     """Rows come before it, and Django ignores errors that come while it closes a cursor."""
-    commit = add_faults(alias)
+    commit = add_before_each_statement(alias, EXCHANGE, FAIL)
     store = ConversationStore(alias)
     store.append("a", say("1"))
     execute(alias, f"SET @step = {commit}")
@@ -354,3 +393,38 @@ def test_an_error_of_commit_is_noticed_also_where_statements_are_logged(alias):
         store.append("a", say("2"))
     execute(alias, "SET @step = 0")
     assert texts(store.window("a", 9)) == ["1"]
+
+
+# --- Changes meanwhile -------------------------------------------------------------------
+
+
+WAITS = "SELECT id FROM information_schema.processlist WHERE state = 'User lock'"
+
+
+@pytest.mark.parametrize(("start", "size"), [(1, 4), (2, 20)])
+def test_a_window_has_all_of_a_change_or_nothing(alias, url, start, size):
+    """Whichever two of the procedure's statements the change is done in between."""
+    steps = add_before_each_statement(alias, WINDOW, WAIT)
+    changer, met = ConversationStore(database_alias(url + "?program_name=changer")), 0
+
+    def window(memory_id: str, step: int) -> list[str]:
+        with closing(connections[alias]):
+            execute(alias, f"SET @step = {step}")
+            assert variant(alias) is MariaDbProcedures
+            return texts(ConversationStore(alias).window(memory_id, size))
+
+    with closing(connections[changer.using]), ThreadPoolExecutor(1) as thread:
+        for step in range(1, steps + 1):
+            memory_id = f"{step}"
+            changer.create(memory_id, [*say("1", "system"), *(say(n)[0] for n in "2345678")])
+            before = texts(changer.window(memory_id, size))
+            execute(changer.using, "DO GET_LOCK('late', 0)")
+            read = thread.submit(window, memory_id, step)
+            while not (waits := execute(changer.using, WAITS)) and not read.done():
+                time.sleep(0.01)
+            changer.rewrite(memory_id, start, say("new"))
+            execute(changer.using, "DO RELEASE_LOCK('late')")
+            after = texts(changer.window(memory_id, size))
+            assert read.result() in (before, after), f"before statement {step}"
+            met += bool(waits)
+    assert met > 10  # each way through has so many

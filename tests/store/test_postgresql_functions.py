@@ -110,18 +110,18 @@ def test_a_user_who_may_not_create_functions_gets_the_batch(url, postgresql, cap
     execute(admins, "REVOKE CREATE ON SCHEMA public FROM public")
     migrate(alias, "0009")
     assert "may not create functions" in caplog.text
-    migrate(admins)  # later migrations change tables, which only their owner may do
+    migrate(admins, "0013")  # these change tables, which only their owner may do
+    migrate(alias)
     assert variant(alias) is PostgresBatch
     assert texts(ConversationStore(alias).exchange("a", say("1"), 9)) == ["1"]
     (message,) = checks.server_messages(alias)
     assert message.id == "convstore.I001"
+    before, _ = re.findall(r"'migrate convstore ?(\d*)'", str(message.hint))
     # What the message tells to do.
     execute(admins, "GRANT CREATE ON SCHEMA public TO limited")
     execute(admins, "GRANT ALL ON SCHEMA public TO limited")
-    migrate(admins, "0009")
-    migrate(alias, "0008")
-    migrate(alias, "0009")
-    migrate(admins)
+    migrate(alias, before)
+    migrate(alias)
     connections[alias].close()
     assert variant(alias) is PostgresFunctions
     for opened in (alias, admins):

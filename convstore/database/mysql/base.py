@@ -30,7 +30,7 @@ class Connection(pymysql.connections.Connection):
     packet_limit: int | None = None  # the server's max_allowed_packet, in bytes
     # Other nodes of the cluster take writes, too, and locks are local to each node.
     replicates_optimistically = False
-    has_procedures: bool | None = None  # those of migration 0006; None if nobody has asked
+    has_procedures: bool | None = None  # those of migration 0014; None if nobody has asked
 
     # Without options, TLS is used where the server has it, and no certificate is verified.
     tls_without_options: ssl.SSLContext | None = None

@@ -32,10 +32,10 @@ ROW_ESTIMATES = (
 # The column is none of the model's; see migration 0012.
 OF_TENANT = "id_prefix = %s"
 
-# Whether the procedures of migration 0006 are there, and the user has rights to them.
+# Whether the procedures of migration 0014 are there, and the user has rights to them.
 MAY_CALL_PROCEDURES = (
     "SELECT COUNT(*) = 2 FROM information_schema.routines WHERE routine_schema = DATABASE()"
-    " AND routine_name IN ('convstore_exchange_v1', 'convstore_window_v1')"
+    " AND routine_name IN ('convstore_exchange_v1', 'convstore_window_v2')"
 )
 
 
@@ -79,7 +79,7 @@ def check_server(connection: Any, tables: tuple[str, ...]) -> Iterator[CheckMess
         yield checks.Info(
             "each exchange is sent as a batch of statements, which costs more than a procedure.",
             hint="Grant the user of the database CREATE ROUTINE and EXECUTE on it, then run"
-            " 'migrate convstore 0008' and 'migrate convstore' again.",
+            " 'migrate convstore 0013' and 'migrate convstore' again.",
             id="convstore.I002",
         )
     for table, engine, collation in found:

@@ -135,7 +135,7 @@ def _schema_messages(
     if has_tables and not fetch_row(connection, MAY_CALL_FUNCTIONS)[0]:
         yield checks.Info(
             "each exchange is sent as a batch of statements, which costs more than a function.",
-            hint="Let the user of the database create functions, then run 'migrate convstore 0008'"
+            hint="Let the user of the database create functions, then run 'migrate convstore 0013'"
             " and 'migrate convstore' again.",
             id="convstore.I001",
         )

@@ -392,6 +392,12 @@ ALTER TABLE [convstore_conversation] ALTER COLUMN [memory_id] nvarchar(574) NOT 
 -- Raw Python operation
 -- THIS OPERATION CANNOT BE WRITTEN AS SQL
 
+-- convstore 0014_window_of_one_snapshot
+-- Raw Python operation
+-- THIS OPERATION CANNOT BE WRITTEN AS SQL
+-- Raw Python operation
+-- THIS OPERATION CANNOT BE WRITTEN AS SQL
+
 -- inspection 0001_audit_log
 -- Create model AuditEntry
 CREATE TABLE [inspection_auditentry] ([id] bigint NOT NULL PRIMARY KEY IDENTITY (1, 1),
@@ -468,6 +474,12 @@ CREATE TABLE [django_session] ([session_key] nvarchar(40) NOT NULL PRIMARY KEY,
     [session_data] nvarchar(max) NOT NULL,
     [expire_date] datetimeoffset NOT NULL);
 CREATE INDEX [django_session_expire_date_a5c62663] ON [django_session] ([expire_date]);
+
+-- convstore 0014_window_of_one_snapshot, backwards
+-- Raw Python operation
+-- THIS OPERATION CANNOT BE WRITTEN AS SQL
+-- Raw Python operation
+-- THIS OPERATION CANNOT BE WRITTEN AS SQL
 
 -- convstore 0013_pairs_of_tenants, backwards
 -- Raw Python operation
