@@ -65,7 +65,8 @@ SELECT %(key)s, @convstore_last + {{n}} + 1, %(role_{{n}})s, %(body_{{n}})s,
   %(request_key_{{n}})s, %(fingerprint)s, %(now)s, %(size_{{n}})s, %(tokens_{{n}})s,
   {Kind.MESSAGE.value}, %(words_{{n}})s
 FROM DUAL WHERE @convstore_adds"""
-READ = f"{guarded(ROWS, NEWEST, SAME_ID)};{guarded(PINNED, NEWEST, SAME_ID)}"
+# Who holds no lock reads by one statement, which has one snapshot.
+READ = f"({guarded(ROWS, NEWEST, SAME_ID)}) UNION ALL ({guarded(PINNED, NEWEST, SAME_ID)})"
 READ_OWN = f"{guarded(ROWS, OWN, SAME_ID)};{guarded(PINNED, OWN, SAME_ID)}"
 
 # The procedures of migrations 0006 and 0014.
@@ -86,8 +87,8 @@ class MySqlBatch(SharedSql):
     def read_window(
         self, conversation: ConversationRef, reading: Reading
     ) -> list[StoredMessage] | None:
-        results = self.fetch_all(READ, self.parameters(conversation, reading))
-        return window_of([row for rows in results for row in rows], reading.size)
+        (rows,) = self.fetch_all(READ, self.parameters(conversation, reading))
+        return window_of(rows, reading.size)
 
     def exchange(
         self, conversation: ConversationRef, new: Sequence[NewMessage], reading: Reading

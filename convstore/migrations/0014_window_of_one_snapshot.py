@@ -18,8 +18,8 @@ from django.db import migrations
 first = import_module("convstore.migrations.0006_mariadb_procedures")
 functions = import_module("convstore.migrations.0009_exchange_v2")
 
-# The statement of the snapshot is the first that reads. After an error, it is the caller's ROLLBACK
-# that ends the transaction, or takes the level back if none has begun.
+# The first statement that reads takes the snapshot. After an error, the caller's ROLLBACK ends the
+# transaction; if none has begun, it takes the level back.
 BEGIN = """
   SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
   START TRANSACTION READ ONLY;

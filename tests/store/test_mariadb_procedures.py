@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from django.db import Error, connections, transaction
+from django.test.utils import CaptureQueriesContext
 from sqlalchemy.engine import make_url
 
 from convstore.archive.word_switch import turn_words_off, turn_words_on
@@ -428,3 +429,13 @@ def test_a_window_has_all_of_a_change_or_nothing(alias, url, start, size):
             assert read.result() in (before, after), f"before statement {step}"
             met += bool(waits)
     assert met > 10  # each way through has so many
+
+
+def test_the_batch_reads_a_window_by_one_statement(alias):
+    """So nothing is done in between."""
+    store = ConversationStore(alias, MySqlBatch)
+    store.append("a", say("1", "system"))
+    with CaptureQueriesContext(connections[alias]) as sent:
+        assert texts(store.window("a", 9)) == ["1"]
+    (query,) = sent.captured_queries
+    assert ";" not in query["sql"]
