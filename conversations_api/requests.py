@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from django.http import QueryDict
 
 from conversations_api.errors import InvalidField
 from conversations_api.kinds import MESSAGE, are_contents, long_form
@@ -185,13 +186,30 @@ class PageQuery:
     after: str | None
 
 
-# OpenAI's SDKs send a list as `include[]`. All that is stored is always included.
-PAGE_PARAMETERS = frozenset({"limit", "order", "after", "include", "include[]", "format"})
+# OpenAI's SDKs send a list as `include[]`. All that is stored is always included, in every reply.
+INCLUDE = frozenset({"include", "include[]"})
+PAIR = re.compile(r"metadata\[(.*)\]", re.DOTALL)
+# What the query of a list of conversations has for any name that PAIR matches.
+ANY_PAIR = "metadata[name]"
+PAGE_QUERY = ("limit", "order", "after")
+LIST_QUERY = (*PAGE_QUERY, ANY_PAIR, "prefix")
+ITEMS_QUERY = (*PAGE_QUERY, "format")
+
+
+def check_query(query: QueryDict, known: Sequence[str]) -> None:
+    """Refuse a name that the route does not know, or that was sent twice."""
+    for name, values in query.lists():
+        if name in INCLUDE:
+            continue
+        if (ANY_PAIR if PAIR.fullmatch(name) else name) not in known:
+            wanted = ", ".join(f"'{each}'" for each in (*known, "include"))
+            raise _wrong(name[:100], f"is not known in the query of this route; it takes {wanted}")
+        if len(values) > 1:
+            raise _wrong(name[:100], f"was sent {len(values)} times; send it once")
 
 
 def read_items_query(query: Mapping[str, Any]) -> PageQuery:
     """Which page of a conversation's items."""
-    _refuse_unknown([name for name in query if name not in PAGE_PARAMETERS])
     return _page_query(query, (DESCENDING, ASCENDING))
 
 
@@ -200,11 +218,6 @@ def _page_query(query: Mapping[str, Any], orders: Sequence[str]) -> PageQuery:
     if order not in orders:
         raise _wrong("order", f"must be {' or '.join(orders)}")
     return PageQuery(_limit(query.get("limit")), order, query.get("after") or None)
-
-
-def _refuse_unknown(names: Sequence[str]) -> None:
-    if names:
-        raise _wrong(names[0][:100], "is no parameter of this list")
 
 
 def is_chat_wanted(query: Mapping[str, Any]) -> bool:
@@ -227,15 +240,12 @@ class ListQuery:
     prefix: str | None
 
 
-PAIR = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 LIST_ORDERS = (DESCENDING, ASCENDING, ACTIVE)
 
 
 def read_list_query(query: Mapping[str, Any]) -> ListQuery:
     """One pair at most, in order of creation, the newest first; or a prefix, in order of ids."""
     pairs = [(found[1], query[name]) for name in query if (found := PAIR.fullmatch(name))]
-    known = {"limit", "order", "after", "prefix"}
-    _refuse_unknown([name for name in query if name not in known and not PAIR.fullmatch(name)])
     page = _page_query(query, LIST_ORDERS)
     if len(pairs) > 1:
         raise _wrong("metadata", "was sent with several pairs; a list takes one")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.http import HttpResponse
@@ -21,7 +21,11 @@ from conversations_api.objects import (
     deleted_object,
     list_object,
 )
+from conversations_api.parts import Json
 from conversations_api.requests import (
+    ITEMS_QUERY,
+    LIST_QUERY,
+    check_query,
     is_chat_wanted,
     read_fields,
     read_fork,
@@ -52,6 +56,13 @@ class ConversationsView(DoorView):
     schema = None  # the OpenAPI document is V2's
     parser_classes = (JsonParser,)
     http_method_names = ("get", "post", "put", "delete", "head")
+    # What the query of each method may have; nothing where there is no entry.
+    queries: ClassVar[Mapping[str, Sequence[str]]] = {}
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        if request._request.META.get("QUERY_STRING"):
+            method = "GET" if request.method == "HEAD" else request.method or ""
+            check_query(request.query_params, self.queries.get(method, ()))
 
     def get_exception_handler(self) -> Any:
         return error_response
@@ -87,6 +98,8 @@ def memory_named(name: str | None) -> Memory:
 
 
 class ConversationList(ConversationsView):
+    queries: ClassVar = {"GET": LIST_QUERY}
+
     def get(self, request: Request, memory: str | None = None) -> HttpResponse:
         conversations = self.open(request, memory, READ)
         rows, has_more = conversation_page(conversations, read_list_query(request.query_params))
@@ -136,6 +149,8 @@ class Fork(ConversationsView):
 
 
 class ItemList(ConversationsView):
+    queries: ClassVar = {"GET": ITEMS_QUERY, "PUT": ("from",)}
+
     def get(self, request: Request, shown: str, memory: str | None = None) -> HttpResponse:
         conversations = self.open(request, memory, READ)
         query = read_items_query(request.query_params)
@@ -152,15 +167,12 @@ class ItemList(ConversationsView):
 
     def post(self, request: Request, shown: str, memory: str | None = None) -> HttpResponse:
         conversations = self.open(request, memory, APPEND)
-        fields = read_fields(request.data, "items")
-        if "items" not in fields:
-            raise InvalidField("'items' is missing", "items", "missing_required_parameter")
-        added = conversations.add(shown, read_items(fields["items"]), key_of(request))
+        added = conversations.add(shown, items_of(request), key_of(request))
         return json_response(list_object([item.document for item in added], has_more=False))
 
     def put(self, request: Request, shown: str, memory: str | None = None) -> HttpResponse:
         conversations = self.open(request, memory, APPEND, DELETE)
-        items = read_items(read_fields(request.data, "items").get("items", []))
+        items = items_of(request)
         start = request.query_params.get("from")
         if not start:
             raise InvalidField(
@@ -190,8 +202,16 @@ class Item(ConversationsView):
 class Elsewhere(ConversationsView):
     """Every other path below /v1, so that its 404 has this API's form, whatever the method."""
 
-    def http_method_not_allowed(self, request: Any, *_: Any, **__: Any) -> Any:
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         raise NotFound("there is no such route", code="unknown_url")
+
+
+def items_of(request: Request) -> list[Json]:
+    """The items of a body that has nothing else. Raises InvalidField where there are none."""
+    fields = read_fields(request.data, "items")
+    if "items" not in fields:
+        raise InvalidField("'items' is missing", "items", "missing_required_parameter")
+    return read_items(fields["items"])
 
 
 def key_of(request: Request) -> str | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -26,41 +25,22 @@ from testing.bodies import (
     read_request,
     tensor,
 )
-from tests.docs.pages import rows, section, words
 from tests.doors import HttpDoor, Reply, at
+from tests.promises import Probes, Promise
 
-PAGE = "docs/reference/http-api.md"
 CALL = '{"id": "c", "n": 1.10}'
 
-Probe = Callable[[HttpDoor], None]
-PROBES: dict[tuple[str, str], Probe] = {}
-
-
-def promises() -> Iterator[tuple[str, str]]:
-    for heading in ("Tensors", "Parameters", "Headers"):
-        for row in rows(section(PAGE, heading)):
-            for name in words(row[0]) or [row[0]]:
-                yield heading, name
-
-
-def probe(heading: str, name: str) -> Callable[[Probe], Probe]:
-    def added(function: Probe) -> Probe:
-        assert (heading, name) not in PROBES
-        PROBES[heading, name] = function
-        return function
-
-    return added
+probe = Probes("docs/reference/http-api.md", "Tensors", "Parameters", "Headers")
 
 
 def test_there_is_a_row_for_each_probe() -> None:
-    assert set(PROBES) == set(promises())
+    assert set(probe.of) == set(probe.promises())
 
 
 @at("http")
-@pytest.mark.parametrize("promise", list(promises()), ids=": ".join)
-def test_each_row_is_done_or_refused(door: HttpDoor, promise: tuple[str, str]) -> None:
-    assert promise in PROBES, f"write a probe for the row {promise} of {PAGE}"
-    PROBES[promise](door)
+@pytest.mark.parametrize("promise", list(probe.promises()), ids=": ".join)
+def test_each_row_is_done_or_refused(door: HttpDoor, promise: Promise) -> None:
+    probe.send(promise, door)
 
 
 def with_tensor(request: dict[str, Any], name: str, data: list[Any]) -> dict[str, Any]:
