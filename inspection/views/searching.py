@@ -16,12 +16,14 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from convstore.archive.hits import HitGroup, SearchResult
 from convstore.archive.index_search import search_word_index
 from convstore.archive.search import (
+    EVERYTHING,
     LAST_MESSAGES,
     MAX_QUERY_CHARACTERS,
     Filters,
     search_conversation,
     search_last_messages,
 )
+from convstore.database.vendors import vendor_for
 from convstore.standby import read_stale
 from convstore.words import query_words
 from inspection.audit import Action, record_list
@@ -116,6 +118,8 @@ def search(request: HttpRequest, database: Database) -> HttpResponse:
         "groups": _shown(database, result.groups, request.GET, query) if result else [],
         "so_far": so_far,
         "by_index": by_index,
+        "is_filtered": _filters(query) != EVERYTHING,
+        "may_have_index": not query["last"] and bool(vendor_for(database.alias).word_index),
         "stopped": query["stop"],
         "next_url": f"{url}&step={next_step}" if next_step else None,
         "stop_url": f"{url}&step={next_step}&stop=1" if next_step else None,
@@ -153,11 +157,7 @@ def _search(
     step: Step,
 ) -> tuple[SearchResult, bool]:
     """The result of one step, and whether the index was used."""
-    filters = Filters(
-        query["role"],
-        _midnight(query["first_day"]),
-        _midnight(query["last_day"], timedelta(days=1)),
-    )
+    filters = _filters(query)
     if conversation:
         below = step.below or (conversation.length or 0) + 1
         return search_conversation(using, conversation, words, below, filters), False
@@ -167,6 +167,11 @@ def _search(
             return result, True
     after = (datetime.fromisoformat(step.after[0]), UUID(step.after[1])) if step.after else None
     return search_last_messages(using, words, after, filters), False
+
+
+def _filters(query: Mapping[str, Any]) -> Filters:
+    last_day = _midnight(query["last_day"], timedelta(days=1))
+    return Filters(query["role"], _midnight(query["first_day"]), last_day)
 
 
 def _midnight(day: date | None, later: timedelta = timedelta()) -> datetime | None:

@@ -150,7 +150,7 @@ def test_filters_narrow_a_search_and_stay(searching, admin_service):
     expect(searching.get_by_label("Role")).to_have_value("tool")
     searching.get_by_label("To (UTC)").fill("2020-01-01")
     search(searching, word)
-    expect(searching.get_by_role("status")).to_contain_text("No message contains")
+    expect(searching.get_by_role("status")).to_contain_text("was not found in what was searched.")
 
 
 def test_without_javascript_a_search_goes_on_with_a_click_and_is_stopped(page, admin_service):
@@ -177,7 +177,12 @@ def test_a_search_without_hits_says_that_nothing_is_left(look, searching):
     search(searching, word)
     # The page continues by itself until everything was searched.
     expect(searching.get_by_role("status")).to_contain_text("No older conversations are left.")
-    expect(searching.get_by_role("status")).to_contain_text(f"No message contains “{word}”.")
+    expect(searching.get_by_role("status")).to_contain_text(
+        f"“{word}” was not found in what was searched."
+    )
+    expect(searching.get_by_role("status")).to_contain_text(
+        "What was said before was not searched: open a conversation to search all of it."
+    )
     expect(further(searching)).to_have_count(0)
     expect(searching.get_by_label("Words")).to_have_value(word)
     assert serious_faults(searching) == []
@@ -268,6 +273,24 @@ def test_one_conversation_is_searched_from_its_page(look, page, admin_service):
     assert serious_faults(page) == []
     follow(page.locator(".about").get_by_role("link", name=talk.memory_id))
     expect(page.get_by_role("heading", level=1)).to_have_text(talk.memory_id)
+
+
+def test_only_a_search_in_one_conversation_says_that_no_message_contains_the_words(
+    searching, admin_service
+):
+    word = new_word()
+    talk = say_at_once(admin_service, saying(word, 120, 3))  # before the last 100
+    search(searching, word)
+    status = searching.get_by_role("status")
+    expect(status).to_contain_text(f"“{word}” was not found in what was searched.")
+    searching.goto(transcript_of(admin_service, talk))
+    search(searching, word)
+    assert positions(searching) == [3]
+    search(searching, f"{word}x")
+    expect(status).to_contain_text(f"No message contains “{word}x”. 120 messages searched")
+    searching.get_by_label("Role").select_option("tool")
+    search(searching, word)
+    expect(status).to_contain_text(f"No message of that role and time contains “{word}”.")
 
 
 def test_a_search_in_a_long_conversation_continues_by_itself(page, admin_service):
