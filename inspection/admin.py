@@ -201,7 +201,7 @@ class ConversationAdmin(KeysetAdmin):
 
     @admin.display(description="messages", empty_value="0")
     def messages(self, row: Any) -> Any:
-        return row.length
+        return row.message_count
 
     @admin.display(description="last activity")
     def last_activity(self, row: Any) -> str:

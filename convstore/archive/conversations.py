@@ -197,7 +197,9 @@ def with_message_count(rows: QuerySet[ConversationRow]) -> QuerySet[Conversation
 
 
 def with_summary(rows: QuerySet[ConversationRow], *, opening: bool) -> QuerySet[ConversationRow]:
-    """Each row with its `length` and with the time of its last message, `last_message_at`.
+    """Each row with its `length`, `message_count` and the time of its last message.
+
+    The time is called `last_message_at`.
 
     With `opening`, each row also has the first characters of the JSON of two messages: as `opening`
     of its first message that is not pinned, and as `closing` of its last one.
@@ -205,7 +207,7 @@ def with_summary(rows: QuerySet[ConversationRow], *, opening: bool) -> QuerySet[
     summary = {"last_message_at": _end("-position", column="created_at")}
     if opening:
         summary |= {"opening": _opening(), "closing": _closing()}
-    return with_length(rows).annotate(**summary)
+    return with_message_count(rows).annotate(**summary)
 
 
 def _end(order: str, condition: Q = NOT_ERASED, column: str = "position") -> Subquery:

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from convstore.archive.history import MessageRow
 from convstore.messages import Message, Part
-from convstore.models import Conversation
+from convstore.models import Conversation, Kind
 from testing.bodies import new_id
 from testing.service import Service
 from tests.browser.browser import DARK_PHONE, LIGHT, PHONE, each_look, follow, press, serious_faults
@@ -22,6 +23,7 @@ from tests.browser.conversations import (
     database_of,
     date_back,
     list_of,
+    of_many_messages,
     say,
     small,
     text,
@@ -103,6 +105,19 @@ def test_a_row_shows_the_first_line_and_the_number_of_messages(listed, admin_ser
     assert cells[1:] == [f"{begins}\n{talk.memory_id}", "3", changed, created]
     title = str(row(listed, talk.memory_id).locator("time").first.get_attribute("title"))
     assert title.endswith(" ago, 1 Mar 2024, 00:00:00 UTC")
+
+
+def test_a_row_counts_the_messages_that_are_left_as_the_transcript_does(listed, admin_service):
+    talk = say(admin_service, of_many_messages(3))
+    alias = database_of(admin_service)
+    rows = MessageRow.objects.using(alias).filter(conversation_id=talk.key, position=2)
+    assert rows.update(kind=Kind.ERASED, body="") == 1
+    Conversation.objects.using(alias).filter(pk=talk.key).update(erased=1)
+    find(listed, talk.memory_id)
+    shown = row(listed, talk.memory_id).get_by_role("cell").all_inner_texts()[2]
+    follow(listed.get_by_role("link", name=talk.memory_id))
+    count = listed.get_by_role("article").count()
+    assert shown == str(count) == str(len(talk.messages) - 1)
 
 
 def test_a_row_names_what_there_is_beside_text(listed, admin_service):
