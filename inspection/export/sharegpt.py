@@ -8,7 +8,7 @@ from typing import Any
 
 from convstore.archive.conversations import ConversationRow
 from convstore.archive.history import MessageRow
-from convstore.chat_form.left_out import Entry, field_entry, part_entry
+from convstore.chat_form.left_out import Entry, field_entry, message_entry, part_entry
 from convstore.escaping import escape_json
 from convstore.messages import TOOL_CALL_ID, TOOL_CALLS, Message, dumps
 from inspection.export.left_out import left_out_chunks
@@ -42,10 +42,10 @@ def sharegpt_line(conversation: ConversationRow, rows: Iterable[MessageRow]) -> 
 
 
 def _turns(message: Message) -> Iterator[dict[str, str]]:
-    """What the message says, and a turn for each of its calls."""
+    """What the message says, and a turn for each of its calls; none if it has no parts."""
     calls = _calls(message)
     value = "\n\n".join(part.value for part in message.parts if part.type == "text")
-    if value or not calls:
+    if value or (message.parts and not calls):
         yield {"from": SPEAKERS.get(message.role, message.role), "value": value}
     for call in calls:
         yield {"from": FUNCTION_CALL, "value": dumps(call)}
@@ -78,6 +78,9 @@ def _arguments(arguments: Any) -> Any:
 
 
 def _left_out(message: Message) -> Iterator[Entry]:
+    if not any(_turns(message)):  # such as reasoning
+        yield message_entry(message)
+        return
     for number, part in enumerate(message.parts, 1):
         if part.type != "text":
             yield part_entry(number, part)

@@ -68,6 +68,18 @@ def test_calls_that_sharegpt_has_no_form_for_are_beside(call):
     assert found["left_out"] == [{"position": 1, "field": "tool_calls", "value": [call]}]
 
 
+def test_sharegpt_has_no_empty_turn_for_what_has_no_parts():
+    reasoning = {"type": "reasoning", "id": "rs_1", "summary": []}
+    refused = Message("assistant", [], {"refusal": "No."})
+    found = sharegpt([*messages_of([reasoning]), Message("user", [Part("text", "")]), refused])
+    assert found["conversations"] == [{"from": "human", "value": ""}]
+    assert [(entry["position"], entry["message"]["role"]) for entry in found["left_out"]] == [
+        (1, "assistant"),
+        (3, "assistant"),
+    ]
+    assert found["left_out"][0]["message"]["item"] == reasoning
+
+
 @pytest.mark.parametrize("arguments", ["", "f(", "[1]", '{"a": 1e999}'])
 def test_arguments_that_are_no_object_stay_as_they_are(arguments):
     calls = [{"id": "1", "function": {"name": "f", "arguments": arguments}}]
