@@ -79,6 +79,11 @@ class Media:
         kind = self.mime.partition("/")[0]
         return kind if kind in ("image", "audio") else "file"
 
+    @property
+    def shown_type(self) -> str:
+        """For people: the type that the bytes show, or else the one that the message names."""
+        return (self.kind == "file" and self.declared_type) or self.mime
+
 
 def media_of(part: Part) -> Media | None:
     """The part's bytes, decoded from base64 or a data: URL; None if its value is text."""

@@ -10,6 +10,7 @@ from markdown_it import MarkdownIt
 from convstore.archive.conversations import ConversationRow
 from convstore.archive.history import MessageRow
 from convstore.escaping import escape_controls, indented_json
+from convstore.exchange import metadata
 from convstore.media import Media, link_of, media_of
 from convstore.messages import Message, Part
 
@@ -32,6 +33,10 @@ def markdown_chunks(
     `media_path` says where the file of a part is, if there are files beside this one.
     """
     yield f"# {_one_line(conversation.memory_id)}\n"
+    if pairs := metadata.read(conversation.metadata):
+        # The stars are in front of a name that could begin a heading.
+        lines = (f"- *{_one_line(name)}*: {_one_line(value)}\n" for name, value in pairs.items())
+        yield "\n" + "".join(lines)
     for row in rows:
         message = Message.from_json(row.body)
         at = row.created_at.isoformat(" ", "seconds")
@@ -53,7 +58,8 @@ def _markdown_part(
     if link := link_of(part):
         return _quote(f"{_one_line(part.type)}: {_one_line(link)}")
     if media := media_of(part):
-        about = f"{media.mime}, {len(media.data)} bytes"
+        name = f"{_one_line(media.name)}, " if media.name else ""
+        about = f"{name}{media.shown_type}, {len(media.data)} bytes"
         if media_path:
             image = "!" if media.kind == "image" else ""
             about = f"{image}[{about}]({media_path(position, number, media)})"

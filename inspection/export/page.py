@@ -19,6 +19,7 @@ from django.utils.safestring import SafeString
 from convstore.archive.conversations import ConversationRow
 from convstore.archive.history import MessageRow
 from convstore.escaping import escape_controls, indented_json, indented_json_text
+from convstore.exchange import metadata
 from convstore.media import Media, link_of, media_of
 from convstore.messages import TOOL_CALL_ID, TOOL_CALLS, Message, Part
 from inspection.addresses import url_of
@@ -39,7 +40,8 @@ POLICY = (
 class PagePart:
     """A part. `kind` is markdown, text, code, link, image, audio or file.
 
-    `text` is HTML in Markdown, a URL in a link, and a `data:` URL in media.
+    `text` is HTML in Markdown, a URL in a link, and a `data:` URL in media. `file_type` is said
+    beside media; a browser is told no type that their bytes do not show.
     """
 
     kind: str
@@ -47,6 +49,7 @@ class PagePart:
     text: str
     size: int = 0
     pixels: tuple[int, int] | None = None
+    file_type: str = ""
 
 
 @cache
@@ -62,8 +65,12 @@ PAGE_END = "</body>\n</html>\n"
 
 
 def page_chunks(conversation: ConversationRow, rows: Iterable[MessageRow]) -> Iterator[str]:
-    memory_id = escape_controls(conversation.memory_id)
-    yield render_to_string(f"{TEMPLATES}/page_title.html", {"memory_id": memory_id})
+    pairs = metadata.read(conversation.metadata).items()
+    context = {
+        "memory_id": escape_controls(conversation.memory_id),
+        "pairs": [(escape_controls(name), escape_controls(value)) for name, value in pairs],
+    }
+    yield render_to_string(f"{TEMPLATES}/page_title.html", context)
     for row in rows:
         yield render_to_string(f"{TEMPLATES}/page_message.html", _context(row))
 
@@ -113,13 +120,12 @@ def _part(part: Part, *, is_answer: bool) -> PagePart:
 
 
 def _media(kind: str, media: Media) -> PagePart:
-    """An image or sound of a known kind; anything else is a download without a type."""
-    mime = "application/octet-stream" if media.kind == "file" else media.mime
     data = base64.b64encode(media.data).decode()
     return PagePart(
         media.kind,
         media.name or (f"{kind}.{media.extension}" if media.kind == "file" else kind),
-        SafeString(f"data:{mime};base64,{data}"),
+        SafeString(f"data:{media.mime};base64,{data}"),
         len(media.data),
         image_size(media.data, media.mime),
+        media.shown_type,
     )

@@ -10,6 +10,7 @@ from convstore.archive.conversations import ConversationRow
 from convstore.archive.history import MessageRow
 from convstore.chat_form.left_out import Entry, field_entry, message_entry, part_entry
 from convstore.escaping import escape_json
+from convstore.exchange import metadata
 from convstore.messages import TOOL_CALL_ID, TOOL_CALLS, Message, dumps
 from inspection.export.left_out import left_out_chunks
 
@@ -25,9 +26,13 @@ FUNCTION_CALL = "function_call"
 
 
 def sharegpt_line(conversation: ConversationRow, rows: Iterable[MessageRow]) -> Iterator[str]:
-    """One line for each conversation: `id`, `conversations`, and `left_out`, which is no text."""
-    memory_id = escape_json(dumps(conversation.memory_id))
-    yield f'{{"id": {memory_id}, "conversations": ['
+    """One line for each conversation: `id`, `conversations`, and `left_out`, which is no text.
+
+    It has `metadata`, too, where the conversation has some.
+    """
+    pairs = metadata.read(conversation.metadata)
+    head = {"id": conversation.memory_id} | ({"metadata": pairs} if pairs else {})
+    yield escape_json(dumps(head))[:-1] + ', "conversations": ['
     separator, is_complete = "", True
     for row in rows:
         message = Message.from_json(row.body)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from convstore.archive.conversations import ConversationRow
 from convstore.archive.history import MessageRow
+from convstore.exchange.metadata import spelled
 from convstore.messages import Message, Part
 from convstore.store import conversation_key
 
@@ -56,5 +57,10 @@ def rows(messages: Sequence[Message]) -> list[MessageRow]:
     ]
 
 
-def conversation(memory_id: str = "a") -> ConversationRow:
-    return ConversationRow(pk=conversation_key(memory_id), memory_id=memory_id, created_at=NOW)
+def conversation(memory_id: str = "a", pairs: Mapping[str, str] | None = None) -> ConversationRow:
+    return ConversationRow(
+        pk=conversation_key(memory_id),
+        memory_id=memory_id,
+        created_at=NOW,
+        metadata=spelled(pairs) if pairs else None,
+    )

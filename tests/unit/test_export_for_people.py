@@ -31,6 +31,70 @@ def exported(kind: str, *talks: tuple[str, Any]) -> bytes:
     return b"".join(FORMATS[kind].chunks(named))
 
 
+# --- Metadata ----------------------------------------------------------------------------
+
+PAIRS = {"title": "Trip\n## 9. user", "# 9. <b>": "</script> \u202e]("}
+
+
+@pytest.mark.parametrize("name", ["openai", "sharegpt", "stored"])
+def test_metadata_are_in_each_format_of_json_once(name):
+    talk = conversation("a", PAIRS), rows(CONVERSATION)
+    lines = b"".join(FORMATS[name].chunks([talk])).splitlines()
+    found = [line["metadata"] for line in map(json.loads, lines) if "metadata" in line]
+    assert found == [PAIRS | ({"memory_id": "a"} if name == "openai" else {})]
+
+
+def test_metadata_are_at_the_head_of_markdown_and_act_as_no_heading():
+    talk = conversation("a", PAIRS), rows(CONVERSATION[:1])
+    text = b"".join(FORMATS["markdown"].chunks([talk])).decode()
+    assert text.startswith(
+        "# a\n\n- *title*: Trip ## 9. user\n- *# 9. &lt;b>*: &lt;/script> [U+202E]]\\(\n\n## 1. "
+    )
+
+
+def test_metadata_are_at_the_head_of_a_page():
+    talk = conversation("a", PAIRS), rows(CONVERSATION[:1])
+    shown = Page(b"".join(FORMATS["page"].chunks([talk])).decode())
+    assert len(shown.all("dt")) == len(shown.all("dd")) == 2
+    assert "Trip\n## 9. user" in shown.text.partition("Be kind.")[0]
+    assert not shown.all("script")
+
+
+# --- Names and types of files --------------------------------------------------------------
+
+NAMED_FILE = Part(
+    "input_file",
+    json.dumps(
+        {
+            "type": "input_file",
+            "filename": "a](b.pdf",
+            "file_data": f"data:application/pdf;base64,{encoded(b'%PDF-1.7')}",
+        }
+    ),
+)
+
+
+@pytest.mark.parametrize("kind", ["markdown", "zip"])
+def test_markdown_names_a_file_with_its_type(kind):
+    data = exported(kind, ("a", rows([Message("user", [NAMED_FILE])])))
+    about = "a]\\(b.pdf, application/pdf, 8 bytes"
+    if kind == "zip":
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            (path, text) = sorted(archive.namelist())
+            data = archive.read(path)
+            about = f"[{about}]({text.partition('/')[2]})"
+    assert f"> input_file: {about}\n" in data.decode()
+
+
+def test_a_page_names_a_file_with_its_type_and_lets_nothing_open_it_as_that():
+    shown = page(Message("user", [NAMED_FILE]), CONVERSATION[1])
+    named, *_ = shown.all("a")
+    assert named["download"] == "a](b.pdf"
+    assert (named["href"] or "").startswith("data:application/octet-stream;base64,")
+    assert "a](b.pdf, application/pdf, 8" in shown.text
+    assert "image, image/png, " in shown.text
+
+
 # --- ShareGPT ----------------------------------------------------------------------------
 
 
