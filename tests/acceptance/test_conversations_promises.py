@@ -128,7 +128,9 @@ def other_fields(api: Api) -> None:
         ("POST", f"{path}/items"),
         ("PUT", f"{path}/items?from=1"),
     ):
-        known = {"metadata": {}} if route == path else {"items": []} if "items" in route else {}
+        known: dict[str, Any] = (
+            {"metadata": {}} if route == path else {"items": []} if "items" in route else {}
+        )
         refused(api.send(method, route, {**known, "item": []}), "item", "no field of this name")
     assert api.texts(path) == ["a"]
 
