@@ -118,7 +118,8 @@ class SqliteInProcess(SharedSql):
             "size": reading.size,
             "max_bytes": reading.max_bytes,
         }
-        with open_cursor(connections[self.using]) as cursor:
+        connection = connections[self.using]
+        with open_cursor(connection) as cursor, _one_snapshot(connection, cursor):
             return UP_TO_NEWEST.read(cursor, parameters)
 
     def exchange(
@@ -176,6 +177,19 @@ class SqliteInProcess(SharedSql):
             cursor.execute(add_several(len(some)), parameters | own)
             added += cursor.rowcount
         return added
+
+
+@contextmanager
+def _one_snapshot(connection: Any, cursor: Any) -> Iterator[None]:
+    """Let all statements read the same messages. The transaction of a caller does so by itself."""
+    if connection.connection.in_transaction:
+        yield
+        return
+    cursor.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.connection.rollback()  # there is nothing to commit
 
 
 @contextmanager

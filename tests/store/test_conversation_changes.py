@@ -8,7 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import accumulate
+from itertools import accumulate, count
 from typing import Any
 
 import pytest
@@ -32,6 +32,10 @@ from convstore.windows import choose
 
 def say(*texts: str) -> list[Message]:
     return [Message("user", (Part("text", text),)) for text in texts]
+
+
+def system(text: str) -> list[Message]:
+    return [Message("system", (Part("text", text),))]
 
 
 def text(body: str) -> str:
@@ -121,6 +125,25 @@ def test_a_window_has_all_of_a_change_or_nothing(filled, monkeypatch, name):
 
     monkeypatch.setattr(portable_orm, "choose", choose_late)
     assert texts(store.window("a", 10)) == expected
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_all_statements_of_a_window_see_the_same_moment(filled, at):
+    filled.create("b", [*system("first"), *say("2", "3", "4", "5")])
+    statements = count(1)
+
+    def cut() -> None:
+        filled.rewrite("b", 1, say("new"))
+        connections[filled.using].close()
+
+    def cut_before(execute, *statement):
+        if next(statements) == at:
+            pool.submit(cut).result()
+        return execute(*statement)
+
+    with ThreadPoolExecutor(1) as pool, connections[filled.using].execute_wrapper(cut_before):
+        found = texts(filled.window("b", 3))
+    assert found in (["first", "4", "5"], ["new"])
 
 
 def test_conversations_are_listed_page_by_page(filled):
