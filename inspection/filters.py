@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.core.exceptions import BadRequest
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
@@ -144,9 +144,9 @@ class MetadataFilter(FormFilter):
         if not name:
             return queryset
         if not self.may_read:
-            raise BadRequest(
-                "This list is filtered by metadata, for which your user lacks the permission"
-                " convstore.view_message."
+            raise PermissionDenied(
+                "This list is filtered by metadata, which needs the permission"
+                " convstore.view_message. Ask an administrator for it."
             )
         return with_pair(queryset, name, value)
 

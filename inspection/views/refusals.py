@@ -39,7 +39,7 @@ def page_of(request: HttpRequest, error: Exception) -> HttpResponse | None:
     if isinstance(error, Http404):
         return error_page(request, 404, NOT_FOUND)
     if isinstance(error, PermissionDenied):
-        return error_page(request, 403, NO_PERMISSION)
+        return error_page(request, 403, str(error) or NO_PERMISSION)
     if isinstance(error, Error):  # of a page of Django's, or of the users' own database
         return error_page(request, 503, faults.describe_error(DEFAULT_DB_ALIAS, error))
     return None

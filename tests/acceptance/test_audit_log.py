@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import requests
@@ -18,7 +19,7 @@ from django.contrib.auth.models import Group, Permission, User
 from convstore.messages import Message, Part
 from convstore.store import ConversationStore, conversation_key
 from inspection.audit import PRUNED_AT_ONCE
-from inspection.models import AuditEntry, ListedConversation
+from inspection.models import AuditEntry, Job, ListedConversation
 from testing.bodies import append_request, new_id
 from testing.service import Service
 from tests.doors import HttpDoor
@@ -137,8 +138,22 @@ def test_titles_and_metadata_are_for_readers_and_tenants_for_all(alias, root, si
     assert ids(page) == made[1::-1]
     for text in ("Trip", f"user: {tenant}", 'id="pair-name"'):
         assert text not in page
-    refused = lister.get(CONVERSATIONS, 400, pair="user", value=tenant)
+    refused = lister.get(CONVERSATIONS, 403, pair="user", value=tenant)
     assert "convstore.view_message" in refused
+
+
+def test_a_job_of_a_list_by_metadata_is_for_readers_only(alias, root, sign):
+    name = f"u-{new_id()[:8]}"
+    store = ConversationStore(alias)
+    store.create(new_id(), [Message("user", [Part("text", "Hello!")])], {"user": name})
+    query = urlencode({"list": f"pair=user&value={name}"})
+    root.post(f"{CONVERSATIONS}all/?{query}", action="openai", reason="asked for")
+    job = Job.objects.using(alias).latest("pk")
+    deleter = sign("convstore.view_conversation", "convstore.delete_conversation")
+    for path in (f"{CONVERSATIONS}jobs/{job.pk}/", f"{CONVERSATIONS}all/?{query}"):
+        page = deleter.get(path, 403)
+        assert "No permission" in page
+        assert "needs the permission convstore.view_message" in page
 
 
 def test_a_search_that_finds_nothing_is_an_entry(alias, root):

@@ -31,6 +31,7 @@ from tests.doors import HttpDoor
 
 pytestmark = pytest.mark.needs("chromium", "axe", "media")
 
+COLOUR = "(button) => getComputedStyle(button).backgroundColor"
 REASON = "asked for by its author, ticket 17"
 
 
@@ -175,9 +176,12 @@ def test_all_of_a_list_are_deleted_by_one_job(look, page, admin_service):
     expect(main).to_contain_text("This list has 3 conversations")
     assert serious_faults(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= look.width
+    do = page.get_by_role("button", name="Do this with all of them")
+    green = do.evaluate(COLOUR)
     page.get_by_label("What to do").select_option("Delete permanently")
+    assert do.evaluate(COLOUR) != green
     page.get_by_label("Reason (for the audit log)").fill(REASON)
-    follow(page.get_by_role("button", name="Do this with all of them"))
+    follow(do)
     expect(main).to_contain_text("Deleted 3 conversations with 3 messages. The job has ended.")
     expect(main).to_contain_text(REASON)
     assert serious_faults(page) == []
