@@ -198,6 +198,7 @@ def test_a_search_without_hits_continues_by_itself(searching, admin_service):
     expect(groups(searching)).to_have_text(old.memory_id)
     assert positions(searching) == [1]
     assert "step=" in searching.url
+    expect(hits(searching).locator("time")).to_have_attribute("title", re.compile(" ago, .* UTC$"))
     searched = searching.get_by_role("status").inner_text()
     (count,) = re.findall(r"([\d,]+) conversations searched", searched)
     assert int(count.replace(",", "")) > 50
@@ -216,6 +217,7 @@ def test_a_search_with_hits_continues_with_a_click(searching, admin_service):
     expect(groups(searching)).to_have_text(new.memory_id)
     assert positions(searching) == [1]
     status = searching.get_by_role("status")
+    expect(status.locator("time")).to_have_attribute("title", re.compile(" UTC$"))
     expect(status).to_contain_text(
         "1 hit so far. 50 conversations searched: the last 100 messages of each, 50 messages in all"
     )
