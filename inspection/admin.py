@@ -195,7 +195,10 @@ class ConversationAdmin(KeysetAdmin):
             format_html_join(
                 "",
                 ' <a class="kind" href="{}"><bdi>{}</bdi></a>',
-                ((list_with_pair_url(database, pair), pair.shown) for pair in pairs_in_a_row(row)),
+                (
+                    (list_with_pair_url(database, pair), pair.shortened)
+                    for pair in pairs_in_a_row(row)
+                ),
             ),
         )
 

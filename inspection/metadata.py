@@ -20,6 +20,11 @@ class ShownPair(NamedTuple):
     value: str
     shown: str
 
+    @property
+    def shortened(self) -> str:
+        is_short = len(self.shown) <= CHARACTERS_IN_A_ROW
+        return self.shown if is_short else f"{self.shown[: CHARACTERS_IN_A_ROW - 1]}…"
+
 
 def title_of(row: ConversationRow) -> str:
     """The title that a client gave to the conversation, or ""."""
@@ -37,10 +42,5 @@ def pairs_of(row: ConversationRow) -> list[ShownPair]:
 
 
 def pairs_in_a_row(row: ConversationRow) -> list[ShownPair]:
-    """The first pairs, shortened."""
-    return [pair._replace(shown=_shortened(pair.shown)) for pair in pairs_of(row)[:PAIRS_IN_A_ROW]]
-
-
-def _shortened(text: str) -> str:
-    is_short = len(text) <= CHARACTERS_IN_A_ROW
-    return text if is_short else f"{text[: CHARACTERS_IN_A_ROW - 1]}…"
+    """The first pairs."""
+    return pairs_of(row)[:PAIRS_IN_A_ROW]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -10,12 +11,18 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.http import content_disposition_header
 
 from convstore.archive.history import History, MessageRow
-from convstore.escaping import beginning_of_indented_json, escape_controls, escape_json
+from convstore.escaping import (
+    beginning_of_indented_json,
+    escape_controls,
+    escape_json,
+    indented_json,
+)
 from convstore.media import media_of
-from convstore.messages import Message
+from convstore.messages import TOOL_CALLS, Message
 from inspection.audit import Action, record
 from inspection.databases import Database
 from inspection.highlighting import Highlighter
+from inspection.items import ITEM, shown_item
 from inspection.parts import MAX_SHOWN_CHARACTERS
 from inspection.views.access import READ, database_view
 from inspection.views.pages import (
@@ -68,12 +75,21 @@ def message_json(
 def message_text(
     request: HttpRequest, database: Database, key: UUID, position: int
 ) -> HttpResponse:
-    """All texts of one message, to copy: what is no text has no place in them."""
+    """What one message says, to copy: its texts, its calls, and what it is if it is an item."""
     conversation = conversation_or_404(database, key)
     row = _open_message(request, database, conversation, position, Action.PART, str(position))
-    parts = (part for part in Message.from_json(row.body).parts if media_of(part) is None)
-    text = escape_controls("\n\n".join(part.value for part in parts))
+    text = escape_controls("\n\n".join(_texts_to_copy(Message.from_json(row.body))))
     return _sandboxed_response(text.encode(), "text/plain; charset=utf-8")
+
+
+def _texts_to_copy(message: Message) -> Iterator[str]:
+    for part in message.parts:
+        if media_of(part) is None and part.value:
+            yield part.value
+    if calls := message.extra.get(TOOL_CALLS):
+        yield indented_json(calls)
+    if item := shown_item(message, limit=None):
+        yield item.text or indented_json(message.extra[ITEM])
 
 
 @database_view(READ)

@@ -78,7 +78,8 @@ def transcript(request: HttpRequest, database: Database, key: UUID) -> HttpRespo
         "conversation": conversation,
         "name": title_of(conversation),
         "pairs": [
-            (list_with_pair_url(database, pair), pair.shown) for pair in pairs_of(conversation)
+            (list_with_pair_url(database, pair), pair.shown, pair.shortened)
+            for pair in pairs_of(conversation)
         ],
         "positions": positions,
         "messages_shown": shown_messages(rows, markdown=not is_raw),

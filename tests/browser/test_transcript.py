@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from convstore.archive.history import MessageRow
+from convstore.exchange.metadata import spelled
 from convstore.messages import Message, Part
+from convstore.models import Conversation
 from testing.bodies import new_id
 from testing.service import Service
 from tests.browser.browser import (
@@ -35,6 +38,7 @@ from tests.browser.conversations import (
     PICTURES,
     SOUNDS,
     SentConversation,
+    database_of,
     date_back,
     in_base64,
     of_many_messages,
@@ -449,6 +453,23 @@ def test_what_people_pass_on_is_copied(page, admin_service, texts):
     assert page.evaluate(copied) == texts.messages[7].to_json()
 
 
+def test_calls_and_items_are_copied_too(page, admin_service, tools):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    talk = say(admin_service, small(f"thought-{new_id()}"))
+    item = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Think first."}]}
+    rows = MessageRow.objects.using(database_of(admin_service)).filter(conversation_id=talk.key)
+    assert rows.update(body=Message("assistant", [], {"item": item}).to_json()) == 1
+    for opened, position in ((tools, 2), (talk, 1)):
+        page.goto(transcript_of(admin_service, opened))
+        turn(page, position).get_by_role("button", name=f"Copy message {position}").click()
+        expect(page.get_by_role("button", name=f"Copied message {position}")).to_be_visible()
+        copied = page.evaluate("navigator.clipboard.readText()")
+        if opened is tools:
+            assert json.loads(copied) == tools.messages[1].extra["tool_calls"]
+        else:
+            assert copied == "Think first."
+
+
 @each_look(DARK)
 def test_roles_differ_in_their_name_and_their_bar(opened, admin_service):
     said = [Message(role, [Part("text", "Said.")]) for role in ROLES]
@@ -618,6 +639,7 @@ def test_the_keyboard_reaches_all_elements_in_order(opened, tools):
         "JSON of message 1",
         "2",
         "Link to message 2, to copy",
+        "Copy message 2",
         "JSON of message 2",
         WEATHER,
         '2 of 2 clock(zone="Asia/Tokyo") {"time": "21:40"}',
@@ -643,7 +665,7 @@ def test_keys_lead_through_messages_calls_and_conversations(page, admin_service,
     for key, position in (("j", 1), ("j", 2), ("j", 5), ("k", 2)):
         page.keyboard.press(key)
         expect(turn(page, position)).to_be_focused()
-    reached = [focused(page) for _ in range(4) if not page.keyboard.press("Tab")]
+    reached = [focused(page) for _ in range(5) if not page.keyboard.press("Tab")]
     assert reached[-1] == WEATHER
     page.keyboard.press("Enter")
     expect(turn(page, 3)).to_be_visible()
@@ -670,6 +692,25 @@ def test_the_talk_begins_at_the_top_and_the_header_stays(look, opened, long):
     turn(page, 50).scroll_into_view_if_needed()
     expect(page.get_by_role("heading", level=1)).to_be_in_viewport()
     expect(page.locator("summary", has_text="Export")).to_be_in_viewport()
+
+
+@each_look(PHONE)
+def test_metadata_take_no_room_from_the_talk(look, opened, admin_service, long):
+    talk = say(admin_service, small(f"pairs-{new_id()}"))
+    pairs = {"title": "A long trip " * 20, **{f"name-{n}": "value " * 20 for n in range(15)}}
+    rows = Conversation.objects.using(database_of(admin_service)).filter(pk=talk.key)
+    assert rows.update(metadata=spelled(pairs)) == 1
+    page = opened(talk)
+    assert page.locator(".day").first.evaluate("(day) => day.getBoundingClientRect().top") < 200
+    expect(page.locator(".talk .name")).to_be_in_viewport()
+    page.locator("summary", has_text="Metadata").click()
+    link = page.locator(".menu.pairs").get_by_role("link", name="name-14: value")
+    link.scroll_into_view_if_needed()
+    expect(link).to_be_in_viewport()
+    assert page.evaluate("document.documentElement.scrollWidth") <= look.width
+    assert serious_faults(page) == []
+    follow(link)
+    assert "pair=name-14" in page.url
 
 
 def focused(page: Page) -> str:
@@ -715,6 +756,7 @@ TREE = """
         - paragraph: How warm is it in Bern, and how late in Tokyo?
     - listitem:
       - article "Message 2, assistant":
+        - button "Copy message 2"
         - group:
           - text: 1 of 2
           - code: weather(city="Bern")
