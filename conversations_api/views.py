@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.http import HttpResponse
+from django.utils.http import parse_etags
 from rest_framework.request import Request
 
 from api_keys.caller import APPEND, DELETE, READ
@@ -222,11 +223,19 @@ def key_of(request: Request) -> str | None:
 
 
 def revisions_of(request: Request) -> list[str] | None:
-    """The revisions in which a change is wanted; None for any."""
+    """The revisions in which a change is wanted; None for any. Raises InvalidField."""
     header = request.META.get("HTTP_IF_MATCH")
-    if header is None or header.strip() == "*":
+    if header is None:
         return None
-    return [tag.strip().strip('"') for tag in header.split(",")]
+    tags = parse_etags(header)
+    if not tags:
+        raise InvalidField(
+            "the header 'If-Match' has no revision in quotes; send an 'ETag' as it came",
+            "If-Match",
+            "invalid_value",
+        )
+    # Whoever compresses a reply makes its tag a weak one; the revision in it is the same.
+    return None if "*" in tags else [tag.removeprefix("W/").strip('"') for tag in tags]
 
 
 def with_revision(reply: HttpResponse, revision: str) -> HttpResponse:

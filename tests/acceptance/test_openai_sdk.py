@@ -118,6 +118,23 @@ def test_the_sdk_raises_its_own_exceptions(sdk, service):
     assert unavailable.value.status_code == 503
 
 
+def test_a_change_is_done_only_in_the_revision_that_the_sdk_has_read(sdk):
+    # Long enough for compressed replies.
+    conversation = sdk.conversations.create(items=[said("Hello " * 60)], metadata={"a": "b" * 300})
+    for read in (
+        lambda: sdk.conversations.with_raw_response.retrieve(conversation.id),
+        lambda: sdk.conversations.items.with_raw_response.list(conversation.id),
+    ):
+        reply = read()
+        assert reply.headers["Content-Encoding"] == "gzip"
+        revision = {"If-Match": reply.headers["ETag"]}
+        add = sdk.conversations.items.create
+        add(conversation.id, items=[said("Hi")], extra_headers=revision)
+        with pytest.raises(openai.APIStatusError) as refused:
+            add(conversation.id, items=[said("Hi")], extra_headers=revision)
+        assert refused.value.status_code == 412
+
+
 def test_the_asynchronous_sdk(service):
     async def talk() -> list[str]:
         async with AsyncOpenAI(base_url=base_url(service), api_key="none") as client:

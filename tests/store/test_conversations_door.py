@@ -206,6 +206,25 @@ def test_a_change_of_what_has_changed_since_is_refused(client, conversation):
     assert client.post("", {}, **old).status == 412
 
 
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        ("{}", 200),
+        ("W/{}", 200),
+        ('"x", W/{}', 200),
+        ("*", 200),
+        ('"x"', 412),
+        ('W/"x"', 412),
+        ("", 400),
+        ("revision", 400),
+    ],
+)
+def test_if_match_takes_tags_as_they_came(client, conversation, header, status):
+    tag = client.get(conversation).headers["ETag"]
+    sent = {"HTTP_IF_MATCH": header.format(tag)}
+    assert client.post(conversation, {"metadata": {"a": "b"}}, **sent).status == status
+
+
 def test_a_conversation_that_begins_anew_has_another_revision(client):
     tags = set()
     for _ in range(2):
