@@ -29,6 +29,7 @@ from conversations_api.reading import (
 )
 from convstore.archive import erasure, pages
 from convstore.archive.conversations import ConversationRow
+from convstore.archive.repeats import refuse_key_of_cut
 from convstore.errors import (
     Changed,
     ConversationExists,
@@ -155,6 +156,8 @@ class Conversations:
         try:
             stored_as = self._request_key(found.memory_id, key, messages) or _key_of(items)
             if self.revisions is None:
+                if key is not None and stored_as is not None:
+                    self._run(partial(refuse_key_of_cut, self.using, found.key, stored_as))
                 last = self.memory.store.append(found.memory_id, messages, stored_as)
             else:
                 last = self.memory.store.rewrite(
@@ -196,7 +199,7 @@ class Conversations:
             return beginning(Message.from_json(body), number)
 
         last = self.memory.store.rewrite(
-            found.memory_id, position, messages, stored_as, self.revisions, rest
+            found.memory_id, position, messages, stored_as, self.revisions, rest, number
         )
         self.note_stored(found.memory_id, len(messages))
         return stored.between(last - len(messages) + 1, last) if messages else []

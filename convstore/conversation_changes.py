@@ -11,9 +11,9 @@ from typing import Any
 from uuid import UUID
 
 from convstore.archive import changes, erasure, forks
-from convstore.archive.changes import nothing_of
 from convstore.archive.conversations import find_conversation
 from convstore.archive.copying import Fork, Source, mark_of_fork
+from convstore.archive.repeats import Tail, nothing_of, said_of
 from convstore.archive.word_switch import with_words
 from convstore.asynchronous import in_thread
 from convstore.conversation_reading import ConversationReading
@@ -21,7 +21,7 @@ from convstore.database.connection import note_write
 from convstore.errors import UnknownConversation
 from convstore.exchange.new_messages import new_messages, refuse_too_large
 from convstore.exchange.statements import conversation_key
-from convstore.messages import Message, dumps
+from convstore.messages import Message
 from convstore.request_log import current_record
 from convstore.transactions import Result
 
@@ -49,13 +49,12 @@ class ConversationChanges(ConversationReading):
         """Replace all metadata of a conversation.
 
         A second call with the same `request_key` and metadata does nothing. Raises
-        UnknownConversation.
+        UnknownConversation, and RequestKeyReused if the metadata were others.
         """
-        mark = request_key and uuid.uuid5(request_key, dumps(sorted(metadata.items())))
-        if mark is None and revisions is not None:
-            mark = uuid.uuid4()  # tells a second try of ours
+        if request_key is None and revisions is not None:
+            request_key = uuid.uuid4()  # tells a second try of ours
         target = self._target(memory_id, revisions)
-        self._change(lambda: changes.set_metadata(target, metadata, mark))
+        self._change(lambda: changes.set_metadata(target, metadata, request_key))
 
     def erase(
         self,
@@ -100,22 +99,25 @@ class ConversationChanges(ConversationReading):
         request_key: UUID | None = None,
         revisions: Collection[str] | None = None,
         rest: Rest = nothing_of,
+        kept: int = 0,
     ) -> int:
         """Erase all messages from the position `start` on, and add others; all or nothing.
 
         Returns the highest position. With `start` None, nothing is erased. `rest` may return what
-        is left of the message at `start`. A second call with the same `request_key` and messages
-        does nothing. Raises UnknownConversation, DuplicateItem, and as `exchange`.
+        is left of the message at `start`: its first `kept` items. A second call with the same
+        `request_key`, `start`, `kept` and messages does nothing. Raises UnknownConversation,
+        DuplicateItem, and as `exchange`.
         """
-        request_key = request_key or uuid.uuid4()
-        new = new_messages(messages, request_key) if messages else []
+        key = request_key or uuid.uuid4()
+        tail = None if start is None else Tail(start, rest, kept)
+        new = new_messages(messages, key, said_of(tail)) if messages else []
         refuse_too_large(new)
         current_record().bytes_stored = sum(message.size for message in new)
-        target, mark = self._target(memory_id, revisions), None if messages else request_key
+        target = self._target(memory_id, revisions)
 
         def work() -> int:
             rows = with_words(self.using, messages, new)
-            return changes.rewrite(target, rows, start, rest, mark)
+            return changes.rewrite(target, rows, tail, key)
 
         return self._change(work)
 

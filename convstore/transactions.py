@@ -117,7 +117,7 @@ def done(reply: Reply) -> Reply:
     match reply.outcome:
         case Outcome.KEY_REUSED:
             raise RequestKeyReused(
-                "this idempotency key came before with another message in this conversation;"
+                "this idempotency key came before with other content in this conversation;"
                 " nothing was stored now; use a new key for each new request"
             )
         case Outcome.ID_CLASH:

@@ -17,6 +17,7 @@ from django.db.models import F
 from convstore.archive import erasure
 from convstore.archive.conversations import ConversationRow, conversations
 from convstore.archive.history import History
+from convstore.archive.repeats import METADATA, Tail, end_of_repeat, is_repeated, nothing_of
 from convstore.archive.word_switch import words_are_on, words_of
 from convstore.errors import Changed, UnknownConversation
 from convstore.exchange.creation import write_transaction
@@ -26,13 +27,11 @@ from convstore.exchange.portable_orm import NULL, PortableOrm
 from convstore.exchange.statements import (
     NO_FINGERPRINT,
     ConversationRef,
-    Found,
     NewMessage,
     Outcome,
     Reply,
-    outcome_of,
 )
-from convstore.messages import Message
+from convstore.messages import Message, dumps
 from convstore.models import Kind
 from convstore.transactions import done
 from convstore.words import texts_of
@@ -46,10 +45,6 @@ ERASED: Mapping[str, Any] = {
     "tokens": NULL,
     "words": NULL,
 }
-
-
-def nothing_of(body: str) -> None:
-    """The rest of a message that is erased whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +66,16 @@ def revision_of(row: ConversationRow, length: int) -> str:
     return f"{created:x}-{length}-{row.changes}"
 
 
-def set_metadata(target: Target, pairs: Mapping[str, str], mark: UUID | None = None) -> None:
-    """Replace all metadata, but only once for each `mark` of a request.
+def set_metadata(target: Target, pairs: Mapping[str, str], request_key: UUID | None = None) -> None:
+    """Replace all metadata, but only once for each `request_key`.
 
-    Raises UnknownConversation and Changed.
+    Raises UnknownConversation, Changed and RequestKeyReused.
     """
-    using, key = target.using, target.key
+    using, key, said = target.using, target.key, dumps(sorted(pairs.items()))
     with write_transaction(using):
         conversation = _locked(target)
-        if mark is not None:
-            if has_mark(using, key, mark):
-                return
-            add_mark(using, key, mark)
+        if request_key and is_repeated(using, key, request_key, METADATA, said):
+            return
         _refuse_changed(target, conversation)
         remove_pairs(using, conversation)
         add_pairs(using, target.memory_id, key, conversation.created_at, pairs)
@@ -128,46 +121,33 @@ def erase_newest(target: Target, rest: Callable[[str], Message | None], mark: UU
         return False
 
 
-def rewrite(
-    target: Target,
-    new: Sequence[NewMessage],
-    start: int | None = None,
-    rest: Callable[[str], Message | None] = nothing_of,
-    mark: UUID | None = None,
-) -> int:
-    """Erase all messages from the position `start` on, but for the `rest` of that one, and add new
-    ones behind; the last one's position.
+def rewrite(target: Target, new: Sequence[NewMessage], tail: Tail | None, request_key: UUID) -> int:
+    """Erase the tail, and add new messages behind it; the last one's position.
 
-    What is there already with the keys of these, or with the `mark`, is the same request, of
-    before: nothing is done.
-    Raises UnknownConversation, Changed, DuplicateItem and RequestKeyReused.
+    If a request with this key said the same, it was this one, and nothing is done. `new` have the
+    fingerprint of what is said of the tail, too. Raises UnknownConversation, Changed,
+    DuplicateItem and RequestKeyReused.
     """
     ref = ConversationRef(target.key, target.memory_id, datetime.now(UTC))
-    statements = PortableOrm(target.using)
     with write_transaction(target.using):
         conversation = _locked(target)
-        found = statements.find(ref, new) if new else Found(target.memory_id)
-        if found.keys:
-            outcome = outcome_of(found, target.memory_id, len(new))
-            return done(Reply(outcome, found.last or 0)).last
-        if mark is not None:
-            if has_mark(target.using, target.key, mark):
-                return History(target.using, target.key).length()
-            add_mark(target.using, target.key, mark)
+        end = end_of_repeat(target.using, ref, new, tail, request_key)
+        if end is not None:
+            return end
         _refuse_changed(target, conversation)
         if any_known(target.using, ref, new):
             done(Reply(Outcome.DUPLICATE_ID))
-        if start is not None:
-            _erase_tail(target, start, rest)
+        if tail is not None:
+            _erase_tail(target, tail)
         last = History(target.using, target.key).length()
         if new:
-            statements.add(ref, new, last)
+            PortableOrm(target.using).add(ref, new, last)
         return last + len(new)
 
 
-def _erase_tail(target: Target, start: int, rest: Callable[[str], Message | None]) -> None:
-    _erase(target, start, rest)
-    rows = History(target.using, target.key).messages().filter(position__gt=start)
+def _erase_tail(target: Target, tail: Tail) -> None:
+    _erase(target, tail.start, tail.rest)
+    rows = History(target.using, target.key).messages().filter(position__gt=tail.start)
     if erased := rows.update(**ERASED):
         _change(target, erased=F("erased") + erased)
 

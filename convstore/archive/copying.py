@@ -13,9 +13,10 @@ from uuid import UUID
 from django.db import connections
 from django.db.models import F
 
-from convstore.archive.changes import columns_of, nothing_of
+from convstore.archive.changes import columns_of
 from convstore.archive.conversations import ConversationRow, conversations, is_as_seen
 from convstore.archive.history import CHUNK_BYTES, History, MessageRow
+from convstore.archive.repeats import nothing_of
 from convstore.archive.word_switch import fill_between
 from convstore.errors import Changed
 from convstore.exchange import item_ids

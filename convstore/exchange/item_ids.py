@@ -7,7 +7,7 @@ two requests with the same id.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from convstore.exchange.statements import ConversationRef, NewMessage
@@ -88,5 +88,10 @@ def add_mark(using: str, conversation: UUID, mark: UUID) -> None:
 
 
 def has_mark(using: str, conversation: UUID, mark: UUID) -> bool:
-    rows = ItemId.objects.using(using).filter(conversation=conversation, digest=mark)
-    return rows.exists()
+    return bool(marks_among(using, conversation, (mark,)))
+
+
+def marks_among(using: str, conversation: UUID, marks: Collection[UUID]) -> set[UUID]:
+    """Those of a few marks that are there."""
+    rows = ItemId.objects.using(using).filter(conversation=conversation, digest__in=marks)
+    return set(rows.values_list("digest", flat=True))

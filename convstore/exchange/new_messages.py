@@ -15,18 +15,23 @@ from convstore.messages import MAX_NAME_CHARACTERS, Message, is_utf8
 from convstore.models import Kind
 
 
-def new_messages(messages: Sequence[Message], request_key: UUID) -> list[NewMessage]:
-    """The rows of one request, each with its own key and all with one fingerprint."""
+def new_messages(
+    messages: Sequence[Message], request_key: UUID, said: str = ""
+) -> list[NewMessage]:
+    """The rows of one request, each with its own key and all with one fingerprint.
+
+    `said` is what the request says beside its messages.
+    """
     bodies = [message.to_json() for message in messages]
     encoded = [body.encode() for body in bodies]
-    digest = hashlib.sha256(b"\n".join(encoded)).digest()
+    fingerprint = fingerprint_of([*encoded, said.encode()] if said else encoded)
     return [
         NewMessage(
             role=_role_column(message.role),
             body=body,
             # The first message has the request's key; the others derive theirs from it.
             request_key=uuid.uuid5(request_key, str(n)) if n else request_key,
-            fingerprint=UUID(bytes=digest[:16], version=4),
+            fingerprint=fingerprint,
             size=len(encoded[n]),
             tokens=message.tokens,
             kind=Kind.MESSAGE if message.in_windows else Kind.NOT_IN_WINDOWS,
@@ -34,6 +39,11 @@ def new_messages(messages: Sequence[Message], request_key: UUID) -> list[NewMess
         )
         for n, (message, body) in enumerate(zip(messages, bodies, strict=True))
     ]
+
+
+def fingerprint_of(encoded: Sequence[bytes]) -> UUID:
+    """What tells a retry from another request with its key: a digest of the bodies, in UTF-8."""
+    return UUID(bytes=hashlib.sha256(b"\n".join(encoded)).digest()[:16], version=4)
 
 
 def _role_column(role: str) -> str:

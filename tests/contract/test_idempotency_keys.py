@@ -131,7 +131,7 @@ def test_a_key_with_another_message_is_refused_and_nothing_is_written(door, rows
 
     assert reply.status == 422
     assert refusal_sentence(reply) == (
-        "this idempotency key came before with another message in this conversation; nothing was"
+        "this idempotency key came before with other content in this conversation; nothing was"
         " stored now; use a new key for each new request"
     )
     assert rows() == before

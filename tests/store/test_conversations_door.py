@@ -8,26 +8,32 @@ from contextlib import closing
 from itertools import accumulate
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid5
 
 import pytest
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
 from api_keys.caller import Caller
+from conversations_api.items import messages_of
 from convstore.archive import erasure
 from convstore.archive import pages as archive_pages
 from convstore.archive.history import MessageRow
 from convstore.archive.lists import SPARE_ROWS
+from convstore.archive.repeats import Tail, said_of
+from convstore.exchange.new_messages import new_messages
 from convstore.messages import Message, Part
 from convstore.models import Conversation, ItemId, Kind, MetadataPair
 from convstore.store import conversation_key
 from convstore.windows import WindowOptions
+from memory_api.idempotency import request_key
 from tests.store.conversations_client import (
     ANSWER,
     CALL,
     REASONING,
     TEXT,
     Client,
+    Reply,
     all_items,
     key,
     rows_of,
@@ -273,6 +279,76 @@ def test_a_tail_is_replaced_once_for_each_key(client, conversation, items):
     again = client.send("PUT", f"{path}?from=2", {"items": items}, **key("k"))
     assert (again.status, again.document) == (200, first.document)
     assert texts(all_items(client, conversation)) == ["a", *texts(items), "more"]
+
+
+REQUESTS: dict[str, tuple[str, str, Any]] = {
+    "add": ("POST", "/items", {"items": [said("new")]}),
+    "replace": ("PUT", "/items?from=2", {"items": [said("new")]}),
+    "replace more": ("PUT", "/items?from=1", {"items": [said("new")]}),
+    "replace half a turn": ("PUT", "/items?from={half}", {"items": [said("new")]}),
+    "cut": ("PUT", "/items?from=2", {"items": []}),
+    "cut more": ("PUT", "/items?from=1", {"items": []}),
+}
+
+
+@pytest.mark.parametrize("if_match", [False, True], ids=["any revision", "If-Match"])
+@pytest.mark.parametrize("first", REQUESTS)
+def test_a_key_is_for_one_request(client, first, if_match):
+    turn = [{**TEXT, "role": "assistant"}, CALL]
+    for second in REQUESTS:
+        created = client.post("", {"items": [said("a"), *turn, said("b")]}).document
+        path = f"/{created['id']}"
+        half = all_items(client, path)[2]["id"]
+        done = send_with_key(client, path, first, half, if_match)
+        assert done.status == 200
+        client.post(f"{path}/items", {"items": [said("more")]})
+        before = all_items(client, path)
+        again = send_with_key(client, path, second, half, if_match)
+        assert (second, again.status) == (second, 200 if first == second else 422)
+        assert first != second or again.document == done.document
+        assert all_items(client, path) == before
+
+
+def send_with_key(client: Client, path: str, name: str, half: str, if_match: bool) -> Reply:
+    method, end, document = REQUESTS[name]
+    tag = tag_of(client, path) if if_match else {}
+    return client.send(method, f"{path}{end.format(half=half)}", document, **tag, **key("k"))
+
+
+def test_metadata_keep_to_their_key(client, conversation):
+    """A change of metadata and the items do not share keys."""
+    client.post(conversation, {"metadata": {"a": "1"}}, **key("k"))
+    refused = client.post(conversation, {"metadata": {"a": "2"}}, **key("k"))
+    assert (refused.status, client.get(conversation).document["metadata"]) == (422, {"a": "1"})
+    assert client.post(f"{conversation}/items", {"items": [TEXT]}, **key("k")).status == 200
+
+
+@pytest.mark.parametrize("texts_of_items", [[], ["new"]], ids=["none", "one"])
+def test_a_retry_of_what_an_older_version_did_is_known(client, conversation, texts_of_items):
+    """They stored neither where a tail begins, nor which metadata had a key."""
+    path, using = f"{conversation}/items", client.store.using
+    added = client.post(path, {"items": [said("a"), said("b"), CALL, said("c")]}).document["data"]
+    sent = {"items": [said(text) for text in texts_of_items]}
+    client.send("PUT", f"{path}?from=3", sent, **key("k"))
+    client.post(conversation, {"metadata": {"a": "b"}}, **key("k"))
+    ids, row_key = ItemId.objects.using(using), conversation_key(conversation[1:])
+    stored_as: Any = request_key(client.memory, conversation[1:], "k", None, ())
+    cut = uuid5(stored_as, said_of(Tail(3)))
+    ids.filter(digest__in=[uuid5(stored_as, kind) for kind in ("metadata", "cut")]).delete()
+    ids.filter(digest=cut).update(digest=stored_as)
+    messages = messages_of(sent["items"])
+    plain = new_messages(messages, stored_as)[0].fingerprint if messages else None
+    rows = MessageRow.objects.using(using).filter(conversation_id=row_key, request_key=stored_as)
+    assert rows.update(fingerprint=plain) == len(messages)
+
+    client.post(path, {"items": [said("more")]})
+    before = all_items(client, conversation)
+    assert client.send("PUT", f"{path}?from=3", sent, **key("k")).status == 200
+    assert client.send("PUT", f"{path}?from={added[2]['id']}", sent, **key("k")).status == 200
+    assert client.post(conversation, {"metadata": {"a": "b"}}, **key("k")).status == 200
+    if sent["items"]:
+        assert client.send("PUT", f"{path}?from=1", sent, **key("k")).status == 422
+    assert all_items(client, conversation) == before
 
 
 def test_of_many_writers_with_the_same_revision_one_adds(client, conversation):

@@ -13,6 +13,7 @@ from convstore.archive import changes, copying, lists, pages
 from convstore.archive.changes import Target
 from convstore.archive.conversations import ConversationRow
 from convstore.archive.copying import Fork, Source
+from convstore.archive.repeats import Tail, nothing_of
 from convstore.exchange.creation import create
 from convstore.exchange.new_messages import new_messages
 from convstore.exchange.statements import ConversationRef
@@ -85,13 +86,13 @@ SCENES: list[tuple[str, Callable[[str], object], Callable[[Tape], list[Answer]]]
     ),
     (
         "the newest item is taken back",
-        lambda using: changes.erase_newest(target(using), changes.nothing_of, MARK),
+        lambda using: changes.erase_newest(target(using), nothing_of, MARK),
         lambda tape: [row(tape), NO_ROWS, [(3,)], DONE, [("{}",)]],
     ),
     (
         "the end is written anew",
-        lambda using: changes.rewrite(target(using), NEW, 2),
-        lambda tape: [row(tape), NO_ROWS, NO_ROWS, [("{}",)], *[DONE] * 4, [(3,)]],
+        lambda using: changes.rewrite(target(using), NEW, Tail(2), MARK),
+        lambda tape: [row(tape), *[NO_ROWS] * 3, [("{}",)], *[DONE] * 4, [(3,)]],
     ),
     (
         "a deletion begins",

@@ -45,16 +45,22 @@ SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [con
     FROM [convstore_conversation] WITH (ROWLOCK, UPDLOCK)
     WHERE [convstore_conversation].[id] = ?;
     -- 1 = '7e57ab1e000040008000000000000001'
-SELECT TOP 1 ? AS [a]
+SELECT [convstore_itemid].[digest] AS [digest]
     FROM [convstore_itemid]
-    WHERE ([convstore_itemid].[conversation] = ? AND [convstore_itemid].[digest] = ?);
-    -- 1 = 1
-    -- 2 = '7e57ab1e000040008000000000000001'
-    -- 3 = '7e57ab1e00004000800000000000000a'
+    WHERE ([convstore_itemid].[conversation] = ? AND [convstore_itemid].[digest] IN (?, ?));
+    -- 1 = '7e57ab1e000040008000000000000001'
+    -- 2 = 'f08d925658365b28b608042ae2102dec'
+    -- 3 = '5c0b93b825b95ed88b410da51bf9285c'
 INSERT INTO [convstore_itemid] ([conversation], [digest], [position], [number])
     VALUES (?, ?, ?, ?);
     -- 1 = '7e57ab1e000040008000000000000001'
-    -- 2 = '7e57ab1e00004000800000000000000a'
+    -- 2 = '5c0b93b825b95ed88b410da51bf9285c'
+    -- 3 = 0
+    -- 4 = 0
+INSERT INTO [convstore_itemid] ([conversation], [digest], [position], [number])
+    VALUES (?, ?, ?, ?);
+    -- 1 = '7e57ab1e000040008000000000000001'
+    -- 2 = 'f08d925658365b28b608042ae2102dec'
     -- 3 = 0
     -- 4 = 0
 INSERT INTO [convstore_metadatapair] ([digest], [created_at], [conversation])
@@ -104,12 +110,11 @@ SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [con
     FROM [convstore_conversation] WITH (ROWLOCK, UPDLOCK)
     WHERE [convstore_conversation].[id] = ?;
     -- 1 = '7e57ab1e000040008000000000000001'
-SELECT TOP 1 ? AS [a]
+SELECT [convstore_itemid].[digest] AS [digest]
     FROM [convstore_itemid]
-    WHERE ([convstore_itemid].[conversation] = ? AND [convstore_itemid].[digest] = ?);
-    -- 1 = 1
-    -- 2 = '7e57ab1e000040008000000000000001'
-    -- 3 = '7e57ab1e00004000800000000000000a'
+    WHERE ([convstore_itemid].[conversation] = ? AND [convstore_itemid].[digest] IN (?));
+    -- 1 = '7e57ab1e000040008000000000000001'
+    -- 2 = '7e57ab1e00004000800000000000000a'
 SELECT TOP 1 [convstore_message].[position] AS [position]
     FROM [convstore_message]
     WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[kind] < ?)
@@ -156,6 +161,12 @@ SELECT [convstore_message].[position] AS [position], [convstore_message].[finger
     WHERE ([convstore_message].[conversation_id] = ? AND [convstore_message].[request_key] IN (?));
     -- 1 = '7e57ab1e000040008000000000000001'
     -- 2 = '7e57ab1e00004000800000000000000a'
+SELECT [convstore_itemid].[digest] AS [digest]
+    FROM [convstore_itemid]
+    WHERE ([convstore_itemid].[conversation] = ? AND [convstore_itemid].[digest] IN (?, ?));
+    -- 1 = '7e57ab1e000040008000000000000001'
+    -- 2 = '5ee65690cac45cd69976d2b6bbcc154e'
+    -- 3 = '7e57ab1e00004000800000000000000a'
 SELECT TOP 1 ? AS [a]
     FROM [convstore_itemid]
     WHERE ([convstore_itemid].[conversation] = ? AND [convstore_itemid].[digest] IN (?));
