@@ -157,7 +157,7 @@ class Conversations:
             stored_as = self._request_key(found.memory_id, key, messages) or _key_of(items)
             if self.revisions is None:
                 if key is not None and stored_as is not None:
-                    self._run(partial(refuse_key_of_cut, self.using, found.key, stored_as))
+                    self._run(lambda: refuse_key_of_cut(self.using, found.key, stored_as))
                 last = self.memory.store.append(found.memory_id, messages, stored_as)
             else:
                 last = self.memory.store.rewrite(
