@@ -74,7 +74,8 @@ class KeyForm(forms.Form):
     )
 
     def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments, label_suffix="")
+        super().__init__(*arguments)
+        self.label_suffix = ""
         names = [name for database in databases() for name in database.memories]
         field: Any = self.fields["memories"]
         field.choices = [(name, name) for name in names]
