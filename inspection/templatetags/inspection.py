@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -12,8 +11,8 @@ from django.utils.safestring import SafeString
 
 from convstore.escaping import escape_controls, escape_json
 from convstore.messages import dumps
-from convstore.words import marked
 from inspection.addresses import split_addresses
+from inspection.marking import mark_message, mark_text
 from inspection.times import time_element
 from inspection.views import hits, pages
 
@@ -57,15 +56,16 @@ def json_string(text: str) -> str:
     return escape_json(dumps(text))
 
 
-@register.filter
-def mark_words(text: str, words: Sequence[str]) -> SafeString:
-    """The text as HTML, with each of the folded words in a `mark` element."""
-    segments = (
-        ("<mark>" if is_word else "", escape_controls(segment), "</mark>" if is_word else "")
-        for is_word, segment in marked(text, words)
-    )
-    html = ((SafeString(begin), segment, SafeString(end)) for begin, segment, end in segments)
-    return format_html_join("", "{}{}{}", html)
+register.filter("mark_words", mark_text)
+
+
+@register.simple_block_tag(takes_context=True)
+def marked_hit(context: dict[str, Any], content: SafeString, message: Any) -> SafeString:
+    """The HTML of a message, with marks if a search led to it."""
+    hit = context.get("hit")
+    if hit is None or hit.position != message.position:
+        return content
+    return mark_message(content, hit.words, hit.text)
 
 
 @register.inclusion_tag("inspection/hit_links.html", takes_context=True)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from convstore.messages import Message, Part
 from testing.bodies import new_id
 from testing.service import Service
 from tests.browser.browser import DARK_PHONE, LIGHT, each_look, follow, press, serious_faults
@@ -136,6 +137,36 @@ def test_the_transcript_leads_to_the_other_hits_and_back_to_the_results(searchin
     follow(links.get_by_role("link", name="Back to the results"))
     assert searching.url.endswith("#hit-1")
     expect(groups(searching)).to_have_text([two.memory_id, one.memory_id])
+
+
+def test_a_hit_is_marked_in_the_transcript_also_far_down_and_in_a_call(page, admin_service):
+    word, lines = new_word(), "\n\n".join(f"Line {n} of a long text." for n in range(60))
+    calls = [{"id": "1", "function": {"name": "look", "arguments": f'{{"q": "{word}"}}'}}]
+    talk = SentConversation(
+        f"marked-{new_id()}",
+        [
+            text("user", f"{lines}\n\nAnd **{word}** & more."),
+            text("user", f"{'x ' * 6_000}\n\n{word} comes late."),
+            Message("assistant", [Part("text", "")], {"tool_calls": calls}),
+        ],
+    )
+    say(admin_service, talk)
+    page.goto(transcript_of(admin_service, talk))
+    search(page, word)
+    assert positions(page) == [3, 2, 1]
+    open_hit(page)
+    mark = page.locator("article:target mark")
+    expect(mark.last).to_have_text(word)
+    expect(mark.last).to_be_visible()
+    links = page.get_by_role("navigation", name="Hits")
+    follow(links.get_by_role("link", name="Next hit"))
+    expect(page.locator("article:target .further")).to_contain_text("Found here: …")
+    expect(mark).to_have_text(word)
+    follow(links.get_by_role("link", name="Next hit"))
+    expect(mark).to_have_text(word)
+    expect(mark).to_be_in_viewport()
+    expect(page.locator("mark")).to_have_count(1)
+    assert serious_faults(page) == []
 
 
 def test_filters_narrow_a_search_and_stay(searching, admin_service):

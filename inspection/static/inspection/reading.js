@@ -96,6 +96,12 @@ for (const menu of document.querySelectorAll("details.menu")) {
   });
 }
 
+// A word that a search found may be far below the beginning of its message.
+window.addEventListener("load", () => {
+  const mark = document.querySelector(".message:target mark");
+  if (mark && mark.getBoundingClientRect().bottom > innerHeight) mark.scrollIntoView({block: "center"});
+});
+
 // The page of the last messages opens at its end. A browser that comes back knows where it was.
 const [navigation] = performance.getEntriesByType("navigation");
 if (!location.hash && navigation?.type === "navigate" && document.querySelector("[data-at-end]"))
