@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TypeVar
@@ -28,6 +29,7 @@ from conversations_api.reading import (
     no_conversation,
 )
 from convstore.archive import erasure, pages
+from convstore.archive.changes import refuse_other_revision
 from convstore.archive.conversations import ConversationRow
 from convstore.archive.repeats import refuse_key_of_cut
 from convstore.errors import (
@@ -55,6 +57,8 @@ class Conversations:
     caller: Caller
     # Those in which a conversation may be changed, if the caller says so.
     revisions: Collection[str] | None = None
+    # Where the request comes from, for the audit log.
+    address: str = ""
 
     @property
     def using(self) -> str:
@@ -132,11 +136,12 @@ class Conversations:
             raise no_conversation()
         key = conversation_key(memory_id)
         if self._run(lambda: erasure.is_hidden(self.using, key)):
-            self._run(lambda: erasure.finish_deletion(self.using, key))
+            with self._logged(key, memory_id, "the rest of a conversation"):
+                self._run(lambda: erasure.finish_deletion(self.using, key))
             return
-        found = self.find(shown)
-        self._note_deletion(found, f"conversation of {found.length} messages")
-        self.memory.store.delete(memory_id, self.revisions)
+        found = self._found_to_delete(self.find(shown))
+        with self._logged(key, memory_id, f"conversation of {found.length} messages"):
+            self.memory.store.delete(memory_id, self.revisions)
 
     # --- Items ---------------------------------------------------------------------------
 
@@ -175,14 +180,14 @@ class Conversations:
     def erase_item(self, shown: str, item_id: str) -> ConversationRow:
         """Erase what an item says; its place stays."""
         items = self.items(shown)
-        found, item = items.found, items.item(item_id)
-        self._note_deletion(found, f"item at position {item.position}")
+        found, item = self._found_to_delete(items.found), items.item(item_id)
 
         def rest(body: str) -> Message | None:
             return without(Message.from_json(body), item.number)
 
         # If it is gone by now, somebody else erased it, or a try whose end we did not hear of.
-        self.memory.store.erase(found.memory_id, item.position, rest, self.revisions)
+        with self._logged(found.key, found.memory_id, f"item at position {item.position}"):
+            self.memory.store.erase(found.memory_id, item.position, rest, self.revisions)
         return self.find(shown).row
 
     def replace_tail(
@@ -193,14 +198,20 @@ class Conversations:
         found, (position, number) = stored.found, stored.start_of(start)
         messages = messages_of(items)
         stored_as = self._request_key(found.memory_id, key, messages)
-        self._note_deletion(found, f"items from position {position} on")
 
         def rest(body: str) -> Message | None:
             return beginning(Message.from_json(body), number)
 
-        last = self.memory.store.rewrite(
-            found.memory_id, position, messages, stored_as, self.revisions, rest, number
-        )
+        store, memory_id, last = self.memory.store, found.memory_id, None
+        if stored_as is not None:
+            last = store.end_of_rewrite(memory_id, position, messages, stored_as, rest, number)
+        if last is None:
+            self._found_to_delete(found)
+            what = f"items from position {position} on; the last position was {found.length}"
+            with self._logged(found.key, memory_id, what):
+                last = store.rewrite(
+                    memory_id, position, messages, stored_as, self.revisions, rest, number
+                )
         self.note_stored(found.memory_id, len(messages))
         return stored.between(last - len(messages) + 1, last) if messages else []
 
@@ -222,9 +233,21 @@ class Conversations:
         measured.messages_stored.inc(count)
         measured.bytes_stored.inc(record.bytes_stored or 0)
 
-    def _note_deletion(self, found: Found, what: str) -> None:
-        shown = found.key, found.memory_id
-        audit_log.note_deletion(name_of(self.caller), self.using, shown, f"by the API: {what}")
+    def _found_to_delete(self, found: Found) -> Found:
+        """The conversation, if it is in a revision that the caller named: a later one cannot be."""
+        refuse_other_revision(self.revisions, found.revision)
+        return found
+
+    def _logged(self, key: UUID, memory_id: str, what: str) -> AbstractContextManager[None]:
+        return audit_log.logged(
+            audit_log.Deletion(
+                who=name_of(self.caller),
+                address=self.address,
+                using=self.using,
+                conversation=(key, memory_id),
+                what=f"by the API: {what}",
+            )
+        )
 
 
 def _key_of(items: Sequence[Json]) -> UUID | None:

@@ -36,6 +36,7 @@ from conversations_api.requests import (
     read_metadata,
     read_own_id,
 )
+from convstore.client_address import client_address
 from convstore.request_log import current_record
 from memory_api import bodies
 from memory_api.door_view import DoorView
@@ -79,7 +80,8 @@ class ConversationsView(DoorView):
             caller.require_memory(memory)
         found = memory_named(memory)
         caller.require_memory(found.name)
-        return Conversations(found, caller, revisions_of(request))
+        address = client_address(request.META, settings.TRUSTED_PROXIES)
+        return Conversations(found, caller, revisions_of(request), address)
 
 
 def memory_named(name: str | None) -> Memory:

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from convstore.archive import changes, erasure, forks
 from convstore.archive.conversations import find_conversation
 from convstore.archive.copying import Fork, Source, mark_of_fork
-from convstore.archive.repeats import Tail, nothing_of, said_of
+from convstore.archive.repeats import Tail, end_of_repeat, nothing_of, said_of
 from convstore.archive.word_switch import with_words
 from convstore.asynchronous import in_thread
 from convstore.conversation_reading import ConversationReading
 from convstore.database.connection import note_write
 from convstore.errors import UnknownConversation
 from convstore.exchange.new_messages import new_messages, refuse_too_large
-from convstore.exchange.statements import conversation_key
+from convstore.exchange.statements import ConversationRef, NewMessage, conversation_key
 from convstore.messages import Message
 from convstore.request_log import current_record
 from convstore.transactions import Result
@@ -109,8 +110,7 @@ class ConversationChanges(ConversationReading):
         DuplicateItem, and as `exchange`.
         """
         key = request_key or uuid.uuid4()
-        tail = None if start is None else Tail(start, rest, kept)
-        new = new_messages(messages, key, said_of(tail)) if messages else []
+        tail, new = _rewriting(start, messages, key, rest, kept)
         refuse_too_large(new)
         current_record().bytes_stored = sum(message.size for message in new)
         target = self._target(memory_id, revisions)
@@ -120,6 +120,23 @@ class ConversationChanges(ConversationReading):
             return changes.rewrite(target, rows, tail, key)
 
         return self._change(work)
+
+    def end_of_rewrite(
+        self,
+        memory_id: str,
+        start: int | None,
+        messages: Sequence[Message],
+        request_key: UUID,
+        rest: Rest = nothing_of,
+        kept: int = 0,
+    ) -> int | None:
+        """What `rewrite` returned to the same request before; None if it was not done.
+
+        Raises RequestKeyReused.
+        """
+        tail, new = _rewriting(start, messages, request_key, rest, kept)
+        ref = ConversationRef(conversation_key(memory_id), memory_id, datetime.now(UTC))
+        return self.run(lambda: end_of_repeat(self.using, ref, new, tail, request_key))
 
     def fork(
         self,
@@ -187,5 +204,14 @@ class ConversationChanges(ConversationReading):
     aerase = in_thread(erase)
     apop = in_thread(pop)
     arewrite = in_thread(rewrite)
+    aend_of_rewrite = in_thread(end_of_rewrite)
     afork = in_thread(fork)
     adelete = in_thread(delete)
+
+
+def _rewriting(
+    start: int | None, messages: Sequence[Message], request_key: UUID, rest: Rest, kept: int
+) -> tuple[Tail | None, list[NewMessage]]:
+    """What goes, and what comes."""
+    tail = None if start is None else Tail(start, rest, kept)
+    return tail, new_messages(messages, request_key, said_of(tail)) if messages else []

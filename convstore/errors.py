@@ -6,7 +6,7 @@ StoreError
  ├── MessageTooLarge     the database cannot store a message of that size, or no reply hold it
  ├── WindowTooLarge      the window is over a limit on replies
  ├── WrongPosition       the conversation's highest position is not the expected one
- ├── RequestKeyReused    the request_key belongs to other messages
+ ├── RequestKeyReused    the request_key belongs to another request
  └── IdentityClash       two memory_ids have the same hash; the second is never served
 
 ConversationError
@@ -55,7 +55,7 @@ class WrongPosition(StoreError):
 
 
 class RequestKeyReused(StoreError):
-    """The request_key belongs to other messages of the conversation: other, fewer or more."""
+    """The request_key belongs to another request of the conversation. Nothing was stored."""
 
 
 class IdentityClash(StoreError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from django.db import transaction
@@ -70,18 +70,38 @@ def record(
     )
 
 
-def record_deletion(who: str, using: str, conversation: Named, detail: str) -> None:
-    """Write that a door deletes something for a program: the setting AUDIT_LOG."""
+class Deletion(Protocol):
+    """What a door deletes for a program, and who asks for that."""
+
+    @property
+    def who(self) -> str: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def using(self) -> str: ...
+    @property
+    def conversation(self) -> Named: ...
+    @property
+    def what(self) -> str: ...
+
+
+def record_deletion(deletion: Deletion, failure: str | None = None) -> None:
+    """Write that a door begins a deletion: the setting AUDIT_LOG.
+
+    Then, with a `failure`, that it has failed, or with "" that it is done.
+    """
     longest = AuditEntry._meta.get_field("database").max_length
-    key, memory_id = conversation
+    key, memory_id = deletion.conversation
+    outcome = Action.FAILED if failure else Action.DELETED
     AuditEntry.objects.create(
         at=datetime.now(UTC),
-        username=who,
-        action=Action.DELETE,
-        database=describe_database(using)[:longest],
+        username=deletion.who,
+        address=deletion.address,
+        action=Action.DELETE if failure is None else outcome,
+        database=describe_database(deletion.using)[:longest],
         conversation=key,
         memory_id=memory_id,
-        detail=detail,
+        detail=f"{deletion.what}; {failure}" if failure else deletion.what,
     )
 
 

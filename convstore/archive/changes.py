@@ -17,7 +17,16 @@ from django.db.models import F
 from convstore.archive import erasure
 from convstore.archive.conversations import ConversationRow, conversations
 from convstore.archive.history import History
-from convstore.archive.repeats import METADATA, Tail, end_of_repeat, is_repeated, nothing_of
+from convstore.archive.repeats import (
+    CUT,
+    METADATA,
+    Tail,
+    end_of_repeat,
+    is_noted,
+    note,
+    nothing_of,
+    said_of,
+)
 from convstore.archive.word_switch import words_are_on, words_of
 from convstore.errors import Changed, UnknownConversation
 from convstore.exchange.creation import write_transaction
@@ -74,8 +83,10 @@ def set_metadata(target: Target, pairs: Mapping[str, str], request_key: UUID | N
     using, key, said = target.using, target.key, dumps(sorted(pairs.items()))
     with write_transaction(using):
         conversation = _locked(target)
-        if request_key and is_repeated(using, key, request_key, METADATA, said):
-            return
+        if request_key is not None:
+            if is_noted(using, key, request_key, METADATA, said):
+                return
+            note(using, key, request_key, METADATA, said)
         _refuse_changed(target, conversation)
         remove_pairs(using, conversation)
         add_pairs(using, target.memory_id, key, conversation.created_at, pairs)
@@ -134,6 +145,8 @@ def rewrite(target: Target, new: Sequence[NewMessage], tail: Tail | None, reques
         end = end_of_repeat(target.using, ref, new, tail, request_key)
         if end is not None:
             return end
+        if not new:
+            note(target.using, target.key, request_key, CUT, said_of(tail))
         _refuse_changed(target, conversation)
         if any_known(target.using, ref, new):
             done(Reply(Outcome.DUPLICATE_ID))

@@ -1,6 +1,6 @@
 """Whether a request that changes a conversation was done before, or its key was another one's.
 
-All is looked up in the transaction that holds the conversation's lock, which settles two
+A change looks that up in the transaction that holds the conversation's lock, which settles two
 deliveries at once.
 """
 
@@ -49,10 +49,10 @@ def said_of(tail: Tail | None) -> str:
     return dumps(["from", tail.start, tail.kept]) if tail else ""
 
 
-def is_repeated(
+def is_noted(
     using: str, conversation: UUID, request_key: UUID, kind: str, said: str, *older: UUID
 ) -> bool:
-    """Whether a request that adds nothing was done before; if not, that is noted.
+    """Whether a request that adds nothing was done before.
 
     Raises RequestKeyReused if one of this kind that said something else had the key. Marks of
     `older` versions tell no more than that it was done.
@@ -61,10 +61,13 @@ def is_repeated(
     known = marks_among(using, conversation, {mark, used, *older})
     if known == {used}:
         done(Reply(Outcome.KEY_REUSED))
-    if not known:
-        add_mark(using, conversation, mark)
-        add_mark(using, conversation, used)
     return bool(known)
+
+
+def note(using: str, conversation: UUID, request_key: UUID, kind: str, said: str) -> None:
+    """Note that a request that adds nothing is done, for the next time that it comes."""
+    add_mark(using, conversation, uuid.uuid5(request_key, said))
+    add_mark(using, conversation, _mark_of_use(request_key, kind))
 
 
 def end_of_repeat(
@@ -82,7 +85,7 @@ def end_of_repeat(
     if not new:
         if history.rows().filter(request_key=request_key).exists():
             done(Reply(Outcome.KEY_REUSED))
-        is_done = is_repeated(using, ref.key, request_key, CUT, said_of(tail), request_key)
+        is_done = is_noted(using, ref.key, request_key, CUT, said_of(tail), request_key)
         return history.length() if is_done else None
     statements = PortableOrm(using)
     found = statements.find(ref, new)

@@ -47,7 +47,7 @@ THOUGHT = Message("assistant", [], {"item": REASONING}, in_windows=False)
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("audited")
-    with Service(folder, TRUSTED_PROXIES="127.0.0.1") as service:
+    with Service(folder, TRUSTED_PROXIES="127.0.0.1", CONVERSATIONS_API="open") as service:
         yield service
 
 
@@ -232,6 +232,23 @@ def test_a_list_that_answers_a_form_is_an_entry(service, alias, root):
 
 
 # --- Signing in --------------------------------------------------------------------------
+
+
+def test_deletions_by_the_api_are_two_entries_with_an_address(service, alias):
+    url = f"{service.url}/v1/conversations"
+    with requests.Session() as session:
+        session.headers["X-Forwarded-For"] = "203.0.113.7"
+        items = [{"role": "user", "content": "Hi"}]
+        created = session.post(url, json={"items": items}, timeout=30).json()["id"]
+        stale = {"If-Match": '"0-1-0"'}
+        refused = session.delete(f"{url}/{created}", headers=stale, timeout=30)
+        assert refused.status_code == 412
+        assert session.delete(f"{url}/{created}", timeout=30).status_code == 200
+    told = AuditEntry.objects.using(alias).filter(memory_id=created).order_by("pk")
+    detail = "by the API: conversation of 1 messages"
+    assert list(told.values_list("username", "address", "action", "detail")) == [
+        ("no key", "203.0.113.7", action, detail) for action in ("deletion begun", "deleted")
+    ]
 
 
 def test_sign_ins_are_in_the_log_with_their_address(service, alias, sign):

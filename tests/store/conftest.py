@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import conversations_api.views
+from conversations_api.audit_log import Deletion
 from convstore.models import ItemId, MetadataPair
 from convstore.store import ConversationStore
 from memory_api.memory import Memory
@@ -16,9 +17,16 @@ from tests.store.conversations_client import Client
 
 @pytest.fixture
 def deletions(monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[tuple[Any, ...]]:
-    """What the audit log was told; the admin's tables are not in every database of the tests."""
+    """What the audit log was told: who, where, what; and None before, a failure or "" after.
+
+    The admin's tables are not in every database of the tests.
+    """
     entries: list[tuple[Any, ...]] = []
-    monkeypatch.setattr("inspection.audit.record_deletion", lambda *entry: entries.append(entry))
+
+    def record(deletion: Deletion, failure: str | None = None) -> None:
+        entries.append((deletion.who, deletion.using, deletion.what, failure))
+
+    monkeypatch.setattr("inspection.audit.record_deletion", record)
     return entries
 
 

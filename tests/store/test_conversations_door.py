@@ -21,6 +21,7 @@ from convstore.archive import pages as archive_pages
 from convstore.archive.history import MessageRow
 from convstore.archive.lists import SPARE_ROWS
 from convstore.archive.repeats import Tail, said_of
+from convstore.errors import Changed
 from convstore.exchange.new_messages import new_messages
 from convstore.messages import Message, Part
 from convstore.models import Conversation, ItemId, Kind, MetadataPair
@@ -63,7 +64,9 @@ def test_a_conversation_is_created_found_changed_and_deleted(client, deletions):
     deleted = client.delete(path)
     gone = {"id": path[1:], "object": "conversation.deleted", "deleted": True}
     assert (deleted.status, deleted.document) == (200, gone)
-    assert [entry[:2] for entry in deletions] == [("no key", client.store.using)]
+    what = "by the API: conversation of 2 messages"
+    told = ("no key", client.store.using, what)
+    assert deletions == [(*told, None), (*told, "")]
     assert client.get(path).status == 404
     for model in (Conversation, MessageRow, ItemId, MetadataPair):
         assert model.objects.using(client.store.using).count() == 0
@@ -251,9 +254,12 @@ def test_the_tail_is_replaced_from_an_item_or_a_position_on(client, conversation
     assert client.send("PUT", f"{path}?from=2", {"items": []}).document["data"] == []
     assert all_items(client, conversation) == added[:1]
     assert Conversation.objects.using(client.store.using).get().erased == 6
-    assert [entry[3] for entry in deletions] == [
-        "by the API: items from position 4 on",
-        "by the API: items from position 2 on",
+    first, second = (
+        f"by the API: items from position {start} on; the last position was {last}"
+        for start, last in ((4, 5), (2, 7))
+    )
+    assert [entry[2:] for entry in deletions] == [
+        (what, outcome) for what in (first, second) for outcome in (None, "")
     ]
     assert client.post(path, {"items": [said("next")]}).document["data"][0]["position"] == 8
     assert client.send("PUT", path, {"items": []}).document["error"]["param"] == "from"
@@ -775,7 +781,7 @@ def test_an_erased_item_leaves_its_place_and_nothing_else(client, conversation, 
     assert [row.kind for row in rows] == [Kind.MESSAGE, Kind.ERASED, Kind.ERASED, Kind.MESSAGE]
     assert {(row.body, row.size) for row in rows[1:3]} == {("{}", 2)}
     assert len(client.store.window(conversation[1:], 9)) == 2
-    assert [entry[3] for entry in deletions] == [
+    assert [entry[2] for entry in deletions if entry[3] == ""] == [
         "by the API: item at position 2",
         "by the API: item at position 3",
     ]
@@ -814,7 +820,47 @@ def test_nothing_is_deleted_without_the_audit_log(client, conversation, monkeypa
     assert client.get(f"{conversation}/items/{item}").status == 200
 
 
-def test_a_long_conversation_is_gone_at_once_and_begins_anew(client, conversation, monkeypatch):
+@pytest.mark.parametrize("items", [[], [said("new")]], ids=["none", "one"])
+def test_what_deletes_nothing_is_not_in_the_log(client, conversation, deletions, items):
+    path = f"{conversation}/items"
+    added = client.post(path, {"items": [said("a"), said("b")]}).document["data"]
+    old = {"HTTP_IF_MATCH": '"0-2-0"'}
+    put = f"{path}?from=2"
+    for method, each in (
+        ("DELETE", conversation),
+        ("DELETE", f"{path}/{added[0]['id']}"),
+        ("PUT", put),
+    ):
+        assert client.send(method, each, {"items": items}, **old, **key("k")).status == 412
+    assert deletions == []
+    assert client.send("PUT", put, {"items": items}, **key("k")).status == 200
+    told = list(deletions)
+    assert [entry[3] for entry in told] == [None, ""]
+    assert client.send("PUT", put, {"items": items}, **old, **key("k")).status == 200
+    assert client.send("PUT", f"{path}?from=1", {"items": items}, **key("k")).status == 422
+    assert deletions == told
+
+
+def test_the_log_says_why_a_deletion_failed(client, conversation, deletions, monkeypatch):
+    item = client.post(f"{conversation}/items", {"items": [TEXT]}).document["data"][0]["id"]
+    changed = Changed("somebody was faster")
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise changed
+
+    # Between the look at the revision and the lock, as another client may.
+    monkeypatch.setattr("convstore.archive.changes.hide", fail)
+    monkeypatch.setattr("convstore.archive.changes.erase_message", fail)
+    monkeypatch.setattr("convstore.archive.changes.rewrite", fail)
+    assert client.delete(conversation).status == 412
+    assert client.delete(f"{conversation}/items/{item}").status == 412
+    assert client.send("PUT", f"{conversation}/items?from=1", {"items": []}).status == 412
+    assert [entry[3] for entry in deletions] == [None, str(changed)] * 3
+
+
+def test_a_long_conversation_is_gone_at_once_and_begins_anew(
+    client, conversation, monkeypatch, deletions
+):
     monkeypatch.setattr(erasure, "BATCH", 3)
     items = [{**said(str(n)), "id": f"mine-{n}"} for n in range(10)]
     client.post(f"{conversation}/items", {"items": items})
@@ -825,6 +871,9 @@ def test_a_long_conversation_is_gone_at_once_and_begins_anew(client, conversatio
 
     monkeypatch.setattr(erasure, "finish_deletion", begin_only)
     assert client.delete(conversation).status == 503
+    (_, begun), (_, failure) = [entry[2:] for entry in deletions]
+    assert begun is None
+    assert failure
     assert 0 < len(rows_of(client, conversation)) < 10
     assert client.get(conversation).status == 404
     assert client.store.window(conversation[1:], 5) == []
