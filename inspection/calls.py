@@ -15,7 +15,7 @@ from inspection.parts import MAX_SHOWN_CHARACTERS
 
 # The most characters of a call, and of one argument, in the call's line.
 MAX_LINE, MAX_ARGUMENT = 160, 60
-# How the text of a result begins that tells of a failure.
+# How the text of a result begins if it reports a failure.
 FAILURE = re.compile(
     r"\s*(Traceback \(most recent|[\w.]*(Error|Exception)\s*[:(]|error:|(ERROR|FAILED)\b)"
 )
@@ -26,7 +26,7 @@ FAILED_STATES = ("error", "failed", "failure")
 class Call:
     """A tool call. `line` is written as programmers write a call; `arguments` are indented.
 
-    `cut` says that `arguments` are only the beginning of them.
+    `cut`: `arguments` was truncated.
     """
 
     name: str
@@ -98,7 +98,7 @@ def result_line(message: Message) -> str:
 
 
 def is_failure(message: Message) -> bool:
-    """Whether a result tells of a failure, as far as one can see."""
+    """Whether a result looks like a failure (a guess from its text and fields)."""
     if _tells_of_failure(message.extra):
         return True
     text = next((part.value for part in message.parts if part.type == "text"), "")

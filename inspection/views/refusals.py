@@ -25,8 +25,8 @@ MALFORMED = (
     " administrator whether ALLOWED_HOSTS names this server."
 )
 FAULT = (
-    "This page could not be made: {}. What you asked for may be done or not: look before you repeat"
-    " it."
+    "This page could not be made: {}. Your change may or may not have been made; check before you"
+    " repeat it."
 )
 
 

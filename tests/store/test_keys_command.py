@@ -127,7 +127,7 @@ def test_no_key_is_changed_without_its_entry_in_the_audit_log(keys, monkeypatch)
         (["create", "a", "--scopes", "write"], "there is no scope 'write'; the scopes are"),
         (["rotate", "cs_1", "--overlap", "nan"], "'nan' is no number of hours; write one from 0"),
         (["create", "a", "--tenant", "A/b"], "the tenant is 'A/b'"),
-        (["create", "a", "--expires", "soon"], "'soon' is no day; write one as in 2027-12-31"),
+        (["create", "a", "--expires", "soon"], "'soon' is not a date; write it like 2027-12-31"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(keys, arguments, sentence):

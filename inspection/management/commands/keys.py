@@ -151,7 +151,7 @@ def beginning_of(text: str) -> datetime:
     try:
         return datetime.combine(date.fromisoformat(text), time.min, UTC)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no day; write one as in 2027-12-31") from None
+        raise ArgumentTypeError(f"{text!r} is not a date; write it like 2027-12-31") from None
 
 
 def hours(text: str) -> timedelta:
