@@ -1,4 +1,4 @@
-"""ConversationStore: append, window, exchange. The only writer of messages.
+"""ConversationStore: append, window, exchange. Only it and the archive touch the rows.
 
 An exchange is atomic and in order, is exact under any number of writers, costs the same
 whatever the length of the conversation, and is on disk once it has returned. What a store does

@@ -26,7 +26,7 @@ from tests.docs.pages import (
 
 BLOCKS = all_blocks()
 LANGUAGES = {"", "text", "sh", "python", "json", "yaml", "sql", "nginx", "haproxy"}
-# Whom the project was made for calls it by one name.
+# Older names of the product and of its actions.
 OTHER_WORDS = ("take away", "taken away", "took away", "ConvStore", "conversation store's")
 
 
