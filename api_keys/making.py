@@ -178,5 +178,5 @@ def _refuse_used_tenant(tenant: str, aliases: Iterable[str]) -> None:
         if any(row.memory_id.startswith(prefix) for row in found):
             raise KeyRefused(
                 f"conversations whose id begins with '{prefix}' exist already, and the tenant would"
-                " get them; choose another tenant, or say that it shall have them (--adopt)"
+                " get them; choose another tenant, or use --adopt to give them to this tenant"
             )

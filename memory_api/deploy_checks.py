@@ -41,8 +41,8 @@ def _open_doors(server: Any, hosts: list[str]) -> Iterator[CheckMessage]:
         )
     if "*" in settings.ALLOWED_HOSTS:
         yield checks.Warning(
-            "ALLOWED_HOSTS is *: the service answers under every name, also under one that"
-            " somebody else leads to it.",
+            "ALLOWED_HOSTS is *: the service answers under every name, including a domain"
+            " that somebody else points at it (DNS rebinding).",
             hint="Set ALLOWED_HOSTS to the names that clients, people and probes use.",
             id="memory_api.W011",
         )
@@ -80,8 +80,8 @@ def check_log(app_configs: object = None, **_: Any) -> list[CheckMessage]:
         if connections[using].settings_dict.get("ECHO"):
             messages.append(
                 checks.Warning(
-                    f"{user}: the option echo writes every statement into the log, with what"
-                    " messages say.",
+                    f"{user}: the option echo writes every statement into the log, with the"
+                    " content of messages.",
                     hint="Remove echo from connection_options.",
                     id="memory_api.W013",
                 )

@@ -36,8 +36,8 @@ def refuse_misspelt(unknown: Iterable[str], known: Collection[str], what: str) -
     for name in sorted(unknown):
         if meant := misspelt(name, known):
             raise BadRequest(
-                f"there is no {what} {quote(name)}; did you mean '{meant}'? If not, send a name"
-                " that is less like it"
+                f"there is no {what} {quote(name)}; did you mean '{meant}'? If not, choose a"
+                " name that differs more"
             )
 
 

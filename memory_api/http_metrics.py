@@ -31,7 +31,7 @@ http_refusals = Counter(
     ["status_code", "reason"],
 )
 replies_cut = Counter(
-    "rest_server_replies_cut", "Replies that the client did not take, or not in time"
+    "rest_server_replies_cut", "Replies that a client did not read, or read too slowly"
 )
 # Each worker sets its own twice a second. What is shown is the sum of those that live.
 threads = Gauge("rest_server_threads", "Threads that serve requests", multiprocess_mode="livesum")

@@ -59,8 +59,8 @@ def note_left_out(memory: Memory, request: v2.InferRequest) -> None:
     if memory.labels not in _logged:
         _logged.add(memory.labels)
         logger.warning(
-            "memory %s: a request has %s, which config.tensor_names leaves out: this is not kept."
-            " It is logged once; memory_tensors_left_out_total counts such requests",
+            "memory %s: a request has %s: not stored, since config.tensor_names does not have it."
+            " Logged once; memory_tensors_left_out_total counts all such requests",
             memory.name,
             " and ".join(f"tensor '{name}'" for name in left_out),
         )

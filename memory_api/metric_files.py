@@ -2,7 +2,7 @@
 
 The files have the format of prometheus_client, whose collector reads them. Its own values pack a
 number and look for its place in the file with each observation, under one lock for all values.
-These add to a number in memory. The kernel keeps that memory, so a process that dies loses none.
+The values here add to a number in mapped memory instead. The kernel keeps that memory, so a process that dies loses none.
 
 A process holds a lock on its files for as long as it lives. The files of the dead are merged.
 """
@@ -35,7 +35,7 @@ FIRST_SIZE = 1 << 16
 READERS_FILE = "readers"
 # The types of metrics whose values add up.
 ADDED_TYPES = "counter", "histogram", "summary"
-# Those of the living add up; nobody asks what the dead last had.
+# Gauges of live processes are summed; those of dead processes are discarded.
 LIVING_TYPE = "gauge_livesum"
 
 
@@ -46,7 +46,8 @@ class MetricFile:
     """
 
     def __init__(self, metric_type: str) -> None:
-        # The process id is for people; the rest makes the name unique, also if an id comes again.
+        # The process id is for people; the rest makes the name unique, even if
+        # the kernel reuses a process id.
         prefix = f"{metric_type}_{os.getpid()}_"
         self._file, path = tempfile.mkstemp(".new", prefix, os.environ[METRICS_FOLDER])
         self._used = 8
@@ -144,7 +145,7 @@ def share_metrics() -> None:
 
 @contextmanager
 def locked(path: Path, how: int) -> Iterator[bool]:
-    """Hold a lock on a file, if it is free or may be waited for; whether it is held."""
+    """Try to lock a file, waiting unless LOCK_NB is set. Yields whether the lock is held."""
     with path.open("ab") as file:
         try:
             fcntl.flock(file, how)

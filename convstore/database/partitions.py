@@ -9,7 +9,7 @@ from convstore.database.vendors import vendor_for
 
 FIRST_MIGRATION = ("convstore", "0001_initial")
 FEWEST, MOST = 2, 256
-ELSEWHERE = "a new database can have {number}, into which the messages are copied"
+ELSEWHERE = "create a new database with {number} and copy the messages"
 
 
 class CannotPartition(Exception):
@@ -32,12 +32,12 @@ def make_partitions(alias: str, number: int) -> bool:
     found = vendor.partitions.count(connection)
     if found == 0:
         raise CannotPartition(
-            "the table of messages was made before, without partitions, and cannot get them:"
+            "the table of messages exists without partitions, and they cannot be added;"
             f" {ELSEWHERE.format(number=number)}"
         )
     if found not in (None, number):
         raise CannotPartition(
-            f"the table of messages has {found} partitions, and cannot get {number}:"
+            f"the table of messages has {found} partitions, and cannot get {number};"
             f" {ELSEWHERE.format(number=number)}"
         )
     if found:

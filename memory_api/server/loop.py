@@ -23,8 +23,8 @@ from memory_api.server.overload import HeldRefusals, is_plain_request, request_i
 from memory_api.server.queue import Threads
 
 RECEIVED_AT_ONCE = 64 * 1024
-# A client that was told of the end may go on sending for so long: when a socket is closed with
-# unread input, the system may drop the reply, too.
+# After the last reply we keep reading for this long: if a socket is closed with unread input, the
+# kernel may discard the reply.
 CLOSING_SECONDS = 2
 MAX_DISCARDED = 1024 * 1024
 RESET = struct.pack("ii", 1, 0)
@@ -32,7 +32,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Loop:
-    """Threads call `send_reply` for what they served; all else is the loop's alone."""
+    """Worker threads call only `send_reply`. All other methods run in the loop's thread."""
 
     def __init__(self, cfg: Any, log: Any, connections: Connections, threads: Threads) -> None:
         self._cfg, self._log = cfg, log
@@ -81,7 +81,7 @@ class Loop:
     # --- Requests --------------------------------------------------------------------
 
     def feed(self, connection: Connection, data: bytes) -> None:
-        if connection.incoming is None and self._is_done_without_parser(connection, data):
+        if connection.incoming is None and self._handle_without_parser(connection, data):
             return
         incoming = connection.incoming or self._begin_request(connection)
         had_head = incoming.message is not None
@@ -100,8 +100,11 @@ class Loop:
         else:
             self._connections.await_input(connection)
 
-    def _is_done_without_parser(self, connection: Connection, data: bytes) -> bool:
-        """Do what can be done without gunicorn's parser; whether that is all."""
+    def _handle_without_parser(self, connection: Connection, data: bytes) -> bool:
+        """Handle the data without gunicorn's parser if possible.
+
+        Return whether nothing is left to do.
+        """
         if data == LINE_END:  # some old clients send it after a body
             self._await_request(connection)
             return True
@@ -145,7 +148,7 @@ class Loop:
     def refuse(
         self, connection: Connection, status: int, sentence: str, *, closes: bool = True
     ) -> None:
-        """Answer in the place of a view."""
+        """Send an error reply; no view runs."""
         if connection.incoming:
             connection.request_id = connection.incoming.request_id
         request_id, connection.request_id = request_id_for(connection.request_id), None
@@ -223,7 +226,7 @@ class Loop:
     def _deadline_of(self, connection: Connection) -> float:
         if connection.state is not State.IDLE:
             return connection.deadline
-        # It may have become idle before `stop`, in a thread, or may do so at any time after it.
+        # A thread can make the connection idle before or after `stop` was called.
         linger: float = STOP_KEEPALIVE_LINGER
         return min(connection.deadline, max(connection.since, self._stopped_at) + linger)
 

@@ -273,8 +273,8 @@ def test_a_header_that_is_nearly_the_keys_is_refused_with_one_sentence(door, row
     reply = send_headers(door, append_request(new_id(), "x"), (name, "k"))
     assert reply.status == door.bad_request
     assert refusal_sentence(reply) == (
-        f"there is no header \"{name}\"; did you mean 'Idempotency-Key'? If not, send a name that"
-        " is less like it"
+        f"there is no header \"{name}\"; did you mean 'Idempotency-Key'? If not, choose a name"
+        " that differs more"
     )
     assert rows() == before
 

@@ -62,8 +62,8 @@ def test_a_tensor_that_is_nearly_ours_is_refused_with_the_name_that_is_meant(
 
     assert reply.status == door.bad_request
     assert refusal_sentence(reply) == (
-        f"there is no tensor {json.dumps(name)}; did you mean '{ours}'? If not, send a name that is"
-        " less like it"
+        f"there is no tensor {json.dumps(name)}; did you mean '{ours}'? If not, choose a name that"
+        " differs more"
     )
     assert rows() == before
 

@@ -358,7 +358,7 @@ def checks() -> str:
                 level = ast.unparse(call.func).rpartition(".")[2].lower()
                 message = spelled(call.args[0], texts)
                 if not re.search(r"\w", message):
-                    message = "the sentence of the setting that is wrong"
+                    message = "(varies: says which setting is wrong, and why)"
                 hint = spelled(keywords["hint"], texts) if "hint" in keywords else ""
                 found.append((f"`{spelled(named, texts)}`", level, message, hint))
     return table("id", "level", "message", "what to do", rows=sorted(found))

@@ -100,7 +100,7 @@ def test_the_same_number_changes_nothing_and_another_one_is_refused(partitioned)
 
 def test_a_table_that_is_there_without_partitions_is_refused(new):
     migrate(new, "0001")
-    with pytest.raises(CommandError, match="was made before, without partitions"):
+    with pytest.raises(CommandError, match="exists without partitions"):
         make_partitioned(new)
 
 

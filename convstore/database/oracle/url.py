@@ -96,7 +96,9 @@ def _descriptor(url: ParsedUrl, service: str) -> str:
     try:
         return oracledb.makedsn(url.host or "localhost", url.port or 1521, service_name=service)
     except oracledb.Error:
-        raise DatabaseUrlError("connection argument service_name names no service") from None
+        raise DatabaseUrlError(
+            "connection argument service_name is not a valid service name"
+        ) from None
 
 
 def _oracle_pool(options: Options, timeout: int) -> dict[str, Any]:
