@@ -47,7 +47,8 @@ test-fast: $(VENV)/dev
 
 # The long proofs at length: each is a short one in `make test`, or left out there.
 soak: $(VENV)/dev .venv-mlserver/installed .venv-clients/installed .venv-agents/installed \
-		.venv-frameworks/installed .venv-media/installed tests/browser/node_modules/installed
+		.venv-frameworks/installed .venv-media/installed \
+		tests/browser/node_modules/installed $(JAVASCRIPT)/node_modules/installed
 	@SOAK=1 $(BIN)/python -m pytest --verbose --durations=20
 
 lint: $(VENV)/dev
