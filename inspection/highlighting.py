@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -42,20 +43,23 @@ CLASS_NAMES = frozenset(name for _, name in CLASSES)
 class Highlighter:
     """Colours the code of one page."""
 
-    def __init__(self, seconds: float = SECONDS_PER_PAGE) -> None:
+    def __init__(
+        self, seconds: float = SECONDS_PER_PAGE, clock: Callable[[], float] = time.thread_time
+    ) -> None:
         self.seconds_left = seconds
+        self._clock = clock
 
     def html(self, code: str, language: str) -> str:
         """The code as HTML; plain if the language is unknown or colouring takes too long."""
         if not LANGUAGES.fullmatch(language) or self.seconds_left <= 0 or _is_slow(code, language):
             return escapeHtml(code)
-        begun, html, done = time.thread_time(), [], 0
+        begun, html, done = self._clock(), [], 0
         for _, kind, word in _lexer(language.lower()).get_tokens_unprocessed(code):
             html.append(_element(kind, word))
             done += len(word)
-            if time.thread_time() - begun > self.seconds_left:
+            if self._clock() - begun > self.seconds_left:
                 break
-        self.seconds_left -= time.thread_time() - begun
+        self.seconds_left -= self._clock() - begun
         return "".join(html) + escapeHtml(code[done:])
 
 

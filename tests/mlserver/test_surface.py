@@ -301,7 +301,7 @@ def test_the_metrics_tell_what_was_stored_and_how_large_windows_are(door, mlserv
     windows = ("memory_window_messages_sum", "memory", "")
     assert after[windows] - before.get(windows, 0) == 1 + 4 + 4
     seconds = ("memory_database_seconds_sum", "memory", "")
-    assert 0 < after[seconds] - before.get(seconds, 0) < 30
+    assert after[seconds] > before.get(seconds, 0)
     assert ("memory_database_retries_total", "memory", "") in after
 
 
