@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 ANSWER_SECONDS = 2
 # For how long one that failed is passed over. Then one reader of the process asks it again.
 PASSED_OVER_SECONDS = 10
-# Whose migrations made the tables.
+# The Django app whose migrations make the tables.
 APP = "convstore"
 # What a line of the log says of a request that a standby answered.
 READ_FROM = "standby"

@@ -2,7 +2,8 @@
 
 The files have the format of prometheus_client, whose collector reads them. Its own values pack a
 number and look for its place in the file with each observation, under one lock for all values.
-The values here add to a number in mapped memory instead. The kernel keeps that memory, so a process that dies loses none.
+The values here add to a number in mapped memory instead. The kernel keeps that memory, so a
+process that dies loses none.
 
 A process holds a lock on its files for as long as it lives. The files of the dead are merged.
 """

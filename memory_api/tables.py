@@ -10,8 +10,7 @@ from django.db.migrations.executor import MigrationExecutor
 from convstore.database.checks import CANNOT_BE_ASKED, server_messages
 from convstore.database.connection import open_connection
 from convstore.errors import Unavailable
-
-APP = "convstore"
+from convstore.standby import APP
 
 
 class TablesNotReady(Unavailable):

@@ -10,9 +10,10 @@ from typing import Any, Self
 import grpc
 from tritonclient.grpc import service_pb2_grpc
 
+from convstore.conf import DEFAULT_MAX_BODY_BYTES
 from testing.processes import SHIPPED_MODELS, Process, free_port
 
-LARGEST_MESSAGE = 64 * 1024 * 1024
+LARGEST_MESSAGE = DEFAULT_MAX_BODY_BYTES
 
 
 class MLServer(Process):

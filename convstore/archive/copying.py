@@ -15,6 +15,7 @@ from django.db.models import F
 
 from convstore.archive.changes import columns_of
 from convstore.archive.conversations import ConversationRow, conversations, is_as_seen
+from convstore.archive.erasure import BATCH
 from convstore.archive.history import CHUNK_BYTES, History, MessageRow
 from convstore.archive.repeats import nothing_of
 from convstore.archive.word_switch import fill_between
@@ -26,8 +27,6 @@ from convstore.exchange.sizes import SIZE
 from convstore.messages import Message, dumps
 from convstore.models import Kind
 
-# The most rows that one transaction copies.
-BATCH = 500
 # The names of metadata that a fork has: the conversation, and the position, that it leads back to.
 FORKED_FROM, FORKED_AT = "forked_from", "forked_at"
 COPIED = (

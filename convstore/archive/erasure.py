@@ -19,7 +19,7 @@ from convstore.errors import Unavailable
 from convstore.exchange.metadata import remove_pairs
 from convstore.models import ItemId, Kind
 
-# The most messages that one transaction deletes.
+# The most messages that one transaction deletes or copies.
 BATCH = 500
 # How long one call deletes a conversation that is gone for readers.
 DELETION_SECONDS = 20.0

@@ -78,7 +78,8 @@ def _copy(source: Source, new: Fork, deadline: float) -> Copied:
     except copying.Lost:
         if not _is_done(new):
             raise Unavailable(
-                "another request used this copy's id, so the copy was stopped; send the request again"
+                "another request used this copy's id, so the copy was stopped; send the request"
+                " again"
             ) from None
     return Copied(messages, size)
 

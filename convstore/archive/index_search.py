@@ -49,7 +49,8 @@ def search_word_index(
     read: list[MessageRow] = []
     if are_frequent:
         in_sample = rows.filter(_raw(index.condition, _query(index, words)))
-        read = _some(in_sample, f"WITH convstore_message AS ({index.sample.format(SAMPLE)}) {{0}}")
+        table, sample = MessageRow._meta.db_table, index.sample.format(SAMPLE)
+        read = _some(in_sample, f"WITH {table} AS ({sample}) {{0}}")
     if len(read) <= MAX_MATCHES:  # the filters admit fewer, or the words are rare
         found_by_index = rows.filter(_raw(index.condition, _query(index, rare)))
         if rare != words:

@@ -13,6 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from convstore.conf import connections_of_a_process, workers
 
+MESSAGE_TABLE = "convstore_message"
 PAUSE_SECONDS = 0.2
 
 

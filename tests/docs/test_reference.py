@@ -20,6 +20,7 @@ from django.apps import apps
 from django.core.management import get_commands
 
 from convstore import __version__
+from convstore.conf import DEFAULT_MAX_BODY_BYTES
 from convstore.database import options
 from convstore.database.url import database_settings
 from convstore.media import SIGNATURES
@@ -69,6 +70,17 @@ def test_every_generated_part_is_on_a_page() -> None:
 
 
 # --- Settings ----------------------------------------------------------------------------
+
+
+def test_the_largest_grpc_message_is_the_default_limit_of_a_body() -> None:
+    for file in (
+        "Dockerfile",
+        "memory_api/default_models/settings.json",
+        "docs/reference/mlserver.md",
+    ):
+        text = (ROOT / file).read_text()
+        found = re.findall(r'grpc_max_message_length"?[=:] ?(\d+)', text, re.IGNORECASE)
+        assert found == [str(DEFAULT_MAX_BODY_BYTES)], file
 
 
 def variables_that_are_read() -> set[str]:

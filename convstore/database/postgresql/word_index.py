@@ -8,7 +8,7 @@ from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from convstore.database.postgresql import indexes
-from convstore.database.server import fetch_row
+from convstore.database.server import MESSAGE_TABLE, fetch_row
 from convstore.database.vendor import WordIndex
 
 NAME = "message_terms"
@@ -20,15 +20,13 @@ CONDITION = f"words IS NOT NULL AND {EXPRESSION} @@ %s::tsquery"
 # The planner takes no index for this one.
 FILTER = f"({CONDITION}) IS TRUE"
 # The beginning of the table, where the index's matches come from first, too.
-SAMPLE = "SELECT * FROM convstore_message WHERE ctid < '(2000,0)' LIMIT {0}"
+SAMPLE = f"SELECT * FROM {MESSAGE_TABLE} WHERE ctid < '(2000,0)' LIMIT {{0}}"
 # The beginning of a message is looked at first: that is quicker than to ask for its terms.
 IS_FREQUENT = """
 (SELECT count(*) > {most} FROM (
   SELECT 1 FROM (SELECT words, left(words, 1000) AS beginning FROM ({sample}) a) b
   WHERE {conditions} LIMIT {most} + 1) c)"""
-INDEX = indexes.NewIndex(
-    NAME, "convstore_message", f"USING gin (({EXPRESSION})) WHERE words IS NOT NULL"
-)
+INDEX = indexes.NewIndex(NAME, MESSAGE_TABLE, f"USING gin (({EXPRESSION})) WHERE words IS NOT NULL")
 
 
 def query(whole: Iterable[str], beginnings: Iterable[str]) -> str:
