@@ -31,6 +31,7 @@ from memory_api.json_text import refuse_excess
 from memory_api.limits import BYTES_OF_A_VALUE
 from memory_api.metrics import count_refused
 from mlserver_bridge.request_lines import memories, one_line
+from mlserver_bridge.rest_replies import RECORD
 from mlserver_bridge.unknown_models import has_model, unknown_model
 
 STATUS = 422  # as of all refusals at MLServer's doors
@@ -103,7 +104,7 @@ class LimitedRequest(Request):
             raise BodyRefused(str(error), error.status_code)
 
     def _begin_record(self) -> RequestRecord:
-        record = begin_record("rest", self.headers.get(REQUEST_ID))
+        record = self.scope[RECORD] = begin_record("rest", self.headers.get(REQUEST_ID))
         record.client, record.method = self.client and self.client.host, self.method
         name = self.path_params["model_name"]
         record.memory = name if name in memories else None

@@ -1,7 +1,7 @@
 """The log at MLServer's door: a line for each request to a memory, in the place of MLServer's own.
 
 MLServer 1.7 logs a traceback for each mistake of a client, as the client spelled it. Here is also
-what sends a request's id back, which MLServer does not do.
+what sends a request's id back over gRPC, which MLServer does not do.
 """
 
 from __future__ import annotations
@@ -14,11 +14,8 @@ from urllib.parse import unquote
 
 from mlserver.errors import MLServerError
 from mlserver.grpc.servicers import InferenceServicer
-from mlserver.rest import errors as rest_errors
-from mlserver.rest.responses import Response
 from mlserver.types import InferenceRequest, InferenceResponse, Parameters
 
-from api_keys.errors import HEADERS
 from convstore import tracing
 from convstore.log_format import LineFormatter, safe_message
 from convstore.request_log import (
@@ -40,7 +37,6 @@ def write_request_lines() -> None:
     """From now on, have MLServer's doors begin a record for each request to a memory."""
     InferenceServicer._InsertHeaders = _insert_headers
     refuse_unknown_models()
-    rest_errors.Response = IdentifiedResponse
     logging.getLogger("uvicorn.access").addFilter(_is_no_request_of_ours)
     for handler in logging.getLogger("mlserver").handlers:
         handler.addFilter(make_safe)
@@ -98,15 +94,6 @@ def send_id_back(response: InferenceResponse, record: RequestRecord) -> None:
     """MLServer sends these as headers, or as gRPC's trailing metadata."""
     response.parameters = response.parameters or Parameters()
     response.parameters.headers = {REQUEST_ID: record.request_id}
-
-
-class IdentifiedResponse(Response):
-    """A failure over REST, with the request's id."""
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        if request_id := current_record().request_id:
-            self.headers.update({REQUEST_ID: request_id, **HEADERS.get(self.status_code, {})})
 
 
 # --- MLServer's own lines ----------------------------------------------------------------

@@ -49,10 +49,12 @@ from memory_api.tables import TablesNotReady, migrate_tables, require_tables
 from mlserver_bridge.limits import limit_requests
 from mlserver_bridge.mlserver_changes import MadeId, change_mlserver
 from mlserver_bridge.request_lines import one_line, send_id_back, write_request_lines
+from mlserver_bridge.rest_replies import complete_replies
 from mlserver_bridge.threads import DatabaseThreads, threads_for
 
 change_mlserver()
 write_request_lines()
+complete_replies()
 
 # What the client did wrong is always 422: after 400 or 404, Seldon's agent reloads the model and
 # sends the same request again.

@@ -101,6 +101,51 @@ def test_what_is_refused_before_the_memory_is_asked_has_a_line(mlserver):
     assert "bytes_in=2000000" in line
 
 
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "missing at body"),
+        (b'{"Nobody may read this', "json_invalid at body.22"),
+        (b'["Nobody may read this"]', "model_attributes_type at body"),
+        (b'{"inputs": "Nobody may read this"}', "list_type at body.inputs"),
+    ],
+)
+def test_a_body_that_mlserver_refuses_itself_has_a_line_and_is_counted(mlserver, body, reason):
+    request_id = new_id()
+    counted = refused_as_bad(mlserver)
+    headers = {"X-Request-Id": request_id, "Content-Type": "application/json"}
+    url = f"{mlserver.url}/v2/models/memory/infer"
+    reply = requests.post(url, data=body, headers=headers, timeout=30)
+    assert (reply.status_code, reply.headers["X-Request-Id"]) == (422, request_id)
+    (line,) = lines_of(mlserver, request_id)
+    for field in ("memory=memory", "status=422", f"bytes_in={len(body)}"):
+        assert f" {field} " in line
+    assert line.endswith(f' error="MLServer does not accept the body: {reason}"')
+    assert refused_as_bad(mlserver) == counted + 1
+    assert "Nobody may read this" not in mlserver.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v2"),
+        ("GET", "/v2/health/ready"),
+        ("GET", "/v2/models/memory"),
+        ("GET", "/v2/models/memory/ready"),
+        ("GET", "/v2/models/memory/infer"),
+        ("GET", "/v2/models/no-model"),
+        ("POST", "/v2/repository/index"),
+        ("GET", "/nowhere"),
+    ],
+)
+def test_every_reply_over_rest_has_the_requests_id_or_a_new_one(mlserver, method, path):
+    sent = new_id()
+    for headers in ({"X-Request-Id": sent}, {}):
+        reply = requests.request(method, mlserver.url + path, json={}, headers=headers, timeout=30)
+        assert len(reply.headers["X-Request-Id"]) == len(sent)
+        assert (reply.headers["X-Request-Id"] == sent) == bool(headers)
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("name", "version"), [("no-model-{}", ""), ("versioned", "no-{}")])
 def test_a_request_for_an_unknown_model_has_one_line_a_counter_and_no_label(
@@ -138,8 +183,18 @@ def metrics(mlserver: MLServer) -> str:
 
 
 def unknown_models(mlserver: MLServer) -> float:
-    (value,) = re.findall(r"^memory_unknown_models_total (\S+)", metrics(mlserver), re.MULTILINE)
-    return float(value)
+    return counter(mlserver, "memory_unknown_models_total")
+
+
+def refused_as_bad(mlserver: MLServer) -> float:
+    labels = '{model="memory",reason="bad_request",version=""}'
+    return counter(mlserver, f"memory_requests_refused_total{labels}")
+
+
+def counter(mlserver: MLServer, name: str) -> float:
+    found = re.search(f"^{re.escape(name)} (.+)$", metrics(mlserver), re.MULTILINE)
+    assert found, name
+    return float(found[1])
 
 
 def test_nobody_forges_a_line_by_the_name_of_a_model(mlserver):
