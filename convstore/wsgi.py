@@ -62,11 +62,12 @@ class Handler(WSGIHandler):
         return response
 
 
-def note_waiting(record: RequestRecord, reply: object) -> None:
+def note_waiting(record: RequestRecord, reply: Any) -> None:
     """Our worker tells since when a request is whole; it waited for a thread from then on."""
     if since := getattr(reply, "since", 0.0):
         record.queue_seconds = record.begun - since
         record.begun = since
+        reply.request_id = record.request_id  # for what the worker logs of it
 
 
 def headers_of(request: HttpRequest) -> dict[str, str]:

@@ -38,7 +38,8 @@ class Connection:
         self.number = sock.fileno()
         self.requests = 0
         self.incoming: IncomingRequest | None = None
-        self.request_id: str | None = None  # of a request that will be refused, as it was sent
+        # Of a request that will be refused, as it was sent; or of the reply that is being sent.
+        self.request_id: str | None = None
         self.left_over = b""  # what the client sent after the request that is served
         self.unsent: list[memoryview] = []
         self.closes_after_reply = False
@@ -97,4 +98,6 @@ class Connection:
             sent -= len(self.unsent.pop(0))
         if self.unsent:
             self.unsent[0] = self.unsent[0][sent:]
-        return not self.unsent
+            return False
+        self.request_id = None
+        return True

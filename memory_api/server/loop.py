@@ -13,7 +13,6 @@ from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER
 
 from convstore.request_log import request_id_for
-from memory_api import http_metrics
 from memory_api.errors import RequestError
 from memory_api.server import refusals
 from memory_api.server.connection import Connection, State
@@ -151,7 +150,7 @@ class Loop:
         """Send an error reply; no view runs."""
         if connection.incoming:
             connection.request_id = connection.incoming.request_id
-        request_id, connection.request_id = request_id_for(connection.request_id), None
+        request_id = connection.request_id = request_id_for(connection.request_id)
         refusals.note_refusal(connection.client, request_id, status, sentence)
         connection.drop_request()
         reply = refusals.error_reply(status, sentence, request_id, closes=closes)
@@ -185,8 +184,7 @@ class Loop:
         try:
             is_sent = connection.send()
         except OSError:
-            http_metrics.replies_cut.inc()
-            self._connections.close(connection)
+            self._cut_reply(connection)
             return
         self._connections.count(connection)
         if not is_sent:
@@ -202,6 +200,10 @@ class Loop:
             self._threads.go_on_later(connection)
         else:
             self._await_request(connection)
+
+    def _cut_reply(self, connection: Connection) -> None:
+        refusals.note_cut(connection.client, connection.request_id, connection.since)
+        self._connections.close(connection)
 
     def _say_goodbye(self, connection: Connection) -> None:
         try:
@@ -251,7 +253,6 @@ class Loop:
         if connection.state is State.SENDING:
             # Otherwise the system would go on to offer what it has buffered.
             connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            http_metrics.replies_cut.inc()
-            self._connections.close(connection)
+            self._cut_reply(connection)
         else:
             self.refuse(connection, status, sentence)

@@ -1,4 +1,4 @@
-"""What a client is told when its request reaches no view: status, sentence, and the bytes."""
+"""What a client is told when its request reaches no view, and what is noted of what it is sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from gunicorn import util
 from gunicorn.http import errors
 
-from convstore.request_log import REQUEST_ID, RequestRecord
+from convstore.request_log import REQUEST_ID, RequestRecord, request_id_for
 from memory_api import http_metrics
 from memory_api.errors import BadRequest, RequestError, TooLarge, quote
 from memory_api.http_errors import RETRY_AFTER_SECONDS
@@ -38,6 +38,7 @@ TOO_MANY_BYTES = "unfinished requests and replies take too much memory; try agai
 OVERLOADED = "more requests arrive than can be served; try again"
 TOO_MANY_STREAMS = "too many large replies are being sent; try again when one has ended"
 FAILED = "the server failed; its log has the details"
+NOT_TAKEN = "the client did not take all of its reply"
 # What refusals are counted as.
 REASONS = {
     CUT_SHORT: "cut_short",
@@ -62,9 +63,18 @@ def note_refusal(client: Any, request_id: str, status: int, sentence: str) -> No
     """Count a request that reaches no view, and write its line in the log."""
     reason = REASONS.get(sentence) or REASON_OF_STATUS.get(status, "malformed")
     http_metrics.refusals_of(status, reason).inc()
-    host = client[0] if isinstance(client, tuple) else None  # a Unix socket's has no address
-    record = RequestRecord("http", request_id, host, status=status, error=sentence)
-    record.write()
+    RequestRecord("http", request_id, _host(client), status=status, error=sentence).write()
+
+
+def note_cut(client: Any, request_id: str | None, since: float) -> None:
+    """Count a reply that was not taken, and write a line beside the one of its request."""
+    http_metrics.replies_cut.inc()
+    request_id = request_id_for(request_id)
+    RequestRecord("http", request_id, _host(client), begun=since, error=NOT_TAKEN).write()
+
+
+def _host(client: Any) -> str | None:
+    return client[0] if isinstance(client, tuple) else None  # a Unix socket's has no address
 
 
 def error_reply(status: int, sentence: str, request_id: str, *, closes: bool = True) -> bytes:

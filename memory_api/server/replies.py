@@ -33,6 +33,7 @@ class ReplySocket:
         since: float = 0.0,
     ) -> None:
         self.since = since
+        self.request_id: str | None = None  # which the application sets
         self._sock = sock
         self._streams = streams
         self._patience = patience

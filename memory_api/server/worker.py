@@ -213,6 +213,7 @@ class BufferingWorker(ThreadWorker):
         )
         connection.left_over = incoming.rest()
         connection.drop_request()
+        connection.request_id = reply.request_id
         connection.set_reply(reply.collected())
         connection.closes_after_reply = not is_kept
         self.loop.send_reply(connection)
@@ -226,10 +227,9 @@ class BufferingWorker(ThreadWorker):
             return bool(self.handle_request(message, connection))
         except NoStreamLeft:
             self.refuse(message, connection, 503, refusals.TOO_MANY_STREAMS)
-        except OSError as error:
+        except OSError:
             if reply.is_stream:
-                http_metrics.replies_cut.inc()
-                self.log.info("A client did not read all of its reply: %s", error)
+                refusals.note_cut(connection.client, reply.request_id, reply.since)
             else:
                 self.log.exception("Error handling request %s %s", message.method, message.uri)
                 self.refuse(message, connection, 500, refusals.FAILED)
@@ -246,6 +246,8 @@ class BufferingWorker(ThreadWorker):
         self, message: Any, connection: GunicornConnection, status: int, sentence: str
     ) -> None:
         """Reply in the place of the application, which failed."""
-        request_id = request_id_for(sent_request_id(message))
+        reply = connection.sock
+        reply.request_id = reply.request_id or request_id_for(sent_request_id(message))
+        request_id = reply.request_id
         refusals.note_refusal(connection.client, request_id, status, sentence)
-        connection.sock.replace(refusals.error_reply(status, sentence, request_id))
+        reply.replace(refusals.error_reply(status, sentence, request_id))

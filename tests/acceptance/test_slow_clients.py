@@ -6,6 +6,9 @@ end. How long an answer takes is the machine's affair.
 
 from __future__ import annotations
 
+import json
+import re
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,12 +17,13 @@ from typing import Any
 import pytest
 import requests
 
+from memory_api.server.refusals import NOT_TAKEN
 from testing.bodies import append_request, new_id, read_request
 from testing.mlserver import MLServer
 from testing.processes import Process
 from testing.service import Service, write_memories
 from tests.bad_clients import KINDS, BadClients, kinds, open_connections
-from tests.wire import INFER
+from tests.wire import INFER, head
 
 pytestmark = [pytest.mark.one_database, pytest.mark.slow]
 
@@ -100,6 +104,24 @@ def test_bad_clients_are_sent_away_in_time(strict, kind):
         wait_until(lambda: open_connections(strict) == 0)
         if bad.told:
             assert set(clients.statuses()) == set(bad.told)
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_the_log_has_a_second_line_for_a_reply_that_its_client_did_not_take(strict, leaves):
+    read = json.dumps(read_request(store_large(strict))).encode()
+    before = strict.log.read_text()
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect(("127.0.0.1", strict.port))
+        sock.sendall(head("POST", INFER, content_length=str(len(read))) + read)
+        wait_until(lambda: " status=200 " in strict.log.read_text().removeprefix(before))
+        if leaves:
+            sock.close()
+        wait_until(lambda: NOT_TAKEN in strict.log.read_text().removeprefix(before))
+    first, second = strict.log.read_text().removeprefix(before).splitlines()
+    (request_id,) = re.findall(r" request_id=(\S+) .* status=200 ", first)
+    (waited,) = re.findall(f' request_id={request_id} .* ms=(\\S+) error="{NOT_TAKEN}"$', second)
+    assert leaves or float(waited) >= 1000
 
 
 def wait_until(holds: Callable[[], Any]) -> None:
