@@ -1,4 +1,4 @@
-"""pgbouncer in transaction mode, from Debian's package, in front of PostgreSQL or HAProxy."""
+"""pgbouncer, from Debian's package, in front of PostgreSQL or HAProxy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ listen_port = {port}
 unix_socket_dir =
 auth_type = trust
 auth_file = {folder}/users
-pool_mode = transaction
+pool_mode = {mode}
 default_pool_size = {size}
 server_login_retry = 1
 """
@@ -35,10 +35,12 @@ server_login_retry = 1
 class PgBouncer:
     """A pooler on loopback; its clients share `size` connections to each database."""
 
-    def __init__(self, server: Postgres | HaProxy, size: int = 2) -> None:
+    def __init__(
+        self, server: Postgres | HaProxy, size: int = 2, mode: str = "transaction"
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="convstore-pgbouncer-"))
         self.port = free_port()
-        names = {"folder": self.folder, "port": self.port, "size": size}
+        names = {"folder": self.folder, "port": self.port, "size": size, "mode": mode}
         text = SETTINGS.format(server_port=server.port, **names)
         (self.folder / "settings").write_text(text)
         (self.folder / "users").write_text('"admin" ""\n')

@@ -13,6 +13,8 @@ from django.core import checks
 from django.core.checks import CheckMessage, Tags, register
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 
+from convstore.database.fault import WRONG_SERVER
+from convstore.database.faults import classify
 from convstore.database.vendors import vendor_for
 from convstore.errors import DatabaseUrlError
 from convstore.models import Conversation, Message
@@ -63,10 +65,27 @@ def _settings_messages(alias: str) -> Iterator[CheckMessage]:
 def server_messages(alias: str) -> list[CheckMessage]:
     """What is unsafe on the server of one database; connects to it."""
     try:
-        return _naming(alias, vendor_for(alias).check_server(connections[alias], TABLES))
+        found = vendor_for(alias).check_server(connections[alias], TABLES)
+        return _naming(alias, [*found, *_write_messages(alias)])
     except Error as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return [checks.Error(f"Database {alias!r} cannot be asked: {reason}", id="convstore.E006")]
+
+
+def _write_messages(alias: str) -> Iterator[CheckMessage]:
+    statement = vendor_for(alias).write_nothing
+    try:
+        with connections[alias].cursor() as cursor:
+            if statement:
+                cursor.execute(statement.format(TABLES[0]))
+    except Error as error:  # such as that there are no tables yet, which others report
+        if classify(alias, error) == WRONG_SERVER:
+            yield checks.Warning(
+                "it takes no writes: it is a standby, or set to be read-only. The service is not"
+                " ready.",
+                hint="Let the URL lead to the primary, or let the server take writes.",
+                id="convstore.W025",
+            )
 
 
 def _naming(alias: str, messages: Iterable[CheckMessage]) -> list[CheckMessage]:

@@ -19,6 +19,7 @@ from convstore.database.url import database_alias
 from memory_api import deploy_checks
 from memory_api.memories import repository
 from testing.mariadb import MariaDb
+from testing.pgbouncer import PgBouncer
 from testing.postgres import Postgres
 from testing.service import write_memory
 from tests.store.own_database import execute, migrate
@@ -207,6 +208,25 @@ def test_what_postgresql_is_set_to_is_said(own, change, undo, expected):
 
 
 @pytest.mark.needs("postgresql")
+def test_a_database_that_takes_no_writes_is_said(own, postgresql):
+    migrate(own)
+    name = connections[own].settings_dict["NAME"]
+    for value, expected in (("on", ["convstore.W025"]), ("off", [])):
+        postgresql.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {value}")
+        connections[own].close()  # for those that come later
+        assert ids(checks.server_messages(own)) == expected
+
+
+@pytest.mark.needs("postgresql", "pgbouncer")
+@pytest.mark.parametrize(("mode", "expected"), [("statement", ["convstore.W026"]), ("session", [])])
+def test_a_pooler_that_takes_no_transactions_is_said(own, postgresql, mode, expected):
+    with PgBouncer(postgresql, mode=mode) as pooler:
+        alias = database_alias(pooler.url(connections[own].settings_dict["NAME"]))
+        assert ids(checks.server_messages(alias)) == expected
+        connections[alias].close()
+
+
+@pytest.mark.needs("postgresql")
 def test_fewer_threads_need_fewer_connections(own, settings):
     name = connections[own].settings_dict["NAME"]
     execute(own, f"ALTER DATABASE {name} CONNECTION LIMIT 8")
@@ -266,4 +286,14 @@ def test_what_mariadb_is_set_to_is_said(settings):
         assert ids(checks.server_messages(alias)) == []
         settings.THREADS = 100
         assert ids(checks.server_messages(alias)) == ["convstore.W022"]
+        connections[alias].close()
+        settings.THREADS = 9
+        server.execute("CREATE DATABASE replica")
+        server.execute("CREATE TABLE replica.convstore_conversation (active_at INT)")
+        server.execute("CREATE USER ordinary")
+        server.execute("GRANT ALL ON replica.* TO ordinary")
+        alias = database_alias(server.url("replica").replace("root@", "ordinary@"))
+        for value in (0, 1):
+            server.execute(f"SET GLOBAL read_only = {value}")
+            assert ("convstore.W025" in ids(checks.server_messages(alias))) == bool(value)
         connections[alias].close()

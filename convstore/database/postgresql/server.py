@@ -8,7 +8,9 @@ from typing import Any
 
 from django.core import checks
 from django.core.checks import CheckMessage
+from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.transaction import atomic
 
 from convstore.database.server import (
     connection_warning,
@@ -96,6 +98,20 @@ def check_server(
     limits = [limit for limit in fetch_row(connection, CONNECTION_LIMITS) if limit != -1]
     yield from connection_warning(limits, connection.settings_dict)
     yield from _schema_messages(connection, tables)
+    yield from _transaction_messages(connection)
+
+
+def _transaction_messages(connection: BaseDatabaseWrapper) -> Iterator[CheckMessage]:
+    try:
+        with atomic(connection.alias):
+            fetch_row(connection, "SELECT 1")
+    except Error:
+        yield checks.Warning(
+            "it takes no transactions, as behind pgbouncer in statement mode: migrations and the"
+            " admin fail.",
+            hint="Set pool_mode to transaction.",
+            id="convstore.W026",
+        )
 
 
 def _durability_messages(connection: BaseDatabaseWrapper) -> Iterator[CheckMessage]:
