@@ -15,6 +15,12 @@ PLAIN = re.compile(
     re.ASCII,
 )
 
+ENCODING = "percent-encode any of @ : / ? # % in the user or the password"
+SEVERAL_HOSTS = (
+    "name several hosts of PostgreSQL by postgresql://user:password@/database?host=a:5432"
+    "&host=b:5432&target_session_attrs=read-write; for other databases name one, such as a proxy's"
+)
+
 
 class ParsedUrl(NamedTuple):
     """The parts of a database URL, in the order of SQLAlchemy's `URL`."""
@@ -51,5 +57,10 @@ def _parse_by_sqlalchemy(url: str) -> ParsedUrl:
     except (ArgumentError, ValueError):
         raise DatabaseUrlError(
             "the database URL is not of the form dialect://user:password@host:port/database"
-            " (percent-encode any of @ : / ? # % in the user or the password)"
+            f" ({SEVERAL_HOSTS if _has_several_hosts(url) else ENCODING})"
         ) from None
+
+
+def _has_several_hosts(url: str) -> bool:
+    """Whether the address is that of several servers, as libpq's own URLs have it."""
+    return "," in url.partition("://")[2].partition("/")[0].rpartition("@")[2]

@@ -37,6 +37,18 @@ def test_libpq_arguments_are_handed_on():
     assert entry["OPTIONS"]["sslmode"] == "require"
 
 
+@pytest.mark.parametrize("dialect", ["postgresql", "mysql", "postgresql+asyncpg"])
+def test_several_hosts_in_the_address_are_refused_with_the_form_to_write(dialect):
+    with pytest.raises(DatabaseUrlError) as refused:
+        database_settings(f"{dialect}://u:secret@a:5432,b:5432/d")
+    _, _, form = str(refused.value).partition("several hosts of PostgreSQL by ")
+    entry = database_settings(form.partition(";")[0])
+    assert entry["OPTIONS"]["host"] == "a,b"
+    assert "secret" not in str(refused.value)
+    with pytest.raises(DatabaseUrlError, match=r"\(percent-encode any of"):
+        database_settings(f"{dialect}://u:a,b@c:d/d")
+
+
 def test_a_relative_sqlite_path_is_relative_to_the_working_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     entry = database_settings("sqlite:///some folder/a.db")
