@@ -49,6 +49,7 @@ REASONS = {
     FAILED: "fault",
 }
 REASON_OF_STATUS = {408: "too_slow", 413: "too_large"}
+OTHER_REASON = "malformed"
 
 
 def refusal(error: Exception) -> tuple[int, str]:
@@ -61,7 +62,7 @@ def refusal(error: Exception) -> tuple[int, str]:
 
 def note_refusal(client: Any, request_id: str, status: int, sentence: str) -> None:
     """Count a request that reaches no view, and write its line in the log."""
-    reason = REASONS.get(sentence) or REASON_OF_STATUS.get(status, "malformed")
+    reason = REASONS.get(sentence) or REASON_OF_STATUS.get(status, OTHER_REASON)
     http_metrics.refusals_of(status, reason).inc()
     RequestRecord("http", request_id, _host(client), status=status, error=sentence).write()
 

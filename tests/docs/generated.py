@@ -51,6 +51,7 @@ from memory_api.limits import (
     MAX_WINDOW_SIZE,
 )
 from memory_api.model_settings import memory_from_settings
+from memory_api.server import refusals
 from memory_api.state_metrics import StateCollector
 from memory_api.tables import TablesNotReady
 from tests.docs.pages import ROOT
@@ -262,6 +263,22 @@ def collectors() -> list[Any]:
     return [value for value in values if isinstance(value, Counter | Gauge | Histogram | Summary)]
 
 
+def reasons() -> str:
+    """The values of the label `reason`, of each metric that has it."""
+    of_memories = [*sorted(map(metrics.reason_of, metrics.REASONS)), metrics.reason_of(Exception)]
+    of_server = dict.fromkeys(
+        [*refusals.REASONS.values(), *refusals.REASON_OF_STATUS.values(), refusals.OTHER_REASON]
+    )
+    rows = [
+        (f"`{name}`", ", ".join(f"`{reason}`" for reason in found))
+        for name, found in (
+            ("memory_requests_refused_total", of_memories),
+            ("rest_server_refusals_total", of_server),
+        )
+    ]
+    return table("metric", "reason", rows=rows)
+
+
 def all_metrics() -> str:
     rows = []
     for collector in collectors():
@@ -391,6 +408,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "limits": limits,
     "memory": memory,
     "metrics": all_metrics,
+    "reasons": reasons,
     "admin-limits": admin_limits,
     "checks": checks,
     "store": store,
