@@ -90,7 +90,7 @@ NEEDS = {
     ),
     "unixodbc": Need(lambda: loads("pyodbc"), "apt-get install unixodbc"),
     "buildah": program("buildah"),
-    "promtool": program("promtool", "prometheus"),
+    "prometheus": program("prometheus"),
     "debootstrap": program("debootstrap"),
     "containers": Need(containers_start, "being root, with the right to mount"),
     "a package index": Need(lambda: True, ""),
