@@ -40,7 +40,8 @@ from convstore.client_address import client_address
 from convstore.request_log import current_record
 from memory_api import bodies
 from memory_api.door_view import DoorView
-from memory_api.idempotency import idempotency_key, refuse_misspelt_headers
+from memory_api.header_names import IF_MATCH, check_header_names
+from memory_api.idempotency import idempotency_key
 from memory_api.memories import conversations_memory, find_memory, repository
 from memory_api.memory import Memory
 from memory_api.received import BodyParser
@@ -62,9 +63,14 @@ class ConversationsView(DoorView):
     queries: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        if request._request.META.get("QUERY_STRING"):
-            method = "GET" if request.method == "HEAD" else request.method or ""
+        """Refuse what the route would not read; there is one format and one version."""
+        meta, method = request._request.META, request.method or ""
+        method = "GET" if method == "HEAD" else method
+        if meta.get("QUERY_STRING"):
             check_query(request.query_params, self.queries.get(method, ()))
+        if method != "GET":
+            headers = [name[5:].replace("_", "-") for name in meta if name.startswith("HTTP_")]
+            check_header_names(headers, honoured=[IF_MATCH])
 
     def get_exception_handler(self) -> Any:
         return error_response
@@ -218,10 +224,8 @@ def items_of(request: Request) -> list[Json]:
 
 
 def key_of(request: Request) -> str | None:
-    """The client's idempotency key. Raises BadRequest, also for a header that is nearly its."""
-    meta = request.META
-    refuse_misspelt_headers(name[5:].replace("_", "-") for name in meta if name.startswith("HTTP_"))
-    return idempotency_key({}, meta.get("HTTP_IDEMPOTENCY_KEY"))
+    """The client's idempotency key. Raises BadRequest."""
+    return idempotency_key({}, request.META.get("HTTP_IDEMPOTENCY_KEY"))
 
 
 def revisions_of(request: Request) -> list[str] | None:

@@ -18,10 +18,10 @@ from convstore.store import conversation_key
 from convstore.windows import MESSAGES
 from memory_api import v2
 from memory_api.errors import BadRequest, TooLarge, quote
+from memory_api.header_names import check_header_names
 from memory_api.idempotency import (
     Delivery,
     idempotency_key,
-    refuse_misspelt_headers,
     reply_id,
     request_key,
 )
@@ -30,7 +30,7 @@ from memory_api.memory import Memory
 from memory_api.memory_ids import checked_memory_id
 from memory_api.message_tensors import read_messages
 from memory_api.metrics import metrics_of
-from memory_api.request_names import PARAMETERS, check_names
+from memory_api.request_names import PARAMETERS, check_names, refuse_query
 from memory_api.windows import counted, expected_position, window_options
 
 OUTPUTS = ("memory_id", "history")
@@ -61,7 +61,9 @@ def infer(
     request = v2.parse(document, settings.MAX_TENSORS)
     _refuse_too_large(request)
     check_names(memory, request)
-    refuse_misspelt_headers(delivery.header_names)
+    check_header_names(delivery.header_names)
+    if delivery.query_names:
+        refuse_query(delivery.query_names)
     outputs = _requested_outputs(request)
     memory_id = _memory_id(request)
     stored_id = caller.stored_id(memory_id)

@@ -9,27 +9,24 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
 from convstore.messages import Message
-from memory_api.did_you_mean import refuse_misspelt
 from memory_api.errors import BadRequest
 from memory_api.json_text import json_type
 from memory_api.limits import MAX_KEY_CHARACTERS
 from memory_api.memory import Memory
 
 PARAMETER, HEADER = "idempotency_key", "Idempotency-Key"
-# One wrong letter leaves one of these in the name. All others are not compared.
-BEGINNING, END = "idem", "key"
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What a door knows of a request beside its document: its headers, or gRPC's metadata.
+    """What a door knows of a request beside its document: headers or gRPC's metadata, a query.
 
     A header that was sent more than once has all its values, with commas in between.
     """
@@ -37,13 +34,8 @@ class Delivery:
     request_id: str | None = None
     idempotency_key: str | None = None
     header_names: Collection[str] = ()
-
-
-def refuse_misspelt_headers(names: Iterable[str]) -> None:
-    """Refuse a header that is nearly the key's, which nobody would read. Raises BadRequest."""
-    for name in map(str.lower, names):
-        if (name.endswith(END) or name.startswith(BEGINNING)) and name != HEADER.lower():
-            refuse_misspelt([name], [HEADER], "header")
+    # Of the query in the URL, where the door has one.
+    query_names: Collection[str] = ()
 
 
 def idempotency_key(parameters: Mapping[str, Any], header: str | None) -> str | None:

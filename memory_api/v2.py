@@ -56,6 +56,7 @@ class Input(NamedTuple):
     name: str
     datatype: str
     elements: Sequence[object]
+    parameters: Mapping[str, Any] = {}
 
 
 class Output(NamedTuple):
@@ -63,6 +64,7 @@ class Output(NamedTuple):
 
     name: str
     binary: bool = False
+    parameters: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +135,22 @@ def parse(document: object, max_tensors: int = 2**31) -> InferRequest:
         outputs=[_output(tensor, f"outputs[{n}]", binary) for n, tensor in enumerate(outputs)]
         or None,
         binary=binary,
-        unknown_fields={name for name in fields.keys() - FIELDS if fields[name] is not None},
+        unknown_fields=unknown_fields(fields),
     )
+
+
+def unknown_fields(document: Mapping[str, Any]) -> Collection[str]:
+    """The names in a request's document that V2 does not have, and that are not null."""
+    return {name for name in document.keys() - FIELDS if document[name] is not None}
 
 
 def parse_index_request(document: object) -> bool:
     """Whether the repository's index shall list only models that are ready. Raises BadRequest."""
-    return flag(_object(document, "the request"), "ready", False)
+    fields = _object(document, "the request")
+    for name in fields:
+        if name != "ready":
+            raise BadRequest(f"there is no field {quote(name)} here; the only one is 'ready'")
+    return flag(fields, "ready", False)
 
 
 def _input(tensor: object, where: str) -> Input:
@@ -156,15 +167,15 @@ def _input(tensor: object, where: str) -> Input:
     datatype = fields["datatype"]
     if not isinstance(datatype, str):
         raise BadRequest(f"'datatype' of {what} is {json_type(datatype)}; it must be a string")
-    _parameters(fields, what)
-    return Input(name, datatype, _elements(fields["data"]))
+    parameters = _parameters(fields, what)
+    return Input(name, datatype, _elements(fields["data"]), parameters)
 
 
 def _output(tensor: object, where: str, binary: bool) -> Output:
     fields = _object(tensor, where)
     name = _name(fields, where)
     parameters = _parameters(fields, f"output {quote(name)}")
-    return Output(name, flag(parameters, "binary_data", binary))
+    return Output(name, flag(parameters, "binary_data", binary), parameters)
 
 
 def _elements(data: object) -> list[object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpResponse, HttpResponseRedirect
+from django.http import HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
@@ -151,7 +151,9 @@ def _delivery(request: Request) -> Delivery:
     # Django's `headers` would make a dictionary of them.
     meta = request.META
     names = [key[5:].replace("_", "-") for key in meta if key.startswith("HTTP_")]
-    return Delivery(meta.get("HTTP_X_REQUEST_ID"), meta.get("HTTP_IDEMPOTENCY_KEY"), names)
+    # So would DRF's `query_params` of the query, which is hardly ever there.
+    query = QueryDict(meta["QUERY_STRING"]).keys() if meta.get("QUERY_STRING") else ()
+    return Delivery(meta.get("HTTP_X_REQUEST_ID"), meta.get("HTTP_IDEMPOTENCY_KEY"), names, query)
 
 
 class RepositoryIndex(V2View):

@@ -8,6 +8,8 @@ requests are replaced here. Requests to its other models are read as ever.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
@@ -30,6 +32,8 @@ from memory_api.errors import RequestError, TooLarge
 from memory_api.json_text import refuse_excess
 from memory_api.limits import BYTES_OF_A_VALUE
 from memory_api.metrics import count_refused
+from memory_api.request_names import refuse_fields, refuse_query
+from memory_api.v2 import unknown_fields
 from mlserver_bridge.request_lines import memories, one_line
 from mlserver_bridge.rest_replies import RECORD
 from mlserver_bridge.unknown_models import has_model, unknown_model
@@ -79,21 +83,28 @@ class LimitedRequest(Request):
         name = self.path_params.get("model_name")
         if not hasattr(self, "_body") and name in memories:
             record = self._begin_record()
-            try:
+            with _refusals(name):
+                if self.url.query:
+                    refuse_query(self.query_params.keys())
                 received = await self._received(settings.MAX_BODY_BYTES)
                 record.bytes_in = len(received)
                 self._body = self._decompressed(received)
                 values = refuse_excess(self._body, "the body", settings.MAX_VALUES)
                 self._share.take(BYTES_OF_A_VALUE * values)
-            except (RequestError, Unavailable) as error:
-                count_refused(memories[str(record.memory)], error)
-                status = 503 if isinstance(error, Unavailable) else STATUS
-                with one_line(str(record.memory)):
-                    raise BodyRefused(str(error), status) from None
         elif name and not hasattr(self, "_body"):
             self._refuse_unknown(name)
         body: bytes = await super().body()
         return body
+
+    async def json(self) -> Any:
+        """MLServer drops the fields that it does not know."""
+        document = await super().json()
+        name = self.path_params.get("model_name")
+        unknown = unknown_fields(document) if isinstance(document, dict) else ()
+        if unknown and name in memories:
+            with _refusals(name):
+                refuse_fields(unknown)
+        return document
 
     def _refuse_unknown(self, name: str) -> None:
         """MLServer would read and build all of its body first."""
@@ -130,6 +141,18 @@ class LimitedRequest(Request):
         is_gzip = "gzip" in self.headers.getlist("Content-Encoding")  # as MLServer has it
         coding = "gzip" if is_gzip else "identity"
         return bodies.decompress(body, coding, settings.MAX_BODY_BYTES, self._share.take)
+
+
+@contextmanager
+def _refusals(name: str) -> Iterator[None]:
+    """What refuses a request to a memory is raised as MLServer answers it, counted and logged."""
+    try:
+        yield
+    except (RequestError, Unavailable) as error:
+        count_refused(memories[name], error)
+        status = 503 if isinstance(error, Unavailable) else STATUS
+        with one_line(name):
+            raise BodyRefused(str(error), status) from None
 
 
 def _joined(headers: Headers) -> Headers:

@@ -13,7 +13,7 @@ from gunicorn.http.message import Request
 from gunicorn.http.unreader import Unreader
 
 from memory_api.errors import TooLarge
-from memory_api.idempotency import refuse_misspelt_headers
+from memory_api.header_names import check_header_names
 
 # A larger body is kept in a temporary file until a thread reads it.
 MAX_BODY_IN_MEMORY = 1024 * 1024
@@ -117,7 +117,7 @@ class IncomingRequest:
         dropped = UNDERSCORED.findall(self._buffer[: len(self._buffer) - len(rest)])
         self._buffer = rest
         self.message, message.body = message, self.body
-        refuse_misspelt_headers(name.decode("latin-1") for name in dropped)
+        check_header_names(name.decode("latin-1") for name in dropped)
         self._check_size(self._left)
 
     def _check_size(self, size: int) -> None:

@@ -314,6 +314,25 @@ def revision(api: Api) -> None:
     assert api.texts(path) == ["a"]
 
 
+@probe("Headers", "If-None-Match")
+@probe("Headers", "If-Modified-Since")
+@probe("Headers", "If-Unmodified-Since")
+def other_preconditions(api: Api) -> None:
+    path, own = api.begin("a"), new_id()
+    for name in ("If-None-Match", "If-Modified-Since", "If-Unmodified-Since"):
+        for method, route, document in (
+            ("POST", "", {"id": own}),
+            ("POST", path, {"metadata": {"a": "b"}}),
+            ("PUT", f"{path}/items?from=1", {"items": []}),
+            ("DELETE", path, None),
+        ):
+            reply = api.send(method, route, document, **{name: "*"})
+            refused(reply, None, f"header '{name.lower()}' is not supported here")
+        assert api.send("GET", path, **{name: "*"}).ok
+    assert api.texts(path) == ["a"]
+    assert api.send("GET", f"/{own}").status_code == 404
+
+
 @probe("Headers", "X-Request-Id")
 def request_id(api: Api) -> None:
     path, sent = api.begin(), {"X-Request-Id": new_id()}

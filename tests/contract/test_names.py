@@ -10,6 +10,9 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from memory_api.model_settings import CONFIG_FIELDS
+from memory_api.request_names import OF_SETTINGS
+from memory_api.request_names import PARAMETERS as PARAMETER_NAMES
 from testing.bodies import append_request, append_several_request, document, new_id, tensor
 from tests.doors import GRPC_DOORS, JSON_DOORS, HttpDoor, RestDoor, at
 from tests.refusals import PRIVATE, refusal_sentence
@@ -111,17 +114,54 @@ def test_a_parameter_that_the_older_form_does_not_have_is_refused_there(door, ro
     assert door.infer(append_request(new_id(), "hello", parameters=unset)).status == 200
 
 
+@at(*JSON_DOORS)
+@pytest.mark.parametrize("name", ["foo", "window_items"])
+def test_another_parameter_in_the_older_form_is_refused(door, rows, name):
+    before = rows()
+    older = {"memory_parameters": {name: PRIVATE, "window_size": 2}}
+    reply = door.infer(append_request(new_id(), "hello", parameters=older))
+    assert reply.status == door.bad_request
+    assert refusal_sentence(reply).startswith(
+        f"there is no parameter \"{name}\" in 'memory_parameters'; it has window_size,"
+    )
+    assert rows() == before
+
+
+@pytest.mark.parametrize("name", sorted(OF_SETTINGS))
+def test_a_field_of_the_settings_is_no_parameter(door, rows, name):
+    before = rows()
+    reply = door.infer(append_request(new_id(), "hello", parameters={name: PRIVATE}))
+    assert reply.status == door.bad_request
+    assert refusal_sentence(reply) == (
+        f"'{name}' is a field of model-settings.json, and no parameter; set it there"
+    )
+    assert rows() == before
+
+
+def test_each_field_of_the_settings_is_a_parameter_or_refused_or_a_word_of_others():
+    fields = {field for fields in CONFIG_FIELDS.values() for field in fields}
+    assert fields - set(PARAMETER_NAMES) - OF_SETTINGS == {"path", "url", "model_type"}
+    assert fields > OF_SETTINGS
+
+
+# --- In another place than a request's parameters ----------------------------------------
+
 # MLServer drops the fields of a document that it does not know.
 MISPLACED = {
     "idempotency_key": "'idempotency_key' is beside 'inputs'; send it in 'parameters'",
     "window_size": "'window_size' is beside 'inputs'; send it in 'parameters'",
     "parameter": "there is no field \"parameter\"; did you mean 'parameters'?",
+    "paramters": "there is no field \"paramters\"; did you mean 'parameters'?",
     "Parameters": "there is no field \"Parameters\"; did you mean 'parameters'?",
     "output": "there is no field \"output\"; did you mean 'outputs'?",
+    "Inputs": "there is no field \"Inputs\"; did you mean 'inputs'?",
+    "ID": "there is no field \"ID\"; did you mean 'id'?",
+    "Idempotency-Key": "there is no field \"Idempotency-Key\"; did you mean 'idempotency_key'?",
+    "windowSize": "there is no field \"windowSize\"; did you mean 'window_size'?",
 }
 
 
-@at("http")
+@at(*JSON_DOORS)
 @pytest.mark.parametrize(("field", "says"), MISPLACED.items())
 def test_a_field_of_the_document_that_would_lose_a_parameter_is_refused(door, rows, field, says):
     before = rows()
@@ -130,7 +170,89 @@ def test_a_field_of_the_document_that_would_lose_a_parameter_is_refused(door, ro
     assert reply.status == door.bad_request
     assert refusal_sentence(reply).startswith(says)
     assert rows() == before
-    assert door.infer({**request, field: None, "timeout": 5}).status == 200
+    assert door.infer({**request, field: None, "timeout": 5, "state": 1}).status == 200
+
+
+@pytest.mark.parametrize("of", ["inputs", "outputs"])
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("idempotency_key", "'idempotency_key' is in 'parameters' of \"memory_id\"; send it in"),
+        ("window_size", "'window_size' is in 'parameters' of \"memory_id\"; send it in"),
+        ("windowSize", "there is no parameter \"windowSize\"; did you mean 'window_size'?"),
+    ],
+)
+def test_a_parameter_of_a_tensor_that_is_one_of_the_request_is_refused(door, rows, of, name, says):
+    before = rows()
+    request = append_request(new_id(), "hello", outputs=[{"name": "memory_id"}])
+    request[of][0]["parameters"] = {name: 1}
+    reply = door.infer(request)
+    assert reply.status == door.bad_request
+    assert refusal_sentence(reply).startswith(says)
+    assert rows() == before
+    request[of][0]["parameters"] = {name: None}
+    assert door.infer(request).status == 200
+
+
+@at(*JSON_DOORS)
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("idempotency_key=k", "'idempotency_key' is in the query of the URL; send it in"),
+        ("x=1&window_size=1", "'window_size' is in the query of the URL; send it in"),
+        ("Idempotency-Key=k", 'there is no parameter "Idempotency-Key"; did you mean'),
+    ],
+)
+def test_a_parameter_in_the_query_is_refused(door, rows, query, says):
+    before, request = rows(), append_request(new_id(), "hello")
+    url = f"{door.service.url}/v2/models/memory/infer"
+    reply = requests.post(f"{url}?{query}", json=request, timeout=60)
+    assert reply.status_code == door.bad_request
+    assert reply.json()["error"].startswith(says)
+    assert rows() == before
+    assert requests.post(f"{url}?timeout=1", json=request, timeout=60).status_code == 200
+
+
+# --- Headers -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"]
+)
+def test_a_precondition_is_refused_since_nobody_checks_it(door, rows, name):
+    before = rows()
+    reply = door.infer(append_request(new_id(), "hello"), **{name.lower(): "*"})
+    assert reply.status == door.bad_request
+    assert refusal_sentence(reply) == (
+        f"header '{name.lower()}' is not supported here; send the request without it"
+    )
+    assert rows() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("x-idempotency-key", "Idempotency-Key"),
+        ("x-idempotence-key", "Idempotency-Key"),
+        ("content-encodng", "Content-Encoding"),
+        ("inference-header-content-lenght", "Inference-Header-Content-Length"),
+    ],
+)
+def test_a_header_that_is_nearly_known_is_refused(door, rows, name, meant):
+    before = rows()
+    reply = door.infer(append_request(new_id(), "hello"), **{name: "1"})
+    assert reply.status == door.bad_request
+    assert f"did you mean '{meant}'?" in refusal_sentence(reply)
+    assert rows() == before
+
+
+@at("http")
+@pytest.mark.parametrize("name", ["redy", "Ready", "repository_name"])
+def test_another_field_of_the_index_is_refused(door, name):
+    index = f"{door.service.url}/v2/repository/index"
+    reply = requests.post(index, json={name: True}, timeout=60)
+    assert reply.status_code == 400
+    assert reply.json()["error"] == (f"there is no field \"{name}\" here; the only one is 'ready'")
 
 
 @at("http")
@@ -173,6 +295,12 @@ def test_unknown_tensors_and_parameters_are_allowed_and_each_request_is_counted(
     assert growth(door, request) == {"messages_stored": 1}
     request["inputs"] += [tensor("output_all", ["x"]), tensor("logprobs", ["y"])]
     assert growth(door, request) == {"messages_stored": 1, "unknown_tensors": 1}
+    request["inputs"][1]["parameters"] = {"level": "x"}
+    assert growth(door, request) == {
+        "messages_stored": 1,
+        "unknown_tensors": 1,
+        "unknown_parameters": 1,
+    }
     request["parameters"] = {"temperature": "0.5", "max_tokens": 7}
     assert growth(door, request) == {
         "messages_stored": 1,

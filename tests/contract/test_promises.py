@@ -203,6 +203,8 @@ def memory_parameters(door: HttpDoor) -> None:
         reply = door.infer(append_request(talk, text, parameters=older))
     assert reply.texts == ["b"]
     refused(door.infer(asked(memory_parameters=1)), "it must be an object")
+    for name in ("foo", "window_items", "idempotency_key"):
+        refused(door.infer(asked(memory_parameters={name: 1})), f"{name}")
     both = asked(memory_parameters={"window_size": 0}, window_size=1)
     refused(door.infer(both), "'memory_parameters.window_size' is 0")
 
@@ -270,6 +272,34 @@ def other_parameters(door: HttpDoor) -> None:
     refused(door.infer(asked(windowSize=2)), "did you mean 'window_size'?")
 
 
+@probe("Parameters", "of a tensor or an output, any other")
+def other_parameters_of_tensors(door: HttpDoor) -> None:
+    request = asked()
+    request["inputs"][0]["parameters"] = {"content_type": "str", "level": 1}
+    assert door.infer(request).texts == ["x"]
+    for name in ("idempotency_key", "window_size"):
+        request["inputs"][0]["parameters"] = {name: 1}
+        refused(door.infer(request), f"'{name}' is in 'parameters' of \"memory_id\"")
+        outputs = [{"name": "history", "parameters": {name: 1}}]
+        refused(door.infer({**asked(), "outputs": outputs}), f"'{name}' is in 'parameters'")
+
+
+@probe("Parameters", "in the query of the URL")
+def in_the_query(door: HttpDoor) -> None:
+    url = f"{door.service.url}/v2/models/memory/infer"
+    reply = requests.post(f"{url}?window_size=1", json=asked(), timeout=60)
+    assert reply.status_code == 400
+    assert "in the query of the URL" in reply.json()["error"]
+    assert requests.post(f"{url}?trace=1", json=asked(), timeout=60).ok
+
+
+@probe("Parameters", "a field of model-settings.json")
+def settings_fields(door: HttpDoor) -> None:
+    for name in ("window_items", "idempotency", "tensor_names", "stale_reads", "read_url"):
+        refused(door.infer(asked(**{name: "all"})), f"'{name}' is a field of model-settings.json")
+    assert door.infer(asked(path="/a", url="b", model_type="c")).texts == ["x"]
+
+
 # --- Headers -----------------------------------------------------------------------------
 
 
@@ -322,6 +352,28 @@ def idempotency_header(door: HttpDoor) -> None:
 def misspelt_header(door: HttpDoor) -> None:
     refused(door.infer(asked(), **{"X-Idempotency-Key": "k"}), "did you mean 'Idempotency-Key'?")
     refused(door.infer(asked(), Idempotency_Key="k"), "did you mean 'Idempotency-Key'?")
+    refused(door.infer(asked(), **{"X-Idempotence-Key": "k"}), "did you mean 'Idempotency-Key'?")
+
+
+@probe("Headers", "nearly another of these")
+def other_misspelt_headers(door: HttpDoor) -> None:
+    for name, meant in (
+        ("Content-Encodng", "Content-Encoding"),
+        ("Inference-Header-Content-Lenght", "Inference-Header-Content-Length"),
+    ):
+        refused(door.infer(asked(), **{name: "1"}), f"did you mean '{meant}'?")
+
+
+@probe("Headers", "If-Match")
+@probe("Headers", "If-None-Match")
+@probe("Headers", "If-Modified-Since")
+@probe("Headers", "If-Unmodified-Since")
+def preconditions(door: HttpDoor) -> None:
+    talk = new_id()
+    for name in ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"):
+        reply = door.infer(append_request(talk, "x"), **{name: "*"})
+        refused(reply, f"header '{name.lower()}' is not supported here")
+    assert door.infer(read_request(talk)).texts == []
 
 
 def guarded_index(**headers: str) -> Any:
