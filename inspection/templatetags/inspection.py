@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 from django import template
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html, format_html_join, strip_tags
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
 from convstore.escaping import escape_controls, escape_json
 from convstore.messages import dumps
@@ -57,6 +60,19 @@ def json_string(text: str) -> str:
 
 
 register.filter("mark_words", mark_text)
+
+
+@register.simple_tag
+def labelled_cell(cell: str, headers: Sequence[dict[str, Any]], number: int) -> SafeString:
+    """A cell of a list with the name of its column, for phones, where each row is a block.
+
+    A browser takes such a row for no row any more, so that the roles have to be said.
+    """
+    title = capfirst(strip_tags(str(headers[number]["text"])).strip())
+    is_empty = not (strip_tags(unescape(cell)).strip() or "<input" in cell)
+    about = "data-empty" if is_empty else format_html('data-label="{}"', title)
+    tag, role = cell[1:3], "rowheader" if cell.startswith("<th") else "cell"
+    return SafeString(f'<{tag} role="{role}" {about}{cell[3:]}')
 
 
 @register.simple_block_tag(takes_context=True)

@@ -133,6 +133,29 @@ def test_a_row_links_to_the_transcript(listed, talks):
     expect(listed.get_by_role("article")).to_contain_text("Line 59.")
 
 
+@each_look(PHONE)
+@pytest.mark.parametrize("path", ["convstore/conversation", "inspection/auditentry"])
+def test_on_a_phone_nothing_of_a_row_is_beside_the_screen(look, path, listed, admin_service):
+    listed.goto(f"{admin_service.url}/admin/{path}/")
+    cells = listed.get_by_role("row").nth(1).get_by_role("cell")
+    assert cells.count() > 3
+    for cell in cells.all():
+        box = cell.bounding_box()
+        assert box is None or box["x"] + box["width"] <= look.width
+    tools = listed.locator(".object-tools a").all()
+    if look.touch:
+        lefts = [tool.bounding_box()["x"] for tool in tools]  # type: ignore[index]
+        assert min(lefts) == lefts[0]
+        label = "(cell) => getComputedStyle(cell, '::before').content"
+        shown = (
+            listed.locator("tbody tr")
+            .first.locator("[data-label]")
+            .evaluate_all(f"(cells) => cells.map({label})")
+        )
+        assert any(": " in each for each in shown)
+    assert serious_faults(listed) == []
+
+
 # --- Pages -------------------------------------------------------------------------------
 
 
