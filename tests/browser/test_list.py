@@ -144,7 +144,7 @@ def test_on_a_phone_nothing_of_a_row_is_beside_the_screen(look, path, listed, ad
         assert box is None or box["x"] + box["width"] <= look.width
     tools = listed.locator(".object-tools a").all()
     if look.touch:
-        lefts = [tool.bounding_box()["x"] for tool in tools]  # type: ignore[index]
+        lefts = [tool.bounding_box()["x"] for tool in tools]
         assert min(lefts) == lefts[0]
         label = "(cell) => getComputedStyle(cell, '::before').content"
         shown = (
