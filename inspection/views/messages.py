@@ -17,7 +17,7 @@ from convstore.escaping import (
     escape_json,
     indented_json,
 )
-from convstore.media import media_of
+from convstore.media import Media, media_of
 from convstore.messages import TOOL_CALLS, Message
 from inspection.audit import Action, record
 from inspection.databases import Database
@@ -25,6 +25,7 @@ from inspection.highlighting import Highlighter
 from inspection.items import ITEM, shown_item
 from inspection.parts import MAX_SHOWN_CHARACTERS
 from inspection.views.access import READ, database_view
+from inspection.views.covering import is_covered
 from inspection.views.pages import (
     LIST_PARAMETER,
     SANDBOX,
@@ -97,16 +98,19 @@ def part(
     request: HttpRequest, database: Database, key: UUID, position: int, number: int
 ) -> HttpResponse:
     """One part: a text, an image or audio for the browser, or a file to download."""
-    conversation, detail = conversation_or_404(database, key), f"{position}/{number}"
-    row = _open_message(request, database, conversation, position, Action.PART, detail)
+    conversation = conversation_or_404(database, key)
+    row = _message_or_404(database, conversation, position)
     parts = Message.from_json(row.body).parts
-    if not 1 <= number <= len(parts):
+    part = parts[number - 1] if 1 <= number <= len(parts) else None
+    media = media_of(part) if part else None
+    if not (_is_shown_inline(media) and is_covered(request, database, conversation, position)):
+        _record(request, database, conversation, Action.PART, f"{position}/{number}")
+    if part is None:
         raise Http404(f"Message {position} has {len(parts)} parts; there is no part {number}.")
-    media = media_of(parts[number - 1])
     # No gzip: images and audio are compressed already, and a range counts uncompressed bytes.
     request.META.pop("HTTP_ACCEPT_ENCODING", None)
     if media is None:
-        text = escape_controls(parts[number - 1].value)
+        text = escape_controls(part.value)
         return _sandboxed_response(text.encode(), "text/plain; charset=utf-8")
     response = _range_response(request, media.data, media.mime)
     name = media.name or f"{position}-{number}.{media.extension}"
@@ -123,13 +127,27 @@ def _open_message(
     detail: str,
 ) -> MessageRow:
     """Write an entry to the audit log and return the message. Raises Http404."""
+    row = _message_or_404(database, conversation, position)
+    _record(request, database, conversation, action, detail)
+    return row
+
+
+def _message_or_404(database: Database, conversation: Any, position: int) -> MessageRow:
     history = History(database.alias, conversation.pk)
     row = history.message(position) if position < 2**63 else None
     if row is None:
         raise Http404(f"The conversation has no message {position}.")
-    opened = [(conversation.pk, conversation.memory_id)]
-    record(request, database, action, opened, detail)
     return row
+
+
+def _record(
+    request: HttpRequest, database: Database, conversation: Any, action: Action, detail: str
+) -> None:
+    record(request, database, action, [(conversation.pk, conversation.memory_id)], detail)
+
+
+def _is_shown_inline(media: Media | None) -> bool:
+    return media is not None and media.kind != "file"
 
 
 def _sandboxed_response(data: bytes, mime: str, status: int = 200) -> HttpResponse:

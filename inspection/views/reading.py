@@ -23,6 +23,7 @@ from inspection.metadata import pairs_of, title_of
 from inspection.parts import MAX_SHOWN_CHARACTERS
 from inspection.transcript import shown_messages
 from inspection.views.access import READ, database_view, may_delete, may_list
+from inspection.views.covering import view_of
 from inspection.views.hits import opened_hit
 from inspection.views.pages import (
     LIST_PARAMETER,
@@ -87,6 +88,7 @@ def transcript(request: HttpRequest, database: Database, key: UUID) -> HttpRespo
         "max_shown_characters": MAX_SHOWN_CHARACTERS,
         "max_query_characters": MAX_QUERY_CHARACTERS,
         "is_raw": is_raw,
+        "view": view_of(request, database, conversation, rows),
         "hit": opened_hit(request, key, rows),
         "highlighter": Highlighter(),
         "formats": FORMATS,

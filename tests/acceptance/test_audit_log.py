@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
@@ -15,8 +16,10 @@ import pytest
 import requests
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group, Permission, User
+from django.db.models import F
 
 from convstore.messages import Message, Part
+from convstore.models import Conversation
 from convstore.store import ConversationStore, conversation_key
 from inspection.audit import PRUNED_AT_ONCE
 from inspection.models import AuditEntry, Job, ListedConversation
@@ -38,6 +41,8 @@ pytestmark = pytest.mark.one_database
 
 LOG, USERS, GROUPS = "/admin/inspection/auditentry/", "/admin/auth/user/", "/admin/auth/group/"
 PROXY = {"X-Forwarded-For": "192.0.2.1"}
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n and a photo").decode()
+PDF = base64.b64encode(b"%PDF-1.7").decode()
 HASHED = make_password(PASSWORD)
 SUMMARY = [{"type": "summary_text", "text": "Think first."}]
 REASONING = {"type": "reasoning", "summary": SUMMARY, "encrypted_content": "x" * 9}
@@ -154,6 +159,37 @@ def test_a_job_of_a_list_by_metadata_is_for_readers_only(alias, root, sign):
         page = deleter.get(path, 403)
         assert "No permission" in page
         assert "needs the permission convstore.view_message" in page
+
+
+def test_the_entry_of_a_page_covers_its_images_until_something_is_erased(alias, root, sign):
+    memory_id = new_id()
+    said = [Part("image", PNG), Part("text", "Look."), Part("file", PDF)]
+    store = ConversationStore(alias)
+    store.append(memory_id, [Message("user", said), Message("user", said)])
+    key = {"conversation": conversation_key(memory_id)}
+    page = root.get(transcript(memory_id))
+    images = re.findall(r'<img src="(/admin/convstore[^"]+)"', page)
+    assert len(images) == 2
+    for url in images:
+        root.session.get(root.service.url + url, timeout=30).raise_for_status()
+    assert [entry[1:] for entry in entries(alias, **key)] == [("read", "1 to 2")]
+
+    covered, parts = images[0], []
+    earlier = root.get(transcript(memory_id), before=2)
+    (only_first,) = re.findall(r'<img src="(/admin/convstore[^"]+)"', earlier)
+    other = f"{transcript(memory_id)}2/1/?{only_first.partition('?')[2]}"
+    store.append(memory_id, [Message("user", said)])
+    added = f"{transcript(memory_id)}3/1/?{covered.partition('?')[2]}"
+    download = covered.replace("/1/1/", "/1/3/")
+    for url in (other, added, download, covered.partition("?")[0], f"{covered}x"):
+        root.session.get(root.service.url + url, timeout=30).raise_for_status()
+        parts += [url.partition("?")[0].removeprefix(transcript(memory_id)).rstrip("/")]
+    reader = sign("convstore.view_conversation", "convstore.view_message")
+    reader.session.get(reader.service.url + covered, timeout=30).raise_for_status()
+    Conversation.objects.using(alias).filter(memory_id=memory_id).update(changes=F("changes") + 1)
+    root.session.get(root.service.url + covered, timeout=30).raise_for_status()
+    found = [entry[2] for entry in entries(alias, **key, action="part")]
+    assert found == [*parts, "1/1", "1/1"]
 
 
 def test_a_search_that_finds_nothing_is_an_entry(alias, root):
