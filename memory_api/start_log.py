@@ -11,7 +11,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import Error, connections
 
-from api_keys.doors import CONVERSATIONS, HTTP, open_doors
+from api_keys.doors import CONVERSATIONS, HTTP, MLSERVER, open_doors
 from convstore import __version__, tracing
 from convstore.client_address import is_loopback
 from convstore.database.vendors import describe_database
@@ -20,6 +20,12 @@ from memory_api.errors import SettingsError
 from memory_api.memories import conversations_memory
 from memory_api.memory import Memory, UnavailableMemory
 from memory_api.model_repository import read_repository
+
+# What a door may ask a key for, and what it never does.
+ASKED = {
+    HTTP: ("V2", "health, readiness, /metrics and /v2/docs"),
+    MLSERVER: ("Inference by MLServer", "load, unload, metadata, health and metrics"),
+}
 
 logger = logging.getLogger(__name__)
 
@@ -79,10 +85,11 @@ def who_may_come(address: Any) -> str:
     return f"{where} is open to whoever reaches this machine"
 
 
-def what_is_asked() -> str:
-    if HTTP in open_doors():
-        return "V2 asks for no API key: whoever comes reads and extends every conversation"
-    return "V2 asks for an API key; health, readiness, /metrics and /v2/docs do not"
+def what_is_asked(door: str = HTTP) -> str:
+    what, others = ASKED[door]
+    if door in open_doors():
+        return f"{what} asks for no API key: whoever comes reads and extends every conversation"
+    return f"{what} asks for an API key; {others} do not"
 
 
 def trace_if_wanted() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ from memory_api.idempotency import Delivery
 from memory_api.memory import Memory
 from memory_api.metrics import count_refused, metrics_of
 from memory_api.model_settings import memory_from_settings, read_model_settings
-from memory_api.start_log import describe_memory
+from memory_api.start_log import describe_memory, what_is_asked
 from memory_api.tables import TablesNotReady, migrate_tables, require_tables
 from mlserver_bridge.limits import limit_requests
 from mlserver_bridge.mlserver_changes import MadeId, change_mlserver
@@ -123,10 +123,10 @@ class ConversationalMemory(MLModel):
             logger.error("%s", self.refusal)
             return True
         logger.info("%s", describe_memory(self.memory))
+        say_what_is_asked()
         limit_requests(self.name, self.memory.labels)
         if asks_for_keys(MLSERVER):
             self.key_threads = threads_for(DEFAULT_DB_ALIAS)
-            logger.info("%s: inference asks for an API key; load and unload do not", where)
         self.threads = threads_for(self.memory.store.using)
         try:
             await self.threads.run(self._prepare_tables)
@@ -219,6 +219,12 @@ class ConversationalMemory(MLModel):
         prepare = migrate_tables if self.memory.auto_migrate else require_tables
         prepare(self.memory.store.using)
         self.has_tables = True
+
+
+@cache
+def say_what_is_asked() -> None:
+    """Say once, and not for each memory, who may come."""
+    logger.info("%s", what_is_asked(MLSERVER))
 
 
 def _is_starting() -> bool:

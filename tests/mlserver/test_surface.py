@@ -340,6 +340,12 @@ def test_what_is_refused_counts_as_a_failure_and_as_nothing_stored(door, mlserve
 
 # --- The log -----------------------------------------------------------------------------
 
+
+def test_the_log_says_once_who_may_come(mlserver):
+    log = mlserver.log.read_text()
+    assert log.count("Inference by MLServer asks for no API key: whoever comes reads and ") == 1
+
+
 RECORD = re.compile(r"^\S+ \S+ \[(\S+)\] (\w+) - (.*)$", re.MULTILINE)
 
 

@@ -13,6 +13,7 @@ from django.core.management import CommandError, call_command
 from django.db import DEFAULT_DB_ALIAS
 
 from api_keys import checks
+from api_keys.doors import MLSERVER
 from api_keys.making import all_keys
 from api_keys.rows import read_caller
 from api_keys.tokens import read_token
@@ -167,6 +168,7 @@ def test_check_warns_of_doors_that_ask_for_no_key_and_the_start_log_says_it(
 def test_check_warns_of_mlservers_door_where_mlserver_is_installed(settings, monkeypatch):
     settings.REQUIRE_API_KEYS = {"http"}
     monkeypatch.setattr(checks, "find_spec", lambda name: object())
+    assert what_is_asked(MLSERVER).startswith("Inference by MLServer asks for no API key")
     (message,) = checks.check_doors()
     assert message.id == "api_keys.W001"
     assert "MLServer's ports" in message.msg
