@@ -46,6 +46,13 @@ requests_waiting = Gauge(
 connections_open = Gauge(
     "rest_server_connections", "Connections of clients now", multiprocess_mode="livesum"
 )
+# Each worker sets its own once a second.
+database_connections = Gauge(
+    "rest_server_database_connections",
+    "Connections to a database that threads hold now, with the name of its first memory",
+    ["model", "version"],
+    multiprocess_mode="livesum",
+)
 
 
 @cache

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 
 from django.db import close_old_connections, connections
 
+from convstore.database.connection import count_open_connections
 from convstore.errors import Unavailable
+from memory_api import http_metrics
 from memory_api.errors import log_failure
 from memory_api.memory import Memory
 
@@ -72,6 +74,8 @@ class DatabaseProbe:
             self._is_ready = True
         self._at = time.monotonic()
         close_old_connections()  # for others, where they come from a pool
+        count = count_open_connections()[self._memory.store.using]
+        http_metrics.database_connections.labels(*self._memory.labels).set(count)
 
 
 class ReadinessProbe:

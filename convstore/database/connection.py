@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections import Counter
 from contextlib import suppress
 from typing import Any
+from weakref import WeakSet
 
 from django.db import Error, connections
+from django.db.backends.signals import connection_created
 
 from convstore.database.fault import Connections, Fault
 from convstore.database.vendors import vendor_for
@@ -21,6 +24,23 @@ _without_writes: dict[str, float] = {}
 # How often a database was found to take writes again. A connection from before may lead to a server
 # that is alive, answers reads, and no longer hears of what is written.
 _servers_left: Counter[str] = Counter()
+# The connections of all threads of this process.
+_connections: WeakSet[Any] = WeakSet()
+_connections_lock = threading.Lock()
+
+
+def _keep(connection: Any, **_: Any) -> None:
+    with _connections_lock:
+        _connections.add(connection)
+
+
+connection_created.connect(_keep)
+
+
+def count_open_connections() -> Counter[str]:
+    """How many connections to each database, by its alias, the threads of this process hold."""
+    with _connections_lock:
+        return Counter(each.alias for each in _connections if each.connection is not None)
 
 
 def open_connection(alias: str) -> Any:

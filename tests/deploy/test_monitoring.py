@@ -147,6 +147,8 @@ def test_every_query_is_answered_by_a_prometheus_that_scrapes_a_loaded_service(
         requests.post(infer, json=append_request(new_id(), "Hi"), timeout=30).raise_for_status()
         unanswered = [query for query in unanswered if not result(prometheus, query)]
     assert not result(prometheus, "memory_messages_total")
+    (held,) = result(prometheus, "sum(rest_server_database_connections)")
+    assert float(held["value"][1]) >= 1
     (group,) = requests.get(f"{prometheus}/api/v1/rules", timeout=30).json()["data"]["groups"]
     assert [rule["name"] for rule in group["rules"]] == [rule["alert"] for rule in rules()]
 

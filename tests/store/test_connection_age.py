@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from django.db import close_old_connections, connections
 
-from convstore.database.connection import JITTER, open_connection
+from convstore.database.connection import JITTER, count_open_connections, open_connection
 from convstore.database.url import database_alias, database_settings
 from convstore.store import ConversationStore
 
@@ -22,6 +24,26 @@ def test_the_setting_is_the_maximal_age_and_a_memorys_own_option_wins(settings, 
     assert database_settings(url)["CONN_MAX_AGE"] == MAX_AGE
     assert database_settings(url, {"pool_recycle": 7})["CONN_MAX_AGE"] == 7
     assert database_settings(url, {"pool_recycle": -1})["CONN_MAX_AGE"] is None
+
+
+def test_what_all_threads_hold_is_counted(tmp_path):
+    alias = database_alias(f"sqlite:///{tmp_path}/a.sqlite3")
+    both_hold, counted = threading.Barrier(3), threading.Event()
+
+    def hold() -> None:
+        open_connection(alias)
+        both_hold.wait(30)
+        counted.wait(30)
+        connections[alias].close()
+
+    with ThreadPoolExecutor(2) as threads:
+        held = [threads.submit(hold) for _ in range(2)]
+        both_hold.wait(30)
+        assert count_open_connections()[alias] == 2
+        counted.set()
+        for each in held:
+            each.result(30)
+        assert count_open_connections()[alias] == 0
 
 
 def test_a_pools_connections_have_the_same_age(settings):
