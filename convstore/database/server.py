@@ -66,6 +66,16 @@ def durability_warning(setting: str, hint: str) -> CheckMessage:
     )
 
 
+def standby_warning(count: int, hint: str) -> CheckMessage:
+    """The server acknowledges a COMMIT that none of its standbys has."""
+    return checks.Warning(
+        f"no COMMIT waits for its standby ({count} connected): after a failover the last"
+        " acknowledged messages can be missing.",
+        hint=f"{hint}; or accept the loss.",
+        id="convstore.W021",
+    )
+
+
 def connection_warning(limits: Iterable[int], entry: Mapping[str, Any]) -> Iterator[CheckMessage]:
     """A warning if this host may open more connections than the least of these limits."""
     wanted, limit = workers() * connections_of_a_process(entry), min(limits)

@@ -22,6 +22,7 @@ from testing.mariadb import MariaDb
 from testing.pgbouncer import PgBouncer
 from testing.postgres import Postgres
 from testing.service import write_memory
+from testing.standby import ReplicaPair
 from tests.store.own_database import execute, migrate
 
 
@@ -264,6 +265,24 @@ def test_a_standby_that_no_commit_waits_for_is_said():
             primary.set("synchronous_standby_names = '*'")
             connections[alias].close()
             assert ids(checks.server_messages(alias)) == []
+        connections[alias].close()
+
+
+@pytest.mark.slow
+@pytest.mark.needs("mariadb")
+def test_a_replica_that_no_commit_waits_for_is_said():
+    with ReplicaPair() as pair:
+        pair.primary.execute("CREATE DATABASE chat")
+        pair.catch_up()
+        alias = database_alias(pair.primary.url("chat"))
+        assert "convstore.W021" in ids(checks.server_messages(alias))
+        pair.primary.execute("SET GLOBAL rpl_semi_sync_master_enabled = ON")
+        pair.standby.execute("SET GLOBAL rpl_semi_sync_slave_enabled = ON")
+        pair.standby.execute("STOP SLAVE")
+        pair.standby.execute("START SLAVE")
+        pair.primary.execute("CREATE DATABASE more")
+        pair.catch_up()
+        assert "convstore.W021" not in ids(checks.server_messages(alias))
         connections[alias].close()
 
 

@@ -17,6 +17,7 @@ from convstore.database.server import (
     durability_warning,
     fetch_row,
     isolation_errors,
+    standby_warning,
     time_limit_warning,
 )
 
@@ -36,6 +37,11 @@ OF_TENANT = "id_prefix = %s"
 MAY_CALL_PROCEDURES = (
     "SELECT COUNT(*) = 2 FROM information_schema.routines WHERE routine_schema = DATABASE()"
     " AND routine_name IN ('convstore_exchange_v1', 'convstore_window_v2')"
+)
+
+# Of MariaDB, which tells it everybody. The second is OFF also where no replica answered in time.
+REPLICAS = (
+    "SHOW GLOBAL STATUS WHERE variable_name IN ('Slaves_connected', 'Rpl_semi_sync_master_status')"
 )
 
 
@@ -91,6 +97,17 @@ def check_server(connection: Any, tables: tuple[str, ...]) -> Iterator[CheckMess
                 id="convstore.E008",
             )
     yield from check_cluster(connection)
+    yield from _replica_messages(connection)
+
+
+def _replica_messages(connection: BaseDatabaseWrapper) -> Iterator[CheckMessage]:
+    with connection.cursor() as cursor:
+        cursor.execute(REPLICAS)
+        found = {name.lower(): value for name, value in cursor.fetchall()}
+    replicas = int(found.get("slaves_connected", 0))
+    if replicas and found.get("rpl_semi_sync_master_status") != "ON":
+        hint = "Turn semi-synchronous replication on, at both servers"
+        yield standby_warning(replicas, hint)
 
 
 def _lacks_procedures(connection: Any) -> bool:

@@ -17,6 +17,7 @@ from convstore.database.server import (
     durability_warning,
     fetch_row,
     isolation_errors,
+    standby_warning,
     time_limit_warning,
 )
 
@@ -125,13 +126,8 @@ def _durability_messages(connection: BaseDatabaseWrapper) -> Iterator[CheckMessa
         yield durability_warning(f"{' and '.join(off)} is off", "Turn it on.")
     (standbys,) = fetch_row(connection, STANDBYS)
     if standbys and (commit == "local" or not names):
-        yield checks.Warning(
-            f"no COMMIT waits for its standby ({standbys} connected): after a failover the last"
-            " acknowledged messages can be missing.",
-            hint="Name it in synchronous_standby_names, and leave synchronous_commit on; or accept"
-            " the loss.",
-            id="convstore.W021",
-        )
+        hint = "Name it in synchronous_standby_names, and leave synchronous_commit on"
+        yield standby_warning(standbys, hint)
 
 
 def _schema_messages(
