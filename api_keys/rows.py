@@ -36,6 +36,12 @@ def is_any_key_there() -> bool:
     return _asked(lambda: ApiKey.objects.using(USING).exists())
 
 
+def is_any_tenants_key_there() -> bool:
+    """Whether there is a key with a tenant that is not revoked."""
+    rows = ApiKey.objects.using(USING).filter(revoked_at=None)
+    return any(_asked(lambda: list(rows.values_list("tenant", flat=True).distinct())))
+
+
 def caller_of(row: ApiKey) -> Caller:
     return Caller(
         name=row.name,

@@ -253,7 +253,13 @@ def _whole_turns(page: pages.Page, query: PageQuery, wanted: int) -> int | None:
 
 
 def no_conversation(param: str | None = None) -> NotFound:
-    return NotFound("there is no conversation with this id", param, "conversation_not_found")
+    sentence = "there is no conversation with this id"
+    if param is not None:
+        sentence = (
+            f"there is no conversation with the id in '{param}'; if it was deleted since the page"
+            f" before, begin the list again without '{param}'"
+        )
+    return NotFound(sentence, param, "conversation_not_found")
 
 
 def no_item(param: str | None = None) -> NotFound:

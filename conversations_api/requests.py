@@ -75,7 +75,7 @@ def read_own_id(fields: Json) -> str | None:
     if not isinstance(own_id, str):
         raise _wrong("id", f"is {json_type(own_id)}; it must be a string")
     try:
-        return checked_memory_id(own_id)
+        return checked_memory_id(own_id, "id")
     except BadRequest as error:
         raise InvalidField(str(error), "id", "invalid_value") from None
 

@@ -131,6 +131,12 @@ def test_what_is_not_there_is_404(client, path):
     assert reply.document["error"]["code"]
 
 
+def test_a_method_that_a_route_has_not_is_refused_with_those_it_has(client, conversation):
+    reply = client.send("PATCH", conversation, {})
+    assert (reply.status, reply.document["error"]["type"]) == (405, "invalid_request_error")
+    assert {"GET", "POST", "DELETE"} <= set(reply.headers["Allow"].split(", "))
+
+
 def test_items_for_a_conversation_that_is_not_there_begin_none(client):
     assert client.post("/conv_1/items", {"items": [TEXT]}).status == 404
     assert Conversation.objects.using(client.store.using).count() == 0
@@ -149,6 +155,7 @@ def test_a_client_names_its_conversation_once(client):
     for wrong in ("", "a" * 511, 7, "a\0b"):
         reply = client.post("", {"id": wrong})
         assert (reply.status, reply.document["error"]["param"]) == (400, "id")
+        assert reply.document["error"]["message"].startswith("'id'")
 
 
 @pytest.mark.parametrize("own_id", [{}, {"id": "mine"}], ids=["id of the server", "own id"])
@@ -357,6 +364,21 @@ def test_a_retry_of_what_an_older_version_did_is_known(client, conversation, tex
     assert all_items(client, conversation) == before
 
 
+def test_places_of_deleted_items_and_places_behind_the_end(client, conversation):
+    path = f"{conversation}/items"
+    added = client.post(path, {"items": [said("a"), said("b"), said("c")]}).document["data"]
+    gone = added[1]["id"]
+    client.delete(f"{path}/{gone}")
+    for after in (gone, 2):
+        assert texts(client.get(f"{path}?order=asc&after={after}").document["data"]) == ["c"]
+    for up_to in (gone, 2):
+        assert client.post(f"{conversation}/fork", {"up_to": up_to}).status == 404
+    behind = client.send("PUT", f"{path}?from=99", {"items": [said("d")]})
+    assert [item["position"] for item in behind.document["data"]] == [4]
+    assert client.send("PUT", f"{path}?from={gone}", {"items": []}).status == 200
+    assert all_items(client, conversation) == added[:1]
+
+
 def test_of_many_writers_with_the_same_revision_one_adds(client, conversation):
     path = f"{conversation}/items"
     tag = tag_of(client, path)
@@ -412,6 +434,19 @@ def test_conversations_are_listed_by_time_and_by_metadata(client):
         assert sorted(entry["id"] for entry in found) == sorted(e["id"] for e in expected)
     assert client.get("?metadata[user]=U1").document["data"] == []
     assert client.get("?after=conv_1").status == 404
+
+
+@pytest.mark.parametrize("query", ["", "order=active", "prefix=", "metadata[job]=x"])
+def test_whoever_deletes_what_a_page_shows_begins_again(client, query):
+    for _ in range(5):
+        client.post("", {"metadata": {"job": "x"}})
+    while found := client.get(f"?limit=2&{query}").document["data"]:
+        for each in found:
+            assert client.delete(f"/{each['id']}").status == 200
+        reply = client.get(f"?limit=2&{query}&after={found[-1]['id']}")
+        assert (reply.status, reply.document["error"]["param"]) == (404, "after")
+        assert "begin the list again without 'after'" in reply.document["error"]["message"]
+    assert Conversation.objects.using(client.store.using).count() == 0
 
 
 @pytest.mark.parametrize(

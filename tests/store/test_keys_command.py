@@ -172,3 +172,22 @@ def test_check_warns_of_mlservers_door_where_mlserver_is_installed(settings, mon
     (message,) = checks.check_doors()
     assert message.id == "api_keys.W001"
     assert "MLServer's ports" in message.msg
+
+
+def test_check_warns_of_a_door_that_ignores_the_keys_of_tenants(keys, settings, monkeypatch):
+    monkeypatch.setattr(checks, "find_spec", lambda name: None)
+
+    def warnings() -> list[str]:
+        return [message.msg for message in checks.check_doors() if message.id == "api_keys.W002"]
+
+    settings.REQUIRE_API_KEYS = set()
+    keys("create", "of all")
+    assert warnings() == []
+    key, _ = keys("create", "a", "--tenant", "acme")
+    (sentence,) = warnings()
+    assert "by the door http: whoever comes in" in sentence
+    settings.REQUIRE_API_KEYS = {"http"}
+    assert warnings() == []
+    settings.REQUIRE_API_KEYS = set()
+    keys("revoke", key[:15])
+    assert warnings() == []
