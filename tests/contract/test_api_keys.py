@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from api_keys.cache import MAX_AGE_SECONDS
 from api_keys.caller import SCOPES
 from api_keys.making import KeyRow, key_with_prefix, revoke_key
 from api_keys.tokens import new_token
+from conversations_api.names import shown_id
 from convstore.database.url import database_alias
 from convstore.models import Conversation
 from memory_api.limits import MAX_MEMORY_ID_LENGTH
@@ -355,18 +357,24 @@ def test_errors_hold_the_clients_own_id_at_most(door):
 # --- No sequence of requests leads outside ----------------------------------------------
 
 NAMES = [f"tenant-{n}" for n in range(10)]
-# Ids that try to be somebody else's, and ids that all tenants have.
-IDS = st.one_of(
-    st.sampled_from(["chat", "a", "A", "a ", "../chat", "/chat", "./a", "%2e%2e/chat", "%"]),
-    st.builds("{}/{}".format, st.sampled_from(NAMES), st.sampled_from(["chat", "a"])),
-    st.builds("../{}/{}".format, st.sampled_from(NAMES), st.sampled_from(["chat", "a"])),
-)
+
+
+def ids_among(tenants: list[str]) -> st.SearchStrategy[str]:
+    """Ids that try to be somebody else's, and ids that all tenants have."""
+    others, own = st.sampled_from(tenants), st.sampled_from(["chat", "a"])
+    return st.one_of(
+        st.sampled_from(["chat", "a", "A", "a ", "../chat", "/chat", "./a", "%2e%2e/chat", "%"]),
+        st.builds("{}/{}".format, others, own),
+        st.builds("../{}/{}".format, others, own),
+    )
+
+
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(NAMES),
         st.sets(st.sampled_from(SCOPES), min_size=1),
         st.sampled_from(["read", "append", "retry", "expect"]),
-        IDS,
+        ids_among(NAMES),
     ),
     min_size=1,
     max_size=times(15, soak=60),
@@ -427,7 +435,7 @@ def spaces(guarded: Service) -> dict[str, Space]:
     return {name: Space() for name in NAMES}
 
 
-@at("http", "grpc")
+@at("http", "rest", "grpc")
 def test_ten_tenants_get_what_they_would_get_alone(door, guarded, keyring, spaces):
     @settings(max_examples=times(25, soak=300))
     @given(STEPS)
@@ -450,4 +458,161 @@ def test_ten_tenants_get_what_they_would_get_alone(door, guarded, keyring, space
     stored = {name for name in ids_in_database(guarded) if name.startswith("tenant-")}
     assert stored == {
         f"{tenant}/{memory_id}" for tenant, space in spaces.items() for memory_id in space.texts
+    }
+
+
+# --- The same at the Conversations door --------------------------------------------------
+
+TALKERS = [f"talker-{n}" for n in range(10)]
+# What a key needs for each action.
+ACTIONS: dict[str, set[str]] = {
+    "create": {"append"},
+    "list": {"read"},
+    "items": {"read"},
+    "add": {"append"},
+    "replace": {"append", "delete"},
+    "delete": {"delete"},
+    "fork": {"read", "append"},
+}
+ALL_HAVE = {"kind": "talk"}
+
+
+@dataclass
+class Talks:
+    """What a tenant has, if nobody else were there: texts by id, in order of creation."""
+
+    texts: dict[str, list[str]] = field(default_factory=dict)
+    forks: dict[str, str] = field(default_factory=dict)
+
+    def answer(self, action: str, talk: str, other: str, text: str) -> int:
+        """The status of a request that changes something; after 200 it is done."""
+        if action == "create":
+            if talk in self.texts:
+                return 409
+            self.texts[talk] = [text]
+            return 200
+        if talk not in self.texts:
+            return 404
+        if action == "fork":
+            if other in self.texts:
+                return 409
+            self.texts[other] = list(self.texts[talk])
+            self.forks[other] = talk
+        elif action == "delete":
+            del self.texts[talk]
+            self.forks.pop(talk, None)
+        else:
+            kept = [] if action == "replace" else self.texts[talk]
+            self.texts[talk] = [*kept, text]
+        return 200
+
+
+@dataclass(frozen=True)
+class Talker:
+    """A tenant's client with one key."""
+
+    session: requests.Session
+    url: str
+    key: dict[str, str]
+
+    def send(
+        self, method: str, path: str = "", json: Any = None, **query: str
+    ) -> requests.Response:
+        return self.session.request(
+            method, f"{self.url}{path}", params=query, json=json, headers=self.key, timeout=60
+        )
+
+    def change(self, action: str, talk: str, other: str, text: str) -> Any:
+        items, path = [{"role": "user", "content": text}], f"/{shown_id(talk)}"
+        if action == "create":
+            return self.send("POST", json={"id": talk, "items": items, "metadata": ALL_HAVE})
+        if action == "fork":
+            return self.send("POST", f"{path}/fork", {"id": other, "metadata": ALL_HAVE})
+        if action == "delete":
+            return self.send("DELETE", path)
+        if action == "replace":
+            return self.send("PUT", f"{path}/items", {"items": items}, **{"from": "1"})
+        return self.send("POST", f"{path}/items", {"items": items})
+
+    def listed(self, **query: str) -> list[str]:
+        page = self.send("GET", limit="100", **query).json()
+        assert page["has_more"] is False
+        return [conversation["id"] for conversation in page["data"]]
+
+
+def assert_lists_are(talker: Talker, talks: Talks, talk: str) -> None:
+    """Each way to list has what the tenant has, and nothing else."""
+    ids = list(map(shown_id, talks.texts))
+    assert talker.listed(order="asc") == ids
+    assert sorted(talker.listed(order="active")) == sorted(ids)
+    assert talker.listed(**{"metadata[kind]": "talk"}) == ids[::-1]
+    begun_so = [shown_id(each) for each in talks.texts if each.startswith(talk)]
+    assert sorted(talker.listed(prefix=talk)) == sorted(begun_so)
+    forks = [shown_id(fork) for fork, source in talks.forks.items() if source == talk]
+    found = talker.listed(**{"metadata[forked_from]": shown_id(talk)})
+    assert sorted(found) == sorted(forks)
+
+
+def assert_items_are(talker: Talker, talks: Talks, talk: str) -> None:
+    path = f"/{shown_id(talk)}"
+    replies = [talker.send("GET", path), talker.send("GET", f"{path}/items", limit="100")]
+    if talk not in talks.texts:
+        assert [reply.status_code for reply in replies] == [404, 404]
+        return
+    conversation, page = (reply.json() for reply in replies)
+    assert conversation["id"] == shown_id(talk)
+    said = [item["content"][0]["text"] for item in page["data"]]
+    assert said == talks.texts[talk][::-1]
+    for item in page["data"][:2]:
+        assert talker.send("GET", f"{path}/items/{item['id']}").json() == item
+
+
+def test_ten_tenants_have_conversations_as_if_they_were_alone(guarded, keyring):
+    everybodys = {name: Talks() for name in TALKERS}
+    url = f"{guarded.url}/memories/memory/v1/conversations"
+    steps = st.lists(
+        st.tuples(
+            st.sampled_from(TALKERS),
+            st.sets(st.sampled_from(SCOPES), min_size=1),
+            st.sampled_from(list(ACTIONS)),
+            ids_among(TALKERS),
+            ids_among(TALKERS),
+        ),
+        min_size=1,
+        max_size=times(15, soak=60),
+    )
+
+    @settings(max_examples=times(25, soak=300))
+    @given(steps)
+    def run(steps: list[tuple[str, set[str], str, str, str]]) -> None:
+        for tenant, scopes, action, talk, other in steps:
+            talker, talks = Talker(session, url, keyring(tenant, scopes)), everybodys[tenant]
+            text = f"{tenant} {new_id()}"
+            if not ACTIONS[action] <= scopes:
+                path = "" if action == "list" else f"/{shown_id(talk)}/items"
+                refused = (
+                    talker.send("GET", path)
+                    if ACTIONS[action] == {"read"}
+                    else talker.change(action, talk, other, text)
+                )
+                assert refused.status_code == 403
+                assert tenant not in refused.text
+            elif action == "list":
+                assert_lists_are(talker, talks, talk)
+            elif action == "items":
+                assert_items_are(talker, talks, talk)
+            else:
+                reply = talker.change(action, talk, other, text)
+                assert reply.status_code == talks.answer(action, talk, other, text), reply.text
+
+    with requests.Session() as session:
+        run()
+        for tenant, talks in everybodys.items():
+            talker = Talker(session, url, keyring(tenant, {"read"}))
+            assert_lists_are(talker, talks, "chat")
+            for talk in talks.texts:
+                assert_items_are(talker, talks, talk)
+    stored = {name for name in ids_in_database(guarded) if name.startswith("talker-")}
+    assert stored == {
+        f"{tenant}/{talk}" for tenant, talks in everybodys.items() for talk in talks.texts
     }
