@@ -61,7 +61,8 @@ def check_names(memory: Memory, request: v2.InferRequest) -> None:
     if unknown:
         _refuse_settings(_sent(unknown, request.parameters))
         refuse_misspelt(unknown - OTHER_WORDS, PARAMETERS, "parameter")
-    for tensor in (*request.inputs, *(request.outputs or ())):
+    every: tuple[v2.Input | v2.Output, ...] = (*request.inputs, *(request.outputs or ()))
+    for tensor in every:
         if not OF_TENSORS.issuperset(tensor.parameters):
             unknown |= _unknown_of_tensor(tensor)
     if unknown:
