@@ -14,7 +14,9 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from inspection.audit import Action, record_event
+from inspection.times import time_element
 
+TIMES = ("signed_in", "made")
 FLAGS = ("is_active", "is_staff", "is_superuser")
 # What something in the admin asks for. Django makes four permissions for each table.
 OF_USE = (
@@ -25,6 +27,16 @@ OF_USE = (
     & Q(codename__in=("view_apikey", "add_apikey", "change_apikey"))
     | Q(content_type__app_label="auth", content_type__model__in=("user", "group"))
 )
+
+# What the fields of a user mean here, in plain words.
+HELP = {
+    "username": "Up to 150 letters, digits and the characters @ . + - _",
+    "is_active": "May sign in. Without this, the user cannot, and stays in the list.",
+    "is_staff": "May open these pages, and see there what the permissions below allow.",
+    "is_superuser": "May do everything, also without the permissions below.",
+    "groups": "The user has all permissions of these groups.",
+    "user_permissions": "What this user may do beside that.",
+}
 
 if TYPE_CHECKING:
     Pages = admin.ModelAdmin[Any]
@@ -125,8 +137,27 @@ class UserPages(OwnRightsOnly, django_pages.UserAdmin):  # type: ignore[type-arg
     def rights(self, obj: Any) -> QuerySet[Permission]:
         return permissions_of(obj)
 
+    fieldsets = (*(django_pages.UserAdmin.fieldsets or ())[:-1], ("Times", {"fields": TIMES}))
+
+    class Media:
+        js = (forms.Script("inspection/times.js", defer=True),)
+
+    @admin.display(description="last sign-in")
+    def signed_in(self, user: User) -> str:
+        return time_element(user.last_login) if user.last_login else "never"
+
+    @admin.display(description="made")
+    def made(self, user: User) -> str:
+        return time_element(user.date_joined)
+
+    def formfield_for_dbfield(self, db_field: Any, request: Any, **how: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **how)
+        if field and db_field.name in HELP:
+            field.help_text = HELP[db_field.name]
+        return field
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        fields = (*super().get_readonly_fields(request, obj), "last_login", "date_joined")
+        fields = (*super().get_readonly_fields(request, obj), *TIMES)
         return fields if request.user.is_superuser else (*fields, "is_superuser")
 
     def user_change_password(self, request: Any, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -214,6 +215,10 @@ def test_the_forms_of_users_and_groups_offer_what_the_admin_asks_for(page, admin
         offered = [label.strip() for label in labels]
         assert (set(offered), len(offered)) == (asked_for, len(asked_for))
         assert serious_faults(page, preload=False) == []
+    expect(page.get_by_text("May open these pages")).to_be_visible()
+    assert "Designates" not in page.get_by_role("main").inner_text()
+    made = page.locator(".field-made time")
+    expect(made).to_have_attribute("title", re.compile(" ago, .* UTC$"))
     page.goto(f"{admin_service.url}/admin/password_change/")
     assert serious_faults(page, preload=False) == []
 
