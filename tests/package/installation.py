@@ -7,7 +7,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -50,22 +50,32 @@ class Installation:
         done = completed(["make", "wheel"], project)
         assert done.returncode == 0, done.stderr
         (wheel,) = (project / "dist").iterdir()
-        environment = folder / "environment"
+        installation = cls(wheel, folder / "environment")
+        installation.install(wheel, *([] if alone else ["--no-deps"]))
+        if not alone:
+            (packages,) = installation.environment.glob("lib/python*/site-packages")
+            (packages / "ours.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        return installation
+
+    def with_extra(self, extra: str, folder: Path) -> Self:
+        """The same wheel in another environment, with one of its extras."""
+        installation = replace(self, environment=folder / "environment")
+        installation.install(f"{self.wheel}[{extra}]")
+        return installation
+
+    def install(self, what: Path | str, *options: str) -> None:
+        """Make the environment, and install into it what a `pip install` names."""
         # The versions that everything else is tested with.
-        needs = ["--constraint", ROOT / "requirements.txt"] if alone else ["--no-deps"]
+        pins = f"--constraint={ROOT / 'requirements.txt'}"
         for command in (
-            ["venv", "--without-pip", environment],
+            ["venv", "--without-pip", self.environment],
             [
-                *("pip", "--python", environment / "bin" / "python"),
-                *("install", "--quiet", *needs, wheel),
+                *("pip", "--python", self.python),
+                *("install", "--quiet", pins, *options, what),
             ],
         ):
-            done = completed([sys.executable, "-m", *command], folder)
+            done = completed([sys.executable, "-m", *command], self.environment.parent)
             assert done.returncode == 0, done.stderr
-        if not alone:
-            (packages,) = environment.glob("lib/python*/site-packages")
-            (packages / "ours.pth").write_text(sysconfig.get_path("purelib") + "\n")
-        return cls(wheel, environment)
 
     @property
     def convstore(self) -> Path:

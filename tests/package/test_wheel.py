@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import shlex
 import socket
 import subprocess
@@ -16,7 +17,8 @@ import pytest
 import requests
 
 import convstore
-from testing.bodies import new_id
+from testing.bodies import new_id, read_request
+from testing.collector import Collector, children
 from testing.processes import ROOT, START_SECONDS, free_port, in_group
 from tests.acceptance.test_seldon_examples import (
     FIVE_MESSAGES,
@@ -102,6 +104,20 @@ def test_seldons_client_is_answered(served):
     reply = get_inference_request(memory_id=memory_id, endpoint=endpoint(served))
     assert len(history(reply)) == len(FIVE_MESSAGES)
     assert "memory_api/default_models" in served.log.read_text()
+
+
+@pytest.mark.needs("otel")
+def test_with_the_extra_otel_spans_are_sent(installation, tmp_path):
+    traced = installation.with_extra("otel", tmp_path)
+    trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
+    with Collector() as collector, Served(traced, tmp_path, **collector.environment) as served:
+        requests.post(
+            f"{served.url}/v2/models/filesys-memory/infer",
+            json=read_request(new_id()),
+            headers={"traceparent": f"00-{trace_id}-{span_id}-01"},
+            timeout=30,
+        ).raise_for_status()
+        collector.trace(trace_id, lambda spans: bool(children(spans, bytes.fromhex(span_id))))
 
 
 @pytest.mark.parametrize("page", ["/admin/login/", "/v2/docs"])
