@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import openai
 import pytest
@@ -18,6 +19,13 @@ from openai import AsyncOpenAI, OpenAI
 from openai.types.conversations import Message
 from openai.types.responses import ResponseFunctionToolCallItem, ResponseReasoningItem
 
+from conversations_api.items import items_of
+from conversations_api.kinds import is_call, is_message, is_output
+from convstore.archive.conversations import ConversationRow
+from convstore.database.url import database_alias
+from convstore.messages import Message as StoredMessage
+from convstore.messages import dumps
+from inspection.export import FORMATS, file_chunks
 from testing.bodies import append_request, read_request
 from testing.service import Service
 from tests.length import times
@@ -173,23 +181,107 @@ def test_the_sdk_for_javascript(service):
     }
 
 
-@given(st.lists(sendable(), min_size=1, max_size=4))
+# --- Items of every type -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def http() -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        session.headers["Content-Type"] = "application/json"
+        yield session
+
+
+def given_back(items: list[Any], sent: list[Any]) -> str:
+    """The items without what the server gave them, for comparison with `expected`."""
+    back = []
+    for item, each in zip(items, sent, strict=True):
+        given = {name: value for name, value in item.items() if name != "position"}
+        if each.get("id") is None:
+            given.pop("id", None)
+        back.append(given)
+    return json.dumps(back, sort_keys=True)
+
+
+def expected(sent: list[Any]) -> str:
+    return json.dumps([long_form(item) for item in sent], sort_keys=True)
+
+
+def exported(service: Service, conversation: str) -> list[Any]:
+    """The items out of the export that keeps all as it is stored."""
+    using = database_alias(service.environment["DATABASE_URL"])
+    rows = ConversationRow.objects.using(using).filter(memory_id=conversation)
+    lines = b"".join(file_chunks(using, list(rows), FORMATS["stored"])).splitlines()
+    messages = [StoredMessage.from_json(json.loads(line)["body"]) for line in lines]
+    return [item for message in messages for item in items_of(message)]
+
+
+def window(service: Service, http: requests.Session, conversation: str) -> list[Any]:
+    """The messages of V2's window."""
+    infer = f"{service.url}/v2/models/memory/infer"
+    reply = http.post(infer, json=read_request(conversation), timeout=30)
+    assert reply.status_code == 200, reply.text
+    return [json.loads(element) for element in reply.json()["outputs"][1]["data"]]
+
+
+@given(st.lists(sendable(), min_size=1, max_size=4), st.booleans())
 @settings(max_examples=times(20, soak=50))
-def test_items_of_every_type_come_back_over_the_wire(service, items):
+def test_items_of_every_type_come_back_over_the_wire(service, http, items, at_creation):
+    def post(url: str, items: list[Any]) -> Any:
+        reply = http.post(url, data=json.dumps({"items": items}).encode(), timeout=30)
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
     url = f"{base_url(service)}/conversations"
-    created = requests.post(url, json={}, timeout=30).json()["id"]
-    body = json.dumps({"items": items}).encode()
-    headers = {"Content-Type": "application/json"}
-    path = f"{url}/{created}/items"
-    added = requests.post(path, data=body, headers=headers, timeout=30)
-    assert added.status_code == 200, added.text
-    listed = requests.get(path, params={"order": "asc"}, timeout=30).json()["data"]
-    assert listed == added.json()["data"]
-    given_back = []
-    for item, sent in zip(listed, items, strict=True):
-        del item["position"]
-        if sent.get("id") is None:
-            del item["id"]
-        given_back.append(item)
-    expected = [long_form(item) for item in items]
-    assert json.dumps(given_back, sort_keys=True) == json.dumps(expected, sort_keys=True)
+    conversation = post(url, items if at_creation else [])["id"]
+    path = f"{url}/{conversation}/items"
+    added = None if at_creation else post(path, items)["data"]
+    listed = http.get(path, params={"order": "asc"}, timeout=30).json()["data"]
+    assert added in (None, listed)
+    assert given_back(listed, items) == expected(items)
+    for item in listed:
+        assert http.get(f"{path}/{quote(item['id'])}", timeout=30).json() == item
+    assert given_back(exported(service, conversation), items) == expected(items)
+    assert_window_is_of(window(service, http, conversation), items)
+
+
+def assert_window_is_of(messages: list[Any], items: list[Any]) -> None:
+    """V2's clients see the messages as role and parts, and each turn with a tool as one."""
+    items = [long_form(item) for item in items]
+    calls = [call for message in messages for call in message.get("tool_calls", ())]
+    assert calls == [
+        {
+            "id": item["call_id"],
+            "type": "function",
+            "function": {"name": item["name"], "arguments": item["arguments"]},
+        }
+        for item in items
+        if is_call(item)
+    ]
+    answers = [message["tool_call_id"] for message in messages if "tool_call_id" in message]
+    assert answers == [item["call_id"] for item in items if is_output(item)]
+    assert {message["role"] for message in messages if "tool_call_id" in message} <= {"tool"}
+    said = [
+        (message["role"], message["content"])
+        for message in messages
+        if "tool_call_id" not in message and message["content"] != NOTHING_SAID
+    ]
+    assert said == [
+        (item["role"], content)
+        for item in items
+        if is_message(item) and (content := list(map(as_part, item["content"]))) != NOTHING_SAID
+    ]
+    # What is no message of a chat, such as reasoning, is in no window.
+    empty = [each for each in messages if each["content"] == NOTHING_SAID and len(each) == 2]
+    assert len(empty) <= sum(map(is_message, items))
+
+
+# A turn of calls alone, or of an empty text.
+NOTHING_SAID = [{"type": "text", "value": ""}]
+
+
+def as_part(content: Any) -> Any:
+    """How V2 shows a content: a text as such, anything else as its JSON."""
+    is_text = content["type"] in ("input_text", "output_text", "text")
+    if is_text and isinstance(content.get("text"), str):
+        return {"type": "text", "value": content["text"]}
+    return {"type": content["type"], "value": dumps(content)}
