@@ -91,7 +91,7 @@ def parse(body: bytes, max_values: int, take: Take = ignore_size) -> object:
         text = body.decode()
     except UnicodeDecodeError:
         raise BadRequest("the body is not UTF-8") from None
-    return parse_json(text, "the body")
+    return parse_json(text, "the body", with_repeats=False)
 
 
 # --- Document to bytes -------------------------------------------------------------------

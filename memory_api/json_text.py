@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from itertools import accumulate
 from typing import NoReturn, TypeGuard
 
-from memory_api.errors import BadRequest, TooLarge
+from memory_api.errors import BadRequest, TooLarge, quote
 from memory_api.limits import MAX_JSON_DEPTH
 
 # A string; the last one of a text that is cut off has no end.
@@ -67,13 +67,14 @@ def _without_strings(data: bytes) -> Iterator[bytes]:
             at = string.end()
 
 
-def parse_json(text: str, what: str) -> object:
+def parse_json(text: str, what: str, *, with_repeats: bool = True) -> object:
     """The value of a JSON text. `what` begins the sentence of a BadRequest.
 
-    Python's own parser also reads NaN, Infinity and numbers that a float cannot hold.
+    Python's own parser also reads NaN, Infinity and numbers that a float cannot hold. Of a name
+    that an object has twice, the last value counts; without `with_repeats`, it is refused.
     """
     try:
-        return DECODER.decode(text)
+        return (DECODER if with_repeats else STRICT_DECODER).decode(text)
     except BadRequest as reason:
         raise BadRequest(f"{what} {reason}") from None
     except RecursionError:
@@ -106,8 +107,24 @@ def _finite_float(text: str) -> float:
     return value
 
 
+def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object, of which Python would keep the last of two values with one name."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in fields if names.count(name) > 1)
+        raise BadRequest(f"has the name {quote(repeated)} twice in an object; send it once")
+    return fields
+
+
 # json.loads would make a decoder for each text.
 DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite_float)
+# For what is read by its names. The text of a tool call is kept to the letter, repeats included.
+STRICT_DECODER = json.JSONDecoder(
+    parse_constant=_refuse_constant,
+    parse_float=_finite_float,
+    object_pairs_hook=_without_repeats,
+)
 # In a list: what stands before its next value.
 VALUE_BEGINS = re.compile(r"[ \t\r\n]*,?[ \t\r\n]*(?=[^\] \t\r\n,])")
 

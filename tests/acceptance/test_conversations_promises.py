@@ -118,7 +118,7 @@ def up_to(api: Api) -> None:
     refused(api.send("POST", f"{path}/fork", {"up_to": True}), "up_to", "it must be")
 
 
-@probe("Fields", "any other")
+@probe("Fields", "any other, or one that is twice in an object")
 def other_fields(api: Api) -> None:
     path = api.begin("a")
     for method, route in (
@@ -132,6 +132,10 @@ def other_fields(api: Api) -> None:
             {"metadata": {}} if route == path else {"items": []} if "items" in route else {}
         )
         refused(api.send(method, route, {**known, "item": []}), "item", "no field of this name")
+    twice = '{"items": [], "items": [{"role": "user", "content": "b"}]}'
+    kind = {"Content-Type": "application/json"}
+    reply = requests.post(f"{api.url}{path}/items", twice, headers=kind, timeout=60)
+    refused(reply, None, 'the name "items" twice')
     assert api.texts(path) == ["a"]
 
 

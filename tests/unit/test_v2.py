@@ -40,6 +40,25 @@ def is_none_or_a_sentence(text: str | None) -> bool:
     return text is None or 0 < len(text) < 300
 
 
+# --- JSON --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (b'{"parameters": {"idempotency_key": "k"}, "parameters": {}}', "parameters"),
+        (b'{"inputs": [{"data": ["first"], "data" : ["second"]}]}', "data"),
+        (b'{"metadata": {"a": "1", "\\u0061": "2"}}', "a"),
+        (b'{"items": [], "items": []}', "items"),
+    ],
+)
+def test_a_name_that_is_twice_in_an_object_of_a_body_is_refused(body, name):
+    assert refusal(bodies.parse, body, 100) == (
+        f'the body has the name "{name}" twice in an object; send it once'
+    )
+    assert parse_json(body.decode(), "the text of a tool call")
+
+
 # --- Content-Encoding --------------------------------------------------------------------
 
 CODINGS: dict[str, Callable[[bytes], bytes]] = {
