@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event, Thread
 
 import psutil
 import requests
@@ -18,7 +18,8 @@ from benchmarks.lab import INFER
 from benchmarks.subjects import Subject
 
 CLIENTS = 20
-PAUSE = 0.2
+# Seconds: between two things that a slow client sends, of its stay, between checks of health.
+PAUSE, STAY, HEALTH_PAUSE = 0.2, 2, 0.05
 HEAD = f"POST {INFER} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n".encode()
 # What a slow client sends at once, and what it sends again and again.
 SLOW: dict[str, tuple[bytes, bytes]] = {
@@ -37,40 +38,48 @@ def slow_reader(conversation: str, window: int) -> tuple[bytes, bytes]:
 
 
 @contextmanager
-def slow_clients(url: str, sent: tuple[bytes, bytes], subject: Subject) -> Iterator[Figures]:
-    """Clients that are slow while the run lasts; adds how long the health check took, in ms."""
-    first, more = sent
-    port, ended, health = int(url.rpartition(":")[2]), threading.Event(), [0.0]
-    figures: Figures = {}
+def slow_clients(url: str, sent: tuple[bytes, bytes] | None, subject: Subject) -> Iterator[Figures]:
+    """Clients that are slow while the run lasts; adds how long the health check took, in ms.
 
-    def stay_slow(client: socket.socket) -> None:
-        with suppress(OSError):  # the service may end the connection
-            while not ended.wait(PAUSE):
-                client.sendall(more)
+    Each stays for some seconds and comes again, and whoever was cut off comes again at once.
+    Health is asked for from before the first of them comes until the last has gone.
+    """
+    address, ended, gone = ("127.0.0.1", int(url.rpartition(":")[2])), Event(), Event()
+    figures: Figures = {}
+    health: list[float] = []
+
+    def come_again(first: bytes, more: bytes) -> None:
+        while not ended.is_set():
+            with suppress(OSError), socket.socket() as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                client.connect(address)
+                client.sendall(first)
+                until = time.monotonic() + STAY
+                while time.monotonic() < until and not ended.wait(PAUSE):
+                    client.sendall(more)
 
     def ask_for_health() -> None:
-        while not ended.wait(PAUSE):
+        while not health or not gone.wait(HEALTH_PAUSE):
             begun = time.perf_counter()
             with suppress(requests.RequestException):
                 requests.get(f"{url}/v2/health/live", timeout=2)
             health.append((time.perf_counter() - begun) * 1e3)
 
-    with ExitStack() as stack:
-        work: list[Callable[[], None]] = [ask_for_health]
-        for _ in range(CLIENTS if first else 0):
-            client = stack.enter_context(socket.socket())
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            client.connect(("127.0.0.1", port))
-            client.sendall(first)
-            work.append(lambda client=client: stay_slow(client))  # type: ignore[misc]
-        time.sleep(1)  # until all of them are waited for
-        threads = [threading.Thread(target=each) for each in work]
-        for thread in threads:
-            thread.start()
-        yield figures
-        ended.set()
+    asking = Thread(target=ask_for_health)
+    threads = [Thread(target=come_again, args=sent) for _ in range(CLIENTS)] if sent else []
+    asking.start()
+    time.sleep(HEALTH_PAUSE)
     for thread in threads:
-        thread.join()
+        thread.start()
+    time.sleep(1)  # until all of them are waited for
+    try:
+        yield figures
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+        gone.set()
+        asking.join()
     figures["health"] = max(health)
 
 
@@ -84,7 +93,8 @@ def peak_memory(subject: Subject) -> Iterator[Figures]:
     for path in paths:
         (path / "clear_refs").write_text("5")  # the peak begins anew
     yield figures
-    figures["memory"] = (sum(kilobytes(path, "VmHWM") for path in paths) - before) / 1024
+    after = sum(kilobytes(path, "VmHWM") for path in paths)
+    figures["memory"] = (after - before) * 1024 / 1e6
 
 
 def kilobytes(process: Path, name: str) -> int:

@@ -7,34 +7,45 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
 from benchmarks.scenario import Scenario
-from benchmarks.subjects import Subject
 
 Figures = dict[str, float]
 # The figures of which one run is enough to break a promise.
 WORST = ("memory", "health")
 
 
+class Measured(Protocol):
+    """What a turn runs: a store in a child, or a command."""
+
+    @property
+    def name(self) -> str: ...
+    def run(self, scenario: Scenario, /) -> Figures: ...
+
+
 @dataclass(frozen=True)
 class Turn:
-    """A subject and what it does; `x` is where a plot of the part shows it."""
+    """A subject and what it does; `x` is where a plot of the part shows it.
 
-    subject: Subject
+    Each run happens `during` something, which may add figures.
+    """
+
+    subject: Measured
     scenario: Scenario
     x: int = 0
+    during: Callable[[Any], AbstractContextManager[Figures]] = lambda _: nullcontext({})
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Turns that are compared. Each run happens `during` something, which may add figures."""
+    """Turns that are compared."""
 
     database: str
     what: str
     turns: Sequence[Turn]
-    during: Callable[[Subject], AbstractContextManager[Figures]] = lambda _: nullcontext({})
 
 
 @dataclass
@@ -54,7 +65,7 @@ class Row:
 
 
 def compare(
-    database: str, what: str, scenario: Scenario, subjects: Sequence[Subject], x: int = 0
+    database: str, what: str, scenario: Scenario, subjects: Sequence[Measured], x: int = 0
 ) -> Comparison:
     """Several subjects that do the same."""
     return Comparison(database, what, [Turn(subject, scenario, x) for subject in subjects])
@@ -74,7 +85,7 @@ def measured(part: str, comparisons: Sequence[Comparison], rounds: int) -> Itera
             for n in range(rounds):
                 for turn, row in turns[:: -1 if n % 2 else 1]:
                     bar.set_description(f"{part}: {each.database}, {each.what}, {row.subject}")
-                    with each.during(turn.subject) as more:
+                    with turn.during(turn.subject) as more:
                         run = turn.subject.run(turn.scenario)
                     row.runs.append(run | more)
                     bar.update()

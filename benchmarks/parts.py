@@ -9,8 +9,10 @@ from functools import partial
 from benchmarks.around import SLOW, peak_memory, slow_clients, slow_reader
 from benchmarks.compare import Comparison, Turn, compare
 from benchmarks.environments import Unavailable, python_in
+from benchmarks.goals import CALM
 from benchmarks.lab import FLOORS, GRPC, NOOP, ORM, OURS, RANGE, Lab, checked
 from benchmarks.scenario import Scenario
+from benchmarks.start import commands
 
 APPEND, READ = "append", "read"
 LENGTHS = {"sqlite": (100, 10_000, 1_000_000), "postgresql": (100, 10_000, 1_000_000)}
@@ -139,8 +141,9 @@ def images(lab: Lab, plan: Plan) -> Iterator[Comparison]:
         lab.filled(kind, IMAGES)
         subjects = lab.doors(kind)  # which are not checked on images, for they would grow
         subjects.append(lab.behind("ours, MLServer REST", lab.mlserver(kind), kind))
-        turns = [Turn(subject, replace(IMAGES, seconds=0, warm=False)) for subject in subjects]
-        yield Comparison(kind, "read 5 images of 1 MB", turns, peak_memory)
+        once = replace(IMAGES, seconds=0, warm=False)
+        turns = [Turn(subject, once, during=peak_memory) for subject in subjects]
+        yield Comparison(kind, "read 5 images of 1 MB", turns)
 
 
 def slow(lab: Lab, plan: Plan) -> Iterator[Comparison]:
@@ -149,12 +152,18 @@ def slow(lab: Lab, plan: Plan) -> Iterator[Comparison]:
     large = replace(plan.base, length=5, conversations=1, size=1_000_000, kind="image")
     lab.filled(kind, plan.base, large)
     door = lab.service(kind)
-    subject = checked(lab.behind("ours", door, kind), plan.base)
-    attacks = {"nobody is slow": (b"", b""), **SLOW}
-    attacks["slow readers"] = slow_reader(large.names()[0], 5)
-    for what, sent in attacks.items():
-        turn = Turn(subject, replace(plan.base, warm=False, failing=True))
-        yield Comparison(kind, f"append, {what}", [turn], partial(slow_clients, door.url, sent))
+    calm, ours = (checked(lab.behind(name, door, kind), plan.base) for name in (CALM, "ours"))
+    scenario = replace(plan.base, warm=False, failing=True)
+    nobody = Turn(calm, scenario, during=partial(slow_clients, door.url, None))
+    for what, sent in {**SLOW, "slow readers": slow_reader(large.names()[0], 5)}.items():
+        during = partial(slow_clients, door.url, sent)
+        yield Comparison(kind, f"append, {what}", [nobody, Turn(ours, scenario, during=during)])
+
+
+def start(lab: Lab, plan: Plan) -> Iterator[Comparison]:
+    """`convstore serve` to its first answer, beside `convstore check`, with tables there."""
+    for kind in plan.databases:
+        yield compare(kind, "start", plan.base, commands(lab, kind))
 
 
 def peers(lab: Lab, plan: Plan) -> Iterator[Comparison]:
@@ -193,8 +202,9 @@ PARTS: dict[str, Part] = {
         network,
         images,
         slow,
+        start,
         peers,
     )
 }
 # What a smoke test runs.
-SHORT = ["store", "http", "mlserver"]
+SHORT = ["store", "http", "mlserver", "start"]

@@ -23,7 +23,7 @@ from testing.processes import ROOT
 RESULTS = ROOT / "benchmarks" / "results.json"
 PAGE = ROOT / "docs" / "explanation" / "performance.md"
 BLOCK = re.compile(r"(<!-- measured: make bench -->\n).*?(<!-- end -->)", re.DOTALL)
-COLUMNS = ("rate", "p50", "p99", "max", "service", "database", "memory", "health")
+COLUMNS = ("rate", "p50", "p99", "max", "service", "database", "memory", "health", "wall", "cpu")
 HEADS = {
     "rate": "calls/s",
     "p50": "p50 ms",
@@ -33,6 +33,8 @@ HEADS = {
     "database": "database µs",
     "memory": "peak MB",
     "health": "health ms",
+    "wall": "wall ms",
+    "cpu": "CPU ms",
 }
 X = {
     "clients": "clients",

@@ -40,6 +40,12 @@ def test_the_http_door_and_its_floor_answer_right_windows():
         assert f"| sqlite | append | {subject} |" in shown
 
 
+def test_the_start_is_measured_to_the_first_answer():
+    shown = smoke("--what=start", "--databases=sqlite")
+    for command in ("serve", "check"):
+        assert f"| sqlite | start | {command} |" in shown
+
+
 @pytest.mark.needs("mlserver")
 def test_mlservers_doors_answer_right_windows():
     shown = smoke("--what=mlserver", "--databases=sqlite")
