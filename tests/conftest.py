@@ -3,7 +3,8 @@
 TEST_DATABASES, comma-separated, says which databases the tests run on: `sqlite`, names out
 of STARTS, which are started here, or the URL of a server, in which a database is made for
 the run. By default it is all that this machine has. The end of the run says which were
-exercised, what was left out, and what would bring it.
+exercised, what was left out, and what would bring it. With MAY_LACK, comma-separated names out
+of machine.NEEDS, a run fails that leaves tests out for anything else that the machine lacks.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from tests.batches import batch_for
 from tests.doors import DOORS, Door, open_door
 from tests.length import times
 from tests.machine import DATABASES, NEEDS, is_here
-from tests.selection import select
+from tests.selection import lacking, select
 
 Server = Postgres | MariaDb
 Keep = Callable[[str, Callable[[], AbstractContextManager[Any]]], Any]
@@ -75,13 +76,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen = set(selected)
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = selected
-    left_out.update(missing)
+    if not config.getoption("fast"):
+        left_out.update(missing)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """One of pytest-xdist's workers tells what it did to the process that will print it."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput |= {"exercised": exercised, "left_out": dict(left_out)}
+    elif session.exitstatus == pytest.ExitCode.OK and lacking(left_out):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -101,6 +105,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         return
     for need, count in left_out.most_common():
         terminalreporter.write_line(f"left out: {count} tests that need {described(need)}")
+    if names := ", ".join(lacking(left_out)):
+        terminalreporter.write_line(f"failed, since MAY_LACK does not name: {names}", red=True)
 
 
 def described(need: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from convstore.exchange.variants import statements_for
 from tests.batches import batch_for
 from tests.doors import MLSERVER_DOORS
 from tests.length import SOAK
-from tests.machine import DATABASES, FIRST_DATABASE, FIXTURES, is_allowed
+from tests.machine import DATABASES, FIRST_DATABASE, FIXTURES, SERVERS, is_allowed, may_lack
 
 TESTS = Path(__file__).parent
 # What takes longest comes first, for workers to end at the same time.
@@ -111,6 +112,11 @@ def select(items: list[pytest.Item], *, fast: bool) -> tuple[list[pytest.Item], 
             selected.append(item)
     selected.sort(key=lambda item: (item.path.name not in LONGEST, ORDER.index(folder(item))))
     return selected, left_out
+
+
+def lacking(left_out: Iterable[str]) -> list[str]:
+    """What tests were left out for and this run must have. TEST_DATABASES chooses servers."""
+    return [need for need in left_out if need not in SERVERS and not may_lack(need)]
 
 
 def takes_long(item: pytest.Item) -> bool:
