@@ -141,7 +141,7 @@ class PatroniCluster:
         )
         for node in self.nodes:
             node.start()
-        self.wait_for_both()
+        self.primary()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -157,8 +157,11 @@ class PatroniCluster:
         self._wait(lambda: any(node.is_primary for node in self.nodes))
         return next(node for node in self.nodes if node.is_primary)
 
-    def wait_for_both(self) -> None:
-        """Wait until there is a primary whose commits wait for the other node."""
+    def make_whole(self) -> None:
+        """Start who was killed, and wait until commits of the primary wait for the other node."""
+        for node in self.nodes:
+            if node.process.poll() is not None:
+                node.start()
         primary, states = self.primary(), "SELECT sync_state FROM pg_stat_replication"
         self._wait(lambda: primary.execute(states) == [("sync",)])
         # And Patroni knows that, or it would let no other node become the primary.
@@ -172,12 +175,10 @@ class PatroniCluster:
         requests.post(url, json={"leader": former.name}, timeout=60).raise_for_status()
         self._wait(lambda: any(node.is_primary for node in self.nodes if node is not former))
 
-    def fail_over(self, kill: Callable[[Node], None] = Node.kill) -> Node:
-        """Kill the primary, and wait until the other node is one; the node that was killed."""
-        killed = self.primary()
-        kill(killed)
+    def fail_over(self, kill: Callable[[Node], None] = Node.kill) -> None:
+        """Kill the primary, and wait until the other node is one."""
+        kill(self.primary())
         self.primary()
-        return killed
 
     def run(self, *command: str) -> subprocess.Popen[bytes]:
         """Start a program in the cluster's folder, whose output goes into its log."""
