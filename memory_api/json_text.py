@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from itertools import accumulate
 from typing import NoReturn, TypeGuard
@@ -111,8 +112,7 @@ def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """An object, of which Python would keep the last of two values with one name."""
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in fields if names.count(name) > 1)
+        ((repeated, _),) = Counter(name for name, _ in pairs).most_common(1)
         raise BadRequest(f"has the name {quote(repeated)} twice in an object; send it once")
     return fields
 
