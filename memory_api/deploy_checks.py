@@ -14,6 +14,7 @@ from django.db import Error, connections
 
 from convstore import tracing
 from convstore.client_address import is_loopback
+from convstore.database.vendors import vendor_for
 from memory_api.errors import SettingsError
 from memory_api.gunicorn import Server
 from memory_api.memories import database_users
@@ -94,11 +95,11 @@ def check_hosts(app_configs: object = None, **_: Any) -> list[CheckMessage]:
     """What a second host would not share with this one."""
     messages: list[CheckMessage] = []
     for using, user in _database_users().items():
-        if connections[using].vendor == "sqlite":
+        if vendor_for(using).is_for_one_host:
             messages.append(
                 Info(
-                    f"{user}: an SQLite file is for one host. A second one would have conversations"
-                    " of its own.",
+                    f"{user}: its file is for one host. A second one would have conversations of"
+                    " its own.",
                     hint="Run one replica, or use PostgreSQL.",
                     id="memory_api.I011",
                 )

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db.models import BigIntegerField, Case, F, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.expressions import OrderBy
 from django.db.models.functions import Coalesce, Substr
-from django.db.models.lookups import GreaterThan, GreaterThanOrEqual
+from django.db.models.lookups import BuiltinLookup, GreaterThan, GreaterThanOrEqual
 
 from convstore.archive.history import MessageRow
 from convstore.database.vendors import vendor_for
@@ -113,28 +113,30 @@ def place_by_id(row: ConversationRow, exact_key: UUID) -> Place:
 class ById(OrderBy):
     """An order by memory_id for which there is an index."""
 
-    def as_postgresql(self, compiler: Any, connection: Any) -> Any:
-        # Django looks for one of its own words in each order.
-        return self.as_sql(compiler, connection, template="%(expression)s USING ~<~ /* ASC */")
+    def as_sql(
+        self, compiler: Any, connection: Any, template: str | None = None, **context: Any
+    ) -> Any:
+        if byte_order := vendor_for(connection.alias).byte_order:
+            template = byte_order.ascending
+        return super().as_sql(compiler, connection, template, **context)
 
 
-class _InIdOrder:
-    """A mixin: a comparison in that order; on PostgreSQL, byte by byte, and not by locale."""
+class _InIdOrder(BuiltinLookup):
+    """A comparison in that order."""
 
-    bytewise: str
-
-    def as_postgresql(self: Any, compiler: Any, connection: Any) -> Any:
-        left, left_parameters = self.process_lhs(compiler, connection)
-        right, right_parameters = self.process_rhs(compiler, connection)
-        return f"{left} {self.bytewise} {right}", [*left_parameters, *right_parameters]
+    def get_rhs_op(self, connection: Any, rhs: str) -> str:
+        byte_order = vendor_for(connection.alias).byte_order
+        if byte_order is None:
+            return super().get_rhs_op(connection, rhs)
+        return f"{byte_order.operators[str(self.lookup_name)]} {rhs}"
 
 
 class FromId(_InIdOrder, GreaterThanOrEqual):
-    bytewise = "~>=~"
+    pass
 
 
 class AfterId(_InIdOrder, GreaterThan):
-    bytewise = "~>~"
+    pass
 
 
 # --- Conditions of a list ----------------------------------------------------------------

@@ -13,9 +13,9 @@ from itertools import accumulate
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
-from django.db.models.functions import Length
+from django.db.models import Func, IntegerField, QuerySet
 
+from convstore.database.vendors import vendor_for
 from convstore.models import NOT_ERASED, Message
 from convstore.standby import read_stale
 
@@ -28,11 +28,14 @@ CHUNK_MESSAGES, CHUNK_BYTES = 50, 8 * 1024 * 1024
 PROBES = 64
 
 
-class Octets(Length):
+class Octets(Func):
     """The length of a text: in bytes if the database knows it without reading the text."""
 
-    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        return super().as_sql(compiler, connection, function="OCTET_LENGTH", **context)
+    output_field = IntegerField()
+
+    def as_sql(self, compiler: Any, connection: Any, *_: Any, **context: Any) -> Any:
+        function = vendor_for(connection.alias).text_length
+        return super().as_sql(compiler, connection, function, **context)
 
 
 @dataclass(frozen=True, slots=True)

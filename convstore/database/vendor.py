@@ -63,6 +63,17 @@ class WordIndex:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ByteOrder:
+    """How ids are ordered and compared byte by byte, as the index of ids has them."""
+
+    ascending: str
+    """The order, as a template of Django's OrderBy."""
+
+    operators: Mapping[str, str]
+    """The operators, by the names that Django has for these comparisons."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Partitions:
     """How a database keeps the table of messages in partitions, by a hash of the conversation."""
 
@@ -144,6 +155,18 @@ class Vendor:
 
     like_ignores_case: bool
     """Whether LIKE takes a for A, and so cannot use an index for a prefix search."""
+
+    byte_order: ByteOrder | None
+    """How to use the index of ids; None if its order is that of the column."""
+
+    text_length: str
+    """The function for a text's length: in bytes, if the server need not read the text for it."""
+
+    utf8_length: str
+    """The bytes of a text in UTF-8, or more; `%(expressions)s` stands for the text."""
+
+    is_for_one_host: bool
+    """Whether a database is a file, which a second host must not open."""
 
     of_tenant: str | None
     """A condition that finds a tenant's conversations by the indexes of migration 0012.

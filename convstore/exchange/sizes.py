@@ -1,4 +1,4 @@
-"""The size of a message's body, for queries of Django's ORM."""
+"""How many bytes a row's body has, for databases to measure."""
 
 from __future__ import annotations
 
@@ -6,23 +6,17 @@ from typing import Any
 
 from django.db.models import Case, Func, IntegerField, When
 
+from convstore.database.vendors import vendor_for
+
 
 class Utf8Length(Func):
-    """The bytes of a text in UTF-8; on SQL Server and Oracle, at least as many."""
+    """The bytes of a text in UTF-8, or more where the database does not know them."""
 
-    function = "OCTET_LENGTH"
     output_field = IntegerField()
 
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        return self.as_sql(
-            compiler, connection, template="LENGTH(CAST(%(expressions)s AS BLOB))", **context
-        )
-
-    def as_microsoft(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        return self.as_sql(compiler, connection, template="3 * LEN(%(expressions)s)", **context)
-
-    def as_oracle(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        return self.as_sql(compiler, connection, template="3 * LENGTH(%(expressions)s)", **context)
+    def as_sql(self, compiler: Any, connection: Any, *_: Any, **context: Any) -> Any:
+        template = vendor_for(connection.alias).utf8_length
+        return super().as_sql(compiler, connection, template=template, **context)
 
 
 # Rows that were written before there was the column have 0 there.

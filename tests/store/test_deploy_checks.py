@@ -102,7 +102,7 @@ def test_what_a_second_host_would_not_share_is_said(tmp_path, settings, memory_w
     settings.DATA_DIR = tmp_path
     memory_with()
     (said,) = deploy_checks.check_hosts()
-    assert (said.id, said.msg[:30]) == ("memory_api.I011", "DATABASE_URL: an SQLite file i")
+    assert (said.id, said.msg[:30]) == ("memory_api.I011", "DATABASE_URL: its file is for ")
     (tmp_path / "secret_key").write_text(settings.SECRET_KEY)
     assert ids(deploy_checks.check_hosts()) == ["memory_api.I011", "memory_api.I012"]
     settings.SECRET_KEY = "from the environment"

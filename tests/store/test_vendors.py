@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,15 @@ from convstore.database.vendors import VENDORS, vendor_for, vendor_of_url
 from convstore.errors import DatabaseUrlError
 
 FOLDER = Path(convstore.database.__file__).parent
+ROOT = FOLDER.parents[1]
+PACKAGES = (
+    "api_keys",
+    "conversations_api",
+    "convstore",
+    "inspection",
+    "memory_api",
+    "mlserver_bridge",
+)
 SECRET = "TOPSECRET"
 # A URL of each vendor with a password, where the vendor has one, and where it leads to.
 URLS = {
@@ -52,6 +62,16 @@ def test_every_vendor_has_a_folder_with_the_same_files():
         files = {path.name for path in folder.glob("*.py")}
         files -= {"base.py", "word_index.py", "indexes.py", "partitions.py", "cluster.py"}
         assert files == {"__init__.py", "faults.py", "server.py", "url.py"}
+
+
+def test_statements_for_one_vendor_are_in_its_folder_or_the_exchange():
+    """The exchange has a table of its variants; migrations keep what they did."""
+    homes = (FOLDER, ROOT / "convstore/exchange", ROOT / "convstore/migrations")
+    names = "|".join(vendor.django_name for vendor in VENDORS)
+    for path in [path for name in PACKAGES for path in (ROOT / name).rglob("*.py")]:
+        if any(map(path.is_relative_to, homes)):
+            continue
+        assert not re.search(rf"def as_({names})\b|vendor (==|!=|in) ", path.read_text()), path
 
 
 def test_no_two_vendors_have_one_name():

@@ -20,6 +20,7 @@ from convstore.database.server import (
     standby_warning,
     time_limit_warning,
 )
+from convstore.database.vendor import ByteOrder
 
 # The key of an advisory lock: any 64 bits that nobody else is likely to have chosen.
 LOCK_KEY = int.from_bytes(hashlib.sha256(b"convstore migrations").digest()[:8], signed=True)
@@ -31,6 +32,12 @@ SELECT c.relname, sum(greatest(p.reltuples, 0))::bigint FROM pg_class c
 LEFT JOIN pg_partition_tree(c.oid) t ON t.isleaf
 JOIN pg_class p ON p.oid = coalesce(t.relid, c.oid)
 WHERE c.oid IN (to_regclass('{0}'), to_regclass('{1}')) GROUP BY c.relname"""
+
+# The index of ids has them in the order of their bytes, not of a locale. Django looks for one of
+# its own words, such as ASC, in each order.
+BYTE_ORDER = ByteOrder(
+    ascending="%(expression)s USING ~<~ /* ASC */", operators={"gte": "~>=~", "gt": "~>~"}
+)
 
 # As the partial indexes of migration 0012 have it.
 OF_TENANT = "left(memory_id, strpos(memory_id, '/')) = %s AND strpos(memory_id, '/') > 0"
