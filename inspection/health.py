@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from django.conf import settings
 
-from memory_api.collected_metrics import collected
+from memory_api.collected_metrics import collect_metrics
 
 # The reasons of refusals that are no fault of a client's.
 FAILURES = {"fault", "identity_clash", "unavailable"}
@@ -44,7 +44,7 @@ class Health:
 def health_by_memory() -> Mapping[str, Health]:
     """For each memory that was asked, by its name."""
     found: dict[str, Health] = defaultdict(Health)
-    for family in collected():
+    for family in collect_metrics():
         for sample in family.samples:
             name = sample.labels.get("model", "")
             if sample.name == "memory_request_seconds_count" and sample.value:

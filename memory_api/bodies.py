@@ -37,7 +37,7 @@ def decompress(body: bytes, coding: str, limit: int, take: Take = ignore_size) -
         raise BadRequest(f"Content-Encoding {quote(coding)} is not supported; use gzip or deflate")
     data = bytearray()
     try:
-        for piece in _decompressed(body, coding, min(limit + 1, DECOMPRESSED_AT_ONCE)):
+        for piece in _decompressed_pieces(body, coding, min(limit + 1, DECOMPRESSED_AT_ONCE)):
             take(len(piece))
             data += piece
             if len(data) > limit:
@@ -47,7 +47,7 @@ def decompress(body: bytes, coding: str, limit: int, take: Take = ignore_size) -
     return bytes(data)
 
 
-def _decompressed(body: bytes, coding: str, at_once: int) -> Iterator[bytes]:
+def _decompressed_pieces(body: bytes, coding: str, at_once: int) -> Iterator[bytes]:
     """All of it, in pieces. gzip is a series of members, which zeros may follow."""
     at = 0
     for _ in range(MAX_GZIP_MEMBERS):

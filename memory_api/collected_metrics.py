@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from memory_api.metric_files import METRICS_FOLDER, unmerged_metrics
 
 
-def collected() -> list[Metric]:
+def collect_metrics() -> list[Metric]:
     """The metrics of all worker processes."""
     with _registry() as registry:
         return list(registry.collect())

@@ -31,7 +31,7 @@ from memory_api.memory_ids import checked_memory_id
 from memory_api.message_tensors import read_messages
 from memory_api.metrics import metrics_of
 from memory_api.request_names import PARAMETERS, check_names, refuse_query
-from memory_api.windows import counted, expected_position, window_options
+from memory_api.windows import expected_position, window_options, with_token_counts
 
 OUTPUTS = ("memory_id", "history")
 NO_HEADERS = Delivery()
@@ -71,7 +71,7 @@ def infer(
     with_positions = v2.flag(request.parameters, "positions", False)
     may_be_stale = v2.flag(request.parameters, "stale", memory.stale_reads)
     key = idempotency_key(request.parameters, delivery.idempotency_key)
-    messages = counted(request, read_messages(request, memory.tensor_names))
+    messages = with_token_counts(request, read_messages(request, memory.tensor_names))
     position = expected_position(request, messages)
     if messages:
         caller.require(APPEND)

@@ -145,7 +145,7 @@ def share_metrics() -> None:
 
 
 @contextmanager
-def locked(path: Path, how: int) -> Iterator[bool]:
+def try_lock(path: Path, how: int) -> Iterator[bool]:
     """Try to lock a file, waiting unless LOCK_NB is set. Yields whether the lock is held."""
     with path.open("ab") as file:
         try:
@@ -159,7 +159,7 @@ def locked(path: Path, how: int) -> Iterator[bool]:
 @contextmanager
 def unmerged_metrics() -> Iterator[None]:
     """While somebody reads all files, none are merged, and so no number counts twice."""
-    with locked(Path(os.environ[METRICS_FOLDER]) / READERS_FILE, fcntl.LOCK_SH):
+    with try_lock(Path(os.environ[METRICS_FOLDER]) / READERS_FILE, fcntl.LOCK_SH):
         yield
 
 
@@ -170,7 +170,7 @@ def merge_dead_files() -> None:
     """
     if not (folder := os.environ.get(METRICS_FOLDER)):
         return
-    with locked(Path(folder) / READERS_FILE, fcntl.LOCK_EX | fcntl.LOCK_NB) as is_held:
+    with try_lock(Path(folder) / READERS_FILE, fcntl.LOCK_EX | fcntl.LOCK_NB) as is_held:
         for metric_type in ADDED_TYPES if is_held else ():
             try:
                 _merge_files(metric_type, Path(folder))
@@ -182,7 +182,7 @@ def merge_dead_files() -> None:
 
 def _remove_dead_gauges(folder: Path) -> None:
     for path in folder.glob(f"{LIVING_TYPE}_*.db"):
-        with locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB) as is_dead:
+        with try_lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB) as is_dead:
             if is_dead:
                 path.unlink()
 
@@ -192,7 +192,7 @@ def _merge_files(metric_type: str, folder: Path) -> None:
         dead = [
             path
             for path in folder.glob(f"{metric_type}_*.db")
-            if locks.enter_context(locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB))
+            if locks.enter_context(try_lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB))
         ]
         if len(dead) < 2:
             return

@@ -130,8 +130,8 @@ def _name_and_version(document: dict[str, Any]) -> tuple[str | None, str | None]
     """Those that a wrong file asks for, as far as they can be shown."""
     parameters = document.get("parameters")
     version = parameters.get("version") if isinstance(parameters, dict) else None
-    return _shown(document.get("name")), _shown(version)
+    return _printable_word(document.get("name")), _printable_word(version)
 
 
-def _shown(word: object) -> str | None:
+def _printable_word(word: object) -> str | None:
     return word if isinstance(word, str) and word and word.isprintable() else None

@@ -22,7 +22,7 @@ TYPE_NAMES: Mapping[type, str] = {
 }
 
 
-def _shown(value: object) -> str:
+def _describe_value(value: object) -> str:
     """The value for a sentence that clients may read, but not a URL, which may have a password."""
     text = str(value)
     return json_type(value) if "://" in text or "@" in text else reprlib.repr(value)
@@ -45,7 +45,7 @@ class Section:
 
     def error(self, field: str, value: object, wanted: str) -> SettingsError:
         """The error for a field whose value may be shown."""
-        return self._error(field, "missing" if value is None else _shown(value), wanted)
+        return self._error(field, "missing" if value is None else _describe_value(value), wanted)
 
     def _error(self, field: str, came: str, wanted: str) -> SettingsError:
         return SettingsError(f"{self.where}: {self.path_of(field)} is {came}; it must be {wanted}")
@@ -67,7 +67,7 @@ class Section:
             # A database's URL contains a password; an object or a list may, and so may a string
             # where an object is wanted.
             private = field in ("url", "read_url") or kind is dict or isinstance(value, dict | list)
-            came = json_type(value) if private else _shown(value)
+            came = json_type(value) if private else _describe_value(value)
             raise self._error(field, came, TYPE_NAMES[kind])
         return value
 

@@ -34,15 +34,15 @@ def window_options(memory: Memory, request: v2.InferRequest) -> WindowOptions:
     if older:
         places[f"{OLDER}."] = older
 
-    def asked(name: str, read: Callable[[str, Any], Value | None]) -> Value | None:
+    def requested_value(name: str, read: Callable[[str, Any], Value | None]) -> Value | None:
         """The value in the first place that has one. Those behind it must be right, too."""
         values = [read(prefix + name, place.get(name)) for prefix, place in places.items()]
         return next((value for value in values if value is not None), None)
 
     return WindowOptions(
-        asked("window_size", partial(_integer, 1, MAX_WINDOW_SIZE)) or memory.window_size,
-        asked("window_unit", partial(_unit, memory)) or memory.window_unit,
-        asked("window_tokens", partial(_integer, 1, MAX_TOKENS)) or memory.window_tokens,
+        requested_value("window_size", partial(_integer, 1, MAX_WINDOW_SIZE)) or memory.window_size,
+        requested_value("window_unit", partial(_unit, memory)) or memory.window_unit,
+        requested_value("window_tokens", partial(_integer, 1, MAX_TOKENS)) or memory.window_tokens,
         memory.window_items,
     )
 
@@ -59,7 +59,7 @@ def expected_position(request: v2.InferRequest, messages: Sequence[Message]) -> 
     return position
 
 
-def counted(request: v2.InferRequest, messages: Sequence[Message]) -> Sequence[Message]:
+def with_token_counts(request: v2.InferRequest, messages: Sequence[Message]) -> Sequence[Message]:
     """The messages, each with its element of the tensor `tokens`, if that was sent."""
     tokens = request.integers(TOKENS) if messages else None
     if tokens is None:
@@ -72,8 +72,8 @@ def counted(request: v2.InferRequest, messages: Sequence[Message]) -> Sequence[M
     for n, count in enumerate(tokens):
         if not 0 <= count <= MAX_TOKENS:
             raise BadRequest(
-                f"element {n} of tensor 'tokens' is {_shown(count)}; it must be an integer from 0"
-                f" to {MAX_TOKENS}"
+                f"element {n} of tensor 'tokens' is {_describe_value(count)}; it must be an integer"
+                f" from 0 to {MAX_TOKENS}"
             )
     return [replace(message, tokens=count) for message, count in zip(messages, tokens, strict=True)]
 
@@ -96,10 +96,11 @@ def _integer(lowest: int, highest: int, name: str, value: Any) -> int | None:
     if value is None or (is_integer(value) and lowest <= value <= highest):
         return value
     raise BadRequest(
-        f"parameter '{name}' is {_shown(value)}; it must be an integer from {lowest} to {highest}"
+        f"parameter '{name}' is {_describe_value(value)}; it must be an integer from {lowest} to"
+        f" {highest}"
     )
 
 
-def _shown(value: object) -> object:
+def _describe_value(value: object) -> object:
     """The value, if it is an integer that a sentence has room for, or else its type."""
     return value if is_integer(value) and abs(value) < 2**64 else json_type(value)

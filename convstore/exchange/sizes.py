@@ -1,4 +1,4 @@
-"""How many bytes a row's body has, for databases to measure."""
+"""The size of a message's body, for queries of Django's ORM."""
 
 from __future__ import annotations
 

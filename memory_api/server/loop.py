@@ -64,9 +64,9 @@ class Loop:
         except OSError:
             self._connections.close(connection)
         else:
-            self._received(connection, data)
+            self._handle_input(connection, data)
 
-    def _received(self, connection: Connection, data: bytes) -> None:
+    def _handle_input(self, connection: Connection, data: bytes) -> None:
         connection.moved += len(data)
         if connection.state is State.CLOSING and data and connection.moved < MAX_DISCARDED:
             self._connections.await_input(connection)

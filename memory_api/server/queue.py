@@ -115,7 +115,7 @@ class RequestQueue:
             self._idle += 1
             return None
 
-    def expired(self, now: float) -> list[Job]:
+    def take_expired(self, now: float) -> list[Job]:
         """Take out the requests that have waited for `patience` seconds."""
         with self._lock:
             found = []

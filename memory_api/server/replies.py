@@ -55,7 +55,7 @@ class ReplySocket:
         """Reply with something else, unless parts of the reply have been sent."""
         self.pieces = [] if self.is_stream else [whole]
 
-    def collected(self) -> list[bytes]:
+    def chunks(self) -> list[bytes]:
         return self.pieces if len(self.pieces) <= MAX_PIECES else [b"".join(self.pieces)]
 
     def end_stream(self) -> None:

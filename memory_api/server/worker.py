@@ -127,7 +127,7 @@ class BufferingWorker(ThreadWorker):
         self.notify()
         self.loop.sweep(now)
         self.note_load()
-        for job in self.queue.expired(now) + self.health_queue.expired(now):
+        for job in self.queue.take_expired(now) + self.health_queue.take_expired(now):
             self.try_to(self.loop.refuse_later, job.connection)
         while self.resting:
             self.listen(self.resting.pop())
@@ -214,7 +214,7 @@ class BufferingWorker(ThreadWorker):
         connection.left_over = incoming.rest()
         connection.drop_request()
         connection.request_id = reply.request_id
-        connection.set_reply(reply.collected())
+        connection.set_reply(reply.chunks())
         connection.closes_after_reply = not is_kept
         self.loop.send_reply(connection)
         if not self.alive:
