@@ -76,7 +76,7 @@ class LimitedRequest(Request):
     def headers(self) -> Headers:
         """MLServer would take the first value of a header that was sent twice."""
         if not hasattr(self, "_headers"):
-            self._headers = _joined(super().headers)
+            self._headers = _join_repeated(super().headers)
         return self._headers
 
     async def body(self) -> bytes:
@@ -86,9 +86,9 @@ class LimitedRequest(Request):
             with _refusals(name):
                 if self.url.query:
                     refuse_query(self.query_params.keys())
-                received = await self._received(settings.MAX_BODY_BYTES)
+                received = await self._receive_body(settings.MAX_BODY_BYTES)
                 record.bytes_in = len(received)
-                self._body = self._decompressed(received)
+                self._body = self._decompress(received)
                 values = refuse_excess(self._body, "the body", settings.MAX_VALUES)
                 self._share.take(BYTES_OF_A_VALUE * values)
         elif name and not hasattr(self, "_body"):
@@ -123,7 +123,7 @@ class LimitedRequest(Request):
             tracing.begin_span(record, self.headers)
         return record
 
-    async def _received(self, limit: int) -> bytes:
+    async def _receive_body(self, limit: int) -> bytes:
         pieces, size = [], int(self.headers.get("Content-Length", 0))
         if size <= limit:
             size = 0
@@ -137,7 +137,7 @@ class LimitedRequest(Request):
             raise TooLarge(f"the body is over the limit of {limit} bytes")
         return b"".join(pieces)
 
-    def _decompressed(self, body: bytes) -> bytes:
+    def _decompress(self, body: bytes) -> bytes:
         is_gzip = "gzip" in self.headers.getlist("Content-Encoding")  # as MLServer has it
         coding = "gzip" if is_gzip else "identity"
         return bodies.decompress(body, coding, settings.MAX_BODY_BYTES, self._share.take)
@@ -155,7 +155,7 @@ def _refusals(name: str) -> Iterator[None]:
             raise BodyRefused(str(error), status) from None
 
 
-def _joined(headers: Headers) -> Headers:
+def _join_repeated(headers: Headers) -> Headers:
     """The headers, those of OF_DELIVERY once each, with commas between its values."""
     values = {name: headers.getlist(name) for name in OF_DELIVERY}
     if all(len(each) < 2 for each in values.values()):
