@@ -37,7 +37,7 @@ from conversations_api.requests import ACTIVE, ASCENDING, DESCENDING, ListQuery,
 from convstore.database.migration_lock import without_time_limits
 from convstore.database.url import database_alias
 from convstore.exchange.item_ids import digest_of
-from convstore.exchange.metadata import pair_digests, spelled
+from convstore.exchange.metadata import metadata_json, pair_digests
 from convstore.messages import Message, Part
 from convstore.store import ConversationStore, conversation_key
 from memory_api.memory import Memory
@@ -66,7 +66,7 @@ def moment(n: int, count: int) -> str:
 def conversations(count: int) -> Iterator[Row]:
     for n in range(count):
         name, at = memory_id(n, count), moment(n, count)
-        yield conversation_key(name).hex, name, at, at, spelled(dict([PAIR]))
+        yield conversation_key(name).hex, name, at, at, metadata_json(dict([PAIR]))
     at = str(datetime(2026, 1, 1))
     yield conversation_key(LONG).hex, LONG, at, at, None
 

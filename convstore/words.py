@@ -61,7 +61,7 @@ def _folded_character(character: str) -> str:
     return unicodedata.normalize("NFC", without_accents)
 
 
-def folded(text: str) -> str:
+def fold_text(text: str) -> str:
     """The text as it is compared: on one line, without case, width, accents and invisible marks.
 
     Texts and queries are folded by this function alone. The word of a text folds to a part of the
@@ -76,10 +76,10 @@ def folded(text: str) -> str:
 
 def query_words(query: str) -> list[str]:
     """The words of the query, folded, without repetition."""
-    return list(dict.fromkeys(folded(query).split()))
+    return list(dict.fromkeys(fold_text(query).split()))
 
 
-def marked(text: str, words: Sequence[str]) -> list[tuple[bool, str]]:
+def word_segments(text: str, words: Sequence[str]) -> list[tuple[bool, str]]:
     """The text in segments, each as (is it one of the words, text)."""
     text = unicodedata.normalize("NFC", text)
     characters = [FOLDED_CHARACTERS[ord(character)] for character in text]
@@ -132,7 +132,7 @@ def _leaves(extra: Mapping[str, Any]) -> Iterator[str]:
         elif isinstance(value, list | tuple):
             waiting += [(inner, in_arguments) for inner in reversed(value)]
         elif isinstance(value, JsonText):
-            waiting.append((_parsed(value), in_arguments))
+            waiting.append((_parse_json(value), in_arguments))
         elif isinstance(value, str) and not BASE64.match(value):
             yield value
         elif isinstance(value, int | float) and not isinstance(value, bool):
@@ -154,10 +154,10 @@ def _values(fields: Mapping[str, Any], in_arguments: bool) -> list[tuple[Any, bo
 
 def _arguments(value: Any) -> Any:
     """The arguments of a call: in JSON text, letters may be escaped; numbers stay as written."""
-    return _parsed(value, parse_float=str, parse_int=str) if isinstance(value, str) else value
+    return _parse_json(value, parse_float=str, parse_int=str) if isinstance(value, str) else value
 
 
-def _parsed(text: str, **numbers: Any) -> Any:
+def _parse_json(text: str, **numbers: Any) -> Any:
     """The value of JSON text; the text itself if it is none."""
     with suppress(ValueError, RecursionError):
         return json.loads(text, **numbers)
@@ -169,7 +169,7 @@ def searched_text(texts: Iterable[str]) -> str:
     parts: list[str] = []
     left = SEARCHED_CHARACTERS
     for text in texts:
-        parts.append(folded(text[:left]))
+        parts.append(fold_text(text[:left]))
         left -= len(text)
         if left <= 0:
             break

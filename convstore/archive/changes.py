@@ -31,7 +31,7 @@ from convstore.archive.word_switch import words_are_on, words_of
 from convstore.errors import Changed, UnknownConversation
 from convstore.exchange.creation import write_transaction
 from convstore.exchange.item_ids import add_mark, any_known, has_mark
-from convstore.exchange.metadata import add_pairs, remove_pairs, spelled
+from convstore.exchange.metadata import add_pairs, metadata_json, remove_pairs
 from convstore.exchange.portable_orm import NULL, PortableOrm
 from convstore.exchange.statements import (
     NO_FINGERPRINT,
@@ -90,13 +90,13 @@ def set_metadata(target: Target, pairs: Mapping[str, str], request_key: UUID | N
         _refuse_changed(target, conversation)
         remove_pairs(using, conversation)
         add_pairs(using, target.memory_id, key, conversation.created_at, pairs)
-        _change(target, metadata=spelled(pairs))
+        _change(target, metadata=metadata_json(pairs))
 
 
 def hide(target: Target) -> None:
     """Begin a deletion: from now on nobody finds the conversation. Raises as `set_metadata`."""
     with write_transaction(target.using):
-        _refuse_changed(target, _locked(target))
+        _refuse_changed(target, _lock_row(target))
         erasure.hide(target.using, target.key)
 
 
@@ -110,7 +110,7 @@ def erase_message(
     recognised. Raises UnknownConversation and Changed.
     """
     with write_transaction(target.using):
-        _refuse_changed(target, _locked(target))
+        _refuse_changed(target, _lock_row(target))
         return _erase(target, position, rest)
 
 
@@ -121,7 +121,7 @@ def erase_newest(target: Target, rest: Callable[[str], Message | None], mark: UU
     """
     using, key = target.using, target.key
     with write_transaction(using):
-        conversation = _locked(target)
+        conversation = _lock_row(target)
         if has_mark(using, key, mark):
             return True
         _refuse_changed(target, conversation)
@@ -191,7 +191,7 @@ def columns_of(using: str, message: Message) -> dict[str, Any]:
     }
 
 
-def _locked(target: Target) -> ConversationRow:
+def _lock_row(target: Target) -> ConversationRow:
     """The conversation's row, whose lock this transaction holds from now on."""
     for row in conversations(target.using).filter(pk=target.key).select_for_update():
         if row.memory_id == target.memory_id:

@@ -123,10 +123,10 @@ def copy_messages(source: Source, new: Fork, hidden: str) -> Copied | None:
         some = _next_rows(source, using, last)
         # All but the oldest positions have a row, unless the conversation is being deleted.
         if not some or last not in (0, some[0].position - 1):
-            raise _changed()
+            raise _change_error()
         end = some[-1].position
         if _insert(source, new, last, end) != len(some):
-            raise _changed()
+            raise _change_error()
         erased = sum(row.kind == Kind.ERASED for row in some)
         if erased:
             conversations(using).filter(pk=new.key).update(erased=F("erased") + erased)
@@ -185,9 +185,9 @@ def show(source: Source, new: Fork, hidden: str) -> None:
         if source.items is not None:
             _copy_beginning(source, new)
         if not is_as_seen(new.using, source.row):  # after all of it was read
-            raise _changed()
+            raise _change_error()
         conversations(new.using).filter(pk=new.key).update(
-            memory_id=new.memory_id, created_at=now, active_at=now, metadata=spelled(pairs)
+            memory_id=new.memory_id, created_at=now, active_at=now, metadata=metadata_json(pairs)
         )
         add_pairs(new.using, new.memory_id, new.key, now, pairs)
         item_ids.add_mark(new.using, new.key, new.mark)
@@ -202,5 +202,5 @@ def _copy_beginning(source: Source, new: Fork) -> None:
             MessageRow.objects.using(new.using).create(conversation_id=new.key, **values)
 
 
-def _changed() -> Changed:
+def _change_error() -> Changed:
     return Changed("the conversation has changed while it was copied; send the request again")

@@ -62,7 +62,7 @@ class History:
         return next(iter(newest[:1]), 0)
 
     def message(self, position: int) -> MessageRow | None:
-        return next(iter(self._between(position, position)), None)
+        return next(iter(self._rows_between(position, position)), None)
 
     def chunk_from(self, start: int, limit: int = CHUNK_MESSAGES) -> list[MessageRow]:
         """The chunk that begins at `start`, or at the next message if that one was deleted."""
@@ -116,9 +116,9 @@ class History:
         if not fitting:
             return []
         ends = sizes[0][0], sizes[fitting[-1]][0]
-        return self._between(min(ends), max(ends))
+        return self._rows_between(min(ends), max(ends))
 
-    def _between(self, first: int, last: int) -> list[MessageRow]:
+    def _rows_between(self, first: int, last: int) -> list[MessageRow]:
         rows = self.messages().filter(position__range=(first, last)).order_by("position")
         return list(rows.only("position", "role", "body", "created_at"))
 

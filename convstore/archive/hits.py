@@ -16,7 +16,7 @@ from django.db.models.functions import Substr
 from convstore.archive.history import MessageRow
 from convstore.messages import parts_in
 from convstore.models import NOT_ERASED
-from convstore.words import SEARCHED_CHARACTERS, folded, marked, texts_in, texts_of_parts
+from convstore.words import SEARCHED_CHARACTERS, fold_text, texts_in, texts_of_parts, word_segments
 
 # The most hits of a page, and the most of one conversation if all conversations are searched.
 MAX_HITS, MAX_HITS_OF_ONE = 20, 5
@@ -119,7 +119,7 @@ def hit_groups(
     for match in matches:
         of_key.setdefault(match.conversation.pk, []).append(match)
     shown = [match for group in of_key.values() for match in group[:limit]]
-    around = _around(using, shown)
+    around = _messages_around(using, shown)
     return [
         HitGroup(
             key,
@@ -135,7 +135,7 @@ def hit_groups(
 Around = dict[tuple[UUID, int], tuple[Neighbour, str, str]]
 
 
-def _around(using: str, matches: Sequence[Match]) -> Around:
+def _messages_around(using: str, matches: Sequence[Match]) -> Around:
     """The messages of the matches and those before and after."""
     if not matches:
         return {}
@@ -186,9 +186,9 @@ def excerpt(text: str, words: Sequence[str]) -> str:
     """The text around the first word, on one line; "" if the word is not there."""
     for piece in _pieces(text):
         line = " ".join(piece.split())
-        if words[0] not in folded(line):
+        if words[0] not in fold_text(line):
             continue
-        segments = marked(line, words[:1])
+        segments = word_segments(line, words[:1])
         # Some words are found and cannot be marked, such as half-width ones with a voice mark.
         at = len(segments[0][1]) if len(segments) > 1 and not segments[0][0] else 0
         start = max(0, at - EXCERPT_MARGIN)

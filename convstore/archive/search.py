@@ -1,6 +1,7 @@
 """Search for words in messages: in one conversation, or in all conversations of a database.
 
-A message matches if what it says contains every word of the query, as `words.folded` compares.
+A message matches if what it says contains every word of the query, both folded by
+`words.fold_text`.
 Every search reads a limited number of messages and bytes, and returns where the next one continues.
 """
 
@@ -30,7 +31,7 @@ from convstore.messages import Message
 from convstore.models import NOT_ERASED
 from convstore.words import (
     SEARCHED_CHARACTERS,
-    folded,
+    fold_text,
     searched_text,
     texts_in,
     texts_of,
@@ -87,7 +88,7 @@ def search_conversation(
         if filters.admit(row):
             message = Message.from_json(row.body)
             text = "\n".join(texts_of(message))
-            if contains(folded(text), words):
+            if contains(fold_text(text), words):
                 content = "\n".join(texts_of_parts(message.parts))
                 matches.append(Match(conversation, row, text, content))
         if len(matches) == MAX_HITS:
@@ -120,7 +121,7 @@ def search_last_messages(
     following = list(rows[: MAX_CONVERSATIONS + 1])
     if filters.since:
         following = [each for each in following if each.active_at + ACTIVE_STEP >= filters.since]
-    selected = list(_selected(following[:MAX_CONVERSATIONS]))
+    selected = list(_conversations_to_read(following[:MAX_CONVERSATIONS]))
     of_key = _last_messages(using, selected, filters)
     searched: list[ConversationRow] = []
     matches: list[Match] = []
@@ -149,7 +150,7 @@ def _place(conversation: ConversationRow) -> tuple[datetime, UUID]:
     return conversation.active_at, conversation.pk
 
 
-def _selected(following: Sequence[ConversationRow]) -> Iterator[ConversationRow]:
+def _conversations_to_read(following: Sequence[ConversationRow]) -> Iterator[ConversationRow]:
     """As many of these conversations as one search reads."""
     read = 0
     for conversation in following:

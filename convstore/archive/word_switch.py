@@ -74,7 +74,7 @@ def fill_between(using: str, key: UUID, first: int, last: int) -> None:
     if not words_are_on(using):
         return
     rows = MessageRow.objects.using(using).filter(
-        NOT_ERASED, _unfilled(using), conversation_id=key, position__range=(first, last)
+        NOT_ERASED, _lacks_words(using), conversation_id=key, position__range=(first, last)
     )
     for position, body in list(rows.values_list("position", "body")):
         row = MessageRow.objects.using(using).filter(conversation_id=key, position=position)
@@ -147,7 +147,7 @@ Place = tuple[UUID, int]
 def _rows_to_fill(using: str, start: Place | None) -> list[Place]:
     """The next rows in the order of the primary key, as many as one step may read."""
     rows = MessageRow.objects.using(using).order_by("conversation_id", "position")
-    size = Case(When(_unfilled(using), then=Octets("body")), default=0)
+    size = Case(When(_lacks_words(using), then=Octets("body")), default=0)
     following = rows.filter(_behind(start)).annotate(octets=size)
     found = list(following.values_list("conversation_id", "position", "octets")[:STEP_MESSAGES])
     sums = accumulate(octets for _, _, octets in found)
@@ -162,7 +162,7 @@ def _fill(using: str, start: Place | None, end: Place) -> None:
         Q(conversation_id__lt=key) | Q(position__lte=position)
     )
     rows = MessageRow.objects.using(using).filter(
-        _behind(start), up_to_end, NOT_ERASED, _unfilled(using)
+        _behind(start), up_to_end, NOT_ERASED, _lacks_words(using)
     )
     bodies = list(rows.values_list("conversation_id", "position", "body"))
     words = [(of_key, at, words_of(using, texts_in(body))) for of_key, at, body in bodies]
@@ -173,7 +173,7 @@ def _fill(using: str, start: Place | None, end: Place) -> None:
             row.filter(NOT_ERASED).update(words=text)
 
 
-def _unfilled(using: str) -> Q:
+def _lacks_words(using: str) -> Q:
     """Rows without words, and where there may be an index, those that have no terms.
 
     They were moved from a kind of database that has no index.

@@ -35,7 +35,7 @@ def create(
                 created_at=conversation.now,
                 active_at=conversation.now,
                 first_live=NULL,
-                metadata=metadata.spelled(pairs) if pairs else NULL,
+                metadata=metadata.metadata_json(pairs) if pairs else NULL,
             )
             metadata.add_pairs(
                 using, conversation.memory_id, conversation.key, conversation.now, pairs

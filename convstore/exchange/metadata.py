@@ -12,7 +12,7 @@ from convstore.messages import dumps
 from convstore.models import Conversation, MetadataPair
 
 
-def spelled(pairs: Mapping[str, str]) -> str:
+def metadata_json(pairs: Mapping[str, str]) -> str:
     """As the conversation's row holds them."""
     return dumps(dict(pairs))
 
