@@ -27,13 +27,13 @@ Answer = TypeVar("Answer")
 
 def read_caller(prefix: str) -> Caller | None:
     """The caller whose key has this prefix; None if there is none that is not revoked."""
-    row = _asked(lambda: ApiKey.objects.using(USING).filter(prefix=prefix).first())
+    row = _ask(lambda: ApiKey.objects.using(USING).filter(prefix=prefix).first())
     return None if row is None or row.revoked_at else caller_of(row)
 
 
 def is_any_key_there() -> bool:
     """Whether a key was ever made; a revoked one counts."""
-    return _asked(lambda: ApiKey.objects.using(USING).exists())
+    return _ask(lambda: ApiKey.objects.using(USING).exists())
 
 
 def is_any_tenants_key_there() -> bool:
@@ -55,7 +55,7 @@ def caller_of(row: ApiKey) -> Caller:
     )
 
 
-def _asked(question: Callable[[], Answer]) -> Answer:
+def _ask(question: Callable[[], Answer]) -> Answer:
     try:
         return run_transaction(USING, question, ignore_call, SHORT_SECONDS)
     except Unavailable as error:
@@ -82,7 +82,7 @@ def _write_use(prefix: str) -> None:
     now = datetime.now(UTC)
     rows: Any = ApiKey.objects.using(USING).filter(prefix=prefix)
     try:
-        _asked(lambda: rows.update(last_used_at=now))
+        _ask(lambda: rows.update(last_used_at=now))
     except Exception as error:
         logger.warning("the last use of the API key %s is not noted: %s", prefix, error)
     finally:

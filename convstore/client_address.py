@@ -19,9 +19,9 @@ def client_address(environ: Mapping[str, Any], trusted: Sequence[Network]) -> st
     if not trusted:
         return address
     forwarded = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
-    client = _parsed(address)
+    client = _parse_address(address)
     while client and forwarded and any(client in network for network in trusted):
-        if (before := _parsed(forwarded.pop().strip())) is None:
+        if (before := _parse_address(forwarded.pop().strip())) is None:
             break
         client = before
     return str(client) if client else address
@@ -35,7 +35,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _parsed(text: str) -> IPv4Address | IPv6Address | None:
+def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(text)
     except ValueError:

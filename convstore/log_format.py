@@ -23,7 +23,7 @@ class LineFormatter(logging.Formatter):
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
         lines = super().formatException(ei).split("\n")
-        return "\n".join("  " + escaped(line) for line in lines)
+        return "\n".join("  " + escape_unsafe(line) for line in lines)
 
 
 class JsonFormatter(logging.Formatter):
@@ -44,11 +44,11 @@ class JsonFormatter(logging.Formatter):
 
 def safe_message(record: logging.LogRecord) -> str:
     """The message on one line, with the id of the request that it is about."""
-    message = escaped(record.getMessage())
+    message = escape_unsafe(record.getMessage())
     if isinstance(record.msg, RequestRecord) or not (request_id := current_record().request_id):
         return message
     return f"{message} request_id={request_id}"
 
 
-def escaped(text: str) -> str:
+def escape_unsafe(text: str) -> str:
     return UNSAFE.sub(lambda found: quoted(found[0])[1:-1], text)

@@ -67,10 +67,10 @@ class Message:
         their order. The result is always valid UTF-8: a message with a lone surrogate is written
         with all its non-ASCII characters escaped.
         """
-        text = self._spelled(IN_UTF8)
-        return text if is_utf8(text) else self._spelled(IN_ASCII)
+        text = self._json_with(IN_UTF8)
+        return text if is_utf8(text) else self._json_with(IN_ASCII)
 
-    def _spelled(self, spell: Callable[[Any], str]) -> str:
+    def _json_with(self, spell: Callable[[Any], str]) -> str:
         # json.dumps would take ten times as long: it makes an encoder for each message.
         parts = [
             f'{{"type": {spell(part.type)}, "value": {spell(part.value)}}}' for part in self.parts
@@ -90,10 +90,10 @@ def _field(value: Any, spell: Callable[[Any], str]) -> str:
     """The value of a field of `extra`, in which JsonText may be an element of a list."""
     if not isinstance(value, list) or JsonText not in map(type, value):
         return spell(value)
-    return f"[{', '.join(_kept(item, spell) for item in value)}]"
+    return f"[{', '.join(_item_json(item, spell) for item in value)}]"
 
 
-def _kept(item: Any, spell: Callable[[Any], str]) -> str:
+def _item_json(item: Any, spell: Callable[[Any], str]) -> str:
     if not isinstance(item, JsonText):
         return spell(item)
     if spell is IN_UTF8 or item.isascii():
@@ -114,12 +114,12 @@ def parts_in(beginning: str) -> Iterator[Part]:
     """The parts in the beginning of a message's JSON; the value of the last may be cut off."""
     found = BEGIN.match(beginning)
     while found and (found := PART.match(beginning, found.end())):
-        yield Part(_unescaped(found[1]), _unescaped(CUT_ESCAPE.sub(r"\1", found[2])))
+        yield Part(_unescape(found[1]), _unescape(CUT_ESCAPE.sub(r"\1", found[2])))
         if not found[3]:
             return
 
 
-def _unescaped(text: str) -> str:
+def _unescape(text: str) -> str:
     return str(json.loads(f'"{text}"'))
 
 

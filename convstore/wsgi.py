@@ -54,7 +54,7 @@ class Handler(WSGIHandler):
         record.status = response.status_code
         content: Any = response
         if response.streaming:
-            content.streaming_content = counted(record, content.streaming_content)
+            content.streaming_content = count_bytes(record, content.streaming_content)
         else:
             record.bytes_out = 0 if request.method == "HEAD" else len(content.content)
             record.write()
@@ -90,7 +90,7 @@ def note_request(record: RequestRecord, request: HttpRequest) -> None:
         record.route = STATIC_ROUTE
 
 
-def counted(record: RequestRecord, pieces: Iterable[bytes]) -> Iterator[bytes]:
+def count_bytes(record: RequestRecord, pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The pieces of a stream. The line is written at its end."""
     record.bytes_out, record.error = 0, "the reply ended before it was complete"
     try:

@@ -37,7 +37,7 @@ def check_servers(
 
 def settings_messages(alias: str) -> list[CheckMessage]:
     """What is unsafe in one entry of DATABASES, found without a connection."""
-    return _naming(alias, _settings_messages(alias))
+    return _name_database(alias, _settings_messages(alias))
 
 
 def _settings_messages(alias: str) -> Iterator[CheckMessage]:
@@ -66,7 +66,7 @@ def server_messages(alias: str) -> list[CheckMessage]:
     """What is unsafe on the server of one database; connects to it."""
     try:
         found = vendor_for(alias).check_server(connections[alias], TABLES)
-        return _naming(alias, [*found, *_write_messages(alias)])
+        return _name_database(alias, [*found, *_write_messages(alias)])
     except Error as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return [checks.Error(f"Database {alias!r} cannot be asked: {reason}", id="convstore.E006")]
@@ -88,7 +88,7 @@ def _write_messages(alias: str) -> Iterator[CheckMessage]:
             )
 
 
-def _naming(alias: str, messages: Iterable[CheckMessage]) -> list[CheckMessage]:
+def _name_database(alias: str, messages: Iterable[CheckMessage]) -> list[CheckMessage]:
     """The messages, each beginning with the database that it is about."""
     named = list(messages)
     for message in named:

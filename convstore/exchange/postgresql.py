@@ -122,7 +122,7 @@ class PostgresFunctions:
     ) -> Reply:
         if not are_plain(new) or reading.items == ALL:
             return PortableOrm(self.using).exchange(conversation, new, reading)
-        statement, values = _adding(new)
+        statement, values = _exchange_call(new)
         reply = self._call(
             reading,
             statement,
@@ -182,7 +182,7 @@ class PostgresFunctions:
         return rows
 
 
-def _adding(new: Sequence[NewMessage]) -> tuple[str, Iterable[Any]]:
+def _exchange_call(new: Sequence[NewMessage]) -> tuple[str, Iterable[Any]]:
     """The statement that calls the function for these messages, and the values in it."""
     first = new[0]
     if len(new) > 1 or first.tokens is not None:

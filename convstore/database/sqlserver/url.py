@@ -89,7 +89,7 @@ def database_settings(url: ParsedUrl, options: Options, timeout: int) -> dict[st
             "connection_timeout": login_timeout,
             "connection_retries": 0,  # the client is told instead, and asks again
             "query_timeout": query_timeout,
-            "extra_params": ";".join(f"{name}={_braced(keywords[name])}" for name in keywords),
+            "extra_params": ";".join(f"{name}={_in_braces(keywords[name])}" for name in keywords),
         },
         **connection_per_thread(options, "SQL Server", checked=True),
         **take_echo(options),
@@ -145,7 +145,7 @@ def _lower(arguments: Options) -> Options:
     return Options(given, arguments.label, texts=True)
 
 
-def _braced(value: str) -> str:
+def _in_braces(value: str) -> str:
     return "{" + value.replace("}", "}}") + "}"
 
 
