@@ -39,7 +39,7 @@ def is_any_key_there() -> bool:
 def is_any_tenants_key_there() -> bool:
     """Whether there is a key with a tenant that is not revoked."""
     rows = ApiKey.objects.using(USING).filter(revoked_at=None)
-    return any(_asked(lambda: list(rows.values_list("tenant", flat=True).distinct())))
+    return any(_ask(lambda: list(rows.values_list("tenant", flat=True).distinct())))
 
 
 def caller_of(row: ApiKey) -> Caller:

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 
 from convstore.archive.hits import excerpt
 from convstore.escaping import escape_controls
-from convstore.words import folded, marked
+from convstore.words import fold_text, word_segments
 
 # A tag of our own HTML, in which every `<` of a text is escaped.
 TAG = re.compile(r"""(<(?:[^>"']|"[^"]*"|'[^']*')*>)""")
@@ -24,7 +24,7 @@ def mark_text(text: str, words: Sequence[str]) -> SafeString:
     """The text as HTML, with each of the folded words in a `mark` element."""
     segments = (
         ("<mark>" if is_word else "", escape_controls(segment), "</mark>" if is_word else "")
-        for is_word, segment in marked(text, words)
+        for is_word, segment in word_segments(text, words)
     )
     html = ((SafeString(begin), segment, SafeString(end)) for begin, segment, end in segments)
     return format_html_join("", "{}{}{}", html)
@@ -42,7 +42,7 @@ def mark_message(html: str, words: Sequence[str], text: str) -> SafeString:
             pieces[n] = mark_text(unescape(pieces[n]), words)
             left -= len(pieces[n])
     shown = "".join(pieces)
-    found = [folded(unescape(each)) for each in MARKED.findall(shown)]
+    found = [fold_text(unescape(each)) for each in MARKED.findall(shown)]
     missing = [word for word in words if not any(word in each for each in found)]
     if missing and (around := excerpt(text, missing)):
         further = '<p class="text further" dir="auto"><span class="quiet">Found here:</span> {}</p>'

@@ -82,7 +82,7 @@ def set_metadata(target: Target, pairs: Mapping[str, str], request_key: UUID | N
     """
     using, key, said = target.using, target.key, dumps(sorted(pairs.items()))
     with write_transaction(using):
-        conversation = _locked(target)
+        conversation = _lock_row(target)
         if request_key is not None:
             if is_noted(using, key, request_key, METADATA, said):
                 return
@@ -141,7 +141,7 @@ def rewrite(target: Target, new: Sequence[NewMessage], tail: Tail | None, reques
     """
     ref = ConversationRef(target.key, target.memory_id, datetime.now(UTC))
     with write_transaction(target.using):
-        conversation = _locked(target)
+        conversation = _lock_row(target)
         end = end_of_repeat(target.using, ref, new, tail, request_key)
         if end is not None:
             return end

@@ -22,7 +22,7 @@ from convstore.archive.word_switch import fill_between
 from convstore.errors import Changed
 from convstore.exchange import item_ids
 from convstore.exchange.creation import write_transaction
-from convstore.exchange.metadata import add_pairs, spelled
+from convstore.exchange.metadata import add_pairs, metadata_json
 from convstore.exchange.sizes import SIZE
 from convstore.messages import Message, dumps
 from convstore.models import Kind

@@ -18,7 +18,7 @@ from convstore.archive.history import MessageRow
 from convstore.archive.hits import Hit
 from convstore.archive.search import contains
 from convstore.messages import Message
-from convstore.words import folded, query_words, texts_of, texts_of_parts
+from convstore.words import fold_text, query_words, texts_of, texts_of_parts
 from inspection.databases import Database
 from inspection.views.pages import page_url
 
@@ -72,7 +72,7 @@ def opened_hit(request: HttpRequest, key: UUID, rows: Iterable[MessageRow]) -> O
     if row is None or not words:
         return None
     message = Message.from_json(row.body)
-    content = folded("\n".join(texts_of_parts(message.parts)))
+    content = fold_text("\n".join(texts_of_parts(message.parts)))
     text = "\n".join(texts_of(message))
     return OpenedHit(row.position, words, text, is_beside=not contains(content, words))
 

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from convstore.archive.history import MessageRow
-from convstore.exchange.metadata import spelled
+from convstore.exchange.metadata import metadata_json
 from convstore.messages import Message, Part
 from convstore.models import Conversation
 from testing.bodies import new_id
@@ -699,7 +699,7 @@ def test_metadata_take_no_room_from_the_talk(look, opened, admin_service, long):
     talk = say(admin_service, small(f"pairs-{new_id()}"))
     pairs = {"title": "A long trip " * 20, **{f"name-{n}": "value " * 20 for n in range(15)}}
     rows = Conversation.objects.using(database_of(admin_service)).filter(pk=talk.key)
-    assert rows.update(metadata=spelled(pairs)) == 1
+    assert rows.update(metadata=metadata_json(pairs)) == 1
     page = opened(talk)
     assert page.locator(".day").first.evaluate("(day) => day.getBoundingClientRect().top") < 200
     expect(page.locator(".talk .name")).to_be_in_viewport()

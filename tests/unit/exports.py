@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from convstore.archive.conversations import ConversationRow
 from convstore.archive.history import MessageRow
-from convstore.exchange.metadata import spelled
+from convstore.exchange.metadata import metadata_json
 from convstore.messages import Message, Part
 from convstore.store import conversation_key
 
@@ -62,5 +62,5 @@ def conversation(memory_id: str = "a", pairs: Mapping[str, str] | None = None) -
         pk=conversation_key(memory_id),
         memory_id=memory_id,
         created_at=NOW,
-        metadata=spelled(pairs) if pairs else None,
+        metadata=metadata_json(pairs) if pairs else None,
     )
