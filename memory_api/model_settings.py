@@ -45,6 +45,12 @@ CONFIG_FIELDS = {
 }
 
 
+# Not `path`, `url` and `model_type`, which Seldon's agent may put beside config for others.
+ONLY_OF_CONFIG = frozenset(
+    ("connection_options", "read_url", "stale_reads", *MEMORY_FIELDS)
+).difference(PROMPT_FIELDS)
+
+
 def read_model_settings(path: Path, where: str) -> dict[str, Any]:
     """The JSON object in the file. Raises SettingsError, whose text begins with `where`."""
     try:
@@ -84,6 +90,7 @@ def memory_from_settings(
     mlserver_fields.take_parameter_fields(parameters, warn)
     extra = parameters.take_section("extra")
     # Seldon's agent puts the spec.parameters of a Model there, whatever they are.
+    _refuse_fields_of_config(extra)
     extra.pass_over_unknown(EXTRA_FIELDS, warn)
     _check_prompt_utils(extra)
     name = _word(top, "name") or name
@@ -92,19 +99,33 @@ def memory_from_settings(
     database, config = _database_and_config(extra) if older is None else _older_shape(extra, older)
     _check_model_type(config)
     tensor_names = _tensor_names(config, needs_role=older is None)
+    stale_reads = config.take("stale_reads", False, bool)
+    if stale_reads and config.values.get("read_url") is None:
+        warn(
+            f"{where}: {config.path_of('stale_reads')} is true, and has no effect without read_url"
+        )
     return Memory(
         name=name,
         version=version,
-        window_size=_window_size(config),
+        window_size=_window_size(config, warn),
         window_unit=_window_unit(config, tensor_names),
         window_tokens=_window_tokens(config),
         window_items=_window_items(config),
         tensor_names=tensor_names,
         auto_migrate=config.take("auto_migrate", True, bool),
         once_per_request_id=_once_per_request_id(config),
-        stale_reads=config.take("stale_reads", False, bool),
+        stale_reads=stale_reads,
         store=_store(database, config, metrics_of(name, version or "").observe_database),
     )
+
+
+def _refuse_fields_of_config(extra: Section) -> None:
+    for field in extra.values:
+        if field in ONLY_OF_CONFIG:
+            raise SettingsError(
+                f"{extra.where}: {extra.path_of(field)} is a field of config; move it into"
+                f" {extra.path_of('config')}"
+            )
 
 
 def _word(section: Section, field: str) -> str:
@@ -172,10 +193,15 @@ def _database(section: Section) -> str:
     return database
 
 
-def _window_size(config: Section) -> int:
+def _window_size(config: Section, warn: Warn) -> int:
     size: int = config.take("window_size", DEFAULT_WINDOW_SIZE, int)
     if not 1 <= size <= MAX_WINDOW_SIZE:
         raise config.error("window_size", size, f"an integer from 1 to {MAX_WINDOW_SIZE}")
+    if size > settings.MAX_WINDOW:
+        warn(
+            f"{config.where}: {config.path_of('window_size')} is {size}, but a reply has at most"
+            f" {settings.MAX_WINDOW} messages (MAX_WINDOW)"
+        )
     return size
 
 

@@ -254,6 +254,27 @@ def test_an_unknown_key_beside_config_is_warned_of_with_what_may_be_meant(caplog
     )
 
 
+@pytest.mark.parametrize(
+    "field", ["window_size", "tensor_names", "idempotency", "window_items", "read_url"]
+)
+def test_a_field_of_config_that_stands_beside_it_is_refused(field):
+    assert refusal({"database": "sql", "config": {}, field: "x"}).endswith(
+        f"parameters.extra.{field} is a field of config; move it into parameters.extra.config"
+    )
+
+
+def test_a_field_without_an_effect_here_is_warned_of(settings, caplog):
+    settings.MAX_WINDOW = 3
+    configured(window_size=3)
+    assert not caplog.messages
+    memory({"database": "sql", "config": {"window_size": 5, "stale_reads": True}})
+    stale, window = caplog.messages
+    assert stale.endswith("config.stale_reads is true, and has no effect without read_url")
+    assert window.endswith(
+        "config.window_size is 5, but a reply has at most 3 messages (MAX_WINDOW)"
+    )
+
+
 def test_a_refusal_never_shows_a_password():
     for config in (
         {"url": "postgresql://u:TOPSECRET@h:x/d"},
