@@ -20,6 +20,7 @@ from mlserver.grpc.utils import to_headers
 from mlserver.rest import app
 from mlserver.rest.requests import Request
 from mlserver.types import InferenceRequest
+from pydantic import ValidationError
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
@@ -28,7 +29,7 @@ from convstore.errors import Unavailable
 from convstore.request_log import REQUEST_ID, RequestRecord, begin_record
 from memory_api import bodies
 from memory_api.budget import Share
-from memory_api.errors import RequestError, TooLarge
+from memory_api.errors import BadRequest, RequestError, TooLarge
 from memory_api.json_text import refuse_excess
 from memory_api.limits import BYTES_OF_A_VALUE
 from memory_api.metrics import count_refused
@@ -39,6 +40,10 @@ from mlserver_bridge.rest_replies import RECORD
 from mlserver_bridge.unknown_models import has_model, unknown_model
 
 STATUS = 422  # as of all refusals at MLServer's doors
+MALFORMED_PARAMETERS = (
+    "'parameters' has a 'content_type' that is no string, or 'headers' that are no object; leave"
+    " both out"
+)
 # The headers that a memory reads of each delivery of a request.
 OF_DELIVERY = ("authorization", "idempotency-key", "x-request-id")
 
@@ -100,10 +105,11 @@ class LimitedRequest(Request):
         """MLServer drops the fields that it does not know."""
         document = await super().json()
         name = self.path_params.get("model_name")
-        unknown = unknown_fields(document) if isinstance(document, dict) else ()
-        if unknown and name in memories:
+        if name in memories and isinstance(document, dict):
             with _refusals(name):
-                refuse_fields(unknown)
+                if unknown := unknown_fields(document):
+                    refuse_fields(unknown)
+                _refuse_malformed(document.get("parameters"))
         return document
 
     def _refuse_unknown(self, name: str) -> None:
@@ -155,6 +161,15 @@ def _refusals(name: str) -> Iterator[None]:
             raise BodyRefused(str(error), status) from None
 
 
+def _refuse_malformed(parameters: object) -> None:
+    """MLServer's own refusal of these two would show what the client sent."""
+    if isinstance(parameters, dict) and (
+        not isinstance(parameters.get("headers"), dict | None)
+        or not isinstance(parameters.get("content_type"), str | None)
+    ):
+        raise BadRequest(MALFORMED_PARAMETERS)
+
+
 def _join_repeated(headers: Headers) -> Headers:
     """The headers, those of OF_DELIVERY once each, with commas between its values."""
     values = {name: headers.getlist(name) for name in OF_DELIVERY}
@@ -189,7 +204,14 @@ class LimitedConverter(ModelInferRequestConverter):
             except TooLarge as error:
                 count_refused(memories[message.model_name], error)
                 raise MLServerError(str(error), STATUS) from None
-        return super().to_types(message)
+        try:
+            return super().to_types(message)
+        except ValidationError:  # its text has what the client sent
+            if message.model_name not in memories:
+                raise
+            error = BadRequest(MALFORMED_PARAMETERS)
+            count_refused(memories[message.model_name], error)
+            raise MLServerError(str(error), STATUS) from None
 
 
 def _refuse_large(message: Any) -> None:

@@ -18,6 +18,7 @@ from mlserver import MLModel
 from mlserver.errors import MLServerError
 from mlserver.settings import ModelParameters, ModelSettings
 from mlserver.types import InferenceRequest, InferenceResponse, MetadataModelResponse
+from mlserver.utils import extract_headers
 
 from api_keys import errors as access
 from api_keys.caller import ANYBODY, Caller
@@ -192,7 +193,10 @@ class ConversationalMemory(MLModel):
     ) -> AsyncIterator[InferenceResponse]:
         """Answer each request of a stream. MLServer's own method answers only the first one."""
         async for payload in payloads:
-            yield await self.predict(payload)
+            response = await self.predict(payload)
+            # MLServer would send them in the document: a stream has one head for all replies.
+            extract_headers(response)
+            yield response
 
     def _require_memory(self) -> None:
         if self.refusal:

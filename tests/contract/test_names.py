@@ -438,3 +438,22 @@ def test_nothing_echoes_the_headers_that_mlserver_puts_into_the_parameters(door)
         "first_position",
         "last_position",
     }
+
+
+@at("rest", *GRPC_DOORS)
+@pytest.mark.parametrize("parameters", [{"headers": PRIVATE}, {"content_type": 7}])
+def test_malformed_parameters_of_mlserver_are_refused_and_not_shown(door, rows, parameters):
+    before = rows()
+    reply = door.infer(append_request(new_id(), "x", parameters=parameters))
+    assert reply.status == door.bad_request
+    assert refusal_sentence(reply).startswith("'parameters' has a 'content_type' that is no string")
+    assert rows() == before
+
+
+@at("rest")
+def test_a_retry_in_a_stream_gets_the_same_bytes(door):
+    url = f"{door.service.url}/v2/models/memory/infer_stream"
+    request = append_request(new_id(), "x", parameters={"idempotency_key": "k"}, id="r")
+    first, again = (requests.post(url, json=request, timeout=60).text for _ in range(2))
+    assert first == again
+    assert "x-request-id" not in first.lower()
