@@ -28,6 +28,7 @@ RANGE = "benchmarks.stores.postgresql:RangeStore"
 NOOP, ORIGINAL = "benchmarks.stores.noop:Store", "benchmarks.stores.original:Store"
 HTTP, UNPINNED = "benchmarks.stores.http:Store", "benchmarks.stores.http:UnpinnedStore"
 GRPC = "benchmarks.stores.grpc:Store"
+FRESH = "benchmarks.stores.fresh:Store"
 INFER = "/v2/models/memory/infer"
 
 

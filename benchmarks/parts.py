@@ -10,7 +10,7 @@ from benchmarks.around import SLOW, peak_memory, slow_clients, slow_reader
 from benchmarks.compare import Comparison, Turn, compare
 from benchmarks.environments import Unavailable, python_in
 from benchmarks.goals import CALM
-from benchmarks.lab import FLOORS, GRPC, NOOP, ORM, OURS, RANGE, Lab, checked
+from benchmarks.lab import FLOORS, FRESH, GRPC, NOOP, ORM, OURS, RANGE, Lab, checked
 from benchmarks.scenario import Scenario
 from benchmarks.start import commands
 
@@ -85,6 +85,20 @@ def mlserver(lab: Lab, plan: Plan) -> Iterator[Comparison]:
         ]
         yield compare(kind, APPEND, plan.base, subjects)
         yield compare(kind, READ, replace(plan.base, operation=READ), subjects)
+
+
+def price(lab: Lab, plan: Plan) -> Iterator[Comparison]:
+    """What our exchange costs as on a cluster of MariaDB, and with a new connection each time."""
+    for kind in plan.on("postgresql", "mariadb"):
+        base = replace(plan.base, threads=1, conversations=100)
+        subjects = [
+            lab.filled(kind, base),
+            checked(lab.in_process("a new connection each time", FRESH, kind), base),
+        ]
+        if kind == "mariadb":
+            subjects.append(checked(lab.in_process("as on a cluster", ORM, kind), base))
+        yield compare(kind, APPEND, base, subjects)
+        yield compare(kind, READ, replace(base, operation=READ), subjects)
 
 
 def clients(lab: Lab, plan: Plan) -> Iterator[Comparison]:
@@ -195,6 +209,7 @@ PARTS: dict[str, Part] = {
         store,
         http,
         mlserver,
+        price,
         clients,
         window,
         size,
