@@ -209,9 +209,9 @@ class LimitedConverter(ModelInferRequestConverter):
         except ValidationError:  # its text has what the client sent
             if message.model_name not in memories:
                 raise
-            error = BadRequest(MALFORMED_PARAMETERS)
-            count_refused(memories[message.model_name], error)
-            raise MLServerError(str(error), STATUS) from None
+            refusal = BadRequest(MALFORMED_PARAMETERS)
+            count_refused(memories[message.model_name], refusal)
+            raise MLServerError(str(refusal), STATUS) from None
 
 
 def _refuse_large(message: Any) -> None:
