@@ -29,6 +29,12 @@ NOOP, ORIGINAL = "benchmarks.stores.noop:Store", "benchmarks.stores.original:Sto
 HTTP, UNPINNED = "benchmarks.stores.http:Store", "benchmarks.stores.http:UnpinnedStore"
 GRPC = "benchmarks.stores.grpc:Store"
 FRESH = "benchmarks.stores.fresh:Store"
+# What MLServer's door calls, from outside to inside.
+LAYERS = {
+    "runtime": "benchmarks.stores.layers:RuntimeStore",
+    "contract": "benchmarks.stores.layers:ContractStore",
+    "store": OURS,
+}
 INFER = "/v2/models/memory/infer"
 
 

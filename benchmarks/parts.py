@@ -10,7 +10,7 @@ from benchmarks.around import SLOW, peak_memory, slow_clients, slow_reader
 from benchmarks.compare import Comparison, Turn, compare
 from benchmarks.environments import Unavailable, python_in
 from benchmarks.goals import CALM
-from benchmarks.lab import FLOORS, FRESH, GRPC, NOOP, ORM, OURS, RANGE, Lab, checked
+from benchmarks.lab import FLOORS, FRESH, GRPC, LAYERS, NOOP, ORM, OURS, RANGE, Lab, checked
 from benchmarks.scenario import Scenario
 from benchmarks.start import commands
 
@@ -85,6 +85,23 @@ def mlserver(lab: Lab, plan: Plan) -> Iterator[Comparison]:
         ]
         yield compare(kind, APPEND, plan.base, subjects)
         yield compare(kind, READ, replace(plan.base, operation=READ), subjects)
+
+
+def layers(lab: Lab, plan: Plan) -> Iterator[Comparison]:
+    """MLServer's door and, in process, what it calls: the runtime, the contract, the store."""
+    base = replace(plan.base, conversations=100)
+    python = python_in(".venv-mlserver")
+    for kind in plan.on("sqlite", "postgresql"):
+        lab.filled(kind, base)
+        nothing = lab.runtime(NOOP, kind, "convstore", python)
+        subjects = [
+            checked(lab.behind("MLServer, REST", lab.mlserver(kind), kind), base),
+            lab.behind("MLServer, REST, no-op", nothing, kind),
+        ]
+        for name, store in LAYERS.items():
+            subjects.append(checked(lab.started(name, store, lab.url(kind), python, kind), base))
+        yield compare(kind, APPEND, base, subjects)
+        yield compare(kind, READ, replace(base, operation=READ), subjects)
 
 
 def price(lab: Lab, plan: Plan) -> Iterator[Comparison]:
@@ -209,6 +226,7 @@ PARTS: dict[str, Part] = {
         store,
         http,
         mlserver,
+        layers,
         price,
         clients,
         window,
