@@ -226,6 +226,8 @@ def loaded(folder: Path, path: str, *value: Any) -> tuple[dict[str, Any], tuple[
     """What the repository makes of a file with this value at `path`, and of one without."""
     kind = "filesys" if path.endswith(".path") else "sql"
     extra: dict[str, Any] = {"database": kind, "config": {}}
+    if path.endswith(".stale_reads"):  # which needs another field
+        extra["config"] = {"read_url": "postgresql://standby/chat"}
     if path.endswith("database_config"):
         extra = {}
     elif path.endswith("memory_config"):

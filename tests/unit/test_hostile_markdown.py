@@ -62,7 +62,7 @@ def exported(memory_id: str, *messages: Message) -> str:
         MessageRow(position=n, role=m.role, body=m.to_json(), created_at=now)
         for n, m in enumerate(messages, 1)
     ]
-    conversation: Any = SimpleNamespace(memory_id=memory_id)
+    conversation: Any = SimpleNamespace(memory_id=memory_id, metadata=None)
     return "".join(markdown_chunks(conversation, rows))
 
 

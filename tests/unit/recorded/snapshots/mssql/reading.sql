@@ -2,7 +2,13 @@
 SELECT TOP 51 [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], [convstore_conversation].[erased], [convstore_conversation].[changes], [convstore_conversation].[first_live], [convstore_conversation].[metadata], (SELECT TOP 1 U0.[position] AS [position]
     FROM [convstore_message] U0
     WHERE U0.[conversation_id] = ([convstore_conversation].[id])
-    ORDER BY 1 DESC) AS [length], (SELECT TOP 1 U0.[created_at] AS [created_at]
+    ORDER BY 1 DESC) AS [length], COALESCE(((((SELECT TOP 1 U0.[position] AS [position]
+    FROM [convstore_message] U0
+    WHERE U0.[conversation_id] = ([convstore_conversation].[id])
+    ORDER BY 1 DESC) - (SELECT TOP 1 U0.[position] AS [position]
+    FROM [convstore_message] U0
+    WHERE U0.[conversation_id] = ([convstore_conversation].[id])
+    ORDER BY 1 ASC)) + ?) - [convstore_conversation].[erased]), ?) AS [message_count], (SELECT TOP 1 U0.[created_at] AS [created_at]
     FROM [convstore_message] U0
     WHERE (U0.[kind] < ? AND U0.[conversation_id] = ([convstore_conversation].[id]))
     ORDER BY U0.[position] DESC) AS [last_message_at], (SELECT TOP 1 SUBSTRING(U0.[body], ?, ?) AS [beginning]
@@ -15,21 +21,23 @@ SELECT TOP 51 [convstore_conversation].[id], [convstore_conversation].[memory_id
     FROM [convstore_conversation]
     WHERE ([convstore_conversation].[created_at] <= ? AND ([convstore_conversation].[created_at] < ? OR [convstore_conversation].[id] < ?))
     ORDER BY [convstore_conversation].[created_at] DESC, [convstore_conversation].[id] DESC;
-    -- 1 = 2
-    -- 2 = 1
-    -- 3 = 600
-    -- 4 = 0
-    -- 5 = 2
-    -- 6 = 1
-    -- 7 = 'system'
-    -- 8 = 'developer'
-    -- 9 = 3
-    -- 10 = 1
-    -- 11 = 600
-    -- 12 = 2
-    -- 13 = 2026-01-02 03:04:05.678901+00:00
-    -- 14 = 2026-01-02 03:04:05.678901+00:00
-    -- 15 = '7e57ab1e000040008000000000000001'
+    -- 1 = 1
+    -- 2 = 0
+    -- 3 = 2
+    -- 4 = 1
+    -- 5 = 600
+    -- 6 = 0
+    -- 7 = 2
+    -- 8 = 1
+    -- 9 = 'system'
+    -- 10 = 'developer'
+    -- 11 = 3
+    -- 12 = 1
+    -- 13 = 600
+    -- 14 = 2
+    -- 15 = 2026-01-02 03:04:05.678901+00:00
+    -- 16 = 2026-01-02 03:04:05.678901+00:00
+    -- 17 = '7e57ab1e000040008000000000000001'
 
 -- ids that begin so
 SELECT [convstore_conversation].[id], [convstore_conversation].[memory_id], [convstore_conversation].[created_at], [convstore_conversation].[active_at], [convstore_conversation].[erased], [convstore_conversation].[changes], [convstore_conversation].[first_live], [convstore_conversation].[metadata]
