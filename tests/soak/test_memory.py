@@ -10,10 +10,11 @@ from tests.length import times
 from tests.soak.databases import KINDS, database, serving
 from tests.soak.load import Load
 
-pytestmark = pytest.mark.soak
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(times(600, soak=7200))]
 
 AT_ONCE = 100
-REQUESTS = times(5, soak=250)
+# A million in all.
+REQUESTS = times(5, soak=2_500)
 # What Python's allocator keeps goes up and down by a few per cent.
 TOLERANCE = 1.1
 
