@@ -641,7 +641,7 @@ def test_of_contents_and_raw_contents_the_former_count(door):
 def test_a_parameter_that_is_mlservers_own_and_of_another_type_writes_nothing(door, rows, name):
     before = rows()
 
-    assert door.infer(append_request(new_id(), "hello", parameters={name: 7})).status == 500
+    assert door.infer(append_request(new_id(), "hello", parameters={name: 7})).status == 422
 
     assert rows() == before
     assert door.infer(append_request(new_id(), "hello")).texts == ["hello"]
