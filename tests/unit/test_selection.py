@@ -53,6 +53,6 @@ def test_a_run_fails_that_left_out_what_the_machine_must_have():
         check=False,
     )
     assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr
-    assert "failed, since MAY_LACK does not name: promtool" in done.stdout
+    assert "failed, since MAY_LACK does not name: prometheus" in done.stdout
     assert " passed" in done.stdout
     assert " failed in" not in done.stdout
