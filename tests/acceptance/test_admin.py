@@ -217,7 +217,10 @@ def test_words_are_found_in_one_conversation_and_in_all(admin, door, long):
         assert re.search(found, page)
         assert f"{transcript(long)}?position=121" in page
         assert page.count(f"<mark>{word}</mark>") == 1
-    for parameters, found in ((in_one, "No message contains"), ({}, "not found in what was searched|No hits")):
+    for parameters, found in (
+        (in_one, "No message contains"),
+        ({}, "not found in what was searched|No hits"),
+    ):
         page = admin.get(f"{CONVERSATIONS}search/", q=f"{word} nowhere", **parameters)
         assert re.search(found, page)
         assert "<mark>" not in page

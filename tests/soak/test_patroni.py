@@ -19,38 +19,31 @@ from testing.haproxy import HaProxy
 from testing.patroni import Node, PatroniCluster
 from testing.pgbouncer import PgBouncer
 from tests.docs.pages import ROOT, blocks
-from tests.length import times
 from tests.soak.checker import Outage
 from tests.soak.databases import processes, serving
 from tests.soak.load import UNAVAILABLE, Load
 from tests.soak.outages import MESSAGES_BETWEEN, assert_all_kept
 
 pytestmark = [
-    pytest.mark.soak,
+    # On a busy machine, a lease may end by itself: then requests fail at other times, too.
+    pytest.mark.soak_only,
     pytest.mark.needs("patroni", "postgresql-debian"),
     pytest.mark.timeout(1200),
 ]
 
 PAGE = ROOT / "docs/howto/postgresql-and-mysql.md"
-CHANGES = times(2, soak=12)
-# While nobody is the leader, for 20 seconds, each of them is refused ten times a second.
-CLIENTS = times(2, soak=8)
+CHANGES = 12
 # Patroni says that a server is the primary before it takes writes. HAProxy asks twice a second,
 # and pgbouncer connects to it once a second.
 NOTICED_WITHIN = {"hosts": 3.0, "haproxy": 3.0, "pgbouncer": 4.0}
 WAYS = [
     pytest.param("hosts", Node.kill, id="hosts"),
-    pytest.param(
-        "haproxy",
-        Node.kill_patroni,
-        id="haproxy",
-        marks=[pytest.mark.soak_only, pytest.mark.needs("haproxy")],
-    ),
+    pytest.param("haproxy", Node.kill_patroni, id="haproxy", marks=pytest.mark.needs("haproxy")),
     pytest.param(
         "pgbouncer",
         Node.kill_patroni,
         id="pgbouncer",
-        marks=[pytest.mark.soak_only, pytest.mark.needs("haproxy", "pgbouncer")],
+        marks=pytest.mark.needs("haproxy", "pgbouncer"),
     ),
 ]
 
@@ -62,7 +55,7 @@ def test_after_each_change_of_the_leader_the_service_finds_it_by_itself(way, kil
         cluster.primary().execute("CREATE DATABASE crashes")
         changes = [cluster.switch_over, lambda: cluster.fail_over(kill)]
         with reached(way, cluster) as url, serving(url, folder) as service:
-            with Load(service.url, clients=CLIENTS) as load:
+            with Load(service.url) as load:
                 load.more(MESSAGES_BETWEEN)
                 before = processes(service)
                 outages = []
