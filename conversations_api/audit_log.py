@@ -29,7 +29,7 @@ class Deletion:
 
 
 @contextmanager
-def logged(deletion: Deletion) -> Iterator[None]:
+def log_deletion(deletion: Deletion) -> Iterator[None]:
     """An entry before the block, which deletes, and another one with its outcome.
 
     Raises Unavailable if the first cannot be written.

@@ -34,7 +34,7 @@ class Chat:
     left_out: list[Entry] = field(default_factory=list)
 
 
-class _Placed(NamedTuple):
+class _PlacedMessage(NamedTuple):
     position: int
     stored: Message
     message: Json
@@ -53,7 +53,7 @@ class _Placed(NamedTuple):
 def chat_of(rows: Sequence[MessageRow]) -> Chat:
     """The messages of neighbouring rows, the oldest first."""
     chat = Chat()
-    placed = list(_converted(rows, chat))
+    placed = list(_convert_rows(rows, chat))
     while placed:
         turn = _first_turn(placed)
         placed = placed[len(turn) :]
@@ -62,16 +62,16 @@ def chat_of(rows: Sequence[MessageRow]) -> Chat:
     return chat
 
 
-def _converted(rows: Sequence[MessageRow], chat: Chat) -> Iterator[_Placed]:
+def _convert_rows(rows: Sequence[MessageRow], chat: Chat) -> Iterator[_PlacedMessage]:
     for row in rows:
         stored = Message.from_json(row.body)
         message, entries = openai_message(stored)
         chat.left_out.extend({"position": row.position, **entry} for entry in entries)
         if message is not None:
-            yield _Placed(row.position, stored, message)
+            yield _PlacedMessage(row.position, stored, message)
 
 
-def _first_turn(placed: Sequence[_Placed]) -> list[_Placed]:
+def _first_turn(placed: Sequence[_PlacedMessage]) -> list[_PlacedMessage]:
     """The first message; if it calls tools, with what the assistant says before the answers, and
     with these."""
     asking = list(takewhile(lambda each: each.role == ASSISTANT, placed))
@@ -81,7 +81,7 @@ def _first_turn(placed: Sequence[_Placed]) -> list[_Placed]:
     return [*asking, *answers] if answers else [placed[0]]
 
 
-def _whole(turn: Sequence[_Placed], chat: Chat, *, is_last: bool) -> Iterator[Json]:
+def _whole(turn: Sequence[_PlacedMessage], chat: Chat, *, is_last: bool) -> Iterator[Json]:
     """A turn without calls that have no answer and answers that have no call; calls of the last
     turn may wait for theirs."""
     asking = [each for each in turn if each.role != TOOL]
@@ -94,13 +94,15 @@ def _whole(turn: Sequence[_Placed], chat: Chat, *, is_last: bool) -> Iterator[Js
             answers.append(each.message)
         else:
             chat.left_out.append({"position": each.position, **message_entry(each.stored)})
-    kept = asking if is_last else [_answered(each, answered, chat) for each in asking]
+    kept = asking if is_last else [_with_answered_calls(each, answered, chat) for each in asking]
     messages = [each.message for each in kept if each is not None]
-    yield from [_joined(messages)] if len(messages) > 1 else messages
+    yield from [_join_messages(messages)] if len(messages) > 1 else messages
     yield from answers
 
 
-def _answered(placed: _Placed, answered: Counter[str], chat: Chat) -> _Placed | None:
+def _with_answered_calls(
+    placed: _PlacedMessage, answered: Counter[str], chat: Chat
+) -> _PlacedMessage | None:
     """The message with those of its calls that are answered; None if nothing else is left.
 
     Counts down `answered`, how many answers there are to each id.
@@ -120,7 +122,7 @@ def _answered(placed: _Placed, answered: Counter[str], chat: Chat) -> _Placed | 
     return placed._replace(message=message) if has_more else None
 
 
-def _joined(messages: Sequence[Json]) -> Json:
+def _join_messages(messages: Sequence[Json]) -> Json:
     """What the assistant said before the answers came, as one message."""
     fields = {name: value for message in messages for name, value in message.items()}
     calls = [call for message in messages for call in message.get(TOOL_CALLS, [])]

@@ -78,7 +78,7 @@ class Conversations:
         With an idempotency `key`, the server makes the same id again.
         """
         if self.revisions is not None:
-            raise Changed("the header 'If-Match' was sent for a conversation that is to begin")
+            raise Changed("'If-Match' cannot be sent when a conversation is created; remove it")
         chosen = own_id or new_conversation_id(self.memory.step, self.caller.tenant, key)
         checked_memory_id(chosen)
         memory_id = self.caller.stored_id(chosen)
@@ -136,11 +136,11 @@ class Conversations:
             raise no_conversation()
         key = conversation_key(memory_id)
         if self._run(lambda: erasure.is_hidden(self.using, key)):
-            with self._logged(key, memory_id, "the rest of a conversation"):
+            with self._log_deletion(key, memory_id, "the rest of a conversation"):
                 self._run(lambda: erasure.finish_deletion(self.using, key))
             return
-        found = self._found_to_delete(self.find(shown))
-        with self._logged(key, memory_id, f"conversation of {found.length} messages"):
+        found = self._checked_revision(self.find(shown))
+        with self._log_deletion(key, memory_id, f"conversation of {found.length} messages"):
             self.memory.store.delete(memory_id, self.revisions)
 
     # --- Items ---------------------------------------------------------------------------
@@ -171,7 +171,7 @@ class Conversations:
         except DuplicateItem:
             return stored.same_as(items)
         self.note_stored(found.memory_id, len(messages))
-        added = stored.between(last - len(messages) + 1, last)
+        added = stored.items_between(last - len(messages) + 1, last)
         # A retry of items of which some were deleted since.
         if key is None and len(added) < len(items):
             raise duplicate()
@@ -180,13 +180,13 @@ class Conversations:
     def erase_item(self, shown: str, item_id: str) -> ConversationRow:
         """Erase what an item says; its place stays."""
         items = self.items(shown)
-        found, item = self._found_to_delete(items.found), items.item(item_id)
+        found, item = self._checked_revision(items.found), items.item(item_id)
 
         def rest(body: str) -> Message | None:
             return without(Message.from_json(body), item.number)
 
         # If it is gone by now, somebody else erased it, or a try whose end we did not hear of.
-        with self._logged(found.key, found.memory_id, f"item at position {item.position}"):
+        with self._log_deletion(found.key, found.memory_id, f"item at position {item.position}"):
             self.memory.store.erase(found.memory_id, item.position, rest, self.revisions)
         return self.find(shown).row
 
@@ -206,14 +206,14 @@ class Conversations:
         if stored_as is not None:
             last = store.end_of_rewrite(memory_id, position, messages, stored_as, rest, number)
         if last is None:
-            self._found_to_delete(found)
+            self._checked_revision(found)
             what = f"items from position {position} on; the last position was {found.length}"
-            with self._logged(found.key, memory_id, what):
+            with self._log_deletion(found.key, memory_id, what):
                 last = store.rewrite(
                     memory_id, position, messages, stored_as, self.revisions, rest, number
                 )
         self.note_stored(found.memory_id, len(messages))
-        return stored.between(last - len(messages) + 1, last) if messages else []
+        return stored.items_between(last - len(messages) + 1, last) if messages else []
 
     # --- The database, the log -----------------------------------------------------------
 
@@ -233,13 +233,13 @@ class Conversations:
         measured.messages_stored.inc(count)
         measured.bytes_stored.inc(record.bytes_stored or 0)
 
-    def _found_to_delete(self, found: Found) -> Found:
+    def _checked_revision(self, found: Found) -> Found:
         """The conversation, if it is in a revision that the caller named: a later one cannot be."""
         refuse_other_revision(self.revisions, found.revision)
         return found
 
-    def _logged(self, key: UUID, memory_id: str, what: str) -> AbstractContextManager[None]:
-        return audit_log.logged(
+    def _log_deletion(self, key: UUID, memory_id: str, what: str) -> AbstractContextManager[None]:
+        return audit_log.log_deletion(
             audit_log.Deletion(
                 who=name_of(self.caller),
                 address=self.address,

@@ -45,7 +45,7 @@ def items_of(message: Message) -> list[Json | None]:
         return [extra[ITEM]]
     rests = extra.get(ITEMS)
     if isinstance(rests, list) and any(isinstance(rest, dict) for rest in rests):
-        return list(_restored(message, rests))
+        return list(_restore_items(message, rests))
     return list(_plain_items(message))
 
 
@@ -63,7 +63,7 @@ def beginning(message: Message, count: int) -> Message | None:
 
 def _rest_of(items: Sequence[Json | None]) -> Message | None:
     left = [item for item in items if item is not None]
-    return _composed(left, items) if left else None
+    return _compose_message(left, items) if left else None
 
 
 def _groups(items: Sequence[Json]) -> Iterator[list[Json]]:
@@ -88,10 +88,10 @@ def _may_join(item: Json) -> bool:
 
 
 def _message(items: Sequence[Json]) -> Message:
-    return _composed(items, items)
+    return _compose_message(items, items)
 
 
-def _composed(live: Sequence[Json], items: Sequence[Json | None]) -> Message:
+def _compose_message(live: Sequence[Json], items: Sequence[Json | None]) -> Message:
     """The message of the `live` items; `items` are these, by their numbers."""
     ids = {n: item["id"] for n, item in enumerate(items) if item and "id" in item}
     if not (is_call(live[0]) or is_message(live[0]) or is_output(live[0])):
@@ -132,13 +132,13 @@ def _tool_call(item: Json) -> Json:
 def _rest(item: Json) -> Json:
     """What `_said` does not say of an item."""
     if is_call(item):
-        return _except(item, "call_id", "name", "arguments")
+        return _without_fields(item, "call_id", "name", "arguments")
     if is_message(item):
-        rest = _except(item, "role", "content")
+        rest = _without_fields(item, "role", "content")
         if isinstance(item["content"], str):
             return {**rest, "content": TEXT}
         return _with_rests(rest, "content", item["content"], item)
-    rest = _except(item, "call_id", "output")
+    rest = _without_fields(item, "call_id", "output")
     if isinstance(item["output"], str):
         return rest
     return {**rest, "output": rests_of(item["output"], TOOL) or len(item["output"])}
@@ -149,14 +149,14 @@ def _with_rests(rest: Json, name: str, contents: Sequence[Json], item: Json) -> 
     return rest if rests is None else {**rest, name: rests}
 
 
-def _except(item: Json, *names: str) -> Json:
+def _without_fields(item: Json, *names: str) -> Json:
     return {name: value for name, value in item.items() if name not in names}
 
 
 # --- A message to items ------------------------------------------------------------------
 
 
-def _restored(message: Message, rests: Sequence[Json | None]) -> Iterator[Json | None]:
+def _restore_items(message: Message, rests: Sequence[Json | None]) -> Iterator[Json | None]:
     calls = iter(message.extra.get(TOOL_CALLS, ()))
     for rest in rests:
         if rest is None:

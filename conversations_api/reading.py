@@ -94,7 +94,7 @@ class Items:
         chat = chat_of(rows if query.order == ASCENDING else rows[::-1])
         return ChatPage(chat, first, last, page.has_more or len(page.rows) > len(rows))
 
-    def between(self, first: int, last: int) -> list[PlacedItem]:
+    def items_between(self, first: int, last: int) -> list[PlacedItem]:
         """All items from one position to another."""
         using, key = self.store.using, self.found.key
         rows = self.store.run(lambda: pages.rows_between(using, key, first, last))
@@ -114,7 +114,7 @@ class Items:
             return self.item(wanted)
         except NotFound:
             position = position_in(wanted)
-            for item in self.between(position, position) if position is not None else ():
+            for item in self.items_between(position, position) if position is not None else ():
                 return item
             raise
 
@@ -178,9 +178,9 @@ class Items:
             return self.found.length, None
         if isinstance(up_to, str):
             item = self.item(up_to, "up_to")
-            last = max(each.number for each in self.between(item.position, item.position))
+            last = max(each.number for each in self.items_between(item.position, item.position))
             return item.position, None if item.number == last else item.number + 1
-        if not (1 <= up_to <= self.found.length and self.between(up_to, up_to)):
+        if not (1 <= up_to <= self.found.length and self.items_between(up_to, up_to)):
             raise no_item("up_to")
         return up_to, None
 

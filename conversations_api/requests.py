@@ -99,7 +99,7 @@ def read_fork(document: object) -> ForkFields:
         )
     pairs = read_metadata(fields.get("metadata", {}))
     if taken := pairs.keys() & {FORKED_FROM, FORKED_AT}:
-        raise _wrong("metadata", f"has '{min(taken)}', a name that a fork's own metadata have")
+        raise _wrong("metadata", f"must not have '{min(taken)}': a fork sets it itself")
     if len(pairs) > MAX_PAIRS - 2:
         raise _wrong(
             "metadata", f"has {len(pairs)} pairs; a fork has two of its own, and {MAX_PAIRS} in all"

@@ -208,7 +208,7 @@ def with_summary(rows: QuerySet[ConversationRow], *, opening: bool) -> QuerySet[
     """
     summary = {"last_message_at": _end("-position", column="created_at")}
     if opening:
-        summary |= {"opening": _opening(), "closing": _closing()}
+        summary |= {"opening": _opening_text(), "closing": _closing_text()}
     return with_message_count(rows).annotate(**summary)
 
 
@@ -218,7 +218,7 @@ def _end(order: str, condition: Q = NOT_ERASED, column: str = "position") -> Sub
     return Subquery(rows.order_by(order).values(column)[:1])
 
 
-def _opening() -> Subquery:
+def _opening_text() -> Subquery:
     # A pinned first message instructs the assistant; many conversations have the same one.
     pinned = When(position=1, role__in=PINNED_ROLES, then=Value(3))
     first_two = MessageRow.objects.filter(IN_WINDOWS, conversation=OuterRef("pk"), position__lte=2)
@@ -226,7 +226,7 @@ def _opening() -> Subquery:
     return _beginning(first_two.order_by(order))
 
 
-def _closing() -> Subquery:
+def _closing_text() -> Subquery:
     rows = MessageRow.objects.filter(NOT_ERASED, conversation_id=OuterRef("pk"))
     return _beginning(rows.order_by("-position"))
 

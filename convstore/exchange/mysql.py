@@ -24,10 +24,10 @@ from convstore.exchange.shared_sql import (
     ROWS,
     SharedSql,
     find,
-    guarded,
     open_cursor,
     placeholders,
     window_of,
+    with_guard,
 )
 from convstore.exchange.statements import (
     ConversationRef,
@@ -66,8 +66,8 @@ SELECT %(key)s, @convstore_last + {{n}} + 1, %(role_{{n}})s, %(body_{{n}})s,
   {Kind.MESSAGE.value}, %(words_{{n}})s
 FROM DUAL WHERE @convstore_adds"""
 # Who holds no lock reads by one statement, which has one snapshot.
-READ = f"({guarded(ROWS, NEWEST, SAME_ID)}) UNION ALL ({guarded(PINNED, NEWEST, SAME_ID)})"
-READ_OWN = f"{guarded(ROWS, OWN, SAME_ID)};{guarded(PINNED, OWN, SAME_ID)}"
+READ = f"({with_guard(ROWS, NEWEST, SAME_ID)}) UNION ALL ({with_guard(PINNED, NEWEST, SAME_ID)})"
+READ_OWN = f"{with_guard(ROWS, OWN, SAME_ID)};{with_guard(PINNED, OWN, SAME_ID)}"
 
 # The procedures of migrations 0006 and 0014.
 CALL_EXCHANGE = f"CALL convstore_exchange_v1({', '.join(['%s'] * 11)})"

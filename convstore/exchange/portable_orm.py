@@ -22,7 +22,7 @@ from convstore.exchange.statements import (
     Outcome,
     Reply,
     StoredMessage,
-    finished,
+    ordered_window,
     outcome_of,
 )
 from convstore.models import IN_WINDOWS, NOT_ERASED, Conversation, Kind, Message
@@ -242,7 +242,7 @@ class PortableOrm:
         window = sorted(map(StoredMessage._make, rows))
         if len(window) < choice.length + choice.with_pinned:
             return Reply(Outcome.ERASED_MEANWHILE)
-        return Reply(Outcome.DONE, last, finished(window, reading), bool(choice.limit))
+        return Reply(Outcome.DONE, last, ordered_window(window, reading), bool(choice.limit))
 
     def _stored(self, conversation: ConversationRef, reading: Reading) -> QuerySet[Message]:
         condition = NOT_ERASED if reading.items == ALL else IN_WINDOWS

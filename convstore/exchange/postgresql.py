@@ -24,8 +24,8 @@ from convstore.exchange.shared_sql import (
     SAME_ID,
     SharedSql,
     find,
-    guarded,
     placeholders,
+    with_guard,
 )
 from convstore.exchange.statements import (
     ConversationRef,
@@ -35,7 +35,7 @@ from convstore.exchange.statements import (
     Statements,
     are_plain,
     as_stored_message,
-    finished,
+    ordered_window,
 )
 from convstore.models import Kind
 from convstore.windows import ALL, Reading
@@ -48,7 +48,7 @@ SELECT %(key)s, COALESCE(({NEWEST}), 0) + n, role, body, request_key, %(fingerpr
   size, tokens, {Kind.MESSAGE.value}, words
 FROM (VALUES {{rows}}) AS new (n, role, body, request_key, size, tokens, words)
 WHERE {SAME_ID} AND NOT EXISTS (SELECT 1 FROM {OWN_ROWS}) AND {FITS}"""
-GUARDED_READ_OWN = guarded(BOTH, OWN)
+GUARDED_READ_OWN = with_guard(BOTH, OWN)
 ROW = (
     "({n} + 1, %(role_{n})s, %(body_{n})s, %(request_key_{n})s, %(size_{n})s, %(tokens_{n})s::int,"
     " %(words_{n})s::text)"
@@ -159,7 +159,7 @@ class PostgresFunctions:
             return PortableOrm(self.using)
         window.reverse()
         return Reply(
-            Outcome(outcome), last, finished(list(map(as_stored_message, window)), reading)
+            Outcome(outcome), last, ordered_window(list(map(as_stored_message, window)), reading)
         )
 
     def _rows(self, statement: str, *arguments: Any) -> list[Any]:

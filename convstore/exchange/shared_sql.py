@@ -100,13 +100,13 @@ BODY = f"CASE WHEN {BYTES} <= %(max_bytes)s THEN body END AS body"
 FITS = BYTES.format(bound=NEWEST, count="%(older)s") + " + %(new_bytes)s <= %(max_bytes)s"
 
 
-def guarded(statement: str, bound: str, same_id: str = SAME_ID) -> str:
+def with_guard(statement: str, bound: str, same_id: str = SAME_ID) -> str:
     """ROWS, PINNED or BOTH up to {bound}, without bodies if these may be too many bytes."""
     body = BODY.format(bound=bound, count="%(size)s")
     return statement.format(bound=bound, same_id=same_id, body=body)
 
 
-GUARDED_READ = guarded(BOTH, NEWEST)
+GUARDED_READ = with_guard(BOTH, NEWEST)
 
 
 # It may not be stored because its window may be over a limit; or some of its keys may be missing

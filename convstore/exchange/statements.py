@@ -197,7 +197,7 @@ def outcome_of(found: Found, memory_id: str, wanted: int) -> Outcome:
     return Outcome.DONE if found.keys == found.same and are_known else Outcome.KEY_REUSED
 
 
-def finished(window: Sequence[StoredMessage], reading: Reading) -> Sequence[StoredMessage]:
+def ordered_window(window: Sequence[StoredMessage], reading: Reading) -> Sequence[StoredMessage]:
     """The window out of the chosen messages, oldest first."""
     return without_orphans(window) if reading.unit == TOOL_PAIR else window
 
