@@ -21,7 +21,7 @@ from testing.pgbouncer import PgBouncer
 from tests.docs.pages import ROOT, blocks
 from tests.soak.checker import Outage
 from tests.soak.databases import processes, serving
-from tests.soak.load import UNAVAILABLE, Load
+from tests.soak.load import CLIENTS, UNAVAILABLE, Load
 from tests.soak.outages import MESSAGES_BETWEEN, assert_all_kept
 
 pytestmark = [
