@@ -30,7 +30,7 @@ from html import unescape
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, TextIO
-from urllib.parse import urlsplit
+from urllib.parse import urldefrag, urljoin
 
 from tqdm import tqdm
 
@@ -52,6 +52,7 @@ from convstore.database.vendors import vendor_for
 from convstore.messages import Message, Part
 from convstore.store import conversation_key
 from convstore.words import texts_of
+from inspection.export import FORMATS
 
 DATABASES = ("sqlite", "postgresql")
 # Each page is asked for so often, on the small and the large database in turn, in each pass.
@@ -224,7 +225,7 @@ def fill(plan: Plan) -> None:
 class Page:
     """A page, and what must be in it, or what is measured would be another one.
 
-    `follow` links to the next page lead to it; an export has `rows`.
+    `follow` links lead to it, each the first one with `link` in it; an export has `rows`.
     """
 
     name: str
@@ -232,6 +233,7 @@ class Page:
     shows: str = ""
     status: int = 200
     follow: int = 0
+    link: str = 'rel="next"'
     rows: int = 0
 
 
@@ -249,10 +251,20 @@ def pages(plan: Plan) -> Iterator[Page]:
     yield Page("search: rare word, one conversation", f"{LIST}search/?conversation={long}&q={RARE}")
     yield Page("search: rare word, everywhere", f"{LIST}search/?q={RARE}")
     yield Page("search: frequent word, everywhere", f"{LIST}search/?q={WORDS[0]}")
+    hit = "&amp;hit=1#"
+    search = f"{LIST}search/?q={RARE}"
+    yield Page("transcript, from a hit", search, "<mark>", follow=1, link=hit)
+    yield Page("all of a list: what to do", f"{LIST}all/")
+    yield Page("jobs", f"{LIST}jobs/")
     yield Page("deleting the long one: what will go", f"{LIST}delete/?id={long}")
     yield Page("audit log", "/admin/inspection/auditentry/")
-    for kind in ("openai", "markdown", "stored"):
-        yield Page(f"export: {kind}", f"{LIST}{long}/export/{kind}/", RARE, rows=plan.long)
+    for kind in FORMATS:
+        yield Page(
+            f"export: {kind}",
+            f"{LIST}{long}/export/{kind}/",
+            "" if kind == "zip" else RARE,
+            rows=plan.long,
+        )
 
 
 def lists(memory_id: str, found: str, some: str, middle: uuid.UUID) -> Iterator[Page]:
@@ -283,13 +295,14 @@ def found_page(client: Client, page: Page) -> str:
     """The path of the page, once the links that lead to it were followed."""
     path = page.path
     for n in range(page.follow):
-        link = re.search(r'<a\b[^>]*\brel="next"[^>]*>', b"".join(ask(client, page, path)).decode())
+        body = b"".join(ask(client, replace(page, status=200), path)).decode()
+        link = re.search(rf"<a\b[^>]*{re.escape(page.link)}[^>]*>", body)
         target = link and re.search(r'\bhref="([^"]*)"', link[0])
         if not target:
             if n == 0:
-                sys.exit(f"{page.name}: {path} has no link to a next page.")
+                sys.exit(f"{page.name}: {path} has no link with {page.link}.")
             break
-        path = f"{urlsplit(path).path}{unescape(target[1])}"
+        path = urldefrag(urljoin(path, unescape(target[1]))).url
     return path
 
 
