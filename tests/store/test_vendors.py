@@ -18,17 +18,9 @@ from convstore.database.url import database_alias
 from convstore.database.vendor import Vendor
 from convstore.database.vendors import VENDORS, vendor_for, vendor_of_url
 from convstore.errors import DatabaseUrlError
+from testing.processes import PACKAGES, ROOT
 
 FOLDER = Path(convstore.database.__file__).parent
-ROOT = FOLDER.parents[1]
-PACKAGES = (
-    "api_keys",
-    "conversations_api",
-    "convstore",
-    "inspection",
-    "memory_api",
-    "mlserver_bridge",
-)
 SECRET = "TOPSECRET"
 # A URL of each vendor with a password, where the vendor has one, and where it leads to.
 URLS = {
