@@ -96,12 +96,14 @@ BYTES = f"""(SELECT COALESCE(SUM({SIZE}), 0) FROM {MESSAGE}
       AND position <= ({{bound}}) AND {IN_WINDOWS}
     HAVING COUNT(*) = LEAST(COALESCE(({{bound}}), 0), {{count}}))
   + COALESCE((SELECT {SIZE} FROM {MESSAGE} WHERE conversation_id = %(key)s AND position = 1), 0)"""
-BODY = f"CASE WHEN {BYTES} <= %(max_bytes)s THEN body END AS body"
+# A window fits for sure where no body has more bytes than its share. Only else are they added up.
+BODY = f"""CASE WHEN {SIZE} <= %(max_bytes)s / %(size)s OR {BYTES} <= %(max_bytes)s
+    THEN body END AS body"""
 FITS = BYTES.format(bound=NEWEST, count="%(older)s") + " + %(new_bytes)s <= %(max_bytes)s"
 
 
 def with_guard(statement: str, bound: str, same_id: str = SAME_ID) -> str:
-    """ROWS, PINNED or BOTH up to {bound}, without bodies if these may be too many bytes."""
+    """ROWS, PINNED or BOTH up to {bound}, without large bodies if all may be too many bytes."""
     body = BODY.format(bound=bound, count="%(size)s")
     return statement.format(bound=bound, same_id=same_id, body=body)
 
@@ -112,8 +114,6 @@ GUARDED_READ = with_guard(BOTH, NEWEST)
 # It may not be stored because its window may be over a limit; or some of its keys may be missing
 # because their messages were deleted.
 LOOK_CLOSER = (Outcome.NOT_STORED, Outcome.KEY_REUSED)
-# Each of these rows may be as large as a reply.
-ROWS_AT_A_TIME = 10
 
 
 def find(count: int) -> str:
@@ -231,24 +231,7 @@ def open_cursor(connection: Any) -> Iterator[Any]:
 
 
 def window_of(rows: Sequence[Any], size: int) -> list[StoredMessage] | None:
-    """The window out of the rows of a guarded statement; None if it read no bodies."""
-    if rows and rows[0][2] is None:
+    """The window out of the rows of a guarded statement; None if it left bodies out."""
+    if None in [body for _, _, body in rows]:
         return None
     return pinned_window(list(map(as_stored_message, rows)), size)
-
-
-def fetch_some(max_bytes: int, cursor: Any) -> list[Any]:
-    """All rows, a few at a time; no more once their bodies are over the limit."""
-    rows: list[Any] = []
-    characters = 0
-    while characters <= max_bytes and (some := cursor.fetchmany(ROWS_AT_A_TIME)):
-        characters += sum([len(row[2]) for row in some])
-        rows += some
-    return rows
-
-
-def are_within(max_bytes: int, rows: Sequence[Any]) -> bool:
-    """Whether their bodies have no more bytes."""
-    # In UTF-8, a character has up to four.
-    characters = sum([len(row[2]) for row in rows])
-    return 4 * characters <= max_bytes or sum(len(row[2].encode()) for row in rows) <= max_bytes

@@ -24,9 +24,8 @@ from convstore.exchange.shared_sql import (
     OWN,
     SAME_ID,
     SharedSql,
-    are_within,
-    fetch_some,
     open_cursor,
+    with_guard,
 )
 from convstore.exchange.statements import (
     ConversationRef,
@@ -42,14 +41,20 @@ from convstore.exchange.statements import (
 from convstore.models import Kind
 from convstore.windows import Reading
 
+# What SQLite calls otherwise, or does not have before 3.43.
+OTHER_WORDS = {"LEAST(": "MIN(", "OCTET_LENGTH(body)": "LENGTH(CAST(body AS BLOB))"}
 
-def colon_named(statement: str) -> str:
-    """The statement with :name for %(name)s: Python's module prepares it once, and keeps it."""
+
+def in_sqlite(statement: str) -> str:
+    """The statement in SQLite's words, with :name for %(name)s: Python's module prepares it once,
+    and keeps it."""
+    for word, own in OTHER_WORDS.items():
+        statement = statement.replace(word, own)
     return re.sub(r"%\((\w+)\)s", r":\1", statement)
 
 
-LOCK, ADD = colon_named(shared_sql.LOCK), colon_named(shared_sql.ADD)
-find = cache(lambda count: colon_named(shared_sql.find(count)))
+LOCK, ADD = in_sqlite(shared_sql.LOCK), in_sqlite(shared_sql.ADD)
+find = cache(lambda count: in_sqlite(shared_sql.find(count)))
 
 
 class Range:
@@ -58,26 +63,22 @@ class Range:
 
     def __init__(self, bound: str) -> None:
         self.rows, self.pinned = (
-            colon_named(each.format(bound=bound, same_id=SAME_ID, body="body"))
-            for each in (shared_sql.ROWS, shared_sql.PINNED)
+            in_sqlite(with_guard(each, bound)) for each in (shared_sql.ROWS, shared_sql.PINNED)
         )
 
     def read(self, cursor: Any, parameters: Mapping[str, Any]) -> list[StoredMessage] | None:
-        """The window, oldest first; None if it is over the limit on replies."""
-        size, max_bytes = parameters["size"], parameters["max_bytes"]
-        cursor.execute(self.rows, parameters)
-        rows = fetch_some(max_bytes, cursor)
-        if len(rows) == size > 1 and rows[-1][0] > 1:
-            cursor.execute(self.pinned, parameters)
-            rows[-1:] = cursor.fetchall() or rows[-1:]
-        if not are_within(max_bytes, rows):
+        """The window, oldest first; None if it may be over the limit on replies."""
+        rows = cursor.execute(self.rows, parameters).fetchall()
+        if len(rows) == parameters["size"] > 1 and rows[-1][0] > 1:
+            rows[-1:] = cursor.execute(self.pinned, parameters).fetchall() or rows[-1:]
+        if None in [body for _, _, body in rows]:
             return None
         rows.reverse()
         return list(map(as_stored_message, rows))
 
 
 # What several messages need to know. Nobody else writes until the end of the transaction.
-LOOK = colon_named(f"SELECT COALESCE(({NEWEST}), 0), {SAME_ID}")
+LOOK = in_sqlite(f"SELECT COALESCE(({NEWEST}), 0), {SAME_ID}")
 ROW = f"""(:key, :last + {{n}} + 1, :role_{{n}}, :body_{{n}}, :request_key_{{n}}, :fingerprint,
   :now, :size_{{n}}, :tokens_{{n}}, {Kind.MESSAGE.value}, :words_{{n}})"""
 ROWS_AT_ONCE = 100  # older versions of SQLite take 999 parameters

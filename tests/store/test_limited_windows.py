@@ -6,6 +6,7 @@ The expected windows are those of a plain model below, which looks at whole hist
 from __future__ import annotations
 
 import json
+import tracemalloc
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -245,6 +246,30 @@ def test_a_window_that_cannot_be_read_is_refused_and_says_which_size_would_fit(s
     settings.MAX_REPLY_OVERFLOW = "truncate"
     window = store.window("a", 5)
     assert (window, window.truncated) == ([], True)
+
+
+def test_a_window_that_is_refused_fetches_no_more_than_a_reply_may_hold(store, settings):
+    size = 200_000
+    for _ in range(10):
+        store.append("a", [say("1" * size)])
+    settings.MAX_REPLY_BYTES = 2 * size
+
+    def ask(window: WindowOptions) -> None:
+        with pytest.raises(WindowTooLarge):
+            store.window("a", window)
+        with pytest.raises(WindowTooLarge):
+            store.exchange("a", [say("2")], window, uuid.uuid4())
+
+    for options in (WindowOptions(10), WindowOptions(10, unit="tool_pair")):
+        ask(options)  # what is kept from the first time on
+        tracemalloc.start()
+        try:
+            ask(options)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        # PyMySQL has each body as bytes and as a string.
+        assert peak < 3 * settings.MAX_REPLY_BYTES, options
 
 
 def test_the_limit_that_a_window_is_over_is_named(store, settings):
