@@ -89,6 +89,17 @@ def parse_json(text: str, what: str, *, with_repeats: bool = True) -> object:
         raise BadRequest(f"{what} has a number with too many digits") from None
 
 
+def refuse_repeats(text: bytes, what: str) -> None:
+    """Raise BadRequest if an object in a JSON text has a name twice. For what another parser reads,
+    which keeps the last of the values; what is no JSON is for that parser to refuse."""
+    try:
+        NAMES_DECODER.decode(text.decode())
+    except BadRequest as reason:
+        raise BadRequest(f"{what} {reason}") from None
+    except (ValueError, RecursionError):
+        return
+
+
 def list_texts(text: str) -> Iterator[str]:
     """The text of each value of a JSON list, as it stands in `text`, which `parse_json` accepts."""
     end = text.index("[") + 1
@@ -125,6 +136,7 @@ STRICT_DECODER = json.JSONDecoder(
     parse_float=_finite_float,
     object_pairs_hook=_without_repeats,
 )
+NAMES_DECODER = json.JSONDecoder(object_pairs_hook=_without_repeats)
 # In a list: what stands before its next value.
 VALUE_BEGINS = re.compile(r"[ \t\r\n]*,?[ \t\r\n]*(?=[^\] \t\r\n,])")
 

@@ -30,7 +30,7 @@ from convstore.request_log import REQUEST_ID, RequestRecord, begin_record
 from memory_api import bodies
 from memory_api.budget import Share
 from memory_api.errors import BadRequest, RequestError, TooLarge
-from memory_api.json_text import refuse_excess
+from memory_api.json_text import refuse_excess, refuse_repeats
 from memory_api.limits import BYTES_OF_A_VALUE
 from memory_api.metrics import count_refused
 from memory_api.request_names import refuse_fields, refuse_query
@@ -102,9 +102,13 @@ class LimitedRequest(Request):
         return body
 
     async def json(self) -> Any:
-        """MLServer drops the fields that it does not know."""
-        document = await super().json()
+        """MLServer drops the fields that it does not know, and of two with one name the first."""
         name = self.path_params.get("model_name")
+        if name in memories:
+            body = await self.body()
+            with _refusals(name):
+                refuse_repeats(body, "the body")
+        document = await super().json()
         if name in memories and isinstance(document, dict):
             with _refusals(name):
                 if unknown := unknown_fields(document):

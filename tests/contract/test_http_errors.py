@@ -213,6 +213,26 @@ def test_the_body_that_the_malformed_ones_are_made_of_is_a_good_one(door, rest):
     assert door.send(good.body, **good.headers).status == 200
 
 
+TWICE = [
+    (b'"parameters": {"idempotency_key": "k"}, "parameters": {}', "parameters"),
+    (b'"id": "one", "i\\u0064": "two"', "id"),
+    (b'"parameters": {"trace_id": "1", "trace_id": "2"}', "trace_id"),
+    (b'"outputs": [{"name": "history", "name": "content"}]', "name"),
+]
+
+
+@pytest.mark.parametrize(("fields", "name"), TWICE)
+def test_a_name_that_is_twice_in_an_object_is_refused(door, rest, rows, fields, name):
+    before = rows()
+    for each, status in ((door, 400), (rest, 422)):
+        reply = each.send(b"{" + fields + b", " + GOOD[1:])
+
+        assert reply.status == status
+        sentence = f'the body has the name "{name}" twice in an object; send it once'
+        assert refusal_sentence(reply) == sentence
+    assert rows() == before
+
+
 NAMED = {
     "body: NaN": ["NaN"],
     "body: cut off": ["JSON", "column"],
