@@ -87,7 +87,7 @@ class Loop:
         try:
             incoming.feed(data)
         except (ParseException, RequestError) as error:
-            self.refuse(connection, *refusals.refusal(error))
+            self.refuse(connection, *refusals.refusal(error, self._cfg))
             return
         self._connections.count(connection)
         if incoming.is_whole:

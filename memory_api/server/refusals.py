@@ -27,6 +27,15 @@ STATUSES: dict[type[Exception], int] = {
     errors.ParseException: 400,
 }
 
+# With gunicorn's settings.
+LIMIT_SENTENCES: dict[type[Exception], str] = {
+    errors.LimitRequestLine: ("the request line is over the limit of {0.limit_request_line} bytes"),
+    errors.LimitRequestHeaders: (
+        "the headers are over a limit: there may be {0.limit_request_fields}, each with"
+        " {0.limit_request_field_size} bytes"
+    ),
+}
+
 HEAD_LATE = "the request line and headers did not arrive within {} seconds"
 BODY_LATE = (
     "the body arrived too slowly; send at least {} bytes per second, and all of it within {}"
@@ -52,11 +61,14 @@ REASON_OF_STATUS = {408: "too_slow", 413: "too_large"}
 OTHER_REASON = "malformed"
 
 
-def refusal(error: Exception) -> tuple[int, str]:
-    """The status and the sentence for what was raised while a request came in."""
+def refusal(error: Exception, cfg: Any) -> tuple[int, str]:
+    """The status and the sentence for what was raised while a request came in, within the limits
+    of gunicorn's `cfg`."""
     status = next(STATUSES[base] for base in type(error).__mro__ if base in STATUSES)
     if isinstance(error, RequestError):
         return status, str(error)
+    if sentence := LIMIT_SENTENCES.get(type(error)):
+        return status, sentence.format(cfg)
     return status, f"the server does not accept this request: {quote(str(error))}"
 
 

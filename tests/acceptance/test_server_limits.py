@@ -93,6 +93,20 @@ def test_what_is_not_http_gets_one_sentence_and_the_connection_ends(wire, reques
     assert wire.is_closed()
 
 
+@pytest.mark.parametrize(
+    ("request_bytes", "limits"),
+    [
+        (b"GET /" + b"x" * 5000, ["4094"]),
+        (head("GET", "/v2", x="y" * 66_000), ["100", str(MAX_HEADER_BYTES)]),
+        (head("GET", "/v2", **{f"x{n}": "y" for n in range(200)}), ["100", str(MAX_HEADER_BYTES)]),
+    ],
+)
+def test_a_head_that_is_too_large_is_told_the_limit(wire, request_bytes, limits):
+    wire.send(request_bytes)
+    sentence = told(wire).document["error"]
+    assert [limit for limit in limits if limit not in sentence] == []
+
+
 def test_a_header_may_be_as_long_as_a_token_of_an_identity_provider(wire):
     token = "a" * (MAX_HEADER_BYTES - 100)
     assert wire.ask("GET", "/v2/health/live", authorization=f"Bearer {token}").status == 200

@@ -15,6 +15,7 @@ from django.db import DEFAULT_DB_ALIAS
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from django.urls import resolve
+from gunicorn.config import LimitRequestFields, LimitRequestLine
 from prometheus_client import Counter, Gauge, Histogram, Summary
 
 from api_keys import errors as access_errors
@@ -234,6 +235,8 @@ def limits() -> str:
             f"`MAX_PARTS`, by default {settings.MAX_PARTS:,}",
             "413",
         ),
+        ("bytes of a request line", f"{LimitRequestLine.default:,}", "414"),
+        ("headers", f"{LimitRequestFields.default:,}", "431"),
         ("bytes of a header, with its name", f"{MAX_HEADER_BYTES:,}", "431"),
         ("bytes of a message", "what the database takes: on MySQL, `max_allowed_packet`", "413"),
     ]
