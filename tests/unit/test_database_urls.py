@@ -164,6 +164,6 @@ def test_echo_logs_each_statement_of_that_database_alone(tmp_path, caplog):
     quiet.window("a", 1)
     assert not caplog.records
     loud.window("a", 1)
-    assert "SELECT position, role, body FROM convstore_message" in caplog.text
+    assert "SELECT position, role, CASE" in caplog.text
     for store in (quiet, loud):
         connections[store.using].close()
