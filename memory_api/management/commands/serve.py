@@ -8,7 +8,9 @@ import socket
 import sys
 import tempfile
 from argparse import ArgumentParser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 from django.conf import settings
@@ -17,7 +19,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from memory_api.errors import SettingsError
-from memory_api.gunicorn import METRICS_PREFIX, Server
+from memory_api.gunicorn import METRICS_PREFIX, Server, remove_metrics_folder
 from memory_api.management.commands.migrate_memories import MUST_NOT_SERVE
 from memory_api.memories import database_users
 from memory_api.metric_files import METRICS_FOLDER, share_metrics
@@ -39,24 +41,34 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         server = Server()
         require_free_ports(server)
-        if options["no_migrate"]:
-            run_alone(refuse_unsafe_databases)
-        else:
-            run_alone(migrate_memories)
+        no_migrate = options["no_migrate"]
+        with run_beside(refuse_unsafe_databases if no_migrate else migrate_memories):
+            import_application()
+        if not no_migrate:
             sys.argv.append("--no-migrate")  # for a gunicorn that replaces this one after USR2
-        if METRICS_FOLDER not in os.environ:
-            os.environ[METRICS_FOLDER] = tempfile.mkdtemp(prefix=METRICS_PREFIX)
-        share_metrics()
         server.run()
 
 
-def run_alone(work: Callable[[], None]) -> None:
+@contextmanager
+def run_beside(work: Callable[[], None]) -> Iterator[None]:
     """Run it in a process that ends before workers start: they must inherit no connection."""
     process = multiprocessing.get_context("fork").Process(target=work)
     process.start()
-    process.join()
+    try:
+        yield
+    finally:
+        process.join()
     if process.exitcode:
+        remove_metrics_folder()
         sys.exit(process.exitcode)
+
+
+def import_application() -> None:
+    """Import what gunicorn serves, whose metrics go to files from the beginning."""
+    if METRICS_FOLDER not in os.environ:
+        os.environ[METRICS_FOLDER] = tempfile.mkdtemp(prefix=METRICS_PREFIX)
+    share_metrics()
+    import_module("convstore.wsgi")
 
 
 def migrate_memories() -> None:
