@@ -41,10 +41,10 @@ class PlacedItem(NamedTuple):
 
 def placed_items(row: MessageRow) -> list[PlacedItem]:
     """The items of a row that are not erased."""
-    return placed(Message.from_json(row.body), row.request_key, row.position)
+    return with_places(Message.from_json(row.body), row.request_key, row.position)
 
 
-def placed(message: Message, request_key: UUID, position: int) -> list[PlacedItem]:
+def with_places(message: Message, request_key: UUID, position: int) -> list[PlacedItem]:
     return [
         PlacedItem(_with_place(item, request_key, position, number), position, number)
         for number, item in enumerate(items_of(message))

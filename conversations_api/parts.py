@@ -84,10 +84,10 @@ def _rest_of(content: Json, role: str) -> Json | None:
 
 def same_json(one: object, other: object) -> bool:
     """Whether two JSON values are equal; for Python, 1, 1.0 and true would be."""
-    return one == other and _sorted(one) == _sorted(other)
+    return one == other and _sorted_text(one) == _sorted_text(other)
 
 
-def _sorted(value: object) -> str:
+def _sorted_text(value: object) -> str:
     return json.dumps(value, sort_keys=True)
 
 

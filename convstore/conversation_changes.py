@@ -80,13 +80,13 @@ class ConversationChanges(ConversationReading):
         target, mark = self._target(memory_id), uuid.uuid4()
         popped: list[str] = []
 
-        def taken(body: str) -> Message | None:
+        def take(body: str) -> Message | None:
             popped[:] = [body]
             return rest(body)
 
         def work() -> bool:
             try:
-                return changes.erase_newest(target, taken, mark)
+                return changes.erase_newest(target, take, mark)
             except UnknownConversation:
                 return False
 
@@ -110,7 +110,7 @@ class ConversationChanges(ConversationReading):
         DuplicateItem, and as `exchange`.
         """
         key = request_key or uuid.uuid4()
-        tail, new = _rewriting(start, messages, key, rest, kept)
+        tail, new = _tail_and_new(start, messages, key, rest, kept)
         refuse_too_large(new)
         current_record().bytes_stored = sum(message.size for message in new)
         target = self._target(memory_id, revisions)
@@ -134,7 +134,7 @@ class ConversationChanges(ConversationReading):
 
         Raises RequestKeyReused.
         """
-        tail, new = _rewriting(start, messages, request_key, rest, kept)
+        tail, new = _tail_and_new(start, messages, request_key, rest, kept)
         ref = ConversationRef(conversation_key(memory_id), memory_id, datetime.now(UTC))
         return self.run(lambda: end_of_repeat(self.using, ref, new, tail, request_key))
 
@@ -209,7 +209,7 @@ class ConversationChanges(ConversationReading):
     adelete = in_thread(delete)
 
 
-def _rewriting(
+def _tail_and_new(
     start: int | None, messages: Sequence[Message], request_key: UUID, rest: Rest, kept: int
 ) -> tuple[Tail | None, list[NewMessage]]:
     """What goes, and what comes."""

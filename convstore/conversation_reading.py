@@ -61,7 +61,7 @@ class ConversationReading:
         """The conversation with this id, its metadata and its revision; None if there is none."""
         key = conversation_key(memory_id)
         row = self.run(lambda: find_conversation(self.using, key, memory_id))
-        return _stored(row) if row else None
+        return _stored_conversation(row) if row else None
 
     def page(
         self,
@@ -124,7 +124,7 @@ class ConversationReading:
         def work() -> list[StoredConversation]:
             found = read(last, limit, erasure.is_there)
             rows = with_length(conversations(self.using)).in_bulk([row.id for row in found])
-            return [_stored(rows[row.id]) for row in found if row.id in rows]
+            return [_stored_conversation(rows[row.id]) for row in found if row.id in rows]
 
         return self.run(work)
 
@@ -133,7 +133,7 @@ class ConversationReading:
     aconversations = in_thread(conversations)
 
 
-def _stored(row: Any) -> StoredConversation:
+def _stored_conversation(row: Any) -> StoredConversation:
     length = row.length or 0
     return StoredConversation(
         row.memory_id,

@@ -46,7 +46,7 @@ from inspection.lists import (
     OLDER_THAN,
     ORDER_PARAMETER,
     KeysetAdmin,
-    isolated,
+    isolated_text,
 )
 from inspection.metadata import pairs_in_a_row, title_of
 from inspection.parts import first_line, kinds_in
@@ -179,7 +179,7 @@ class ConversationAdmin(KeysetAdmin):
     @admin.display(description="conversation")
     def conversation(self, row: Any) -> SafeString:
         """The title or what was said first, the id, what there is beside text, and metadata."""
-        memory_id = isolated(row.memory_id)
+        memory_id = isolated_text(row.memory_id)
         if not hasattr(row, "opening"):  # the user may not read conversations
             return memory_id
         database = database_with_alias(row._state.db)
@@ -196,7 +196,7 @@ class ConversationAdmin(KeysetAdmin):
                 "",
                 ' <a class="kind" href="{}"><bdi>{}</bdi></a>',
                 (
-                    (list_with_pair_url(database, pair), pair.shortened)
+                    (list_with_pair_url(database, pair), pair.short_text)
                     for pair in pairs_in_a_row(row)
                 ),
             ),

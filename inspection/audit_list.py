@@ -25,7 +25,7 @@ from inspection.audit import Action, record_event, record_log_view
 from inspection.cursors import cursor_of, time_and_key
 from inspection.databases import Database, databases
 from inspection.filters import ActionFilter, PeriodFilter
-from inspection.lists import KeysetAdmin, isolated
+from inspection.lists import KeysetAdmin, isolated_text
 from inspection.models import AuditEntry, ListedConversation
 from inspection.views.access import LOG, may_read, requires
 from inspection.views.pages import SANDBOX_HEADERS, page_url
@@ -102,8 +102,11 @@ class AuditAdmin(KeysetAdmin):
         """The conversation; those of a list are folded."""
         listed = entry.listed.all()
         if not listed:
-            return _linked(entry.shown_in, entry.conversation, entry.memory_id)
-        lines = ((_linked(entry.shown_in, each.conversation, each.memory_id),) for each in listed)
+            return _conversation_link(entry.shown_in, entry.conversation, entry.memory_id)
+        lines = (
+            (_conversation_link(entry.shown_in, each.conversation, each.memory_id),)
+            for each in listed
+        )
         return format_html(
             "<details><summary>{} conversations</summary><ul>{}</ul></details>",
             len(listed),
@@ -112,7 +115,7 @@ class AuditAdmin(KeysetAdmin):
 
     @admin.display(description="detail")
     def detail_text(self, entry: AuditEntry) -> SafeString:
-        return isolated(entry.detail)
+        return isolated_text(entry.detail)
 
     # --- Export --------------------------------------------------------------------------
 
@@ -152,11 +155,11 @@ def _conditions(query: str) -> tuple[Q, Q, Q]:
     return Q(username=query), Q(conversation=key), Q(pk__in=lists)
 
 
-def _linked(database: Database | None, key: Any, memory_id: str) -> SafeString:
+def _conversation_link(database: Database | None, key: Any, memory_id: str) -> SafeString:
     if database is None or key is None:
-        return isolated(memory_id)
+        return isolated_text(memory_id)
     return format_html(
-        '<a href="{}">{}</a>', page_url(database, "change", key), isolated(memory_id)
+        '<a href="{}">{}</a>', page_url(database, "change", key), isolated_text(memory_id)
     )
 
 

@@ -40,10 +40,10 @@ def call_from(call: Any) -> Call:
     """A call in OpenAI's format. A call in any other format is shown whole, as arguments."""
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict):
-        line = _shortened(dumps(call), MAX_LINE)
+        line = _first_characters(dumps(call), MAX_LINE)
         return _call("", line, indented_json(call), "")
     name, arguments = str(function.get("name", "")), function.get("arguments", "")
-    line = _shortened(f"{name or 'a tool'}({_argument_list(arguments)})", MAX_LINE)
+    line = _first_characters(f"{name or 'a tool'}({_argument_list(arguments)})", MAX_LINE)
     return _call(name, line, _indented_arguments(arguments), str(call.get("id", "")))
 
 
@@ -56,14 +56,18 @@ def _argument_list(arguments: Any) -> str:
     """`city="Paris", days=3`, or the text itself if it holds no JSON object."""
     values = _json_object(arguments) if isinstance(arguments, str) else arguments
     if not isinstance(values, Mapping):
-        return _shortened(arguments if isinstance(arguments, str) else dumps(values), MAX_LINE)
-    shown = (f"{key}={_shortened(dumps(value), MAX_ARGUMENT)}" for key, value in values.items())
+        return _first_characters(
+            arguments if isinstance(arguments, str) else dumps(values), MAX_LINE
+        )
+    shown = (
+        f"{key}={_first_characters(dumps(value), MAX_ARGUMENT)}" for key, value in values.items()
+    )
     return ", ".join(shown)
 
 
 def arguments_line(arguments: Mapping[str, Any]) -> str:
     """The arguments in one line, as programmers write them."""
-    return _shortened(_argument_list(arguments), MAX_LINE)
+    return _first_characters(_argument_list(arguments), MAX_LINE)
 
 
 def _indented_arguments(arguments: Any) -> str:
@@ -93,7 +97,7 @@ def result_line(message: Message) -> str:
         indented = indented_json_text(part.value)
         text = dumps(json.loads(indented)) if indented else part.value
         if line := next((line for line in text.splitlines() if line.strip()), ""):
-            return _shortened(line.strip(), MAX_LINE)
+            return _first_characters(line.strip(), MAX_LINE)
     return ""
 
 
@@ -115,6 +119,6 @@ def _tells_of_failure(fields: Mapping[str, Any]) -> bool:
     )
 
 
-def _shortened(text: str, limit: int) -> str:
+def _first_characters(text: str, limit: int) -> str:
     text = escape_controls(" ".join(text[: 2 * limit].split()))
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

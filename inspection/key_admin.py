@@ -126,7 +126,7 @@ class KeyAdmin(KeysetAdmin):
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         shown = ["key", "state", "rights", "expires", "last_used", "created"]
-        return [*shown, "ending"] if request.user.has_perm(CHANGE) else shown
+        return [*shown, "revoke_link"] if request.user.has_perm(CHANGE) else shown
 
     @admin.display(description="key")
     def key(self, row: KeyRow) -> SafeString:
@@ -154,7 +154,7 @@ class KeyAdmin(KeysetAdmin):
         return time_element(row.created_at, "minute")
 
     @admin.display(description="")
-    def ending(self, row: KeyRow) -> str:
+    def revoke_link(self, row: KeyRow) -> str:
         if row.revoked_at:
             return ""
         url = reverse("admin:api_keys_apikey_revoke", args=[row.pk])

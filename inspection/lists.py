@@ -173,7 +173,7 @@ def neighbours_in_list(request: HttpRequest, query: str, row: Any) -> tuple[Any,
         return None, None
 
 
-def isolated(text: str) -> SafeString:
+def isolated_text(text: str) -> SafeString:
     """The text as HTML. Right-to-left letters in it do not reorder the text around it."""
     return format_html("<bdi>{}</bdi>", escape_controls(text))
 

@@ -21,7 +21,7 @@ class ShownPair(NamedTuple):
     shown: str
 
     @property
-    def shortened(self) -> str:
+    def short_text(self) -> str:
         is_short = len(self.shown) <= CHARACTERS_IN_A_ROW
         return self.shown if is_short else f"{self.shown[: CHARACTERS_IN_A_ROW - 1]}…"
 

@@ -24,7 +24,7 @@ def did_you_mean(name: str, known: Collection[str]) -> str:
     return f"; did you mean {names[found[0]]!r}?" if found else ""
 
 
-def misspelt(name: str, known: Collection[str]) -> str:
+def meant_name(name: str, known: Collection[str]) -> str:
     """The known name that `name` is but for case, - or _, or one letter; "" if there is none."""
     if name in known or len(name) > MAX_CHARACTERS:
         return ""
@@ -34,7 +34,7 @@ def misspelt(name: str, known: Collection[str]) -> str:
 def refuse_misspelt(unknown: Iterable[str], known: Collection[str], what: str) -> None:
     """Refuse a name that is nearly a known one, of what is called `what`. Raises BadRequest."""
     for name in sorted(unknown):
-        if meant := misspelt(name, known):
+        if meant := meant_name(name, known):
             raise BadRequest(
                 f"there is no {what} {quote(name)}; did you mean '{meant}'? If not, choose a"
                 " name that differs more"

@@ -15,9 +15,9 @@ from typing import Any
 from convstore.messages import TOKENS
 from memory_api.bodies import Take, ignore_size, parse, write
 from memory_api.errors import BadRequest, TooLarge, quote
+from memory_api.input_tensors import INTEGER_TYPES
 from memory_api.json_text import is_integer
 from memory_api.limits import BYTES_OF_A_VALUE
-from memory_api.v2 import INTEGER_TYPES
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 

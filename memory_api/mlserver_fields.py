@@ -6,11 +6,11 @@ for the ones that make the memory: name, implementation, parameters.version, par
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from memory_api.errors import SettingsError
-from memory_api.settings_section import Section
+from memory_api.settings_section import Section, Warn
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,12 @@ REFUSED_PARAMETERS = ("environment_path", "environment_tarball")
 ALL_PARAMETERS = (URI, *PARAMETER_FIELDS, CONTENT_TYPE, *REFUSED_PARAMETERS)
 
 
-def take_model_fields(top: Section, warn: Callable[[str], object]) -> None:
+def take_model_fields(top: Section, warn: Warn) -> None:
     """Remove MLServer's fields from the file, and warn of those that ask for something."""
     _take(top, MODEL_FIELDS, warn)
 
 
-def take_parameter_fields(parameters: Section, warn: Callable[[str], object]) -> None:
+def take_parameter_fields(parameters: Section, warn: Warn) -> None:
     """The same for `parameters`. Raises SettingsError for one that cannot be done without."""
     _take(parameters, PARAMETER_FIELDS, warn)
     parameters.take(URI, None, str)
@@ -72,7 +72,7 @@ def take_parameter_fields(parameters: Section, warn: Callable[[str], object]) ->
             )
 
 
-def _take(section: Section, fields: Mapping[str, NoEffect], warn: Callable[[str], object]) -> None:
+def _take(section: Section, fields: Mapping[str, NoEffect], warn: Warn) -> None:
     for name, field in fields.items():
         if section.take(name, field.default, field.kind) != field.default:
             warn(f"{section.where}: {section.path_of(name)} has no effect: {field.why}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from memory_api.did_you_mean import misspelt
+from memory_api.did_you_mean import meant_name
 from memory_api.errors import SettingsError, quote
 from memory_api.memory import Memory, UnavailableMemory
 from memory_api.model_settings import TOP_FIELDS, memory_from_settings, read_model_settings
@@ -118,7 +118,7 @@ def _check_implementation(document: dict[str, Any], where: str) -> None:
         top.refuse_unknown(TOP_FIELDS)  # which names a field that was misspelt
         raise top.error("implementation", None, repr(OURS))
     name = implementation.rpartition(".")[2]
-    if misspelt(implementation, [OURS]) or misspelt(name, [IMPLEMENTATION]):
+    if meant_name(implementation, [OURS]) or meant_name(name, [IMPLEMENTATION]):
         raise top.error("implementation", implementation, f"{OURS!r}, if this is a memory")
     if not implementation.endswith(IMPLEMENTATION):
         raise OtherRuntime(

@@ -16,19 +16,22 @@ from convstore.errors import DatabaseUrlError
 from convstore.messages import MAX_NAME_CHARACTERS, TOKENS
 from convstore.standby import standby_alias
 from convstore.store import ConversationStore
-from convstore.windows import ITEMS, MESSAGE, MESSAGES, TOOL_PAIR, UNITS
 from memory_api import mlserver_fields
-from memory_api.did_you_mean import misspelt
+from memory_api.did_you_mean import meant_name
 from memory_api.errors import SettingsError, quote
 from memory_api.json_text import json_type
-from memory_api.limits import MAX_TOKENS, MAX_WINDOW_SIZE
-from memory_api.memory import DEFAULT_TENSOR_NAMES, DEFAULT_WINDOW_SIZE, TOOL_TENSORS, Memory
+from memory_api.memory import DEFAULT_TENSOR_NAMES, Memory
 from memory_api.metrics import metrics_of
-from memory_api.settings_section import Section
+from memory_api.settings_section import Section, Warn
+from memory_api.window_settings import (
+    WINDOW_FIELDS,
+    window_items,
+    window_size,
+    window_tokens,
+    window_unit,
+)
 
 logger = logging.getLogger(__name__)
-
-Warn = Callable[[str], object]
 
 MODEL_TYPE = "chat.completions"
 TOP_FIELDS = ("name", "implementation", "parameters", *mlserver_fields.MODEL_FIELDS)
@@ -37,14 +40,11 @@ EXTRA_FIELDS = ("database", "config", "prompt_utils", "database_config", "memory
 PROMPT_FIELDS = ("model_type",)
 # Tensors that have a meaning of their own, and are no part of a message.
 NOT_OF_MESSAGES = frozenset(("memory_id", TOKENS))
-WINDOW_FIELDS = ("window_size", "window_unit", "window_tokens", "window_items")
 MEMORY_FIELDS = (*WINDOW_FIELDS, "tensor_names", "model_type", "auto_migrate", "idempotency")
 CONFIG_FIELDS = {
     "filesys": ("path", *MEMORY_FIELDS),
     "sql": ("url", "connection_options", "read_url", "stale_reads", *MEMORY_FIELDS),
 }
-
-
 # Not `path`, `url` and `model_type`, which Seldon's agent may put beside config for others.
 ONLY_OF_CONFIG = frozenset(
     ("connection_options", "read_url", "stale_reads", *MEMORY_FIELDS)
@@ -107,10 +107,10 @@ def memory_from_settings(
     return Memory(
         name=name,
         version=version,
-        window_size=_window_size(config, warn),
-        window_unit=_window_unit(config, tensor_names),
-        window_tokens=_window_tokens(config),
-        window_items=_window_items(config),
+        window_size=window_size(config, warn),
+        window_unit=window_unit(config, tensor_names),
+        window_tokens=window_tokens(config),
+        window_items=window_items(config),
         tensor_names=tensor_names,
         auto_migrate=config.take("auto_migrate", True, bool),
         once_per_request_id=_once_per_request_id(config),
@@ -193,42 +193,6 @@ def _database(section: Section) -> str:
     return database
 
 
-def _window_size(config: Section, warn: Warn) -> int:
-    size: int = config.take("window_size", DEFAULT_WINDOW_SIZE, int)
-    if not 1 <= size <= MAX_WINDOW_SIZE:
-        raise config.error("window_size", size, f"an integer from 1 to {MAX_WINDOW_SIZE}")
-    if size > settings.MAX_WINDOW:
-        warn(
-            f"{config.where}: {config.path_of('window_size')} is {size}, but a reply has at most"
-            f" {settings.MAX_WINDOW} messages (MAX_WINDOW)"
-        )
-    return size
-
-
-def _window_unit(config: Section, tensor_names: Sequence[str]) -> str:
-    unit: str = config.take("window_unit", MESSAGE, str)
-    if unit not in UNITS:
-        raise config.error("window_unit", unit, " or ".join(map(repr, UNITS)))
-    if unit == TOOL_PAIR and not TOOL_TENSORS.issubset(tensor_names):
-        wanted = f"{MESSAGE!r}, since tensor_names lack 'tool_calls' or 'tool_call_id'"
-        raise config.error("window_unit", unit, wanted)
-    return unit
-
-
-def _window_tokens(config: Section) -> int | None:
-    tokens: int | None = config.take("window_tokens", None, int)
-    if tokens is not None and not 1 <= tokens <= MAX_TOKENS:
-        raise config.error("window_tokens", tokens, f"null or an integer from 1 to {MAX_TOKENS}")
-    return tokens
-
-
-def _window_items(config: Section) -> str:
-    items: str = config.take("window_items", MESSAGES, str)
-    if items not in ITEMS:
-        raise config.error("window_items", items, " or ".join(map(repr, ITEMS)))
-    return items
-
-
 def _tensor_names(config: Section, *, needs_role: bool) -> tuple[str, ...]:
     names = config.take("tensor_names", list(DEFAULT_TENSOR_NAMES), list)
     if (
@@ -240,7 +204,7 @@ def _tensor_names(config: Section, *, needs_role: bool) -> tuple[str, ...]:
         wanted = "a list of names, each once, with 'content', without 'memory_id' and 'tokens'"
         raise config.error("tensor_names", names, wanted)
     for name in names:
-        if meant := misspelt(name, DEFAULT_TENSOR_NAMES):
+        if meant := meant_name(name, DEFAULT_TENSOR_NAMES):
             raise SettingsError(
                 f"{config.where}: {config.path_of('tensor_names')} has {quote(name)};"
                 f" did you mean {meant!r}?"

@@ -14,6 +14,7 @@ from convstore.messages import TOKENS
 from memory_api import v2
 from memory_api.did_you_mean import did_you_mean, refuse_misspelt
 from memory_api.errors import BadRequest, quote
+from memory_api.input_tensors import Input
 from memory_api.memory import DEFAULT_TENSOR_NAMES, Memory
 from memory_api.metrics import metrics_of
 
@@ -61,7 +62,7 @@ def check_names(memory: Memory, request: v2.InferRequest) -> None:
     if unknown:
         _refuse_settings(_sent(unknown, request.parameters))
         refuse_misspelt(unknown - OTHER_WORDS, PARAMETERS, "parameter")
-    every: tuple[v2.Input | v2.Output, ...] = (*request.inputs, *(request.outputs or ()))
+    every: tuple[Input | v2.Output, ...] = (*request.inputs, *(request.outputs or ()))
     for tensor in every:
         if not OF_TENSORS.issuperset(tensor.parameters):
             unknown |= _unknown_of_tensor(tensor)
@@ -86,7 +87,7 @@ def refuse_query(names: Collection[str]) -> None:
     refuse_misspelt(set(names) - OTHER_WORDS, PARAMETERS, "parameter")
 
 
-def _unknown_of_tensor(tensor: v2.Input | v2.Output) -> set[str]:
+def _unknown_of_tensor(tensor: Input | v2.Output) -> set[str]:
     unknown = _sent(set(tensor.parameters) - OF_TENSORS, tensor.parameters)
     _refuse_misplaced(unknown, f"in 'parameters' of {quote(tensor.name)}")
     refuse_misspelt(unknown - OTHER_WORDS, (*PARAMETERS, *sorted(OF_TENSORS)), "parameter")

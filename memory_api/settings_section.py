@@ -8,10 +8,12 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
-from memory_api.did_you_mean import did_you_mean, misspelt
+from memory_api.did_you_mean import did_you_mean, meant_name
 from memory_api.errors import MAX_QUOTED_CHARACTERS, SettingsError, quote
 from memory_api.json_text import json_type
 
+# Called with a sentence for each field that is accepted and has no effect.
+Warn = Callable[[str], object]
 TYPE_NAMES: Mapping[type, str] = {
     str: "a string",
     int: "an integer",
@@ -85,10 +87,10 @@ class Section:
                     f"{did_you_mean(field, known)}"
                 )
 
-    def pass_over_unknown(self, known: Collection[str], warn: Callable[[str], object]) -> None:
+    def pass_over_unknown(self, known: Collection[str], warn: Warn) -> None:
         """Warn of other fields than `known`; raise SettingsError for one that is misspelt."""
         for field in self.values:
-            if meant := misspelt(field, known):
+            if meant := meant_name(field, known):
                 raise SettingsError(
                     f"{self.where}: {self.path_of(field)} is not a field; did you mean {meant!r}?"
                 )

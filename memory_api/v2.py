@@ -6,25 +6,13 @@ github.com/kserve/open-inference-protocol.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypedDict
 
-from convstore.messages import dumps
 from memory_api.errors import BadRequest, TooLarge, quote
+from memory_api.input_tensors import Input, elements_of, integers_of, is_null, strings_of
 from memory_api.json_text import is_integer, json_type
-
-# The datatypes of integers, and how `struct` names them.
-INTEGER_TYPES = {
-    "INT8": "b",
-    "INT16": "h",
-    "INT32": "i",
-    "INT64": "q",
-    "UINT8": "B",
-    "UINT16": "H",
-    "UINT32": "I",
-    "UINT64": "Q",
-}
 
 # What a request's document may have.
 FIELDS = {"id", "parameters", "inputs", "outputs"}
@@ -50,15 +38,6 @@ class InferResponse(TypedDict, total=False):
     outputs: list[Tensor]
 
 
-class Input(NamedTuple):
-    """A tensor that was sent. `elements` are flattened row-major, and may be of any type yet."""
-
-    name: str
-    datatype: str
-    elements: Sequence[object]
-    parameters: Mapping[str, Any] = {}
-
-
 class Output(NamedTuple):
     """A tensor that the client requests."""
 
@@ -81,7 +60,7 @@ class InferRequest:
     def strings(self, name: str) -> list[str] | None:
         """The elements of the BYTES tensor `name`; None if it was not sent."""
         tensor = self._input(name)
-        return None if tensor is None else _strings(tensor)
+        return None if tensor is None else strings_of(tensor)
 
     def dumped_strings(self, name: str, *, objects: bool) -> list[str] | None:
         """As `strings`, of a tensor that may hold what a program dumped out of its own types.
@@ -90,14 +69,14 @@ class InferRequest:
         it becomes JSON text.
         """
         tensor = self._input(name)
-        if tensor is None or _is_null(tensor):
+        if tensor is None or is_null(tensor):
             return None
-        return _strings(tensor, objects=objects)
+        return strings_of(tensor, objects=objects)
 
     def integers(self, name: str) -> list[int] | None:
         """The elements of the tensor of integers `name`; None if it was not sent, or all null."""
         tensor = self._input(name)
-        return None if tensor is None or _is_null(tensor) else _integers(tensor)
+        return None if tensor is None or is_null(tensor) else integers_of(tensor)
 
     def _input(self, name: str) -> Input | None:
         found = [tensor for tensor in self.inputs if tensor.name == name]
@@ -168,7 +147,7 @@ def _input(tensor: object, where: str) -> Input:
     if not isinstance(datatype, str):
         raise BadRequest(f"'datatype' of {what} is {json_type(datatype)}; it must be a string")
     parameters = _parameters(fields, what)
-    return Input(name, datatype, _elements(fields["data"]), parameters)
+    return Input(name, datatype, elements_of(fields["data"]), parameters)
 
 
 def _output(tensor: object, where: str, binary: bool) -> Output:
@@ -176,69 +155,6 @@ def _output(tensor: object, where: str, binary: bool) -> Output:
     name = _name(fields, where)
     parameters = _parameters(fields, f"output {quote(name)}")
     return Output(name, flag(parameters, "binary_data", binary), parameters)
-
-
-def _elements(data: object) -> list[object]:
-    """The elements of nested lists, row-major. A value that is no list is one element."""
-    if isinstance(data, list) and list not in map(type, data):  # as nearly all are
-        return data
-    return list(_flatten(data))
-
-
-def _flatten(data: object) -> Iterator[object]:
-    stack = [iter([data])]
-    while stack:
-        for value in stack[-1]:
-            if isinstance(value, list):
-                stack.append(iter(value))
-                break
-            yield value
-        else:
-            stack.pop()
-
-
-def _is_null(tensor: Input) -> bool:
-    return bool(tensor.elements) and all(each is None for each in tensor.elements)
-
-
-def _strings(tensor: Input, *, objects: bool = False) -> list[str]:
-    if tensor.datatype != "BYTES":
-        raise BadRequest(
-            f"tensor '{tensor.name}' has datatype {quote(tensor.datatype)}; it must be BYTES"
-        )
-    return [_string(element, n, tensor.name, objects) for n, element in enumerate(tensor.elements)]
-
-
-def _integers(tensor: Input) -> list[int]:
-    if tensor.datatype not in INTEGER_TYPES:
-        raise BadRequest(
-            f"tensor '{tensor.name}' has datatype {quote(tensor.datatype)}; it must be INT64 or"
-            " another type of integers"
-        )
-    return [_integer(element, n, tensor.name) for n, element in enumerate(tensor.elements)]
-
-
-def _integer(element: object, n: int, name: str) -> int:
-    if isinstance(element, int) and not isinstance(element, bool):
-        return element
-    raise BadRequest(
-        f"element {n} of tensor '{name}' is {json_type(element)}; it must be an integer"
-    )
-
-
-def _string(element: object, n: int, name: str, objects: bool) -> str:
-    if isinstance(element, str):
-        return element
-    if objects and isinstance(element, dict):
-        return dumps(element)
-    if not isinstance(element, bytes):
-        raise BadRequest(
-            f"element {n} of tensor '{name}' is {json_type(element)}; it must be a string"
-        )
-    try:
-        return element.decode()
-    except UnicodeDecodeError:
-        raise BadRequest(f"element {n} of tensor '{name}' is not UTF-8") from None
 
 
 def _object(value: object, what: str) -> dict[str, Any]:

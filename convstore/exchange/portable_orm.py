@@ -203,7 +203,7 @@ class PortableOrm:
         self, conversation: ConversationRef, reading: Reading, last: int, limit: int
     ) -> Measured:
         """The measures of at least `limit` messages up to `last`, and of the one at position 1."""
-        stored = self._stored(conversation, reading).annotate(bytes=SIZE)
+        stored = self._stored_messages(conversation, reading).annotate(bytes=SIZE)
         first = stored.filter(position=1)
         rows = stored.filter(position__lte=last).order_by("-position")
         with_first = rows.annotate(
@@ -233,7 +233,7 @@ class PortableOrm:
         lock names the `state` in which they were measured."""
         if not newest:
             return Reply(Outcome.DONE, last)
-        as_measured = self._stored(conversation, reading).filter(**state)
+        as_measured = self._stored_messages(conversation, reading).filter(**state)
         stored = as_measured.values_list(*StoredMessage._fields)
         lowest = newest[choice.length - 1].position if choice.length else MAX_POSITION
         rows = stored.filter(position__gte=lowest, position__lte=newest[0].position)
@@ -244,6 +244,8 @@ class PortableOrm:
             return Reply(Outcome.ERASED_MEANWHILE)
         return Reply(Outcome.DONE, last, ordered_window(window, reading), bool(choice.limit))
 
-    def _stored(self, conversation: ConversationRef, reading: Reading) -> QuerySet[Message]:
+    def _stored_messages(
+        self, conversation: ConversationRef, reading: Reading
+    ) -> QuerySet[Message]:
         condition = NOT_ERASED if reading.items == ALL else IN_WINDOWS
         return self._messages(conversation).filter(condition)

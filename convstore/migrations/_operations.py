@@ -57,7 +57,7 @@ class WidenColumn(migrations.AlterField):
         new = model._meta.get_field(self.name)
         change = partial(schema_editor.alter_field, model, old, new)
         if connection.vendor == "microsoft":
-            change = partial(schema_editor.execute, _widening(schema_editor, new))
+            change = partial(schema_editor.execute, _widen_statement(schema_editor, new))
         if schema_editor.collect_sql:
             change()
         else:
@@ -99,7 +99,7 @@ def _complete(schema_editor: Any, model: Any) -> None:
     deferred[before:] = [each for each in deferred[before:] if str(each.parts["name"]) not in names]
 
 
-def _widening(schema_editor: Any, field: Any) -> str:
+def _widen_statement(schema_editor: Any, field: Any) -> str:
     table, column = map(schema_editor.quote_name, (field.model._meta.db_table, field.column))
     kind = field.db_type(schema_editor.connection)
     return f"ALTER TABLE {table} ALTER COLUMN {column} {kind} NOT NULL"

@@ -42,12 +42,12 @@ def in_minutes(duration: timedelta) -> int:
 
 
 @register.filter
-def linked(text: str) -> SafeString:
+def with_links(text: str) -> SafeString:
     """The text as HTML, with links for the addresses on the web in it."""
-    return format_html_join("", "{}", ((_linked(*piece),) for piece in split_addresses(text)))
+    return format_html_join("", "{}", ((_link(*piece),) for piece in split_addresses(text)))
 
 
-def _linked(text: str, url: str) -> SafeString | str:
+def _link(text: str, url: str) -> SafeString | str:
     if not url:
         return text
     return format_html('<a href="{}" rel="noopener noreferrer nofollow">{}</a>', url, text)

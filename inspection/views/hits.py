@@ -63,7 +63,7 @@ class OpenedHit:
 
 def opened_hit(request: HttpRequest, key: UUID, rows: Iterable[MessageRow]) -> OpenedHit | None:
     """The hit with which this page of a conversation was opened, if it is one of its rows."""
-    if (opened := _opened(request)) is None:
+    if (opened := _page_of_hits(request)) is None:
         return None
     _, page, at = opened
     words = query_words(" ".join(dict(page["results"]).get("q", ())))
@@ -77,7 +77,7 @@ def opened_hit(request: HttpRequest, key: UUID, rows: Iterable[MessageRow]) -> O
     return OpenedHit(row.position, words, text, is_beside=not contains(content, words))
 
 
-def _opened(request: HttpRequest) -> tuple[str, dict[str, Any], int] | None:
+def _page_of_hits(request: HttpRequest) -> tuple[str, dict[str, Any], int] | None:
     """The token of a URL with the page of results that is in it, and which of its hits this is."""
     token, number = request.GET.get(HITS), request.GET.get(HIT, "")
     if not (token and number.isdecimal()):
@@ -91,7 +91,7 @@ def _opened(request: HttpRequest) -> tuple[str, dict[str, Any], int] | None:
 
 def links_of(request: HttpRequest, database: Database | None) -> HitLinks | None:
     """The links for a page that was opened from a search; None for any other."""
-    if database is None or (opened := _opened(request)) is None:
+    if database is None or (opened := _page_of_hits(request)) is None:
         return None
     token, page, at = opened
     count = len(page["hits"])

@@ -54,7 +54,7 @@ def job_page(
         "may_go_on": may_delete(request) if is_deletion else may_read(request),
         "left": min(left, COUNT_LIMIT),
         "is_more": left > COUNT_LIMIT,
-        "filter": described(job.filter),
+        "filter": filters_text(job.filter),
         "next_part": job.parts + 1,
         "part_conversations": PART_CONVERSATIONS,
         "total": job.conversations + left,
@@ -89,7 +89,7 @@ def job_title(job: Job) -> str:
     return f"Export: {FORMATS[job.action].title if job.action in FORMATS else job.action}"
 
 
-def described(query: str) -> str:
+def filters_text(query: str) -> str:
     """A list's URL query for people: what it is filtered by."""
     given = QueryDict(query)
     parts = [f"{title} {given[name]}" for name, title in FILTERS.items() if given.get(name)]

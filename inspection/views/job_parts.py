@@ -58,7 +58,7 @@ def part(request: HttpRequest, database: Database, number: int) -> HttpResponseB
     name = f"conversations-job-{job.pk}-part-{job.parts + 1}.{FORMATS[job.action].extension}"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     sent = _Sent(job, len(chosen), messages, "" if is_last else cursor)
-    response.streaming_content = sent.counted(response.streaming_content)
+    response.streaming_content = sent.count_chunks(response.streaming_content)
     answer: HttpResponseBase = response
     return answer
 
@@ -70,7 +70,7 @@ class _Sent:
         self.job, self.conversations, self.messages = job, conversations, messages
         self.cursor = cursor
 
-    def counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    def count_chunks(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """The chunks. The job goes on behind the part only if the end is reached."""
         digest, size = hashlib.sha256(), 0
         for chunk in chunks:

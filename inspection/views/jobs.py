@@ -37,8 +37,8 @@ from inspection.views.deleting import DELETING_SECONDS, delete_logged
 from inspection.views.job_pages import (
     DELETION,
     count_of,
-    described,
     filtered_list,
+    filters_text,
     job_or_404,
     job_page,
     job_title,
@@ -81,7 +81,7 @@ def begin(request: HttpRequest, database: Database) -> HttpResponseBase:
         "form": form,
         "count": min(count, COUNT_LIMIT),
         "is_more": count > COUNT_LIMIT,
-        "filter": described(query),
+        "filter": filters_text(query),
         "back": list_url(database, query),
     }
     return render_page(request, "all", context, 400 if form.errors else 200)
@@ -103,7 +103,7 @@ def _begin(
             reason=reason,
             begun_at=datetime.now(UTC),
         )
-        about = f"{job}: all of the list, {described(query)}; {reason}"
+        about = f"{job}: all of the list, {filters_text(query)}; {reason}"
         record_list(request, database, begun, [], about)
     if action == DELETION:
         return _delete_step(request, database, job)

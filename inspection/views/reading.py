@@ -80,7 +80,7 @@ def transcript(request: HttpRequest, database: Database, key: UUID) -> HttpRespo
         "conversation": conversation,
         "name": title_of(conversation),
         "pairs": [
-            (list_with_pair_url(database, pair), pair.shown, pair.shortened)
+            (list_with_pair_url(database, pair), pair.shown, pair.short_text)
             for pair in pairs_of(conversation)
         ],
         "positions": positions,

@@ -67,7 +67,7 @@ class Step:
     after: tuple[str, str] | None = None
     skip: int = 0
 
-    def following(self, result: SearchResult, conversation: object) -> Self:
+    def next_step(self, result: SearchResult, conversation: object) -> Self:
         """The step after this one, or how the search ended."""
         # A conversation is the same in every step, and the index reads the same rows again.
         again = bool(conversation) or result.skip is not None or self.skip
@@ -96,15 +96,15 @@ def search(request: HttpRequest, database: Database) -> HttpResponse:
         result, by_index = read_stale(
             database.standby, database.alias, lambda using: _search(using, *given)
         )
-    so_far = (step or Step()).following(result, conversation) if result else step
+    so_far = (step or Step()).next_step(result, conversation) if result else step
     if words and so_far and _is_logged(result, so_far):
         opened = [(group.key, group.memory_id) for group in result.groups] if result else []
         searched = [(key, conversation.memory_id)] if conversation else []
         detail = _detail(query, so_far)
         record_list(request, database, Action.SEARCH, opened or searched, detail)
     goes_on = bool(result and result.goes_on) or (query["stop"] and step is not None)
-    next_step = _signed(so_far, same) if so_far and goes_on else None
-    url = page_url(database, "search", **_kept(request.GET))
+    signed_step = _sign_step(so_far, same) if so_far and goes_on else None
+    url = page_url(database, "search", **_kept_parameters(request.GET))
     context = {
         "title": "Search messages",
         "database": database,
@@ -115,15 +115,17 @@ def search(request: HttpRequest, database: Database) -> HttpResponse:
         "roles": ROLES,
         "words": words,
         "result": result,
-        "groups": _shown(database, result.groups, request.GET, query) if result else [],
+        "groups": _shown_groups(database, result.groups, request.GET, query) if result else [],
         "so_far": so_far,
         "by_index": by_index,
         "is_filtered": _filters(query) != EVERYTHING,
         "may_have_index": not query["last"] and bool(vendor_for(database.alias).word_index),
         "stopped": query["stop"],
-        "next_url": f"{url}&step={next_step}" if next_step else None,
-        "stop_url": f"{url}&step={next_step}&stop=1" if next_step else None,
-        "last_messages_url": page_url(database, "search", **_kept(request.GET) | {"last": "1"}),
+        "next_url": f"{url}&step={signed_step}" if signed_step else None,
+        "stop_url": f"{url}&step={signed_step}&stop=1" if signed_step else None,
+        "last_messages_url": page_url(
+            database, "search", **_kept_parameters(request.GET) | {"last": "1"}
+        ),
         "max_query_characters": MAX_QUERY_CHARACTERS,
         "last_messages": LAST_MESSAGES,
     }
@@ -187,7 +189,7 @@ def _midnight(day: date | None, later: timedelta = timedelta()) -> datetime | No
 _SAME = ("q", "conversation", "role", "first_day", "last_day", "last")
 
 
-def _signed(step: Step, same: list[Any]) -> str:
+def _sign_step(step: Step, same: list[Any]) -> str:
     return signing.dumps([same, asdict(step)], salt=SALT, compress=True)
 
 
@@ -204,7 +206,7 @@ def _step_of(token: str, same: list[Any]) -> Step | None:
     return Step(**step)
 
 
-def _kept(given: QueryDict) -> dict[str, str]:
+def _kept_parameters(given: QueryDict) -> dict[str, str]:
     """The parameters of a search that all its steps have."""
     return {name: value for name in _SAME if (value := given.get(name))}
 
@@ -221,13 +223,13 @@ class ShownGroup:
     all_url: str
 
 
-def _shown(
+def _shown_groups(
     database: Database, groups: Iterable[HitGroup], given: QueryDict, query: Mapping[str, Any]
 ) -> list[ShownGroup]:
     groups = list(groups)
     urls = hit_urls(database, [hit for group in groups for hit in group.hits], given)
     numbered = iter(enumerate(urls, 1))
-    kept = {name: value for name, value in _kept(given).items() if name != "last"}
+    kept = {name: value for name, value in _kept_parameters(given).items() if name != "last"}
     return [
         ShownGroup(
             group,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from memory_api.did_you_mean import did_you_mean, misspelt
+from memory_api.did_you_mean import did_you_mean, meant_name
 
 KNOWN = ("name", "config", "tool_call_id", "tool_calls", "window_size", "maxTokens")
 
@@ -41,17 +41,17 @@ def test_a_name_that_is_like_none_gets_no_suggestion(name: str) -> None:
     ],
 )
 def test_a_name_is_misspelt_if_it_is_a_known_one_but_for_a_letter_or_case(name, meant) -> None:
-    assert misspelt(name, KNOWN) == meant
+    assert meant_name(name, KNOWN) == meant
 
 
 def test_a_short_name_is_misspelt_only_in_its_case_and_dashes():
     known = ("x", "id")
-    assert misspelt("X", known) == "x"
-    assert misspelt("I_D", known) == "id"
+    assert meant_name("X", known) == "x"
+    assert meant_name("I_D", known) == "id"
     for name in ("y", "", "-", "it", "ids", "xy"):
-        assert misspelt(name, known) == ""
+        assert meant_name(name, known) == ""
 
 
 @pytest.mark.parametrize("name", ["", "name", "nmea_", "toolcal", "configure", "size_window"])
 def test_a_known_name_and_one_that_is_further_away_are_not_misspelt(name) -> None:
-    assert misspelt(name, KNOWN) == ""
+    assert meant_name(name, KNOWN) == ""
