@@ -101,7 +101,7 @@ def default_settings() -> dict[str, Any]:
         "post_worker_init": begin_worker,
         "worker_exit": end_worker,
         "child_exit": forget_worker,
-        "on_exit": end_server,
+        "on_exit": remove_metrics_folder,
     }
 
 
@@ -155,14 +155,9 @@ def forget_worker(server: Any, worker: Any) -> None:
     merge_dead_files()
 
 
-def end_server(server: Any) -> None:
-    # After a USR2 signal a new gunicorn takes over, or ends again; both use the same folder.
-    if not (server.reexec_pid or server.master_pid):
-        remove_metrics_folder()
-
-
-def remove_metrics_folder() -> None:
-    """Remove the folder for metrics if we made it."""
+def remove_metrics_folder(server: Any) -> None:
     folder = Path(os.environ.get(METRICS_FOLDER, ""))
-    if folder.name.startswith(METRICS_PREFIX):
+    # After a USR2 signal a new gunicorn takes over, or ends again; both use the same folder.
+    is_shared = server.reexec_pid or server.master_pid
+    if folder.name.startswith(METRICS_PREFIX) and not is_shared:
         shutil.rmtree(folder, ignore_errors=True)

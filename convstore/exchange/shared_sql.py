@@ -82,21 +82,19 @@ PINNED = f"""SELECT position, role, {{body}} FROM {MESSAGE}
   WHERE conversation_id = %(key)s AND position = 1 AND role IN ({ROLES}) AND {IN_WINDOWS}
     AND ({{bound}}) > %(size)s AND {{same_id}}"""
 BOTH = f"SELECT * FROM ({ROWS}) AS newest UNION ALL SELECT * FROM ({PINNED}) AS pinned"
-# The newest window, and the window that ends in the last message of this request.
-READ = BOTH.format(bound=NEWEST, same_id=SAME_ID, body="body")
-READ_OWN = BOTH.format(bound=OWN, same_id=SAME_ID, body="body")
 
-# For a batch, which has to know before it adds or reads something: the bytes of so many rows up to
-# {bound}, and those of the first one, which may be pinned. Rows that were written before there was
-# the column have size 0. NULL, if messages in between are erased. A LIMIT in a subquery would need
-# a temporary table on MariaDB.
+# The bytes of so many rows up to {bound}, and those of the first one, which may be pinned. Rows
+# that were written before there was the column have size 0. NULL, if messages in between are
+# erased. A LIMIT in a subquery would need a temporary table on MariaDB.
 SIZE = "CASE WHEN size > 0 THEN size ELSE OCTET_LENGTH(body) END"
-BYTES = f"""(SELECT COALESCE(SUM({SIZE}), 0) FROM {MESSAGE}
+BYTES = f"""(SELECT CASE WHEN COUNT(*) = LEAST(COALESCE(({{bound}}), 0), {{count}})
+      THEN COALESCE(SUM({SIZE}), 0) END
+    FROM {MESSAGE}
     WHERE conversation_id = %(key)s AND position > ({{bound}}) - {{count}}
-      AND position <= ({{bound}}) AND {IN_WINDOWS}
-    HAVING COUNT(*) = LEAST(COALESCE(({{bound}}), 0), {{count}}))
+      AND position <= ({{bound}}) AND {IN_WINDOWS})
   + COALESCE((SELECT {SIZE} FROM {MESSAGE} WHERE conversation_id = %(key)s AND position = 1), 0)"""
-# A window fits for sure where no body has more bytes than its share. Only else are they added up.
+# A window fits for sure if no body has more bytes than its share. Only if one has more are the
+# bytes of all added up.
 BODY = f"""CASE WHEN {SIZE} <= %(max_bytes)s / %(size)s OR {BYTES} <= %(max_bytes)s
     THEN body END AS body"""
 FITS = BYTES.format(bound=NEWEST, count="%(older)s") + " + %(new_bytes)s <= %(max_bytes)s"

@@ -41,7 +41,7 @@ from convstore.exchange.statements import (
 from convstore.models import Kind
 from convstore.windows import Reading
 
-# What SQLite calls otherwise, or does not have before 3.43.
+# What has another name in SQLite, or is not there before 3.43.
 OTHER_WORDS = {"LEAST(": "MIN(", "OCTET_LENGTH(body)": "LENGTH(CAST(body AS BLOB))"}
 
 

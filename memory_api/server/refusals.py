@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from gunicorn import util
-from gunicorn.http import errors
+from gunicorn.http import errors, message
 
 from convstore.request_log import REQUEST_ID, RequestRecord, request_id_for
 from memory_api import http_metrics
@@ -27,15 +27,11 @@ STATUSES: dict[type[Exception], int] = {
     errors.ParseException: 400,
 }
 
-# With gunicorn's settings.
-LIMIT_SENTENCES: dict[type[Exception], str] = {
-    errors.LimitRequestLine: ("the request line is over the limit of {0.limit_request_line} bytes"),
-    errors.LimitRequestHeaders: (
-        "the headers are over a limit: there may be {0.limit_request_fields}, each with"
-        " {0.limit_request_field_size} bytes"
-    ),
-}
-
+LINE_TOO_LONG = "the request line is over the limit of {} bytes"
+HEADERS_TOO_LARGE = (
+    "there are too many headers, or one is too long; a request may have {} headers, each of at"
+    " most {} bytes with its name"
+)
 HEAD_LATE = "the request line and headers did not arrive within {} seconds"
 BODY_LATE = (
     "the body arrived too slowly; send at least {} bytes per second, and all of it within {}"
@@ -67,9 +63,17 @@ def refusal(error: Exception, cfg: Any) -> tuple[int, str]:
     status = next(STATUSES[base] for base in type(error).__mro__ if base in STATUSES)
     if isinstance(error, RequestError):
         return status, str(error)
-    if sentence := LIMIT_SENTENCES.get(type(error)):
-        return status, sentence.format(cfg)
+    if isinstance(error, errors.LimitRequestLine):
+        return status, LINE_TOO_LONG.format(min(cfg.limit_request_line, message.MAX_REQUEST_LINE))
+    if isinstance(error, errors.LimitRequestHeaders):
+        return status, HEADERS_TOO_LARGE.format(*_header_limits(cfg))
     return status, f"the server does not accept this request: {quote(str(error))}"
+
+
+def _header_limits(cfg: Any) -> tuple[int, int]:
+    """How many headers, and the bytes of each, as gunicorn's parser takes its settings."""
+    count = min(cfg.limit_request_fields or message.MAX_HEADERS, message.MAX_HEADERS)
+    return count, cfg.limit_request_field_size or message.DEFAULT_MAX_HEADERFIELD_SIZE
 
 
 def note_refusal(client: Any, request_id: str, status: int, sentence: str) -> None:

@@ -123,11 +123,28 @@ def test_the_service_does_not_start_on_a_database_that_cannot_hold_every_text(
     postgresql, tmp_path, arguments
 ):
     url = postgresql.url(of_encoding(postgresql, "LATIN1"))
-    done = command(*arguments, DATABASE_URL=url, DATA_DIR=str(tmp_path), PORT=str(free_port()))
+    environment = {"DATABASE_URL": url, "DATA_DIR": str(tmp_path), "PORT": str(free_port())}
+    done = command(*arguments, **environment, TMPDIR=str(tmp_path))
     assert done.returncode == 2
+    assert list(tmp_path.glob("convstore-metrics-*")) == []
     assert "DATABASE_URL: Database 'default': its encoding is LATIN1" in done.stderr
     assert "Create the database with ENCODING 'UTF8'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_start_that_fails_after_usr2_leaves_the_metrics_of_the_old_service(postgresql, tmp_path):
+    folder = tmp_path / "convstore-metrics-old"
+    folder.mkdir()
+    done = command(
+        "serve",
+        DATABASE_URL=postgresql.url(of_encoding(postgresql, "LATIN1")),
+        DATA_DIR=str(tmp_path),
+        PORT=str(free_port()),
+        PROMETHEUS_MULTIPROC_DIR=str(folder),
+    )
+    assert done.returncode == 2
+    assert folder.is_dir()
 
 
 def of_encoding(server: Postgres, encoding: str) -> str:

@@ -63,7 +63,9 @@ def filled(store: ConversationStore) -> ConversationStore:
 
 
 @pytest.mark.parametrize("kind", [Kind.ERASED, Kind.NOT_IN_WINDOWS])
-def test_a_window_leaves_it_out_and_is_as_long_as_ever(filled, kind):
+@pytest.mark.parametrize("max_bytes", [2**25, 2000])  # a fiftieth of 2,000 is less than a message
+def test_a_window_leaves_it_out_and_is_as_long_as_ever(filled, settings, kind, max_bytes):
+    settings.MAX_REPLY_BYTES = max_bytes
     mark(filled.using, kind, 4, 6, 8)
     assert texts(filled.window("a", 2)) == ["1", "7"]
     assert texts(filled.window("a", 4)) == ["1", "3", "5", "7"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import socket
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from memory_api.errors import SettingsError
-from memory_api.gunicorn import METRICS_PREFIX, Server, remove_metrics_folder
+from memory_api.gunicorn import METRICS_PREFIX, Server
 from memory_api.management.commands.migrate_memories import MUST_NOT_SERVE
 from memory_api.memories import database_users
 from memory_api.metric_files import METRICS_FOLDER, share_metrics
@@ -41,34 +42,40 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         server = Server()
         require_free_ports(server)
-        no_migrate = options["no_migrate"]
-        with run_beside(refuse_unsafe_databases if no_migrate else migrate_memories):
-            import_application()
-        if not no_migrate:
-            sys.argv.append("--no-migrate")  # for a gunicorn that replaces this one after USR2
+        work = refuse_unsafe_databases if options["no_migrate"] else migrate_memories
+        with metrics_folder(), run_beside(work):
+            share_metrics()
+            if server.cfg.preload_app:
+                import_module("convstore.wsgi")
         server.run()
 
 
 @contextmanager
+def metrics_folder() -> Iterator[None]:
+    """Name a new folder for metrics unless there is one. If the start fails, remove it."""
+    if METRICS_FOLDER in os.environ:
+        yield
+        return
+    folder = os.environ[METRICS_FOLDER] = tempfile.mkdtemp(prefix=METRICS_PREFIX)
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+@contextmanager
 def run_beside(work: Callable[[], None]) -> Iterator[None]:
-    """Run it in a process that ends before workers start: they must inherit no connection."""
+    """Run `work` in another process during the `with` block, whose end waits for it. Workers must
+    inherit no connection. If it fails, exit with its status."""
     process = multiprocessing.get_context("fork").Process(target=work)
     process.start()
     try:
         yield
     finally:
         process.join()
-    if process.exitcode:
-        remove_metrics_folder()
-        sys.exit(process.exitcode)
-
-
-def import_application() -> None:
-    """Import what gunicorn serves, whose metrics go to files from the beginning."""
-    if METRICS_FOLDER not in os.environ:
-        os.environ[METRICS_FOLDER] = tempfile.mkdtemp(prefix=METRICS_PREFIX)
-    share_metrics()
-    import_module("convstore.wsgi")
+        if process.exitcode:
+            sys.exit(process.exitcode)
 
 
 def migrate_memories() -> None:
