@@ -230,6 +230,11 @@ def open_cursor(connection: Any) -> Iterator[Any]:
 
 def window_of(rows: Sequence[Any], size: int) -> list[StoredMessage] | None:
     """The window out of the rows of a guarded statement; None if it left bodies out."""
-    if None in [body for _, _, body in rows]:
+    if lacks_bodies(rows):
         return None
     return pinned_window(list(map(as_stored_message, rows)), size)
+
+
+def lacks_bodies(rows: Sequence[Any]) -> bool:
+    """Whether a guarded statement left bodies out of its rows."""
+    return None in [body for _, _, body in rows]

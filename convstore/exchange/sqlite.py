@@ -24,6 +24,7 @@ from convstore.exchange.shared_sql import (
     OWN,
     SAME_ID,
     SharedSql,
+    lacks_bodies,
     open_cursor,
     with_guard,
 )
@@ -71,7 +72,7 @@ class Range:
         rows = cursor.execute(self.rows, parameters).fetchall()
         if len(rows) == parameters["size"] > 1 and rows[-1][0] > 1:
             rows[-1:] = cursor.execute(self.pinned, parameters).fetchall() or rows[-1:]
-        if None in [body for _, _, body in rows]:
+        if lacks_bodies(rows):
             return None
         rows.reverse()
         return list(map(as_stored_message, rows))
