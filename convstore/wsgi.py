@@ -127,9 +127,9 @@ def check_host(request: Any) -> None:
 
 
 def import_rest_framework() -> None:
-    """Import DRF without what it imports wherever it is installed, for serializers and a client
-    that are not used here. psycopg and requests would be a fifth of the memory of a worker on
-    SQLite, and a sixth of the time of a start."""
+    """Import DRF without psycopg and requests. DRF imports both wherever they are installed, for
+    serializers and a client that are not used here. On SQLite they would be a fifth of a
+    worker's memory, and a sixth of the time of a start."""
     left_out = [name for name in ("django.contrib.postgres", "requests") if name not in sys.modules]
     modules: dict[str, Any] = sys.modules
     modules.update(dict.fromkeys(left_out))
